@@ -1,0 +1,29 @@
+"""The errors that MAESIL raises on purpose: one sentence that says what is wrong and what to do."""
+
+
+class MaesilError(Exception):
+    """Base of every error a user can cause; its message is fit to be shown as it is."""
+
+
+class VolumeError(MaesilError):
+    """A scan that cannot be read, written or used."""
+
+
+class ConfigError(MaesilError):
+    """An option, ratio or size that does not fit."""
+
+
+class CheckpointError(MaesilError):
+    """A checkpoint that is missing, damaged or of another kind."""
+
+
+class MissingPackageError(MaesilError):
+    """An optional package that is needed now and is not installed."""
+
+
+class OutOfMemoryError(MaesilError):
+    """Not enough memory even for one superpatch."""
+
+
+class Cancelled(MaesilError):
+    """The user stopped the work; nothing half-made is left."""

@@ -1,0 +1,52 @@
+"""The window: the map between Hounsfield units and the [0, 1] that a network sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from MAESILCore.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A linear map from HU to [0, 1]; what lies outside is clipped.
+
+    Attributes:
+        low: HU that becomes 0.
+        high: HU that becomes 1.
+    """
+
+    low: float = -1000.0
+    high: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            message = f"The window's lower end must be below its upper end, but it is [{self.low:g}, {self.high:g}] HU."
+            raise ConfigError(message)
+
+    @property
+    def width(self) -> float:
+        """Upper minus lower end, in HU."""
+        return self.high - self.low
+
+    def apply(self, hu: np.ndarray) -> np.ndarray:
+        """Map HU to float32 in [0, 1], any shape."""
+        unit = np.asarray(hu, dtype=np.float32) - np.float32(self.low)
+        unit /= np.float32(self.width)
+        return np.clip(unit, 0.0, 1.0, out=unit)
+
+    def invert(self, unit: np.ndarray) -> np.ndarray:
+        """Map [0, 1] back to HU, float32, any shape; values outside [0, 1] are extrapolated."""
+        return np.asarray(unit, dtype=np.float32) * np.float32(self.width) + np.float32(self.low)
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}] HU"
+
+
+#: Lungs to dense bone: what the bundled model sees.
+LUNG_TO_BONE = Window(-1000.0, 1000.0)
+
+#: The abdominal window of the published CT work (methods.md 1.3), used as a second scale for scores.
+SOFT_TISSUE = Window(-175.0, 250.0)
