@@ -1,0 +1,76 @@
+# Everything here sets itself up in .venv, from Python >= 3.10 alone. The first call installs; later calls find it done.
+#
+#   make run [SCAN=path]            fill in a masked CT with the bundled model and open the report
+#   make test                       all checks and all tests
+#
+# PIP_ARGS is handed to pip, for example an index that has the PyTorch build for your machine.
+# PYTHON chooses the interpreter that .venv is made with.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/lock.txt
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+SCAN ?=
+
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
+
+.PHONY: help run test lint format bench lock clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+run: $(VENV)/.ready-to-run ## Fill in a masked CT (SCAN=path, else the phantom) and open the report; NO_BROWSER=1 only prints its path
+	@$(BIN)/maesil demo $(if $(SCAN),"$(SCAN)") --out results
+
+test: $(VENV)/.ready-to-test lint ## Run all checks, then all tests (PYTEST_ARGS="-k name")
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-to-test ## Check style, types and the floors that imports may cross
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.ready-to-test ## Put the code into the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
+	@$(BIN)/python Testing/Benchmarks/run.py
+
+lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
+	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.10 --all-extras --no-annotate --no-header \
+		--constraint requirements/pins.txt --output-file $(VENV)/lock.txt pyproject.toml
+	@{ grep '^#' $(LOCK); cat $(VENV)/lock.txt; } > $(LOCK).new && mv $(LOCK).new $(LOCK)
+
+clean: ## Remove .venv and everything that a tool left behind
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "MAESIL needs Python 3.10 or newer; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# PyTorch goes first and alone, as the lock's exact pin, so that nothing else's range chooses another build of it.
+# A file says that the installation was completed; an interrupted one is taken up again.
+define install
+	@echo "Installing MAESIL in $(VENV) (once; PyTorch is large) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) "$$(grep -oE '^torch==[0-9.]+' $(LOCK))"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --constraint $(LOCK) --editable '.[$(1)]'
+endef
+
+$(VENV)/.ready-to-run: pyproject.toml $(LOCK) | $(BIN)/python
+	$(call install,all)
+	@touch $@
+
+$(VENV)/.ready-to-test: pyproject.toml $(LOCK) | $(BIN)/python
+	$(call install,dev)
+	@touch $@ $(VENV)/.ready-to-run
