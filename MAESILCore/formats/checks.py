@@ -1,0 +1,88 @@
+"""What every reader refuses, and the sentences in which it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.errors import VolumeError
+
+#: deflate cannot shrink data by more than this (zlib's technical notes): a shorter file cannot be whole.
+_LARGEST_DEFLATE_RATIO = 1032
+
+
+def dimensions_text(shape: tuple[int, ...]) -> str:
+    """A shape as people write it, "512 x 512 x 133"."""
+    return " x ".join(str(int(length)) for length in shape)
+
+
+def damaged(path: Path, reason: object) -> VolumeError:
+    """The error for a file that ends too early or does not decode."""
+    detail = " ".join(str(reason).split()).rstrip(".")
+    message = f"{path.name} is cut short or damaged ({detail}): copy or export it again."
+    return VolumeError(message)
+
+
+def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> None:
+    """Refuse a data file too small for the image its header announces, before memory is taken for it.
+
+    Raises:
+        VolumeError: If the file cannot hold `voxel_bytes`.
+    """
+    size = path.stat().st_size
+    if voxel_bytes > size * (_LARGEST_DEFLATE_RATIO if is_compressed else 1):
+        raise damaged(path, f"its header announces {voxel_bytes} bytes of voxels, and it has {size}")
+
+
+def squeeze_to_3d(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """The three spatial lengths of an (i, j, k, ...) shape, and a note if empty axes were dropped.
+
+    Raises:
+        VolumeError: If there are several frames or components, or an axis is one voxel long.
+    """
+    text = dimensions_text(shape)
+    if any(length > 1 for length in shape[3:]):
+        frames = int(np.prod(shape[3:]))
+        message = (
+            f"{path.name} has {frames} frames or components ({text}) and a single 3D volume is needed: "
+            "save the wanted frame to a file of its own."
+        )
+        raise VolumeError(message)
+    spatial = tuple(int(length) for length in shape[:3]) + (1,) * (3 - len(shape))
+    refuse_flat(path, spatial)
+    note = f"The file has {len(shape)} axes ({text}); the empty ones were dropped."
+    notes = (note,) if len(shape) > 3 else ()
+    return (spatial[0], spatial[1], spatial[2]), notes
+
+
+def refuse_flat(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuse images without depth.
+
+    Raises:
+        VolumeError: If one axis (a single slice) or several (a line, a point) are one voxel long.
+    """
+    flat = sum(length <= 1 for length in shape)
+    if flat == 1:
+        text = dimensions_text(shape)
+        message = f"{path.name} has only one slice ({text}): a 3D scan of at least two is needed."
+        raise VolumeError(message)
+    if flat > 1:
+        message = f"{path.name} has the degenerate shape {dimensions_text(shape)}, not that of a 3D scan."
+        raise VolumeError(message)
+
+
+def refuse_pixel_kind(path: Path, dtype: np.dtype) -> None:
+    """Refuse voxels that are no real numbers.
+
+    Raises:
+        VolumeError: If the voxels are colours (structured) or complex.
+    """
+    if dtype.fields is not None:
+        message = f"{path.name} holds colours: save a single channel, one number a voxel, to a file of its own."
+        raise VolumeError(message)
+    if dtype.kind == "c":
+        message = f"{path.name} holds complex numbers: save their magnitude to a file of its own."
+        raise VolumeError(message)
+    if dtype.kind not in "biuf":
+        raise VolumeError(f"{path.name} holds voxels of the type {dtype}, and real numbers are needed.")

@@ -1,0 +1,83 @@
+"""IJK-to-RAS matrices: taken apart, put together, and turned between RAS and the LPS of DICOM and ITK."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+
+#: Turns LPS coordinates into RAS, and back.
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+#: Axes whose cosine is below this count as perpendicular: headers round to about 1e-4.
+PERPENDICULAR_COSINE = 1e-3
+
+_AXIS_LETTERS = ("LR", "PA", "IS")
+
+
+def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:
+    """The lengths of the voxel edges along i, j, k in mm, (3,)."""
+    return np.asarray(np.linalg.norm(ijk_to_ras[:3, :3], axis=0))
+
+
+def directions_of(ijk_to_ras: np.ndarray) -> np.ndarray:
+    """Unit vectors of the i, j, k axes in RAS as the columns of a (3, 3) matrix."""
+    return np.asarray(ijk_to_ras[:3, :3] / spacing_of(ijk_to_ras))
+
+
+def shear_degrees(ijk_to_ras: np.ndarray) -> float:
+    """How far the axes are from perpendicular: the largest deviation from 90 degrees over the three pairs."""
+    directions = directions_of(ijk_to_ras)
+    cosines = np.abs((directions.T @ directions)[np.triu_indices(3, 1)])
+    return float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
+
+
+def is_sheared(ijk_to_ras: np.ndarray) -> bool:
+    """Whether the axes are not perpendicular."""
+    return shear_degrees(ijk_to_ras) > np.degrees(PERPENDICULAR_COSINE)
+
+
+def is_oblique(ijk_to_ras: np.ndarray) -> bool:
+    """Whether an axis is turned away from the patient's axes by more than rounding explains."""
+    return bool((np.sort(np.abs(directions_of(ijk_to_ras)), axis=0)[:2] > PERPENDICULAR_COSINE).any())
+
+
+def is_invertible(ijk_to_ras: np.ndarray) -> bool:
+    """Whether the three axes have a length and span space."""
+    if not (spacing_of(ijk_to_ras) > 0).all():
+        return False
+    return bool(abs(np.linalg.det(directions_of(ijk_to_ras))) > PERPENDICULAR_COSINE)
+
+
+def orientation_of(ijk_to_ras: np.ndarray) -> str:
+    """Letters of the anatomical directions nearest to +i, +j, +k, such as "LPS"."""
+    directions = directions_of(ijk_to_ras)
+    cosines = np.abs(directions)
+    axes = max(permutations(range(3)), key=lambda order: float(cosines[order, range(3)].sum()))
+    return "".join(_AXIS_LETTERS[axis][int(directions[axis, n] > 0)] for n, axis in enumerate(axes))
+
+
+def ras_from_lps(
+    directions: np.ndarray,
+    spacing: Sequence[float],
+    origin: Sequence[float],
+) -> np.ndarray:
+    """The IJK-to-RAS matrix of an LPS image.
+
+    Args:
+        directions: (3, 3), unit vectors of the i, j, k axes in LPS as columns.
+        spacing: Voxel edges along i, j, k in mm.
+        origin: LPS position of the centre of voxel (0, 0, 0) in mm.
+    """
+    ijk_to_lps = np.eye(4)
+    ijk_to_lps[:3, :3] = np.asarray(directions, dtype=np.float64) * np.asarray(spacing, dtype=np.float64)
+    ijk_to_lps[:3, 3] = origin
+    return np.asarray(LPS_TO_RAS @ ijk_to_lps)
+
+
+def largest_distance(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
+    """The largest distance in mm between where two matrices put the corners of an (i, j, k) shaped grid."""
+    ends = np.array(np.meshgrid(*([0, length - 1] for length in shape), indexing="ij")).reshape(3, -1)
+    corners = np.vstack([ends, np.ones(ends.shape[1])])
+    return float(np.linalg.norm(((first - second) @ corners)[:3], axis=0).max())

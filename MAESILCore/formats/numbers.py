@@ -1,0 +1,105 @@
+"""Voxel types: which one holds the stored values exactly in the least memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> np.ndarray:
+    """Apply slope and intercept.
+
+    Integers stay integers when slope and intercept are whole numbers; all else becomes float32.
+
+    Args:
+        stored: Any shape, real.
+        slope: Factor.
+        intercept: Summand.
+    """
+    if stored.dtype.kind in "biu":
+        if (slope, intercept) == (1.0, 0.0):
+            return to_native(stored)
+        if float(slope).is_integer() and float(intercept).is_integer():
+            ends = [int(end) * int(slope) + int(intercept) for end in (stored.min(), stored.max())]
+            for dtype in (np.int16, np.int32):
+                if np.iinfo(dtype).min <= min(ends) and max(ends) <= np.iinfo(dtype).max:
+                    return _scaled(stored, np.dtype(dtype), int(slope), int(intercept))
+    return _scaled(stored, np.dtype(np.float32), slope, intercept)
+
+
+def _scaled(stored: np.ndarray, dtype: np.dtype, slope: float, intercept: float) -> np.ndarray:
+    values = stored.astype(dtype, order="K", copy=(slope, intercept) != (1.0, 0.0))
+    if slope != 1:
+        values *= dtype.type(slope)
+    if intercept != 0:
+        values += dtype.type(intercept)
+    return values
+
+
+def to_native(array: np.ndarray) -> np.ndarray:
+    """The same values in this machine's byte order."""
+    return array.astype(array.dtype.newbyteorder("="), order="K", copy=False)
+
+
+def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
+    """Replace NaN and infinite voxels by the lowest finite one.
+
+    Returns:
+        The voxels (the same array, changed in place if it can be) and a note, "" when all were finite.
+    """
+    if voxels.dtype.kind != "f":
+        return voxels, ""
+    finite = np.isfinite(voxels)
+    count = voxels.size - int(np.count_nonzero(finite))
+    if count in (0, voxels.size):
+        return voxels, ""
+    lowest = voxels.min(where=finite, initial=np.finfo(voxels.dtype).max)
+    voxels = voxels if voxels.flags.writeable else voxels.copy(order="K")
+    voxels[~finite] = lowest
+    return voxels, f"{count} voxels are NaN or infinite and were set to the lowest value, {lowest:g}."
+
+
+def storable(voxels: np.ndarray) -> np.ndarray:
+    """The same values in a type that NIfTI, NRRD and MetaImage share.
+
+    bool becomes uint8, float16 float32; 64-bit integers become int16, int32 or float64.
+    """
+    kind, size = voxels.dtype.kind, voxels.dtype.itemsize
+    if kind == "b":
+        return voxels.astype(np.uint8)
+    if kind == "f" and size not in (4, 8):
+        return voxels.astype(np.float32 if size < 4 else np.float64)
+    if kind in "iu" and size == 8:
+        for dtype in (np.int16, np.int32):
+            if np.iinfo(dtype).min <= voxels.min() and voxels.max() <= np.iinfo(dtype).max:
+                return voxels.astype(dtype)
+        return voxels.astype(np.float64)
+    return to_native(voxels)
+
+
+def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:
+    """How many distinct values there are, or None if one is no whole number or they are more than `most`.
+
+    Args:
+        voxels: (k, j, i), none negative, below 65536.
+        most: Where counting stops.
+    """
+    is_present = np.zeros(np.iinfo(np.uint16).max + 1, dtype=bool)
+    for plane in voxels:
+        whole = plane.astype(np.uint16)
+        if plane.dtype.kind == "f" and not np.array_equal(whole, plane):
+            return None
+        is_present[whole] = True
+        if np.count_nonzero(is_present) > most:
+            return None
+    return int(np.count_nonzero(is_present))
+
+
+def share_of_equal_neighbours(voxels: np.ndarray) -> float:
+    """Among neighbours along i of which at least one is above the lowest value, the share that is equal."""
+    lowest, pairs, equal = voxels.min(), 0, 0
+    for plane in voxels:
+        left, right = plane[:, :-1], plane[:, 1:]
+        is_foreground = (left != lowest) | (right != lowest)
+        pairs += int(np.count_nonzero(is_foreground))
+        equal += int(np.count_nonzero((left == right) & is_foreground))
+    return equal / max(pairs, 1)
