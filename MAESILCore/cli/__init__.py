@@ -1,0 +1,143 @@
+"""The `maesil` command: thin commands, one file each, and one policy on what is said when something fails."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from MAESILCore import __version__
+from MAESILCore.errors import Cancelled, MaesilError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: One module of this package each, in the order of `maesil --help`.
+_COMMANDS = ("info",)
+
+_STOPPED = 130
+_FAILED = 2
+_BROKEN = 1
+
+
+@dataclass
+class _Options:
+    debug: bool = False
+
+
+class _CommandGroup(TyperGroup):
+    """Turns ctrl-C into an error of ours, before typer makes a silent exit of it."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context class is private
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            message = "Stopped."
+            raise Cancelled(message) from None
+
+
+app = typer.Typer(
+    name="maesil",
+    cls=_CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"maesil {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="For research only; not a medical device.")
+def _common_options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error arose.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Fill in hidden parts of a CT, and see where model and patient disagree."""
+    context.obj.debug = debug
+
+
+for _command in _COMMANDS:
+    import_module(f"{__name__}.{_command}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    0 is success, 2 a mistake in the command or its input, 130 a stop by the user, 1 a fault of the program.
+    """
+    options = _Options()
+    try:
+        with _termination_as_interrupt():
+            app(args=arguments, prog_name="maesil", obj=options)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else _BROKEN
+    except Exception as error:
+        if options.debug:
+            traceback.print_exception(error, file=sys.stderr)
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    """Say in one sentence what went wrong, and return the exit status that goes with it."""
+    if isinstance(error, Cancelled):
+        return _say("Stopped.", _STOPPED)
+    if isinstance(error, MaesilError):
+        return _say(f"[bold red]Error:[/] {_plain(error)}", _FAILED)
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return _say(f"[bold red]Error:[/] {_plain(error.strerror)}{_plain(place)}.", _FAILED)
+    name = f"{type(error).__name__}: {error}"
+    return _say(
+        f"[bold red]Error:[/] MAESIL failed unexpectedly ({_plain(name)}); "
+        "please report this with the output of `maesil --debug ...`.",
+        _BROKEN,
+    )
+
+
+def _plain(text: object) -> str:
+    """Keep square brackets in paths and shapes from being read as markup."""
+    from rich.markup import escape
+
+    return escape(str(text))
+
+
+def _say(message: str, status: int) -> int:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(message)
+    return status
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM stop the work as cleanly as ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,111 @@
+"""What a person sees of the `maesil` command when all goes well, and when it does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from MAESILCore import cli
+from MAESILCore.errors import Cancelled, VolumeError
+
+
+@pytest.fixture
+def a_command() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Registers a command `act` for one test."""
+    before = list(cli.app.registered_commands)
+    yield lambda function: cli.app.command("act")(function) and None
+    cli.app.registered_commands[:] = before
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == "maesil 0.1.0\n"
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert "info" in capsys.readouterr().out
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = "import sys\nfrom MAESILCore import cli\ncli.main(['--help'])\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "MAESILCore", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "maesil 0.1.0\n"
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--nonsense"]) == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_a_mistake_of_the_user_is_one_sentence_and_exit_2(
+    a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act() -> None:
+        raise VolumeError("scan[1].nii has two dimensions; MAESIL needs three.")
+
+    a_command(act)
+    assert cli.main(["act"]) == 2
+    assert capsys.readouterr().err == "Error: scan[1].nii has two dimensions; MAESIL needs three.\n"
+
+
+def test_a_refusal_of_the_system_is_one_sentence_and_exit_2(
+    a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act() -> None:
+        raise PermissionError(13, "Permission denied", "/results/report.png")
+
+    a_command(act)
+    assert cli.main(["act"]) == 2
+    assert capsys.readouterr().err == "Error: Permission denied (/results/report.png).\n"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Cancelled("The user stopped the reconstruction.")])
+def test_a_stop_is_no_error(
+    stop: BaseException, a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act() -> None:
+        raise stop
+
+    a_command(act)
+    assert cli.main(["act"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_a_termination_stops_as_ctrl_c_does(
+    a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    a_command(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert cli.main(["act"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_fault_of_the_program_asks_for_a_report(
+    a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    a_command(act)
+    assert cli.main(["act"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "ZeroDivisionError: division by zero" in said
+    assert "please report" in said
+
+    assert cli.main(["--debug", "act"]) == 1
+    assert "Traceback" in capsys.readouterr().err

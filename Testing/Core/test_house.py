@@ -1,0 +1,78 @@
+"""The rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import MAESILCore
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "MAESILCore"
+
+
+def test_the_slicer_package_ships_every_file_of_the_library() -> None:
+    text = (PACKAGE / "CMakeLists.txt").read_text()
+    block = re.search(r"set\(MODULE_PYTHON_SCRIPTS(.*?)\)", text, re.DOTALL)
+    assert block is not None
+    listed = set(block.group(1).split())
+    present = {str(path.relative_to(PACKAGE).with_suffix("").as_posix()) for path in PACKAGE.rglob("*.py")}
+    assert listed == present, f"MAESILCore/CMakeLists.txt: add {present - listed}, remove {listed - present}"
+
+
+def test_importing_the_library_loads_neither_numpy_nor_torch() -> None:
+    program = "import sys, MAESILCore; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    loaded = set(done.stdout.split())
+    assert "MAESILCore" in loaded
+    assert not loaded & {"numpy", "torch", "scipy", "SimpleITK", "monai", "pydantic", "typer"}
+
+
+@pytest.mark.parametrize("name", MAESILCore.__all__)
+def test_every_public_name_can_be_had(name: str) -> None:
+    assert getattr(MAESILCore, name) is not None
+    assert name in dir(MAESILCore)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Volum'"):
+        MAESILCore.Volum  # noqa: B018 - the look-up itself is what fails
+
+
+def test_type_checkers_see_the_same_public_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    guarded = [node for block in tree.body if isinstance(block, ast.If) for node in block.body]
+    seen = {
+        alias.name: node.module
+        for node in guarded
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert sorted(seen) == sorted(MAESILCore.__all__)
+    for name, module in seen.items():
+        assert module == f"MAESILCore.{MAESILCore._HOME_OF[name]}"
+
+
+def test_no_public_name_is_also_a_module() -> None:
+    """A function called like a module would be hidden as soon as that module is imported."""
+    modules = {path.stem for path in PACKAGE.iterdir()}
+    assert not modules & set(MAESILCore.__all__)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_the_library_neither_prints_nor_unpickles(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func) for call in calls}
+    assert not names & {"print", "pickle.load", "pickle.loads", "pickle.dump", "pickle.dumps"}
+    keywords = {keyword.arg: ast.unparse(keyword.value) for call in calls for keyword in call.keywords}
+    assert keywords.get("allow_pickle", "False") == "False"
+    assert keywords.get("weights_only", "True") == "True"

@@ -1,0 +1,47 @@
+"""What every test shares: the real scans, a browser, and a machine that is not overrun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Several workers share the cores, so each keeps to one thread. To be set before numpy or torch is loaded.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+# A slow machine is no failure, and the same examples are drawn everywhere.
+settings.register_profile(
+    "maesil", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("maesil")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def scans() -> Path:
+    """The folder of real scans, which is no part of the repository."""
+    folder = Path(os.environ.get("MAESIL_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not (folder / "DATA.md").is_file():
+        pytest.skip(f"no real scans in {folder}; set MAESIL_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The command of a Chromium that can render a page without a screen."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        command = shutil.which(name)
+        if command:
+            return command
+    pytest.skip("no Chromium on this machine; on Debian and Ubuntu: apt-get install chromium")
