@@ -1,0 +1,7 @@
+"""Superpatches: how a volume is cut into model inputs, these into patches, and all put together again."""
+
+from MAESILCore.superpatch.assembler import Assembler
+from MAESILCore.superpatch.box import LatticeBox, Triple, as_triple
+from MAESILCore.superpatch.grid import SuperpatchGrid
+
+__all__ = ["Assembler", "LatticeBox", "SuperpatchGrid", "Triple", "as_triple"]
