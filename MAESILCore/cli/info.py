@@ -76,6 +76,7 @@ def _print_table(volume: Volume, grid: SuperpatchGrid) -> None:
     low, high = volume.value_range
     unit = " HU" if volume.looks_like_hu else ""
     extent = [count * edge for count, edge in zip(volume.shape[::-1], volume.spacing, strict=True)]
+    counts, lattice = grid.counts[::-1], grid.lattice_shape[::-1]
     turned = [
         word for word, is_so in (("oblique", volume.is_oblique), ("sheared", volume.is_sheared)) if is_so
     ]
