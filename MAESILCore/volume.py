@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,10 @@ from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
+
+    from MAESILCore.formats.dicom_series import SeriesInfo
 
 _SURELY_LABELS = 16
 _MOST_LABELS = 256
@@ -129,16 +133,48 @@ def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volu
     Raises:
         VolumeError: If the file is damaged, or is not one real-valued 3D volume with a usable geometry.
     """
-    from MAESILCore.formats import files, numbers
+    from MAESILCore.formats import files, names, numbers
 
     path = Path(path)
     scan = files.read(path, series)
     voxels, fill_note = numbers.fill_not_finite(scan.voxels)
     try:
-        volume = Volume(voxels, scan.ijk_to_ras, files.stem_of(path))
+        volume = Volume(voxels, scan.ijk_to_ras, names.stem_of(Path(os.path.abspath(path))))
     except VolumeError as error:
         raise VolumeError(f"{path.name}: {error}") from error
     return replace(volume, notes=scan.notes + ((fill_note,) if fill_note else ()) + _content_notes(volume))
+
+
+def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
+    """The DICOM image series of a folder, by number; one of them can be given to `read_volume`.
+
+    Raises:
+        VolumeError: If there is no DICOM image, or one is damaged.
+    """
+    from MAESILCore.formats.dicom_series import find_series
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise VolumeError(f"{folder} is not a folder; DICOM series are listed of a folder.")
+    return [series.info for series in find_series(folder)[0]]
+
+
+def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
+    """Scans at and below the given paths: files by their extension, and folders that hold DICOM images.
+
+    A two-file scan counts once, by its header. A DICOM folder is one path, also if its images lie in a single folder
+    below it. Label maps are found like images: see `looks_like_label`.
+
+    Returns:
+        Sorted paths, each scan once.
+
+    Raises:
+        VolumeError: If a path does not exist, or there is no scan at all.
+    """
+    from MAESILCore.formats import discovery
+
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return discovery.find_scans(Path(path) for path in several)
 
 
 def write_volume(volume: Volume, path: str | PathLike[str]) -> None:

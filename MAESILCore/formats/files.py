@@ -7,24 +7,16 @@ import tempfile
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import nifti
+from MAESILCore.formats import dicom, itk, names, nifti
+from MAESILCore.formats.dicom_headers import is_dicom
 from MAESILCore.formats.scan import Scan
 
-WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
-
-_DOUBLE_EXTENSIONS = (".nii.gz", ".hdr.gz", ".img.gz")
-
-
-def extension_of(path: Path) -> str:
-    """The lower-case extension, ".nii.gz" in one piece."""
-    name = path.name.lower()
-    return next((double for double in _DOUBLE_EXTENSIONS if name.endswith(double)), path.suffix.lower())
-
-
-def stem_of(path: Path) -> str:
-    """The name of a file without its extension, or of a folder."""
-    extension = "" if path.is_dir() else extension_of(path)
-    return path.name[: len(path.name) - len(extension)] if extension else path.name
+_READERS = {
+    **dict.fromkeys(names.NIFTI + names.MGH, nifti.read),
+    **dict.fromkeys(names.NRRD, itk.read_nrrd),
+    **dict.fromkeys(names.META_IMAGE, itk.read_meta_image),
+}
+_WRITERS = {".nii": nifti.write, ".nii.gz": nifti.write, ".nrrd": itk.write_nrrd, **dict.fromkeys(names.META_IMAGE, itk.write_meta_image)}
 
 
 def read(path: Path, series: str | None = None) -> Scan:
@@ -35,10 +27,15 @@ def read(path: Path, series: str | None = None) -> Scan:
     """
     if not path.exists():
         raise VolumeError(f"There is no file or folder {path}.")
-    extension = extension_of(path)
-    if path.is_file() and extension in nifti.READABLE:
-        return nifti.read(path)
-    raise VolumeError(f"{path.name} is of no known format.")
+    if path.is_dir():
+        return dicom.read_folder(path, series)
+    extension = names.extension_of(path)
+    if extension in _READERS:
+        return _READERS[extension](path)
+    if extension == ".dcm" or is_dicom(path):
+        dicom.refuse_file(path)
+    known = " ".join(names.READABLE)
+    raise VolumeError(f"{path.name} is of no format that is read here: give {known} or a DICOM folder.")
 
 
 def write(scan: Scan, path: Path) -> None:
@@ -47,13 +44,13 @@ def write(scan: Scan, path: Path) -> None:
     Raises:
         VolumeError: If the format is unknown, cannot hold the scan, or the folder cannot be written to.
     """
-    extension = extension_of(path)
-    if extension not in WRITABLE:
-        raise VolumeError(f"Volumes are written as {', '.join(WRITABLE)}, not as {extension or path.name!r}.")
+    extension = names.extension_of(path)
+    if extension not in _WRITERS:
+        raise VolumeError(f"Volumes are written as {', '.join(_WRITERS)}, not as {extension or path.name!r}.")
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
             unfinished = Path(folder) / path.name
-            nifti.write(scan, unfinished)
+            _WRITERS[extension](scan, unfinished)
             _publish(unfinished, path.parent)
     except OSError as error:
         reason = error.strerror or str(error)

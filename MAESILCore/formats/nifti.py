@@ -13,8 +13,6 @@ from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, geometry, numbers
 from MAESILCore.formats.scan import Scan
 
-READABLE = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz")
-
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 

@@ -18,11 +18,11 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
     if stored.dtype.kind in "biu":
         if (slope, intercept) == (1.0, 0.0):
             return to_native(stored)
-        if float(slope).is_integer() and float(intercept).is_integer():
+        if slope.is_integer() and intercept.is_integer():
             ends = [int(end) * int(slope) + int(intercept) for end in (stored.min(), stored.max())]
-            for dtype in (np.int16, np.int32):
-                if np.iinfo(dtype).min <= min(ends) and max(ends) <= np.iinfo(dtype).max:
-                    return _scaled(stored, np.dtype(dtype), int(slope), int(intercept))
+            dtype = _smallest_integer(np.array(ends))
+            if dtype is not None:
+                return _scaled(stored, np.dtype(dtype), slope, intercept)
     return _scaled(stored, np.dtype(np.float32), slope, intercept)
 
 
@@ -38,6 +38,15 @@ def _scaled(stored: np.ndarray, dtype: np.dtype, slope: float, intercept: float)
 def to_native(array: np.ndarray) -> np.ndarray:
     """The same values in this machine's byte order."""
     return array.astype(array.dtype.newbyteorder("="), order="K", copy=False)
+
+
+def narrowed(values: np.ndarray) -> np.ndarray:
+    """A copy in int16 if that is exact for integers wider than a byte, else in int32; floats become float32."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    if values.dtype.itemsize == 1:
+        return values.copy()
+    return values.astype(_smallest_integer(values) or np.float32)
 
 
 def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
@@ -69,11 +78,14 @@ def storable(voxels: np.ndarray) -> np.ndarray:
     if kind == "f" and size not in (4, 8):
         return voxels.astype(np.float32 if size < 4 else np.float64)
     if kind in "iu" and size == 8:
-        for dtype in (np.int16, np.int32):
-            if np.iinfo(dtype).min <= voxels.min() and voxels.max() <= np.iinfo(dtype).max:
-                return voxels.astype(dtype)
-        return voxels.astype(np.float64)
+        return voxels.astype(_smallest_integer(voxels) or np.float64)
     return to_native(voxels)
+
+
+def _smallest_integer(values: np.ndarray) -> type[np.signedinteger] | None:
+    low, high = int(values.min()), int(values.max())
+    fitting = (dtype for dtype in (np.int16, np.int32) if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max)
+    return next(fitting, None)
 
 
 def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:

@@ -1,0 +1,101 @@
+"""Slices into a stack: their order along the normal and the exact matrix, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.errors import VolumeError
+from MAESILCore.formats import geometry
+from MAESILCore.formats.dicom_headers import SliceHeader
+
+#: Cosines and millimetres that differ by less than this are one value written with different rounding.
+_ROUNDING = 1e-3
+
+#: A slice may lie this far from its evenly spaced place, as a share of the spacing: headers round positions.
+_EVEN_SHARE = 0.05
+
+
+def stack_slices(folder: Path, slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], np.ndarray]:
+    """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
+
+    The k axis is the step from one slice's position to the next, so that a gantry tilt stays in the matrix as a shear.
+
+    Args:
+        folder: Named in errors.
+        slices: At least two.
+
+    Raises:
+        VolumeError: If a slice lacks its place, slices differ in size, pixel spacing or orientation, two share a
+            position, or one is missing or unevenly spaced.
+    """
+    axes, pixel_spacing = _common_plane(folder, slices)
+    positions = np.array([header.position for header in slices])
+    normal = np.cross(axes[0], axes[1])
+    order = np.argsort(positions @ normal, kind="stable")
+    positions = positions[order]
+    _refuse_gaps(folder, positions, normal)
+    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    slice_spacing = float(np.linalg.norm(step))
+    directions = np.column_stack([axes[0], axes[1], step / slice_spacing])
+    ijk_to_ras = geometry.ras_from_lps(directions, (*pixel_spacing, slice_spacing), positions[0])
+    return [slices[n] for n in order], ijk_to_ras
+
+
+def _common_plane(folder: Path, slices: Sequence[SliceHeader]) -> tuple[np.ndarray, np.ndarray]:
+    """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
+    if any(header.position is None or header.orientation is None for header in slices):
+        message = f"{folder.name}: there are slices without a position or orientation, so that none can be placed."
+        raise VolumeError(message)
+    if any(header.pixel_spacing is None or (header.pixel_spacing <= 0).any() for header in slices):
+        raise VolumeError(f"{folder.name}: there are slices without a pixel spacing, so that none can be placed.")
+    orientations = np.array([header.orientation for header in slices])
+    spacings = np.array([header.pixel_spacing for header in slices])
+    count = _count_distinct(orientations)
+    if count > 1:
+        message = f"{folder.name} mixes slices of {count} orientations: put each orientation into a folder of its own."
+        raise VolumeError(message)
+    if len({header.size for header in slices}) > 1 or _count_distinct(spacings) > 1:
+        message = f"{folder.name} mixes slices of different size or pixel spacing: put each kind into its own folder."
+        raise VolumeError(message)
+    lengths = np.linalg.norm(orientations[0], axis=1, keepdims=True)
+    if (np.abs(lengths - 1) > 0.01).any() or abs(orientations[0, 0] @ orientations[0, 1]) > 0.01:
+        raise VolumeError(f"{folder.name}: the orientation in the slices' headers is not a pair of perpendicular units.")
+    return orientations[0] / lengths, spacings[0]
+
+
+def _count_distinct(values: np.ndarray) -> int:
+    distinct: list[np.ndarray] = []
+    for value in values:
+        if not any(np.abs(value - other).max() <= _ROUNDING for other in distinct):
+            distinct.append(value)
+    return len(distinct)
+
+
+def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
+    """Refuse sorted (N, 3) positions that are not evenly spaced on a line."""
+    gaps = np.diff(positions @ normal)
+    same = int((gaps < _ROUNDING).sum())
+    if same:
+        message = f"{folder.name}: {same} of {len(positions)} slices have the position of another one (several phases or echoes): keep one."
+        raise VolumeError(message)
+    even = np.linspace(positions[0], positions[-1], len(positions))
+    spacing = gaps.mean()
+    if np.linalg.norm(positions - even, axis=1).max() <= _EVEN_SHARE * spacing:
+        return
+    usual = float(np.median(gaps))
+    multiples = gaps / usual
+    if np.abs(multiples - multiples.round()).max() <= _EVEN_SHARE and multiples.round().max() > 1:
+        missing = int((multiples.round() - 1).sum())
+        reason = f"{missing} {'slice is' if missing == 1 else 'slices are'} missing where the usual distance is {usual:.4g} mm"
+    else:
+        reason = f"the distances between its slices are uneven, from {gaps.min():.4g} to {gaps.max():.4g} mm"
+    raise VolumeError(f"{folder.name}: {reason}{_tilt_text(positions, normal)}; export the complete, evenly spaced series.")
+
+
+def _tilt_text(positions: np.ndarray, normal: np.ndarray) -> str:
+    step = positions[-1] - positions[0]
+    degrees = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0)))
+    return f", and the gantry was tilted by {degrees:.1f} degrees" if degrees > 0.1 else ""

@@ -1,0 +1,73 @@
+"""The NRRD header as text, because readers differ in what they keep of its geometry."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.errors import VolumeError
+
+#: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.
+_SIGNS_TO_RAS = {
+    "right-anterior-superior": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "ras": (1, 1, 1),
+    "las": (-1, 1, 1),
+    "lps": (-1, -1, 1),
+}
+_MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001, "μm": 0.001}
+_VECTOR = re.compile(r"\(([^)]*)\)")
+
+
+def read_fields(path: Path) -> dict[str, str]:
+    """The fields of an NRRD header by their lower-case names; comments and key/value pairs are left out.
+
+    Raises:
+        VolumeError: If the file does not begin as NRRD.
+    """
+    fields = {}
+    with path.open("rb") as file:
+        if not file.readline(16).startswith(b"NRRD"):
+            raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
+        for raw in file:
+            line = raw.decode("utf-8", errors="replace").strip()
+            if not line:
+                break
+            name, separator, value = line.partition(": ")
+            if separator and not line.startswith("#"):
+                fields[name.lower()] = value.strip()
+    return fields
+
+
+def detached_files(path: Path, fields: dict[str, str]) -> list[Path]:
+    """The single data file that a detached header names, [] for attached data, lists and patterns."""
+    name = fields.get("data file", fields.get("datafile", ""))
+    is_single = name and "%" not in name and not name.upper().startswith("LIST")
+    return [path.parent / name] if is_single else []
+
+
+def ijk_to_ras(path: Path, fields: dict[str, str]) -> np.ndarray | None:
+    """The (4, 4) matrix in mm that the header states, shear included; None if it states no anatomical space.
+
+    Raises:
+        VolumeError: If the directions or the origin are not numbers.
+    """
+    signs = _SIGNS_TO_RAS.get(fields.get("space", "").lower())
+    vectors = _VECTOR.findall(fields.get("space directions", ""))
+    if signs is None or len(vectors) != 3:
+        return None
+    origin = _VECTOR.findall(fields.get("space origin", "(0,0,0)"))
+    try:
+        columns = np.array([[float(part) for part in vector.split(",")] for vector in [*vectors, *origin]]).T
+    except ValueError as error:
+        raise VolumeError(f"{path.name} states space directions or an origin that are not numbers.") from error
+    if columns.shape != (3, 4):
+        raise VolumeError(f"{path.name} states space directions or an origin that are not three-dimensional.")
+    units = [unit.strip().lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))]
+    scales = [_MILLIMETRES.get(unit, 1.0) for unit in units] if len(units) == 3 else [1.0] * 3
+    matrix = np.eye(4)
+    matrix[:3] = columns * np.array(signs)[:, None] * np.array(scales)[:, None]
+    return matrix
