@@ -18,10 +18,10 @@ from MAESILCore.superpatch.box import LatticeBox, Triple, as_triple, per_axis
 class SuperpatchGrid:
     """How a volume is divided: superpatches (model inputs) of patches (tokens), anchored at voxel 0.
 
-    Without overlap the superpatches are a partition. With overlap they start every `superpatch_size -
-    overlap` voxels until the volume is covered, and `assemble` blends the shared parts. Superpatches at the
-    far border may be cut
-    short: `box` is clipped to the lattice, `cut` pads to full size by repeating the edge.
+    Without overlap the superpatches are a partition. With overlap one starts every
+    `superpatch_size - overlap` voxels until the volume is covered, and `assemble` blends the shared parts.
+    Superpatches at the far border may be cut short: `box` is clipped to the lattice, `cut` pads to full size
+    by repeating the edge.
 
     Attributes:
         shape: the volume's voxels along k, j, i.
@@ -51,20 +51,20 @@ class SuperpatchGrid:
         object.__setattr__(self, "superpatch_size", as_triple(superpatch_size, "superpatch size", 1))
         object.__setattr__(self, "patch_size", as_triple(patch_size, "patch size", 1))
         object.__setattr__(self, "overlap", as_triple(overlap, "overlap", 0))
-        for size, patch, overlap_size in zip(
-            self.superpatch_size, self.patch_size, self.overlap, strict=True
-        ):
-            if size % patch:
-                message = (
-                    f"A superpatch of {size} voxels does not divide into patches of {patch}; use a multiple."
-                )
-                raise ConfigError(message)
-            if overlap_size % patch or overlap_size >= size:
-                message = (
-                    f"The overlap must be a multiple of the patch size ({patch} voxels) and smaller than the "
-                    f"superpatch ({size} voxels), but it is {overlap_size} voxels."
-                )
-                raise ConfigError(message)
+        for axis in range(3):
+            self._check_axis(self.superpatch_size[axis], self.patch_size[axis], self.overlap[axis])
+
+    @staticmethod
+    def _check_axis(size: int, patch: int, overlap: int) -> None:
+        if size % patch:
+            message = f"A superpatch of {size} voxels does not divide into patches of {patch}; use a multiple."
+            raise ConfigError(message)
+        if overlap % patch or overlap >= size:
+            message = (
+                f"The overlap must be a multiple of the patch size ({patch} voxels) and smaller than the "
+                f"superpatch ({size} voxels), but it is {overlap} voxels."
+            )
+            raise ConfigError(message)
 
     @cached_property
     def lattice_shape(self) -> Triple:
@@ -103,9 +103,8 @@ class SuperpatchGrid:
             raise ConfigError(message)
         place = np.unravel_index(index, self.counts)
         start = per_axis(int(n) * step for n, step in zip(place, self._steps, strict=True))
-        return self._clipped(
-            start, per_axis(a + s for a, s in zip(start, self.superpatch_lattice, strict=True))
-        )
+        stop = per_axis(a + s for a, s in zip(start, self.superpatch_lattice, strict=True))
+        return self._clipped(start, stop)
 
     def context_box(self, index: int, minimum: int | Sequence[int]) -> LatticeBox:
         """`box(index)`, widened into its neighbours to at least `minimum` patches where the volume has them.
@@ -115,9 +114,8 @@ class SuperpatchGrid:
         box = self.box(index)
         wanted = as_triple(minimum, "smallest context", 0)
         start = per_axis(max(0, min(a, b - m)) for a, b, m in zip(box.start, box.stop, wanted, strict=True))
-        return self._clipped(
-            start, per_axis(max(b, a + m) for a, b, m in zip(start, box.stop, wanted, strict=True))
-        )
+        stop = per_axis(max(b, a + m) for a, b, m in zip(start, box.stop, wanted, strict=True))
+        return self._clipped(start, stop)
 
     def _clipped(self, start: Triple, stop: Triple) -> LatticeBox:
         return LatticeBox(start, per_axis(min(b, d) for b, d in zip(stop, self.lattice_shape, strict=True)))
