@@ -77,7 +77,9 @@ def test_boxes_that_come_one_by_one_assemble_like_all_at_once(grid: SuperpatchGr
     assembler = grid.assembler(volume.dtype)
     for index in reversed(range(len(grid))):
         block = grid.cut_box(volume, grid.box(index))
-        assert block.shape == tuple(n * p for n, p in zip(grid.box(index).shape, grid.patch_size, strict=True))
+        assert block.shape == tuple(
+            n * p for n, p in zip(grid.box(index).shape, grid.patch_size, strict=True)
+        )
         assembler.add(grid.box(index), block)
     np.testing.assert_array_equal(assembler.result(), volume)
 
