@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3 or 0 in self.voxels.shape:
-            raise VolumeError(f"A volume needs three axes with voxels, but the array's shape is {self.voxels.shape}.")
+            raise VolumeError(f"A volume needs three axes, none empty, but the shape is {self.voxels.shape}.")
         if self.voxels.dtype.kind not in "biuf":
             raise VolumeError(f"A volume needs real numbers, but the array holds {self.voxels.dtype}.")
         object.__setattr__(self, "ijk_to_ras", _checked_geometry(self.ijk_to_ras))
@@ -49,7 +49,7 @@ class Volume:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of voxels along k, j, i."""
-        return self.voxels.shape  # type: ignore[return-value]
+        return self.voxels.shape
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -137,8 +137,8 @@ def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volu
 
     path = Path(path)
     scan = files.read(path, series)
-    voxels, fill_note = numbers.fill_not_finite(scan.voxels)
     try:
+        voxels, fill_note = numbers.fill_not_finite(scan.voxels)
         volume = Volume(voxels, scan.ijk_to_ras, names.stem_of(Path(os.path.abspath(path))))
     except VolumeError as error:
         raise VolumeError(f"{path.name}: {error}") from error
@@ -162,8 +162,8 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
 def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
     """Scans at and below the given paths: files by their extension, and folders that hold DICOM images.
 
-    A two-file scan counts once, by its header. A DICOM folder is one path, also if its images lie in a single folder
-    below it. Label maps are found like images: see `looks_like_label`.
+    A two-file scan counts once, by its header. A DICOM folder is one path, also if its images lie in a
+    single folder below it. Label maps are found like images: see `looks_like_label`.
 
     Returns:
         Sorted paths, each scan once.
@@ -208,6 +208,36 @@ def looks_like_label(volume: Volume) -> bool:
     return count <= _SURELY_LABELS or numbers.share_of_equal_neighbours(volume.voxels) > 0.5
 
 
+def describe(volume: Volume, superpatch_size: int = 128, patch_size: int = 8) -> dict[str, Any]:
+    """What there is to say about a volume and the superpatch grid it would get, ready for JSON.
+
+    Lists along axes are in the order that the key's last letters name.
+    """
+    from MAESILCore.superpatch import SuperpatchGrid
+
+    grid = SuperpatchGrid(volume.shape, superpatch_size, patch_size)
+    return {
+        "name": volume.name,
+        "shape_kji": list(volume.shape),
+        "spacing_mm_ijk": list(volume.spacing),
+        "origin_mm_ras": list(volume.origin),
+        "ijk_to_ras": volume.ijk_to_ras.tolist(),
+        "orientation": volume.orientation,
+        "is_oblique": volume.is_oblique,
+        "is_sheared": volume.is_sheared,
+        "data_type": volume.voxels.dtype.name,
+        "value_range": list(volume.value_range),
+        "looks_like_hu": volume.looks_like_hu,
+        "looks_like_label": looks_like_label(volume),
+        "superpatch_size_kji": list(grid.superpatch_size),
+        "patch_size_kji": list(grid.patch_size),
+        "superpatches_kji": list(grid.counts),
+        "superpatches": len(grid),
+        "patch_lattice_kji": list(grid.lattice_shape),
+        "notes": list(volume.notes),
+    }
+
+
 def _content_notes(volume: Volume) -> tuple[str, ...]:
     """What the voxels and the matrix themselves tell, whatever the file format."""
     notes = []
@@ -219,5 +249,5 @@ def _content_notes(volume: Volume) -> tuple[str, ...]:
         notes.append("The values look like those of a label map, not HU.")
     elif not volume.looks_like_hu:
         bits = "8-bit values" if volume.voxels.dtype.itemsize == 1 else "values"
-        notes.append(f"The {bits} from {low:g} to {high:g} are not HU: what was learnt on CT does not fit them.")
+        notes.append(f"The {bits} from {low:g} to {high:g} are not HU, which a model of CT expects.")
     return tuple(notes)

@@ -79,10 +79,10 @@ def refuse_pixel_kind(path: Path, dtype: np.dtype) -> None:
         VolumeError: If the voxels are colours (structured) or complex.
     """
     if dtype.fields is not None:
-        message = f"{path.name} holds colours: save a single channel, one number a voxel, to a file of its own."
+        message = f"{path.name} holds colours, and one number a voxel is needed: save a single channel of it."
         raise VolumeError(message)
     if dtype.kind == "c":
-        message = f"{path.name} holds complex numbers: save their magnitude to a file of its own."
+        message = f"{path.name} holds complex numbers, and real ones are needed: save their magnitude."
         raise VolumeError(message)
     if dtype.kind not in "biuf":
         raise VolumeError(f"{path.name} holds voxels of the type {dtype}, and real numbers are needed.")

@@ -1,4 +1,4 @@
-"""DICOM folders and files through SimpleITK (GDCM): one series, sorted by position, rescaled to HU."""
+"""DICOM folders through SimpleITK (GDCM): one series, sorted by position, rescaled to HU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_folder(folder: Path, series: str | None) -> Scan:
         series: Number or UID of the wanted series where several can be a scan.
 
     Raises:
-        VolumeError: If the series is not clear, or its slices do not make an evenly spaced single-valued stack.
+        VolumeError: If the series is not clear, or its slices make no evenly spaced stack of real numbers.
     """
     found, others = find_series(folder)
     chosen = choose_series(folder, found, series)
@@ -33,7 +33,8 @@ def read_folder(folder: Path, series: str | None) -> Scan:
     if len(headers) == 1:
         raise VolumeError(f"{folder.name} has only one slice: a 3D scan of at least two is needed.")
     ordered, ijk_to_ras = stack_slices(folder, headers)
-    return Scan(np.stack([_read_pixels(header.path) for header in ordered]), ijk_to_ras, _notes(chosen, found, others))
+    voxels = np.stack([_read_pixels(header.path) for header in ordered])
+    return Scan(voxels, ijk_to_ras, _notes(chosen, found, others))
 
 
 def refuse_file(path: Path) -> NoReturn:
@@ -46,10 +47,10 @@ def refuse_file(path: Path) -> NoReturn:
     if header is None:
         if is_dicom(path):
             raise checks.damaged(path, "its pixel data end too early or do not decode, or it is no image")
-        raise VolumeError(f"{path.name} lacks the DICOM file header (preamble and DICM mark): export it again.")
+        raise VolumeError(f"{path.name} lacks the header of a DICOM file (the DICM mark): export it again.")
     _refuse_contents(path, (header,))
-    message = f"{path.name} has only one slice ({checks.dimensions_text(header.size)}): give the folder of its series."
-    raise VolumeError(message)
+    size = checks.dimensions_text(header.size)
+    raise VolumeError(f"{path.name} has only one slice ({size}): give the folder of its series.")
 
 
 def _refuse_contents(path: Path, headers: Sequence[SliceHeader]) -> None:
@@ -59,19 +60,20 @@ def _refuse_contents(path: Path, headers: Sequence[SliceHeader]) -> None:
     if any(header.components > 1 for header in headers):
         raise VolumeError(f"{path.name} holds colours (RGB): a scan with one number a voxel is needed.")
     if frames > 1:
-        message = f"{path.name} is a multi-frame DICOM file ({frames} frames), which is not read: convert it to NIfTI."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{path.name} is multi-frame DICOM ({frames} frames), not read here: convert it to NIfTI."
+        )
 
 
 def _read_pixels(path: Path) -> np.ndarray:
     """One slice (j, i), rescaled, in the smallest type that holds it."""
-    import SimpleITK as sitk
+    import SimpleITK
 
     try:
-        image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
+        image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
     except RuntimeError as error:
         raise checks.damaged(path, "its pixel data do not decode") from error
-    pixels = sitk.GetArrayViewFromImage(image)
+    pixels = SimpleITK.GetArrayViewFromImage(image)
     return numbers.narrowed(pixels[0] if pixels.ndim == 3 else pixels)
 
 
@@ -81,8 +83,7 @@ def _notes(chosen: Series, found: Sequence[Series], others: int) -> tuple[str, .
     if left_out:
         notes.append(f"The folder's other series were left out: {', '.join(left_out)}.")
     if others:
-        files = "1 DICOM file that is no image was" if others == 1 else f"{others} DICOM files that are no images were"
-        notes.append(f"{files} left out.")
+        notes.append(f"{others} other DICOM object{'s' * (others > 1)} (no image) left out.")
     modality = chosen.info.modality
     if modality != "CT":
         notes.append(f"The modality is {modality or 'not stated'}, not CT.")

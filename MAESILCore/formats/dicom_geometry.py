@@ -21,15 +21,15 @@ _EVEN_SHARE = 0.05
 def stack_slices(folder: Path, slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], np.ndarray]:
     """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
 
-    The k axis is the step from one slice's position to the next, so that a gantry tilt stays in the matrix as a shear.
+    The k axis is the step from one slice's position to the next: a gantry tilt stays in the matrix as shear.
 
     Args:
         folder: Named in errors.
         slices: At least two.
 
     Raises:
-        VolumeError: If a slice lacks its place, slices differ in size, pixel spacing or orientation, two share a
-            position, or one is missing or unevenly spaced.
+        VolumeError: If a slice lacks its place, slices differ in size, pixel spacing or orientation, two
+            share a position, or one is missing or unevenly spaced.
     """
     axes, pixel_spacing = _common_plane(folder, slices)
     positions = np.array([header.position for header in slices])
@@ -47,22 +47,21 @@ def stack_slices(folder: Path, slices: Sequence[SliceHeader]) -> tuple[list[Slic
 def _common_plane(folder: Path, slices: Sequence[SliceHeader]) -> tuple[np.ndarray, np.ndarray]:
     """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
     if any(header.position is None or header.orientation is None for header in slices):
-        message = f"{folder.name}: there are slices without a position or orientation, so that none can be placed."
-        raise VolumeError(message)
+        raise VolumeError(f"{folder.name} has slices without a position or orientation: export it again.")
     if any(header.pixel_spacing is None or (header.pixel_spacing <= 0).any() for header in slices):
-        raise VolumeError(f"{folder.name}: there are slices without a pixel spacing, so that none can be placed.")
+        raise VolumeError(f"{folder.name} has slices without a pixel spacing: export it again.")
     orientations = np.array([header.orientation for header in slices])
     spacings = np.array([header.pixel_spacing for header in slices])
     count = _count_distinct(orientations)
     if count > 1:
-        message = f"{folder.name} mixes slices of {count} orientations: put each orientation into a folder of its own."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{folder.name} mixes slices of {count} orientations: give each a folder of its own."
+        )
     if len({header.size for header in slices}) > 1 or _count_distinct(spacings) > 1:
-        message = f"{folder.name} mixes slices of different size or pixel spacing: put each kind into its own folder."
-        raise VolumeError(message)
+        raise VolumeError(f"{folder.name} mixes pixel sizes or spacings: give each kind a folder of its own.")
     lengths = np.linalg.norm(orientations[0], axis=1, keepdims=True)
     if (np.abs(lengths - 1) > 0.01).any() or abs(orientations[0, 0] @ orientations[0, 1]) > 0.01:
-        raise VolumeError(f"{folder.name}: the orientation in the slices' headers is not a pair of perpendicular units.")
+        raise VolumeError(f"{folder.name}: the image orientation is not two perpendicular unit vectors.")
     return orientations[0] / lengths, spacings[0]
 
 
@@ -79,8 +78,8 @@ def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
     gaps = np.diff(positions @ normal)
     same = int((gaps < _ROUNDING).sum())
     if same:
-        message = f"{folder.name}: {same} of {len(positions)} slices have the position of another one (several phases or echoes): keep one."
-        raise VolumeError(message)
+        several = f"{same} of {len(positions)} slices have the position of another one"
+        raise VolumeError(f"{folder.name}: {several} (several phases or echoes): keep one at each position.")
     even = np.linspace(positions[0], positions[-1], len(positions))
     spacing = gaps.mean()
     if np.linalg.norm(positions - even, axis=1).max() <= _EVEN_SHARE * spacing:
@@ -89,10 +88,12 @@ def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
     multiples = gaps / usual
     if np.abs(multiples - multiples.round()).max() <= _EVEN_SHARE and multiples.round().max() > 1:
         missing = int((multiples.round() - 1).sum())
-        reason = f"{missing} {'slice is' if missing == 1 else 'slices are'} missing where the usual distance is {usual:.4g} mm"
+        are_missing = "slice is missing" if missing == 1 else "slices are missing"
+        reason = f"{missing} {are_missing} among slices {usual:.4g} mm apart"
     else:
-        reason = f"the distances between its slices are uneven, from {gaps.min():.4g} to {gaps.max():.4g} mm"
-    raise VolumeError(f"{folder.name}: {reason}{_tilt_text(positions, normal)}; export the complete, evenly spaced series.")
+        reason = f"slice distances are uneven, from {gaps.min():.4g} to {gaps.max():.4g} mm"
+    reason += _tilt_text(positions, normal)
+    raise VolumeError(f"{folder.name}: {reason}; export the complete, evenly spaced series.")
 
 
 def _tilt_text(positions: np.ndarray, normal: np.ndarray) -> str:

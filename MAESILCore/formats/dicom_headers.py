@@ -1,4 +1,4 @@
-"""What one DICOM file says about itself, read through SimpleITK (GDCM); tags that name a patient are never asked for."""
+"""What a DICOM file says of itself, through SimpleITK; tags that name a patient are never asked for."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def is_dicom_image(path: Path) -> bool:
 
 def read_header(path: Path) -> SliceHeader | None:
     """Read one header; None if GDCM finds no complete image in the file."""
-    import SimpleITK as sitk
+    import SimpleITK
 
-    reader = sitk.ImageFileReader()
+    reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(path))
     try:

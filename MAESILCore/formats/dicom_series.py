@@ -12,7 +12,7 @@ from MAESILCore.formats import checks
 from MAESILCore.formats.dicom_headers import SliceHeader, is_dicom, is_dicom_image, read_header
 
 #: Objects that belong to a scan and are none.
-DERIVED_MODALITIES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG", "DOC"})
+DERIVED_MODALITIES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG"})
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SeriesInfo:
         number: Series number as written, "" if the files give none.
         modality: Such as "CT".
         slices: Number of images.
-        is_volume: Whether it can be a scan: several slices of one value a pixel, and neither scout nor segmentation.
+        is_volume: Whether it can be a scan: several slices, no colours, no scout, no segmentation.
     """
 
     uid: str
@@ -35,7 +35,8 @@ class SeriesInfo:
 
     def __str__(self) -> str:
         number = f"number {self.number}" if self.number else f"UID {self.uid or '(none)'}"
-        return f"{number} ({self.modality or 'unknown modality'}, {self.slices} slice{'s' * (self.slices != 1)})"
+        slices = f"{self.slices} slice{'s' * (self.slices != 1)}"
+        return f"{number} ({self.modality or 'unknown modality'}, {slices})"
 
 
 @dataclass(frozen=True)
@@ -111,4 +112,5 @@ def _describe(uid: str, headers: Sequence[SliceHeader]) -> SeriesInfo:
         and first.modality not in DERIVED_MODALITIES
         and all(header.components == header.frames == 1 and not header.is_localizer for header in headers)
     )
-    return SeriesInfo(uid, first.series_number, first.modality, sum(header.frames for header in headers), is_volume)
+    frames = sum(header.frames for header in headers)
+    return SeriesInfo(uid, first.series_number, first.modality, frames, is_volume)

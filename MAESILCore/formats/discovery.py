@@ -29,7 +29,8 @@ def find_scans(paths: Iterable[Path]) -> list[Path]:
             found.setdefault(scan.resolve(), scan)
     if not found:
         places = ", ".join(str(start) for start in starts) or "no path"
-        raise VolumeError(f"There is no scan in {places}: NIfTI, NRRD, MetaImage, MGH files or DICOM folders are needed.")
+        kinds = "NIfTI, NRRD, MetaImage or MGH files, or DICOM folders"
+        raise VolumeError(f"There is no scan in {places}: give {kinds}.")
     return sorted(found.values())
 
 
@@ -57,7 +58,7 @@ def _is_scan_file(name: str) -> bool:
 
 
 def _widest(folder: Path, start: Path, files: list[Path], dicom_folders: list[Path]) -> Path:
-    """The outermost folder, up to `start`, below which this is the only scan: its name says more than "image"."""
+    """The outermost folder, up to `start`, below which this is the only scan: it names it best."""
     others = [*files, *(other for other in dicom_folders if other != folder)]
     while folder != start and not any(other.is_relative_to(folder.parent) for other in others):
         folder = folder.parent

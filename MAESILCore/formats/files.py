@@ -16,7 +16,13 @@ _READERS = {
     **dict.fromkeys(names.NRRD, itk.read_nrrd),
     **dict.fromkeys(names.META_IMAGE, itk.read_meta_image),
 }
-_WRITERS = {".nii": nifti.write, ".nii.gz": nifti.write, ".nrrd": itk.write_nrrd, **dict.fromkeys(names.META_IMAGE, itk.write_meta_image)}
+_WRITERS = {
+    ".nii": nifti.write,
+    ".nii.gz": nifti.write,
+    ".nrrd": itk.write_nrrd,
+    ".mha": itk.write_meta_image,
+    ".mhd": itk.write_meta_image,
+}
 
 
 def read(path: Path, series: str | None = None) -> Scan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -35,7 +36,7 @@ def shear_degrees(ijk_to_ras: np.ndarray) -> float:
 
 def is_sheared(ijk_to_ras: np.ndarray) -> bool:
     """Whether the axes are not perpendicular."""
-    return shear_degrees(ijk_to_ras) > np.degrees(PERPENDICULAR_COSINE)
+    return shear_degrees(ijk_to_ras) > math.degrees(PERPENDICULAR_COSINE)
 
 
 def is_oblique(ijk_to_ras: np.ndarray) -> bool:

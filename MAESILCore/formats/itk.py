@@ -12,8 +12,7 @@ from MAESILCore.formats import checks, geometry, metaimage_header, nrrd_header, 
 from MAESILCore.formats.scan import Scan
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
+    import SimpleITK
 
 
 def read_nrrd(path: Path) -> Scan:
@@ -56,14 +55,14 @@ def write_meta_image(scan: Scan, path: Path) -> None:
         VolumeError: If the geometry is sheared: MetaImage's matrix is meant to be a rotation.
     """
     if geometry.is_sheared(scan.ijk_to_ras):
-        raise VolumeError(f"{path.name}: MetaImage cannot hold a sheared geometry; write .nii.gz or .nrrd instead.")
+        raise VolumeError(f"{path.name}: MetaImage cannot hold a sheared geometry; write .nii.gz or .nrrd.")
     _write(scan, path, "MetaImageIO")
 
 
 def _read(path: Path, image_io: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    import SimpleITK as sitk
+    import SimpleITK
 
-    reader = sitk.ImageFileReader()
+    reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     try:
@@ -73,14 +72,14 @@ def _read(path: Path, image_io: str) -> tuple[np.ndarray, np.ndarray, tuple[str,
         image = reader.Execute()
     except RuntimeError as error:
         raise checks.damaged(path, "its voxels end too early or do not decode") from error
-    voxels = numbers.rescale(sitk.GetArrayFromImage(image).reshape(shape[::-1]))
+    voxels = numbers.rescale(SimpleITK.GetArrayFromImage(image).reshape(shape[::-1]))
     return voxels, _ijk_to_ras(image), notes
 
 
-def _refuse_pixels(path: Path, reader: sitk.ImageFileReader) -> None:
-    import SimpleITK as sitk
+def _refuse_pixels(path: Path, reader: SimpleITK.ImageFileReader) -> None:
+    import SimpleITK
 
-    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()).lower():
+    if "complex" in SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()).lower():
         checks.refuse_pixel_kind(path, np.dtype(np.complex64))
     components = reader.GetNumberOfComponents()
     if components > 1:
@@ -88,21 +87,21 @@ def _refuse_pixels(path: Path, reader: sitk.ImageFileReader) -> None:
         raise VolumeError(message)
 
 
-def _ijk_to_ras(image: sitk.Image) -> np.ndarray:
+def _ijk_to_ras(image: SimpleITK.Image) -> np.ndarray:
     dimension = image.GetDimension()
     directions = np.array(image.GetDirection()).reshape(dimension, dimension)[:3, :3]
     return geometry.ras_from_lps(directions, image.GetSpacing()[:3], image.GetOrigin()[:3])
 
 
 def _write(scan: Scan, path: Path, image_io: str) -> None:
-    import SimpleITK as sitk
+    import SimpleITK
 
     ijk_to_lps = geometry.LPS_TO_RAS @ scan.ijk_to_ras
-    image = sitk.GetImageFromArray(numbers.storable(scan.voxels))
+    image = SimpleITK.GetImageFromArray(numbers.storable(scan.voxels))
     image.SetSpacing(geometry.spacing_of(ijk_to_lps).tolist())
     image.SetDirection(geometry.directions_of(ijk_to_lps).ravel().tolist())
     image.SetOrigin(ijk_to_lps[:3, 3].tolist())
     try:
-        sitk.WriteImage(image, str(path), useCompression=True, imageIO=image_io)
+        SimpleITK.WriteImage(image, str(path), useCompression=True, imageIO=image_io)
     except RuntimeError as error:
         raise OSError("SimpleITK could not write it") from error

@@ -1,4 +1,4 @@
-"""Checks on MetaImage files that the reader leaves out: it fills what is missing and passes what is corrupt."""
+"""Checks on MetaImage files that the reader leaves out: it takes corrupt voxels for good."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def check_data(path: Path) -> None:
     """
     fields, header_bytes = _read_fields(path)
     location = fields["elementdatafile"]
-    if location.upper().startswith("LIST") or "%" in location or fields.get("binarydata", "true").lower() == "false":
+    is_text = fields.get("binarydata", "true").lower() == "false"
+    if is_text or location.upper().startswith("LIST") or "%" in location:
         return
     is_local = location.upper() == "LOCAL"
     data = path if is_local else path.parent / location
@@ -68,11 +69,13 @@ def _voxel_bytes(path: Path, fields: dict[str, str]) -> int:
         channels = int(fields.get("elementnumberofchannels", 1))
         return math.prod(lengths) * channels * _ELEMENT_BYTES[fields["elementtype"].upper()]
     except (KeyError, ValueError) as error:
-        raise VolumeError(f"{path.name} is a MetaImage without a readable DimSize and ElementType.") from error
+        raise VolumeError(
+            f"{path.name} is a MetaImage without a readable DimSize and ElementType."
+        ) from error
 
 
 def _check_compressed(data: Path, start: int, voxel_bytes: int) -> None:
-    """Decompress once in small pieces, because the reader takes a stream whose checksum is wrong for good."""
+    """Decompress once in small pieces, because the reader takes a broken stream for good."""
     decompressor, size = zlib.decompressobj(), 0
     try:
         with data.open("rb") as file:

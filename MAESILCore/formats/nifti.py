@@ -117,7 +117,7 @@ def _qform(header: Any) -> np.ndarray | None:  # noqa: ANN401
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return header.get_qform(coded=True)[0]  # type: ignore[no-any-return]
+        return header.get_qform(coded=True)[0]
     except HeaderDataError:
         # An invalid quaternion: the reader used the sform, and there is nothing to compare it with.
         return None

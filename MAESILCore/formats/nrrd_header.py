@@ -19,6 +19,7 @@ _SIGNS_TO_RAS = {
     "lps": (-1, -1, 1),
 }
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001, "μm": 0.001}
+_QUOTED = re.compile(r'"([^"]*)"')
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
 
@@ -63,11 +64,17 @@ def ijk_to_ras(path: Path, fields: dict[str, str]) -> np.ndarray | None:
     try:
         columns = np.array([[float(part) for part in vector.split(",")] for vector in [*vectors, *origin]]).T
     except ValueError as error:
-        raise VolumeError(f"{path.name} states space directions or an origin that are not numbers.") from error
+        raise VolumeError(
+            f"{path.name} states space directions or an origin that are not numbers."
+        ) from error
     if columns.shape != (3, 4):
         raise VolumeError(f"{path.name} states space directions or an origin that are not three-dimensional.")
-    units = [unit.strip().lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))]
-    scales = [_MILLIMETRES.get(unit, 1.0) for unit in units] if len(units) == 3 else [1.0] * 3
     matrix = np.eye(4)
-    matrix[:3] = columns * np.array(signs)[:, None] * np.array(scales)[:, None]
+    matrix[:3] = columns * np.array(signs)[:, None] * _scales(fields)[:, None]
     return matrix
+
+
+def _scales(fields: dict[str, str]) -> np.ndarray:
+    """What turns the three space axes into mm."""
+    units = [unit.strip().lower() for unit in _QUOTED.findall(fields.get("space units", ""))]
+    return np.array([_MILLIMETRES.get(unit, 1.0) for unit in units] if len(units) == 3 else [1.0, 1.0, 1.0])

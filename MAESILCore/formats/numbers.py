@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from MAESILCore.errors import VolumeError
+
 
 def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> np.ndarray:
     """Apply slope and intercept.
@@ -20,7 +22,8 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
             return to_native(stored)
         if slope.is_integer() and intercept.is_integer():
             ends = [int(end) * int(slope) + int(intercept) for end in (stored.min(), stored.max())]
-            dtype = _smallest_integer(np.array(ends))
+            # Slope and intercept must fit too; what overflows in between wraps back, since the ends fit.
+            dtype = _smallest_integer(np.array([*ends, int(slope), int(intercept)]))
             if dtype is not None:
                 return _scaled(stored, np.dtype(dtype), slope, intercept)
     return _scaled(stored, np.dtype(np.float32), slope, intercept)
@@ -41,7 +44,7 @@ def to_native(array: np.ndarray) -> np.ndarray:
 
 
 def narrowed(values: np.ndarray) -> np.ndarray:
-    """A copy in int16 if that is exact for integers wider than a byte, else in int32; floats become float32."""
+    """A copy: integers wider than a byte become int16 if that is exact, else int32; floats float32."""
     if values.dtype.kind == "f":
         return values.astype(np.float32)
     if values.dtype.itemsize == 1:
@@ -54,13 +57,18 @@ def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
 
     Returns:
         The voxels (the same array, changed in place if it can be) and a note, "" when all were finite.
+
+    Raises:
+        VolumeError: If no voxel is finite.
     """
     if voxels.dtype.kind != "f":
         return voxels, ""
     finite = np.isfinite(voxels)
     count = voxels.size - int(np.count_nonzero(finite))
-    if count in (0, voxels.size):
+    if count == 0:
         return voxels, ""
+    if count == voxels.size:
+        raise VolumeError("no voxel holds a finite number, so that there is no image.")
     lowest = voxels.min(where=finite, initial=np.finfo(voxels.dtype).max)
     voxels = voxels if voxels.flags.writeable else voxels.copy(order="K")
     voxels[~finite] = lowest
@@ -84,8 +92,10 @@ def storable(voxels: np.ndarray) -> np.ndarray:
 
 def _smallest_integer(values: np.ndarray) -> type[np.signedinteger] | None:
     low, high = int(values.min()), int(values.max())
-    fitting = (dtype for dtype in (np.int16, np.int32) if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max)
-    return next(fitting, None)
+    for dtype in (np.int16, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return dtype
+    return None
 
 
 def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:
