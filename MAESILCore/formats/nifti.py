@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, geometry, numbers
+from MAESILCore.formats.names import MGH, extension_of
 from MAESILCore.formats.scan import Scan
 
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
@@ -22,12 +25,12 @@ def read(path: Path) -> Scan:
     Raises:
         VolumeError: If the file is damaged, or holds no real-valued 3D volume.
     """
-    image = _open(path)
-    dtype = np.dtype(image.get_data_dtype())
-    checks.refuse_pixel_kind(path, dtype)
-    shape, notes = checks.squeeze_to_3d(path, image.shape)
-    stored, slope, intercept = _stored_voxels(path, image, dtype)
-    voxels = numbers.rescale(stored.reshape(shape, order="F").T, slope, intercept)
+    with _readable(path), _opened(path) as image:
+        checks.refuse_pixel_kind(path, np.dtype(image.get_data_dtype()))
+        shape, notes = checks.squeeze_to_3d(path, image.shape)
+        _refuse_too_short(path, image)
+        stored = np.asarray(image.dataobj.get_unscaled()).reshape(shape, order="F").T
+    voxels = numbers.rescale(stored, float(image.dataobj.slope), float(image.dataobj.inter))
     ijk_to_ras, unit_notes = _geometry_in_mm(image)
     return Scan(voxels, ijk_to_ras, notes + unit_notes + _orientation_notes(image))
 
@@ -50,34 +53,52 @@ def write(scan: Scan, path: Path) -> None:
     nibabel.save(image, path)
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401 - nibabel's image classes share no public base with a typed header
-    import nibabel
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what nibabel raises on a file into one sentence."""
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.freesurfer.mghformat import MGHError
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
     try:
-        return nibabel.load(path, mmap=False)
+        yield
     except FileNotFoundError as error:
         message = f"{path.name} is one half of a .hdr/.img pair, and the other half is not beside it."
         raise VolumeError(message) from error
     except (EOFError, zlib.error, OSError) as error:
-        raise checks.damaged(path, error) from error
-    except (ImageFileError, HeaderDataError, WrapStructError, ValueError) as error:
-        message = f"{path.name} is not a readable NIfTI or MGH file: check that it was exported completely."
+        raise checks.damaged(path, "its voxels end too early or do not decode") from error
+    except (
+        ImageFileError,
+        HeaderDataError,
+        MGHError,
+        WrapStructError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        message = f"{path.name} has no readable NIfTI or MGH header: copy or export it again."
         raise VolumeError(message) from error
 
 
-def _stored_voxels(path: Path, image: Any, dtype: np.dtype) -> tuple[np.ndarray, float, float]:  # noqa: ANN401
-    data_file = Path(image.file_map["image"].filename)
-    is_compressed = data_file.suffix in (".gz", ".mgz")
-    voxel_bytes = math.prod(int(length) for length in image.shape) * dtype.itemsize
-    checks.refuse_too_short(data_file, voxel_bytes, is_compressed=is_compressed)
-    try:
-        stored = np.asarray(image.dataobj.get_unscaled())
-    except (EOFError, zlib.error, OSError, ValueError) as error:
-        raise checks.damaged(path, error) from error
-    return stored, float(image.dataobj.slope), float(image.dataobj.inter)
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import nibabel
+    from nibabel.fileholders import FileHolder
+    from nibabel.openers import ImageOpener
+
+    if extension_of(path) in MGH:
+        # nibabel leaves MGH files open when it opens them itself.
+        with ImageOpener(str(path)) as stream:
+            yield nibabel.MGHImage.from_file_map({"image": FileHolder(fileobj=stream.fobj)})
+    else:
+        yield nibabel.load(path, mmap=False)
+
+
+def _refuse_too_short(path: Path, image: Any) -> None:  # noqa: ANN401 - nibabel is untyped
+    data = Path(image.file_map["image"].filename or path)
+    voxel_bytes = math.prod(int(length) for length in image.shape) * np.dtype(image.get_data_dtype()).itemsize
+    checks.refuse_too_short(data, voxel_bytes, is_compressed=data.suffix.lower() in (".gz", ".mgz"))
 
 
 def _geometry_in_mm(image: Any) -> tuple[np.ndarray, tuple[str, ...]]:  # noqa: ANN401
