@@ -1,0 +1,8 @@
+"""Masked reconstruction of whole volumes: hidden parts filled in, errors mapped, results saved."""
+
+from MAESILCore.reconstruct.network import Reconstructor
+from MAESILCore.reconstruct.result import Reconstruction
+from MAESILCore.reconstruct.saving import save_reconstruction
+from MAESILCore.reconstruct.whole_volume import reconstruct
+
+__all__ = ["Reconstruction", "Reconstructor", "reconstruct", "save_reconstruction"]

@@ -1,0 +1,40 @@
+"""What a reconstruction hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from MAESILCore.masking import Mask
+from MAESILCore.superpatch import SuperpatchGrid
+from MAESILCore.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Volumes in HU, float32, on the very grid of the input.
+
+    Attributes:
+        volume: the input, untouched.
+        reconstruction: the network's output, within its window. With a single mask the visible patches, too,
+            have gone through the network; with a coverage every voxel is the mean over the masks that hid it.
+            Superpatches without anything hidden, which the network was spared, show the input.
+        mosaic: the input where `mask` is visible, the reconstruction where it is hidden.
+        error: reconstruction minus input, signed, where a patch was hidden; 0 elsewhere. The input is clipped
+            to the window first, since a model cannot be asked for values that it never sees.
+        uncertainty: standard deviation over the masks that hid a voxel, 0 where only one did; None for a
+            single mask. Where superpatches overlap, theirs are blended.
+        mask: the single mask, or the first one of the coverage.
+        masks: all masks.
+        grid: how the volume was divided.
+        notes: sentences that belong beside the result.
+    """
+
+    volume: Volume
+    reconstruction: Volume
+    mosaic: Volume
+    error: Volume
+    uncertainty: Volume | None
+    mask: Mask
+    masks: list[Mask]
+    grid: SuperpatchGrid
+    notes: tuple[str, ...] = ()
