@@ -1,0 +1,98 @@
+"""`maesil pretrain`: learn from a folder of unlabelled scans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from MAESILCore.cli import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress as Bar
+
+    from MAESILCore.pretrain import Progress, Run
+
+
+@app.command()
+def pretrain(
+    scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
+    out: Annotated[Path, typer.Option(help="Run folder; made if it is not there.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file with the recipe; see Resources/Recipes.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Size of the model: tiny, small, base or paper.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and masks.")] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Glob of scans kept for validation; may be given several times.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+) -> None:
+    """Pre-train a masked autoencoder on unlabelled scans.
+
+    Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
+    had never stopped.
+    """
+    from MAESILCore.errors import ConfigError
+    from MAESILCore.pretrain import Run, load_config
+    from MAESILCore.pretrain import pretrain as train
+    from MAESILCore.volume import find_scans
+
+    given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
+    given["hold_out"] = tuple(hold_out) if hold_out else None
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if resume:
+        fixed = set(overrides) - {"steps"}
+        if recipe is not None or fixed:
+            message = "A resumed run keeps its recipe: only --steps may be given with --resume."
+            raise ConfigError(message)
+        run = Run.open(out)
+        config = run.config().model_copy(update=overrides)
+        found = find_scans(scans)
+        run.write_config(config)
+    else:
+        config = load_config(recipe, overrides)
+        found = find_scans(scans)
+        run = Run.create(out, config)
+    _watch(
+        run,
+        lambda progress, cancelled: train(
+            run, config, found, device=device, progress=progress, cancelled=cancelled
+        ),
+    )
+
+
+def _watch(run: Run, work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path]) -> None:
+    """Run the work under a progress bar; the first ctrl-C lets the present step end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from MAESILCore.interrupts import stop_requested
+
+    console = Console()
+    columns = (
+        TextColumn("[bold]Pre-training[/]"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.5f}"),
+        TextColumn("{task.fields[speed]:.2f} superpatches/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar, stop_requested() as stopped:
+        task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
+        model = work(lambda state: _show(bar, task, state), stopped)
+    console.print(f"Model: {model}")
+
+
+def _show(bar: Bar, task: Any, state: Progress) -> None:  # noqa: ANN401 - rich's task id is a private alias of int
+    bar.update(
+        task, total=state.steps, completed=state.step, loss=state.loss, speed=state.superpatches_per_second
+    )
+    if state.message:
+        bar.console.print(f"step {state.step}: {state.message}")

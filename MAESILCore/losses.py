@@ -1,0 +1,42 @@
+"""Losses, each a plain function of tensors."""
+
+from __future__ import annotations
+
+import torch
+
+
+def masked_mse(
+    prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error over hidden patches (He et al. 2022, section 3; methods.md 1.5).
+
+    Args:
+        prediction: (B, N, p^3) predicted patches.
+        target: (B, N, p^3) true patches.
+        weight: (B, N), 1 where a patch counts and 0 where not; None counts all.
+
+    Returns:
+        Scalar: the mean over the counted patches of each patch's mean over its voxels.
+    """
+    per_patch = (prediction - target).square().mean(dim=-1)
+    if weight is None:
+        return per_patch.mean()
+    weight = weight.to(per_patch.dtype)
+    return (per_patch * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def normalise_patches(
+    patches: torch.Tensor, eps: float = 1e-6
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Standardise every patch by its own mean and standard deviation (He et al. 2022, Hi-End-MAE; methods.md 6.4).
+
+    Args:
+        patches: (B, N, p^3).
+        eps: added to the variance.
+
+    Returns:
+        The normalised patches and the mean and standard deviation, (B, N, 1) each, that undo it.
+    """
+    mean = patches.mean(dim=-1, keepdim=True)
+    deviation = (patches.var(dim=-1, unbiased=False, keepdim=True) + eps).sqrt()
+    return (patches - mean) / deviation, mean, deviation

@@ -1,0 +1,66 @@
+"""Superpatches as tokens, on tensors: patches in row-major (k, j, i) order, as `SuperpatchGrid.patchify` has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+def patchify(superpatches: torch.Tensor, patch_size: tuple[int, int, int]) -> torch.Tensor:
+    """(B, 1, K, J, I) -> (B, N, p^3), patches and the voxels inside a patch in row-major order."""
+    batch, _, *shape = superpatches.shape
+    (pk, pj, pi), (k, j, i) = (
+        patch_size,
+        (size // patch for size, patch in zip(shape, patch_size, strict=True)),
+    )
+    cubes = superpatches.reshape(batch, k, pk, j, pj, i, pi).permute(0, 1, 3, 5, 2, 4, 6)
+    return cubes.reshape(batch, k * j * i, pk * pj * pi)
+
+
+def unpatchify(
+    tokens: torch.Tensor, lattice_shape: tuple[int, int, int], patch_size: tuple[int, int, int]
+) -> torch.Tensor:
+    """(B, N, p^3) -> (B, 1, K, J, I), the inverse of `patchify`."""
+    (pk, pj, pi), (k, j, i) = patch_size, lattice_shape
+    cubes = tokens.reshape(-1, k, j, i, pk, pj, pi).permute(0, 1, 4, 2, 5, 3, 6)
+    return cubes.reshape(-1, 1, k * pk, j * pj, i * pi)
+
+
+def expand_patches(lattice: torch.Tensor, patch_size: tuple[int, int, int]) -> torch.Tensor:
+    """(B, C, Dk, Dj, Di) -> (B, C, K, J, I): every patch's value on all of its voxels."""
+    for axis, patch in enumerate(patch_size):
+        lattice = lattice.repeat_interleave(patch, dim=2 + axis)
+    return lattice
+
+
+@dataclass(frozen=True)
+class TokenSplit:
+    """Which tokens of each sample are visible, as rectangular index tensors.
+
+    Attributes:
+        visible: (B, V) ascending indices of the visible tokens; V is the largest visible count of the batch.
+        valid: (B, V) bool, False where a sample has fewer than V visible tokens; None when all have V.
+    """
+
+    visible: torch.Tensor
+    valid: torch.Tensor | None
+
+    @classmethod
+    def of(cls, hidden: torch.Tensor) -> TokenSplit:
+        """Split by a (B, Dk, Dj, Di) bool mask of hidden patches."""
+        flat = hidden.flatten(1)
+        counts = (~flat).sum(dim=1)
+        longest, shortest = int(counts.max()), int(counts.min())
+        # A stable sort keeps each group ascending; an unstable one scrambles the order (methods.md 1.4).
+        order = torch.argsort(flat.to(torch.uint8), dim=1, stable=True)
+        valid = None
+        if shortest != longest:
+            valid = torch.arange(longest, device=flat.device)[None, :] < counts[:, None]
+        return cls(order[:, :longest], valid)
+
+
+def take(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Pick tokens: (B or 1, N, D) and (B, V) -> (B, V, D)."""
+    width = tokens.shape[-1]
+    return tokens.expand(indices.shape[0], -1, -1).gather(1, indices[..., None].expand(-1, -1, width))

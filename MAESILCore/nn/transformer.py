@@ -1,0 +1,78 @@
+"""The pre-norm transformer block that every token-based method here is built from."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention through `scaled_dot_product_attention`, which picks the fused kernel of the device."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool marks the tokens that may be looked at, None = all."""
+        batch, count, width = x.shape
+        qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, N, D/H)
+        mask = None if allowed is None else allowed[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
+
+
+class Mlp(nn.Module):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, width: int, ratio: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, int(width * ratio))
+        self.fc2 = nn.Linear(int(width * ratio), width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """x + Attention(LN x), then x + Mlp(LN x)."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, mlp_ratio)
+
+    def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None = all tokens."""
+        x = x + self.attention(self.norm1(x), allowed)
+        return x + self.mlp(self.norm2(x))
+
+
+class Transformer(nn.Module):
+    """`depth` blocks and a final LayerNorm."""
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None = all tokens."""
+        for block in self.blocks:
+            x = block(x, allowed)
+        return self.norm(x)
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier-uniform linear maps with zero bias, as MAE (He et al. 2022) starts its transformer."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

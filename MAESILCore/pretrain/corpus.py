@@ -1,0 +1,196 @@
+"""Training crops straight from scan files: which scans are fit, and what crop a step draws from them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.masking import MaskStrategy
+from MAESILCore.volume import looks_like_label, read_volume
+from MAESILCore.window import Window
+
+#: A voxel above this HU counts as body when crops of pure air are turned down.
+BODY_HU = -500.0
+REDRAWS = 10
+
+
+class CropConfig(BaseModel):
+    """How crops are drawn.
+
+    Attributes:
+        size: voxels along k, j, i; multiples of the patch size. A scan that is thinner gives a thinner crop, cut to
+            whole patches; one thinner than a patch is padded to one patch by repeating its border.
+        minimum_body: least share of voxels above -500 HU; crops with less are redrawn, at most ten times.
+        zoom_probability: share of crops that are stretched.
+        zoom: range of the stretch, drawn for every axis by itself: scans keep their spacing (no resampling), and
+            this spreads the spacings that the model sees.
+        flip: whether every axis is mirrored with probability 1/2.
+        swap_probability: share of crops whose in-plane axes are exchanged.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int, int] = (128, 128, 128)
+    minimum_body: float = Field(default=0.2, ge=0.0, le=1.0)
+    zoom_probability: float = Field(default=0.5, ge=0.0, le=1.0)
+    zoom: tuple[float, float] = (0.8, 1.3)
+    flip: bool = True
+    swap_probability: float = Field(default=0.3, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training example.
+
+    Attributes:
+        voxels: (K, J, I) float32 in [0, 1], whole patches.
+        hidden: (Dk, Dj, Di) bool.
+        start: place of the first patch inside a superpatch, along k, j, i.
+    """
+
+    voxels: np.ndarray
+    hidden: np.ndarray
+    start: tuple[int, int, int]
+
+
+class ScanCache:
+    """Scans in memory, the least recently used ones dropped when they exceed a budget."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self._scans: OrderedDict[Path, np.ndarray] = OrderedDict()
+
+    def voxels(self, path: Path) -> np.ndarray:
+        """The (k, j, i) voxels of a scan, as stored."""
+        if path in self._scans:
+            self._scans.move_to_end(path)
+            return self._scans[path]
+        voxels = read_volume(path).voxels
+        self._scans[path] = voxels
+        while len(self._scans) > 1 and sum(scan.nbytes for scan in self._scans.values()) > self.budget_bytes:
+            self._scans.popitem(last=False)
+        return voxels
+
+
+class Corpus:
+    """The scans of a pre-training and the crops drawn from them.
+
+    Every sample is a pure function of (seed, step, place in the batch): a run that is resumed at a step draws what it
+    would have drawn.
+
+    Attributes:
+        paths: the scans that are used.
+        shapes: their (k, j, i) shapes.
+        left_out: (path, reason) of the scans that are not.
+    """
+
+    def __init__(self, paths: Sequence[Path], cache_bytes: int = 4 << 30) -> None:
+        self.cache = ScanCache(cache_bytes)
+        self.paths: list[Path] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.left_out: list[tuple[Path, str]] = []
+        for path in paths:
+            self._admit(path)
+        if not self.paths:
+            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in self.left_out[:3])
+            message = f"None of the {len(paths)} scans can be used for training ({reasons})."
+            raise ConfigError(message)
+        # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
+        weights = np.sqrt([float(np.prod(shape)) for shape in self.shapes])
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def _admit(self, path: Path) -> None:
+        try:
+            volume = read_volume(path)
+        except VolumeError as error:
+            self.left_out.append((path, str(error)))
+            return
+        if looks_like_label(volume):
+            self.left_out.append((path, "a label map, not a scan"))
+        elif not volume.looks_like_hu:
+            self.left_out.append((path, "its values do not look like HU"))
+        else:
+            self.paths.append(path)
+            self.shapes.append(volume.voxels.shape)
+
+    def sample(
+        self,
+        crop: CropConfig,
+        masks: Callable[[np.random.Generator], MaskStrategy],
+        window: Window,
+        patch_size: tuple[int, int, int],
+        superpatch_size: tuple[int, int, int],
+        key: tuple[int, int, int],
+    ) -> Sample:
+        """Draw the sample with key (seed, step, place in the batch)."""
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+        # The last weight sums to 1 only up to rounding.
+        scan = min(int(np.searchsorted(self._cumulative, generator.random())), len(self.paths) - 1)
+        voxels = draw_crop(self.cache.voxels(self.paths[scan]), crop, window, patch_size, generator)
+        lattice = tuple(size // patch for size, patch in zip(voxels.shape, patch_size, strict=True))
+        mask = masks(generator).sample(lattice, int(generator.integers(2**62)))
+        places = (size // patch for size, patch in zip(superpatch_size, patch_size, strict=True))
+        start = tuple(
+            int(generator.integers(place - extent + 1)) for place, extent in zip(places, lattice, strict=True)
+        )
+        return Sample(voxels, mask.hidden, start)  # type: ignore[arg-type]
+
+
+def draw_crop(
+    scan: np.ndarray,
+    crop: CropConfig,
+    window: Window,
+    patch_size: tuple[int, int, int],
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Draw a crop of whole patches from a (k, j, i) scan in HU: float32 in [0, 1], contiguous."""
+    size = np.array(
+        [
+            max(patch, min(wanted, extent) // patch * patch)
+            for wanted, extent, patch in zip(crop.size, scan.shape, patch_size, strict=True)
+        ]
+    )
+    zoom = np.ones(3)
+    if generator.random() < crop.zoom_probability:
+        low, high = np.log(crop.zoom)
+        zoom = np.exp(generator.uniform(low, high, 3))
+    taken = np.minimum(np.rint(size * zoom).astype(int), scan.shape)
+    piece = scan[:0]
+    for _ in range(REDRAWS):
+        start = [
+            int(generator.integers(extent - length + 1))
+            for extent, length in zip(scan.shape, taken, strict=True)
+        ]
+        piece = scan[tuple(slice(a, a + length) for a, length in zip(start, taken, strict=True))]
+        if np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size:
+            break
+    unit = _resize(window.apply(piece), size)
+    if crop.flip:
+        unit = np.flip(unit, tuple(axis for axis in range(3) if generator.random() < 0.5))
+    if generator.random() < crop.swap_probability:
+        unit = unit.swapaxes(1, 2)
+    return np.ascontiguousarray(unit)
+
+
+def _resize(unit: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Bring a crop to `size`: trilinear when it is stretched, by its border when the scan is thinner than a patch."""
+    if tuple(size) == unit.shape:
+        return unit
+    if any(extent == 1 for extent in unit.shape):
+        return np.pad(
+            unit, [(0, max(0, int(a) - b)) for a, b in zip(size, unit.shape, strict=True)], mode="edge"
+        )[tuple(slice(int(a)) for a in size)]
+    import torch
+    from torch.nn import functional as F
+
+    tensor: Any = torch.from_numpy(np.ascontiguousarray(unit))[None, None]
+    return F.interpolate(tensor, size=[int(a) for a in size], mode="trilinear", align_corners=False)[
+        0, 0
+    ].numpy()

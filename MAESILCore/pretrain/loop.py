@@ -1,0 +1,288 @@
+"""The pre-training loop: a folder of scans in, a run folder out, resumable to the very step."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from MAESILCore.checkpoint import Card, save_checkpoint
+from MAESILCore.devices import pick_device, pick_precision
+from MAESILCore.errors import Cancelled
+from MAESILCore.methods import Method, create
+from MAESILCore.optional import require
+from MAESILCore.pretrain.config import PretrainConfig
+from MAESILCore.pretrain.corpus import Corpus, Sample
+from MAESILCore.pretrain.run import Run
+from MAESILCore.pretrain.validation import Validation
+from MAESILCore.window import Window
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher is told after every step.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        loss: of this step.
+        superpatches_per_second: crops a second since the start, in units of whole superpatches.
+        seconds_left: estimate.
+        message: a sentence when something else happened (validation, checkpoint), else empty.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    superpatches_per_second: float
+    seconds_left: float
+    message: str = ""
+
+
+def pretrain(
+    run: Run,
+    config: PretrainConfig,
+    scans: list[Path],
+    *,
+    device: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Path:
+    """Train until `config.steps` and write the final model into the run folder.
+
+    A run that holds checkpoints goes on from the newest one and takes the very steps it would have taken: samples
+    are functions of (seed, step), and optimiser, average and random state are in the checkpoint. The learning rate
+    follows the configuration at hand, so a run may be prolonged by resuming it with more steps.
+
+    Args:
+        run: where everything is written.
+        config: the recipe.
+        scans: scan files and DICOM folders.
+        device: as in `reconstruct`.
+        progress: called after every step.
+        cancelled: asked after every step.
+
+    Returns:
+        The final model, `model.safetensors` in the run folder, in half precision.
+
+    Raises:
+        Cancelled: after a checkpoint of the last full step was written.
+        ConfigError: no scan can be used, or the recipe does not fit.
+    """
+    require("lightning_fabric", "Pre-training")
+    trainer = Trainer(run, config, scans, device)
+    return trainer.fit(progress or (lambda _: None), cancelled or (lambda: False))
+
+
+class Trainer:
+    """The state of one pre-training."""
+
+    def __init__(self, run: Run, config: PretrainConfig, scans: list[Path], device: str) -> None:
+        from lightning_fabric import Fabric
+
+        self.run, self.config, self.window = run, config, Window(*config.window)
+        self.corpus = Corpus(
+            [scan for scan in scans if not _matches(scan, config.hold_out)], int(config.cache_gib * 2**30)
+        )
+        for path, reason in self.corpus.left_out:
+            run.event("left_out", scan=path.name, reason=reason)
+        torch.manual_seed(config.seed)
+        method = create(config.method, config.model, config.preset)
+        place = pick_device(device)
+        precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
+        self.fabric = Fabric(
+            accelerator=place.type, devices=1 if place.index is None else [place.index], precision=precision
+        )
+        self.raw_method = method
+        self.average = copy.deepcopy(method).requires_grad_(False).eval()
+        self.method, self.optimizer = self.fabric.setup(method, _optimizer(method, config))
+        self.method.mark_forward_method("losses")
+        self.average.to(self.fabric.device)
+        self.generator = torch.Generator(device=self.fabric.device)
+        self.step = 0
+        self.validation = Validation.build(
+            [scan for scan in scans if _matches(scan, config.hold_out)], config, method.config
+        )
+        self._resume()
+        run.event(
+            "started",
+            step=self.step,
+            steps=config.steps,
+            scans=len(self.corpus.paths),
+            held_out=len(self.validation),
+            device=str(self.fabric.device),
+            precision=precision,
+            parameters=sum(weight.numel() for weight in method.parameters()),
+        )
+
+    def fit(self, progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
+        """See `pretrain`."""
+        config = self.config
+        full = math.prod(self.raw_method.config.superpatch_size)
+        started, first, voxels = time.monotonic(), self.step, 0
+        for samples in self._batches():
+            loss = self._train_step(samples)
+            self.step += 1
+            voxels += sum(sample.voxels.size for sample in samples)
+            message = self._after_step(loss)
+            elapsed = time.monotonic() - started
+            left = elapsed / (self.step - first) * (config.steps - self.step)
+            progress(Progress(self.step, config.steps, loss, voxels / full / elapsed, left, message))
+            if self.step < config.steps and cancelled():
+                self._save()
+                self.run.event("stopped", step=self.step)
+                message = f"Stopped after step {self.step}; the same command goes on from there."
+                raise Cancelled(message)
+        self._save()
+        path = self.run.folder / "model.safetensors"
+        weights = {f"average.{name}": tensor.half() for name, tensor in self.average.state_dict().items()}
+        save_checkpoint(path, weights, self._card())
+        self.run.event("finished", step=self.step, model=path.name)
+        return path
+
+    def _batches(self) -> Iterator[list[Sample]]:
+        """The batches from the present step on, each made by a thread while the step before it runs."""
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            pending = worker.submit(self._draw, self.step)
+            for step in range(self.step, self.config.steps):
+                samples = pending.result()
+                if step + 1 < self.config.steps:
+                    pending = worker.submit(self._draw, step + 1)
+                yield samples
+
+    def _draw(self, step: int) -> list[Sample]:
+        config, sizes = self.config, self.raw_method.config
+        return [
+            self.corpus.sample(
+                config.crop,
+                config.mask.strategy,
+                self.window,
+                sizes.patch_size,
+                sizes.superpatch_size,
+                (config.seed, step, place),
+            )
+            for place in range(config.batch_size)
+        ]
+
+    def _train_step(self, samples: list[Sample]) -> float:
+        """One optimiser step; crops of equal extents share a pass, and every crop weighs the same."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        # Whatever the method draws itself depends on the step alone, so a resumed run draws the same.
+        self.generator.manual_seed(self.config.seed * 1_000_003 + self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for group in _by_shape(samples):
+            voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in _stack(group))
+            losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
+            share = losses["loss"] * (len(group) / len(samples))
+            self.fabric.backward(share)
+            total += float(share.detach())
+        self.fabric.clip_gradients(self.method, self.optimizer, max_norm=self.config.clip_norm)
+        self.optimizer.step()
+        # A young average would remember the random start for long.
+        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, weight in zip(self.average.parameters(), self.raw_method.parameters(), strict=True):
+                mean.lerp_(weight.detach(), 1.0 - decay)
+        return total
+
+    def _after_step(self, loss: float) -> str:
+        step, config = self.step, self.config
+        self.run.event("step", step=step, loss=round(loss, 7), learning_rate=learning_rate(config, step - 1))
+        message = ""
+        if len(self.validation) and (step % config.validate_every == 0 or step == config.steps):
+            scores = self.validation.score(self.average, self.fabric.device)
+            self.run.event("validation", step=step, **scores)
+            message = f"hidden PSNR {scores['psnr_hidden']:.2f} dB (smooth fill {scores['psnr_hidden_fill']:.2f} dB)"
+        if step % config.checkpoint_every == 0 and step < config.steps:
+            self._save()
+        return message
+
+    def _save(self) -> None:
+        tensors = {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        tensors |= {f"model.{name}": tensor for name, tensor in self.raw_method.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors["random.torch"] = torch.get_rng_state()
+        self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
+
+    def _resume(self) -> None:
+        saved = self.run.load_latest()
+        if saved is None:
+            return
+        self.step, tensors = saved
+        self.raw_method.load_state_dict(_part(tensors, "model."))
+        self.average.load_state_dict(_part(tensors, "average."))
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in _part(tensors, "optimizer.").items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = tensor
+        self.optimizer.load_state_dict(
+            {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
+        )
+        torch.set_rng_state(tensors["random.torch"])
+
+    def _card(self) -> Card:
+        config = self.config
+        training = config.model_dump(mode="json", exclude={"name", "method", "model", "window", "preset"})
+        return Card(
+            name=config.name,
+            method=config.method,
+            config=self.raw_method.config.model_dump(mode="json"),
+            window=config.window,
+            mask=config.mask.model_dump(mode="json"),
+            step=self.step,
+            training={**training, "scans": len(self.corpus.paths)},
+        )
+
+
+def learning_rate(config: PretrainConfig, step: int) -> float:
+    """Linear warm-up, a plateau, and a cosine fall over the last `cooldown` of the steps; `step` counts from 0."""
+    rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    fall_from = config.steps * (1.0 - config.cooldown)
+    fall = 0.0 if step < fall_from else (step - fall_from) / max(1.0, config.steps - fall_from)
+    level = config.final_learning_rate + (1.0 - config.final_learning_rate) * 0.5 * (
+        1.0 + math.cos(math.pi * fall)
+    )
+    return config.learning_rate * rise * level
+
+
+def _optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
+    matrices = [weight for weight in method.parameters() if weight.ndim > 1 and min(weight.shape[:2]) > 1]
+    chosen = {id(weight) for weight in matrices}
+    others = [weight for weight in method.parameters() if id(weight) not in chosen]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def _matches(scan: Path, patterns: tuple[str, ...]) -> bool:
+    return any(scan.match(pattern) for pattern in patterns)
+
+
+def _by_shape(samples: list[Sample]) -> list[list[Sample]]:
+    groups: dict[tuple[int, ...], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.voxels.shape, []).append(sample)
+    return list(groups.values())
+
+
+def _stack(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(B, 1, K, J, I) voxels, (B, Dk, Dj, Di) hidden, (B, 3) start."""
+    voxels = torch.stack([torch.from_numpy(sample.voxels) for sample in samples]).unsqueeze(1)
+    hidden = torch.stack([torch.from_numpy(sample.hidden) for sample in samples])
+    return voxels, hidden, torch.tensor([sample.start for sample in samples])
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,70 @@
+"""A fixed set of masked crops from held-out scans that says how a pre-training is doing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from MAESILCore.methods import Method, MethodConfig
+from MAESILCore.nn.fill import smooth_fill
+from MAESILCore.nn.tokens import expand_patches
+from MAESILCore.pretrain.config import PretrainConfig
+from MAESILCore.pretrain.corpus import Corpus, CropConfig, Sample
+from MAESILCore.window import Window
+
+CROPS_PER_SCAN = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Crops that never change during a run."""
+
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def build(cls, scans: list[Path], config: PretrainConfig, sizes: MethodConfig) -> Validation:
+        """Draw the crops, unstretched and unflipped; no scans, no crops."""
+        if not scans:
+            return cls(())
+        corpus = Corpus(scans, int(config.cache_gib * 2**30))
+        crop = CropConfig(
+            size=config.crop.size, minimum_body=0.5, zoom_probability=0.0, flip=False, swap_probability=0.0
+        )
+        fixed = config.mask.strategy()
+        count = CROPS_PER_SCAN * len(corpus.paths)
+        samples = (
+            corpus.sample(
+                crop,
+                lambda _: fixed,
+                Window(*config.window),
+                sizes.patch_size,
+                sizes.superpatch_size,
+                (0, 0, index),
+            )
+            for index in range(count)
+        )
+        return cls(tuple(samples))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def score(self, method: Method, device: torch.device) -> dict[str, float]:
+        """Mean PSNR in dB over hidden voxels, of the method and of the smooth fill it starts from."""
+        predict: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+            "psnr_hidden": method.reconstruct,
+            "psnr_hidden_fill": lambda voxels, hidden: smooth_fill(voxels, hidden, method.config.patch_size),
+        }
+        totals = dict.fromkeys(predict, 0.0)
+        with torch.inference_mode():
+            for sample in self.samples:
+                voxels = torch.from_numpy(sample.voxels)[None, None].to(device)
+                hidden = torch.from_numpy(sample.hidden)[None].to(device)
+                inside = expand_patches(hidden[:, None], method.config.patch_size)
+                for name, function in predict.items():
+                    error = (function(voxels, hidden).float().clamp(0, 1) - voxels)[inside].square().mean()
+                    totals[name] += -10.0 * math.log10(max(float(error), 1e-10))
+        return {name: round(total / len(self.samples), 4) for name, total in totals.items()}
