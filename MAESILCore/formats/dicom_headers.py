@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from MAESILCore.errors import VolumeError
+
 #: SOP classes of CT, MR, secondary capture, NM and PET images (DICOM PS3.4, table B.5-1).
 _IMAGE_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(2|4|7|20|128|130)(\.\d+)*")
 
@@ -102,5 +104,8 @@ def _numbers(text: str, count: int) -> np.ndarray | None:
 
 
 def _first_bytes(path: Path, count: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(count)
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise VolumeError(f"{path} cannot be read: {error.strerror}.") from error

@@ -33,8 +33,19 @@ def read(path: Path, series: str | None = None) -> Scan:
     """
     if not path.exists():
         raise VolumeError(f"There is no file or folder {path}.")
+    try:
+        return _read(path, series)
+    except OSError as error:
+        raise _unusable(path, "read", error) from error
+
+
+def _read(path: Path, series: str | None) -> Scan:
     if path.is_dir():
         return dicom.read_folder(path, series)
+    if series is not None:
+        raise VolumeError(f"{path.name} is a file, and a series is chosen from a DICOM folder only.")
+    # A file that may not be read is told apart here, because some readers call it damaged.
+    path.open("rb").close()
     extension = names.extension_of(path)
     if extension in _READERS:
         return _READERS[extension](path)
@@ -59,8 +70,12 @@ def write(scan: Scan, path: Path) -> None:
             _WRITERS[extension](scan, unfinished)
             _publish(unfinished, path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise VolumeError(f"{path} cannot be written: {reason[:1].lower()}{reason[1:]}.") from error
+        raise _unusable(path, "written", error) from error
+
+
+def _unusable(path: Path, done: str, error: OSError) -> VolumeError:
+    reason = error.strerror or str(error)
+    return VolumeError(f"{path} cannot be {done}: {reason[:1].lower()}{reason[1:]}.")
 
 
 def _publish(unfinished: Path, folder: Path) -> None:

@@ -41,8 +41,8 @@ def check_data(path: Path) -> None:
     data = path if is_local else path.parent / location
     if not data.is_file():
         raise VolumeError(f"{path.name} names the data file {location}, which is not beside it.")
-    voxel_bytes = _voxel_bytes(path, fields)
-    start = header_bytes if is_local else max(int(fields.get("headersize", 0)), 0)
+    voxel_bytes, skipped = _voxel_bytes(path, fields)
+    start = header_bytes if is_local else skipped
     if fields.get("compresseddata", "false").lower() == "true":
         if "compresseddatasize" not in fields:
             raise VolumeError(f"{path.name} is compressed without a CompressedDataSize: write it again.")
@@ -63,14 +63,17 @@ def _read_fields(path: Path) -> tuple[dict[str, str], int]:
         return fields, file.tell()
 
 
-def _voxel_bytes(path: Path, fields: dict[str, str]) -> int:
+def _voxel_bytes(path: Path, fields: dict[str, str]) -> tuple[int, int]:
+    """How many bytes the voxels take, and how many come before them in a data file of their own."""
     try:
         lengths = [int(length) for length in fields["dimsize"].split()]
         channels = int(fields.get("elementnumberofchannels", 1))
-        return math.prod(lengths) * channels * _ELEMENT_BYTES[fields["elementtype"].upper()]
+        voxel_bytes = math.prod(lengths) * channels * _ELEMENT_BYTES[fields["elementtype"].upper()]
+        # -1 says that the voxels are the end of the file, whatever comes before.
+        return voxel_bytes, max(int(fields.get("headersize", 0)), 0)
     except (KeyError, ValueError) as error:
         raise VolumeError(
-            f"{path.name} is a MetaImage without a readable DimSize and ElementType."
+            f"{path.name} is a MetaImage whose DimSize, ElementType or HeaderSize cannot be read."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zlib
 from pathlib import Path
 
@@ -217,6 +218,17 @@ def test_a_compressed_meta_image_that_the_reader_would_garble_is_refused(
         read_volume(path)
 
 
+@pytest.mark.parametrize("skipped", [0, 16, -1])
+def test_a_detached_meta_image_may_skip_a_header(skipped: int, hu: np.ndarray, tmp_path: Path) -> None:
+    text = meta_image_text(hu, f"HeaderSize = {skipped}\n").replace("LOCAL", "t.bin")
+    (tmp_path / "t.mhd").write_text(text)
+    (tmp_path / "t.bin").write_bytes(bytes(16 if skipped else 0) + hu.tobytes())
+    assert np.array_equal(read_volume(tmp_path / "t.mhd").voxels, hu)
+    (tmp_path / "t.mhd").write_text(text.replace(f"= {skipped}\n", "= x\n"))
+    with pytest.raises(VolumeError, match="HeaderSize"):
+        read_volume(tmp_path / "t.mhd")
+
+
 def test_a_plain_meta_image_is_lps(hu: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "t.mha"
     path.write_bytes(meta_image_text(hu).encode() + hu.tobytes())
@@ -281,6 +293,34 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     with pytest.raises(VolumeError, match="cannot be written"):
         write_volume(Volume(hu + 1, np.eye(4)), path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["t.nii.gz", "t.mgz", "t.nrrd", "t.mha", "t.dcm", "t"])
+def test_a_file_that_may_not_be_read_is_named_as_such(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(b"anything")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(VolumeError, match=r"cannot be read: [Pp]ermission denied"):
+        read_volume(tmp_path / name)
+
+
+def test_a_file_is_asked_for_no_series(hu: np.ndarray, tmp_path: Path) -> None:
+    write_volume(Volume(hu, np.eye(4)), tmp_path / "scan.nii")
+    with pytest.raises(VolumeError, match="a series is chosen from a DICOM folder only"):
+        read_volume(tmp_path / "scan.nii", series="2")
+
+
+def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scan.png").write_bytes(b"a picture")
+    with pytest.raises(VolumeError, match=r"scan\.png is of no format .* \.nrrd"):
+        read_volume(tmp_path / "scan.png")
+    with pytest.raises(VolumeError, match="There is no file or folder"):
+        read_volume(tmp_path / "nowhere.nii")
 
 
 def test_a_detached_meta_image_is_written_as_a_pair(hu: np.ndarray, tmp_path: Path) -> None:
