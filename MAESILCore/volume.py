@@ -135,11 +135,12 @@ def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volu
     """
     from MAESILCore.formats import files, names, numbers
 
-    path = Path(path)
+    # Absolute, so that "." has a name.
+    path = Path(os.path.abspath(path))
     scan = files.read(path, series)
     try:
         voxels, fill_note = numbers.fill_not_finite(scan.voxels)
-        volume = Volume(voxels, scan.ijk_to_ras, names.stem_of(Path(os.path.abspath(path))))
+        volume = Volume(voxels, scan.ijk_to_ras, names.stem_of(path))
     except VolumeError as error:
         raise VolumeError(f"{path.name}: {error}") from error
     return replace(volume, notes=scan.notes + ((fill_note,) if fill_note else ()) + _content_notes(volume))
@@ -153,7 +154,7 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
     """
     from MAESILCore.formats.dicom_series import find_series
 
-    folder = Path(folder)
+    folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise VolumeError(f"{folder} is not a folder; DICOM series are listed of a folder.")
     return [series.info for series in find_series(folder)[0]]

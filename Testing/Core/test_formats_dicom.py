@@ -289,6 +289,14 @@ def test_a_folder_without_images_is_refused(has_structures: bool, tmp_path: Path
         read_volume(tmp_path)
 
 
+def test_the_folder_one_stands_in_has_a_name(
+    write_series: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_series())
+    assert read_volume(".").name == "scan"
+    assert len(list_series(".")) == 1
+
+
 def test_series_are_listed_of_folders_only(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match="not a folder"):
         list_series(tmp_path / "nowhere")
