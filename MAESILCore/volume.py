@@ -122,7 +122,7 @@ def _checked_geometry(ijk_to_ras: np.ndarray) -> np.ndarray:
 
 
 def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volume:
-    """Read a scan: a NIfTI, NRRD, MetaImage, MGH or DICOM file, or a folder of DICOM slices.
+    """Read a scan: a NIfTI, NRRD, MetaImage or MGH file, or a folder of DICOM slices.
 
     Slope and intercept are applied, nothing is resampled, and a sheared or oblique geometry is kept as it is.
 
