@@ -1,4 +1,4 @@
-"""What fills the belly beside the liver: spleen, stomach, kidneys, pancreas, bowel, and the muscles at the back."""
+"""What fills the belly beside the liver, and the muscles behind it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,30 @@ from MAESILCore.phantom.shapes import add_tube, carve, ellipsoid, frame, meet, s
 from MAESILCore.phantom.trunk import cage_wall, diaphragm_height
 
 _STOMACH = [
-    (-52, -34, -22, 21), (-64, -22, -30, 33), (-72, 4, -46, 33), (-70, 26, -72, 28), (-56, 42, -98, 24), (-30, 50, -114, 21),
+    (-50, -40, -24, 24), (-64, -26, -26, 37), (-74, 2, -40, 37), (-72, 26, -70, 29), (-56, 42, -98, 24),
+    (-30, 50, -114, 21),
     (-2, 50, -112, 18), (20, 42, -102, 13),
 ]  # fmt: skip
-_DUODENUM = [(20, 42, -102, 11), (40, 26, -96, 12), (44, 10, -118, 12), (38, 4, -152, 12), (8, 6, -158, 11), (-22, 14, -146, 11)]
-_PANCREAS = [(34, 14, -112, 12), (24, 20, -100, 14), (6, 28, -92, 10), (-22, 18, -82, 9.5), (-50, -8, -74, 9.5), (-74, -28, -66, 8)]
+_DUODENUM = [
+    (20, 42, -102, 11),
+    (40, 26, -96, 12),
+    (44, 10, -118, 12),
+    (38, 4, -152, 12),
+    (8, 6, -158, 11),
+    (-22, 14, -146, 11),
+]
+_PANCREAS = [
+    (34, 14, -112, 12),
+    (24, 20, -100, 14),
+    (6, 28, -92, 10),
+    (-22, 18, -82, 9.5),
+    (-50, -8, -74, 9.5),
+    (-74, -28, -66, 8),
+]
 _COLON = [
-    (76, 6, -226, 25), (84, 2, -196, 24), (90, 4, -160, 22), (82, 30, -142, 21), (58, 56, -142, 20), (22, 62, -150, 19),
-    (-22, 62, -146, 19), (-62, 44, -126, 19), (-92, 8, -98, 19), (-98, -22, -116, 17), (-98, -28, -160, 16),
+    (76, 6, -226, 25), (84, 2, -196, 24), (90, 4, -160, 22), (82, 30, -142, 21), (58, 54, -146, 18),
+    (22, 60, -152, 16),
+    (-22, 60, -150, 16), (-62, 44, -126, 19), (-92, 8, -98, 19), (-98, -22, -116, 17), (-98, -28, -160, 16),
     (-96, -22, -205, 16), (-80, 0, -248, 16), (-40, 4, -280, 16), (0, -20, -310, 15),
 ]  # fmt: skip
 
@@ -37,13 +53,14 @@ def paint_back_muscles(canvas: Canvas, patient: Patient) -> None:
     field = canvas.distance_field()
     for side in (-1, 1):
         psoas = [
-            (side * 23, -36, -86, 4), (side * 28, -36, -120, 11), (side * 35, -34, -160, 16), (side * 44, -28, -210, 20),
+            (side * 23, -36, -86, 4), (side * 28, -36, -120, 11), (side * 35, -34, -160, 16),
+            (side * 44, -28, -210, 20),
             (side * 56, -6, -260, 21), (side * 72, 14, -330, 20),
         ]  # fmt: skip
         add_tube(canvas, field, smooth_path(psoas))
         crus = [(side * 13, -16, -6, 4), (side * 15, -24, -40, 5), (side * 13, -22, -90, 3.5)]
         add_tube(canvas, field, smooth_path(crus))
-    texture = patient.texture(region.points, 3.1)
+    texture = region.texture
     distance = field[region.slices] + 1.2 * patient.waviness(region.points, 1)
     canvas.paint(region, distance, np.float32(patient.tissues.muscle) + 7 * texture)
 
@@ -55,7 +72,7 @@ def paint_diaphragm(canvas: Canvas, patient: Patient) -> None:
         return
     points = region.points
     height = points.z - diaphragm_height(patient, points)
-    sheet = np.maximum(np.abs(height + 2.0) * np.float32(0.75) - 1.5, cage_wall(patient, points).distance)
+    sheet = np.maximum(np.abs(height + 1.0) * np.float32(0.8) - 1.2, cage_wall(patient, points).distance)
     canvas.paint(region, sheet, patient.tissues.muscle)
 
 
@@ -71,7 +88,7 @@ def paint_spleen(canvas: Canvas, patient: Patient) -> None:
     spleen = meet(spleen, points.z - diaphragm_height(patient, points) + 4, 6.0)
     spleen = carve(spleen, ellipsoid(points, (-62, 6, -48), (40, 46, 50)), 10.0)
     spleen = carve(spleen, ellipsoid(points, (-62, -42, -104), (34, 32, 60)), 8.0)
-    texture = patient.texture(points, 3.0)
+    texture = region.texture
     spleen = spleen + 1.2 * patient.waviness(points, 2)
     canvas.paint(region, spleen, np.float32(patient.tissues.spleen) + 5 * texture, Label.SPLEEN)
 
@@ -82,14 +99,15 @@ def paint_kidneys(canvas: Canvas, patient: Patient) -> None:
     if region is None:
         return
     points, tissues = region.points, patient.tissues
-    texture = patient.texture(points, 2.6)
+    texture = region.texture
     enhanced = tissues.kidney > 60
     for side, middle in ((1, (61.0, -42.0, -122.0)), (-1, (-61.0, -44.0, -108.0))):
         axes = frame((side * 0.22, 0.18, -0.95), (side * 0.75, -0.6, 0.05))
         kidney = ellipsoid(points, middle, (54, 30, 25), axes) + 1.2 * patient.waviness(points, 1)
         hilum = np.subtract(middle, (side * 17, -13, 0))
         sinus = ellipsoid(points, hilum, (24, 17, 13), axes) + 1.5 * texture
-        kidney = carve(kidney, ellipsoid(points, hilum - np.array([side * 10, -8, 0]), (16, 13, 10), axes), 5.0)
+        gate = hilum - np.array([side * 10, -8, 0])
+        kidney = carve(kidney, ellipsoid(points, gate, (16, 13, 10), axes), 5.0)
         canvas.paint(region, kidney, np.float32(tissues.kidney) + 4 * texture, Label.KIDNEYS)
         # Pyramids point from the cortex towards the sinus, about eight along the kidney.
         ripple = np.cos((points.z - middle[2]) * np.float32(2 * np.pi / 15)) * 3
@@ -107,17 +125,17 @@ def paint_stomach(canvas: Canvas, patient: Patient) -> None:
     if region is None:
         return
     points, tissues = region.points, patient.tissues
-    wave, texture = patient.waviness(points, 3), patient.texture(points, 2.6)
+    wave, texture = patient.waviness(points, 3), region.texture
     pancreas = _tube(canvas, region, smooth_path(_PANCREAS)) + 2.2 * texture + 1.5 * wave
     canvas.paint(region, pancreas, np.float32(tissues.pancreas) + 6 * texture)
     duodenum = _tube(canvas, region, smooth_path(_DUODENUM)) + 1.5 * wave + 0.7 * texture
     canvas.paint(region, duodenum, tissues.bowel, Label.BOWEL)
     canvas.paint(region, duodenum + 3.0, 22 + 14 * texture)
     stomach = _tube(canvas, region, smooth_path(_STOMACH)) + 3.0 * wave
-    stomach = meet(stomach, points.z - diaphragm_height(patient, points) + 4, 8.0)
-    stomach = meet(stomach, cage_wall(patient, points).distance + 4, 8.0)
+    stomach = meet(stomach, points.z - diaphragm_height(patient, points) + 3, 5.0)
+    stomach = meet(stomach, cage_wall(patient, points).distance + 4, 6.0)
     canvas.paint(region, stomach, tissues.bowel, Label.STOMACH)
-    inside = stomach + 3.6 + 1.2 * texture
+    inside = stomach + 3.6 + 0.5 * texture + 0.8 * wave
     canvas.paint(region, inside, 18 + 5 * texture + 12 * wave)
     # Gas collects in front, and its mirror is level.
     canvas.paint(region, np.maximum(inside + 0.6, np.float32(38) - points.y), -960.0)
@@ -129,7 +147,7 @@ def paint_bowel(canvas: Canvas, patient: Patient) -> None:
     if region is None:
         return
     points, tissues = region.points, patient.tissues
-    wave, texture = patient.waviness(points, 4), patient.texture(points, 3.0)
+    wave, texture = patient.waviness(points, 4), region.texture
     wall = cage_wall(patient, points).distance + 3
     loops = np.maximum(_tube(canvas, region, _loops(patient)) + 0.8 * texture, wall)
     canvas.paint(region, loops, tissues.bowel, Label.BOWEL)
@@ -149,10 +167,11 @@ def _loops(patient: Patient) -> np.ndarray:
     """The winding path of the small bowel, rows (x, y, z, radius)."""
     draw = Draw(patient.seed, 5)
     rows = []
-    for layer, z in enumerate(np.arange(-150.0, -330.0, -27.0)):
+    for layer, z in enumerate(np.arange(-132.0, -330.0, -25.0)):
         order = np.linspace(-1, 1, 7) * (1 if layer % 2 else -1)
         for step, across in enumerate(order):
             sway = draw.array(3) - 0.5
             front = (24 if step % 2 else 46) + 26 * sway[1]
-            rows.append((58 * across + 14 * sway[0], front, z + 20 * sway[2], 11.0 + 3.5 * (sway[0] + sway[2])))
+            radius = 11.0 + 3.5 * (sway[0] + sway[2])
+            rows.append((58 * across + 14 * sway[0], front, z + 20 * sway[2], radius))
     return smooth_path(rows, 6.0)

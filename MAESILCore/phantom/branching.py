@@ -1,7 +1,7 @@
 """Vessel trees that grow into an organ: each goal is joined to the tree where that costs least.
 
-The radii follow Murray's law (Murray 1926, Proc. Natl. Acad. Sci. 12:207): at a fork, the cubes of the radii add up;
-the exponent here is a little lower, as measured in lungs.
+The radii follow Murray's law (Murray 1926, Proc. Natl. Acad. Sci. 12:207), by which the cubes of the radii
+add up at a fork; the exponent here is a little lower, as measured in lungs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from MAESILCore.phantom.patient import Draw
 from MAESILCore.phantom.sampling import Canvas, Corner, Points
-from MAESILCore.phantom.shapes import add_tube
+from MAESILCore.phantom.shapes import add_rods
 
 _MURRAY = 2.6
 _STEP = 7.0
@@ -76,7 +76,7 @@ class _Growth:
         """Add a gently bent twig from a node to a goal."""
         start = self.nodes[anchor].copy()
         gap = float(np.linalg.norm(goal - start))
-        bend = start + self.headings[anchor] * gap * 0.30 + sway * gap * 0.16 + (goal - start) * 0.25
+        bend = start + self.headings[anchor] * gap * 0.20 + sway * gap * 0.16 + (goal - start) * 0.25
         previous, pieces = anchor, max(2, int(np.ceil(gap / _STEP)))
         for share in np.arange(1, pieces + 1) / pieces:
             node = (1 - share) ** 2 * start + 2 * share * (1 - share) * bend + share**2 * goal
@@ -111,7 +111,8 @@ def grow_tree(draw: Draw, trunk: np.ndarray, goals: np.ndarray, tip: float, thic
     # Some far goals first make the main branches; the rest fills in from the root outwards.
     far = order[::-1][: len(order) // 8]
     barred = len(trunk) // 2
-    for index, sway in zip([*far, *order[: len(order) - len(far)]], draw.array(len(order), 3) - 0.5, strict=True):
+    order = np.concatenate([far, order[: len(order) - len(far)]])
+    for index, sway in zip(order, draw.array(len(order), 3) - 0.5, strict=True):
         growth.extend(growth.cheapest(goals[index], barred), goals[index], sway)
     radii = np.minimum(tip * growth.twigs() ** (1 / _MURRAY), thickest)[:, None]
     children = np.arange(max(1, barred), growth.count)
@@ -121,8 +122,7 @@ def grow_tree(draw: Draw, trunk: np.ndarray, goals: np.ndarray, tip: float, thic
 
 def add_tree(canvas: Canvas, field: np.ndarray, tree: Tree) -> None:
     """Lower `field` to the distance to a tree."""
-    for start, stop in zip(tree.starts, tree.stops, strict=True):
-        add_tube(canvas, field, np.stack([start, stop]))
+    add_rods(canvas, field, tree.starts, tree.stops)
 
 
 def filling(radius: float, voxel: float) -> float:

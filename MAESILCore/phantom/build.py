@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,20 @@ from MAESILCore.phantom.labels import LEGEND
 from MAESILCore.phantom.liver import paint_liver
 from MAESILCore.phantom.lungs import paint_lungs
 from MAESILCore.phantom.patient import Patient
-from MAESILCore.phantom.sampling import Canvas, slabs
+from MAESILCore.phantom.sampling import Canvas, grid_points, slabs
 from MAESILCore.phantom.scanner import bias, blur, noise, noise_level
 from MAESILCore.phantom.skeleton import paint_pelvis, paint_ribs, paint_shoulders, paint_sternum
 from MAESILCore.phantom.spine import paint_spine
 from MAESILCore.phantom.trunk import paint_table, paint_trunk
-from MAESILCore.phantom.twigs import lung_trees, liver_trees, paint_liver_vessels, paint_lung_vessels
+from MAESILCore.phantom.twigs import (
+    Trees,
+    liver_trees,
+    lung_trees,
+    mesenteric_trees,
+    paint_liver_vessels,
+    paint_lung_vessels,
+    paint_mesenteric_vessels,
+)
 from MAESILCore.phantom.vessels import paint_airways, paint_great_vessels
 from MAESILCore.volume import Volume
 
@@ -49,6 +58,11 @@ class Phantom:
     legend: dict[int, str] = field(default_factory=lambda: dict(LEGEND))
 
 
+class _Slab(NamedTuple):
+    shape: tuple[int, int, int]
+    ijk_to_ras: np.ndarray
+
+
 def make_phantom(
     shape: tuple[int, int, int] = (128, 128, 128),
     *,
@@ -61,12 +75,12 @@ def make_phantom(
 ) -> Phantom:
     """Make a CT of a torso that nobody has, with labels.
 
-    The patient is a function of the position in RAS mm and of the seed: any grid, turned, flipped or sheared, samples
-    the same one. Only the noise belongs to the grid.
+    The patient is a function of the position in RAS mm and of the seed: any grid, turned, flipped or sheared,
+    samples the same one. Only the noise belongs to the grid.
 
     Args:
         shape: Voxels along k, j, i.
-        ijk_to_ras: Geometry of the grid, (4, 4); None means an LPS grid around the middle of chest and upper abdomen.
+        ijk_to_ras: Geometry of the grid, (4, 4); None means an LPS grid around chest and upper abdomen.
         spacing: Voxel size along i, j, k in mm, in place of `ijk_to_ras`; None fits the torso into the shape.
         seed: Which patient.
         contrast: Whether contrast agent was given.
@@ -83,10 +97,10 @@ def make_phantom(
     patient = Patient(seed, contrast)
     hu = np.empty(shape, dtype=np.float32)
     labels = np.empty(shape, dtype=np.uint8)
-    trees = lung_trees(patient), liver_trees(patient)
+    trees = Trees(lung_trees(patient), liver_trees(patient), mesenteric_trees(patient))
     for part in slabs(shape, _SLAB):
-        canvas = _slab_canvas(shape, geometry, patient, part)
-        _paint_patient(canvas, patient, *trees)
+        canvas = Canvas(*_slab(shape, geometry, patient, part), patient.texture)
+        _paint_patient(canvas, patient, trees)
         hu[part], labels[part] = canvas.hu, canvas.labels
         if progress is not None:
             progress(part.stop, shape[0], "Painting the phantom")
@@ -100,7 +114,7 @@ def _checked_geometry(
     shape: tuple[int, int, int], ijk_to_ras: np.ndarray | None, spacing: tuple[float, float, float] | None
 ) -> np.ndarray:
     if len(shape) != 3 or min(shape) < 1:
-        message = f"A phantom needs three sizes of at least 1 voxel (k, j, i), but the shape is {tuple(shape)}."
+        message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
         raise ConfigError(message)
     if ijk_to_ras is None:
         return phantom_geometry(shape, spacing)
@@ -108,34 +122,36 @@ def _checked_geometry(
         message = "Give either the geometry (ijk_to_ras) or the spacing of the phantom, not both."
         raise ConfigError(message)
     matrix = np.array(ijk_to_ras, dtype=np.float64)
-    if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+    usable = matrix.shape == (4, 4) and np.isfinite(matrix).all()
+    if not usable or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
         message = "The geometry of a phantom must be a 4 x 4 IJK-to-RAS matrix that can be inverted."
         raise ConfigError(message)
     return matrix
 
 
-def _slab_canvas(shape: tuple[int, int, int], geometry: np.ndarray, patient: Patient, part: slice) -> Canvas:
-    """An empty canvas for some slices, in the frame of a patient of standard size."""
+def _slab(shape: tuple[int, int, int], geometry: np.ndarray, patient: Patient, part: slice) -> _Slab:
+    """The grid of some slices, in the frame of a patient of standard size."""
     moved = geometry.copy()
     moved[:3, 3] += geometry[:3, 2] * part.start
     standard = np.diag([*(1.0 / s for s in patient.stature), 1.0]) @ moved
-    return Canvas((part.stop - part.start, shape[1], shape[2]), standard, air=-1000.0)
+    return _Slab((part.stop - part.start, shape[1], shape[2]), standard)
 
 
-def _paint_patient(canvas: Canvas, patient: Patient, lung: list, liver: list) -> None:
+def _paint_patient(canvas: Canvas, patient: Patient, trees: Trees) -> None:
     """Later structures cover earlier ones."""
     paint_table(canvas, patient)
     paint_trunk(canvas, patient)
     paint_back_muscles(canvas, patient)
     paint_diaphragm(canvas, patient)
+    paint_mesenteric_vessels(canvas, patient, trees.mesentery)
     paint_bowel(canvas, patient)
     paint_stomach(canvas, patient)
     paint_spleen(canvas, patient)
     paint_kidneys(canvas, patient)
     paint_liver(canvas, patient)
-    paint_liver_vessels(canvas, patient, liver)
+    paint_liver_vessels(canvas, patient, trees.liver)
     paint_lungs(canvas, patient)
-    paint_lung_vessels(canvas, patient, lung)
+    paint_lung_vessels(canvas, patient, trees.lung)
     paint_great_vessels(canvas, patient)
     paint_heart(canvas, patient)
     paint_airways(canvas, patient)
@@ -152,7 +168,7 @@ def _scan(hu: np.ndarray, geometry: np.ndarray, patient: Patient, noise_hu: floa
     shape = (hu.shape[0], hu.shape[1], hu.shape[2])
     grain = noise(shape, patient.seed) if noise_hu else None
     for part in slabs(shape, _SLAB):
-        points = _slab_canvas(shape, geometry, patient, part).everything().points
+        points = grid_points(*_slab(shape, geometry, patient, part))
         # Air has no attenuation to be wrong about.
         hu[part] += bias(points) * np.clip((hu[part] + 1000) * np.float32(1e-3), 0, 1)
         if grain is not None:

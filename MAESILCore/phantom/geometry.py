@@ -36,7 +36,8 @@ def phantom_geometry(
         field = [FIELD_OF_VIEW[int(np.argmax(np.abs(axes[:, column])))] for column in range(3)]
         spacing = (field[0] / sizes[0], field[1] / sizes[1], field[2] / sizes[2])
     if min(spacing) <= 0 or not np.all(np.isfinite(spacing)):
-        message = f"Each voxel size must be above 0 mm, but the spacing is {' x '.join(f'{s:g}' for s in spacing)}."
+        sizes_text = " x ".join(f"{size:g}" for size in spacing)
+        message = f"Each voxel size must be above 0 mm, but the spacing is {sizes_text}."
         raise ConfigError(message)
     matrix = np.eye(4)
     matrix[:3, :3] = _rotation(oblique) @ axes * np.array(spacing)
@@ -49,8 +50,8 @@ def _axes(orientation: str) -> np.ndarray:
     rows = [_DIRECTIONS[letter][0] for letter in letters if letter in _DIRECTIONS]
     if len(letters) != 3 or sorted(rows) != [0, 1, 2]:
         message = (
-            f"The orientation {orientation!r} does not exist; give three letters, one of R or L, one of A or P and one "
-            "of S or I, such as LPS."
+            f"The orientation {orientation!r} does not exist; give three letters, one of R or L, "
+            "one of A or P and one of S or I, such as LPS."
         )
         raise ConfigError(message)
     axes = np.zeros((3, 3))

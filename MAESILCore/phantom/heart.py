@@ -18,7 +18,7 @@ def paint_heart(canvas: Canvas, patient: Patient) -> None:
         return
     points, tissues, size = region.points, patient.tissues, patient.heart_size
     outline = heart_outline(patient, points)
-    texture, wave = patient.texture(points, 2.8), patient.waviness(points, 0)
+    texture, wave = region.texture, patient.waviness(points, 0)
     axes = heart_axes()
     left_wall = ellipsoid(points, (-38, 11, 15), (47 * size, 31 * size, 31 * size), axes)
     muscle = np.float32(tissues.myocardium) + 6 * texture

@@ -77,7 +77,7 @@ def paint_lungs(canvas: Canvas, patient: Patient) -> None:
         return
     points = region.points
     lung = lung_distance(patient, points)
-    texture = patient.texture(points, 2.3)
+    texture = region.texture
     coarse = patient.waviness(points, 2)
     tissue = np.float32(-868) - np.float32(0.32) * points.y - 0.06 * points.z + 17 * texture + 9 * coarse
     tissue += 26 * np.maximum(texture - 1.3, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,13 +13,14 @@ Corner = tuple[float, float, float]
 Slices = tuple[slice, slice, slice]
 
 FAR = np.float32(1e3)
+AIR = np.float32(-1000)
 
 
 class Points(NamedTuple):
     """Positions in the patient's frame, mm; float32 arrays that broadcast to (k, j, i).
 
-    On an axis-aligned grid each coordinate varies along one axis only and has size 1 along the others, which makes
-    most formulas cheap.
+    On an axis-aligned grid each coordinate varies along one axis only and has size 1 along the others,
+    which makes most formulas cheap.
     """
 
     x: np.ndarray
@@ -29,10 +30,17 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True)
 class Region:
-    """The part of a canvas that one structure can reach."""
+    """The part of a canvas that one structure can reach.
+
+    Attributes:
+        slices: Where it lies on the canvas, k, j, i.
+        points: Its voxel centres.
+        texture: The patient's texture there, deviation 1.
+    """
 
     slices: Slices
     points: Points
+    texture: np.ndarray
 
 
 class Canvas:
@@ -41,34 +49,42 @@ class Canvas:
     Attributes:
         hu: Float32 HU, (k, j, i).
         labels: Uint8 label of the structure that was painted last, (k, j, i).
+        points: All voxel centres.
+        texture: A texture of deviation 1 that belongs to the patient, (k, j, i).
+        voxel: Edge of a cube of a voxel's size, mm.
     """
 
-    def __init__(self, shape: tuple[int, int, int], ijk_to_ras: np.ndarray, air: float) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], ijk_to_ras: np.ndarray, texture: Callable[[Points], np.ndarray]
+    ) -> None:
         self.shape = shape
-        self.hu = np.full(shape, air, dtype=np.float32)
+        self.hu = np.full(shape, AIR, dtype=np.float32)
         self.labels = np.zeros(shape, dtype=np.uint8)
-        self._ijk_to_ras = ijk_to_ras
-        self._ras_to_ijk = np.linalg.inv(ijk_to_ras)
         self.voxel = float(abs(np.linalg.det(ijk_to_ras[:3, :3])) ** (1 / 3))
-
-    def everything(self) -> Region:
-        """The whole canvas as a region."""
-        whole = tuple(slice(0, size) for size in self.shape)
-        return Region((whole[0], whole[1], whole[2]), self._points_at((whole[0], whole[1], whole[2])))
+        self._ras_to_ijk = np.linalg.inv(ijk_to_ras)
+        self.points = grid_points(shape, ijk_to_ras)
+        self.texture = texture(self.points)
 
     def region(self, low: Corner, high: Corner) -> Region | None:
-        """The voxels around the box from `low` to `high` in mm, or None where the canvas does not reach it."""
-        corners = np.array(
-            [[x, y, z, 1.0] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+        """The voxels around the box from `low` to `high` in mm; None where the canvas does not reach it."""
+        found = next(
+            self.regions(np.array([low], dtype=np.float64), np.array([high], dtype=np.float64)), None
         )
-        ijk = corners @ self._ras_to_ijk[:3].T
-        first = np.floor(ijk.min(axis=0)).astype(int)[::-1] - 1
-        last = np.ceil(ijk.max(axis=0)).astype(int)[::-1] + 2
-        spans = [(max(int(a), 0), min(int(b), n)) for a, b, n in zip(first, last, self.shape, strict=True)]
-        if any(start >= stop for start, stop in spans):
-            return None
-        slices = (slice(*spans[0]), slice(*spans[1]), slice(*spans[2]))
-        return Region(slices, self._points_at(slices))
+        return None if found is None else found[1]
+
+    def regions(self, low: np.ndarray, high: np.ndarray) -> Iterator[tuple[int, Region]]:
+        """The voxels around many boxes, (N, 3) in mm, with the number of each box that the canvas reaches."""
+        linear = self._ras_to_ijk[:3, :3]
+        middle = (low + high) / 2 @ linear.T + self._ras_to_ijk[:3, 3]
+        half = (high - low) / 2 @ np.abs(linear).T
+        limits = np.array(self.shape)
+        first = np.clip(np.floor(middle - half)[:, ::-1] - 1, 0, limits).astype(int)
+        last = np.clip(np.ceil(middle + half)[:, ::-1] + 2, 0, limits).astype(int)
+        for number in np.flatnonzero((first < last).all(axis=1)):
+            (a, b, c), (d, e, f) = first[number].tolist(), last[number].tolist()
+            slices = (slice(a, d), slice(b, e), slice(c, f))
+            points = Points(*(_part(c, slices) for c in self.points))
+            yield int(number), Region(slices, points, self.texture[slices])
 
     def paint(
         self,
@@ -83,12 +99,14 @@ class Canvas:
 
         Args:
             region: Where.
-            distance: Signed distance to the structure's surface, mm, negative inside; broadcasts to the region.
+            distance: Signed distance to its surface, mm, negative inside; broadcasts to the region.
             hu: Its HU, one value or one for each voxel.
             label: Its label; None keeps the labels that are there.
             opacity: How much of what is below is covered.
         """
-        coverage = np.clip(np.float32(0.5) - distance * np.float32(1.0 / self.voxel), 0.0, np.float32(1.0))
+        coverage = distance * np.float32(-1.0 / self.voxel)
+        coverage += np.float32(0.5)
+        np.clip(coverage, 0, 1, out=coverage)
         if opacity != 1.0:
             coverage *= np.float32(opacity)
         below = self.hu[region.slices]
@@ -100,22 +118,31 @@ class Canvas:
         """An empty field to gather the smallest distance to many small shapes in, float32 (k, j, i)."""
         return np.full(self.shape, FAR, dtype=np.float32)
 
-    def _points_at(self, slices: Slices) -> Points:
-        x, y, z = (self._coordinate(axis, slices) for axis in range(3))
-        return Points(x, y, z)
 
-    def _coordinate(self, axis: int, slices: Slices) -> np.ndarray:
-        row = self._ijk_to_ras[axis]
-        total = np.full((1, 1, 1), row[3])
-        for column, array_axis in ((0, 2), (1, 1), (2, 0)):
-            # Directions from a file carry rounding in their zeros; what moves nothing must not cost a full array.
-            if abs(row[column]) * self.shape[array_axis] < 1e-5:
-                continue
-            span = slices[array_axis]
-            sizes = [1, 1, 1]
-            sizes[array_axis] = span.stop - span.start
-            total = total + row[column] * np.arange(span.start, span.stop, dtype=np.float64).reshape(sizes)
-        return total.astype(np.float32)
+def grid_points(shape: tuple[int, int, int], ijk_to_ras: np.ndarray) -> Points:
+    """The voxel centres of a grid."""
+    x, y, z = (_coordinate(shape, row) for row in ijk_to_ras[:3])
+    return Points(x, y, z)
+
+
+def _coordinate(shape: tuple[int, int, int], row: np.ndarray) -> np.ndarray:
+    """One coordinate of every voxel centre, of size 1 along axes on which it does not depend."""
+    total = np.full((1, 1, 1), row[3])
+    for weight, axis in zip(row[:3], (2, 1, 0), strict=True):
+        # Directions from a file carry rounding in their zeros; what moves nothing must not cost a full array.
+        if abs(weight) * shape[axis] < 1e-5:
+            continue
+        sizes = [1, 1, 1]
+        sizes[axis] = shape[axis]
+        total = total + weight * np.arange(shape[axis], dtype=np.float64).reshape(sizes)
+    return total.astype(np.float32)
+
+
+def _part(coordinate: np.ndarray, slices: Slices) -> np.ndarray:
+    everything = slice(None)
+    return coordinate[
+        tuple(everything if n == 1 else part for n, part in zip(coordinate.shape, slices, strict=True))
+    ]
 
 
 def slabs(shape: tuple[int, int, int], voxels: int) -> Iterator[slice]:

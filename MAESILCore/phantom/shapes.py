@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from MAESILCore.phantom.sampling import Canvas, Corner, Points
 
-Vector = Sequence[float]
+Vector = Sequence[float] | np.ndarray
 _TINY = np.float32(1e-6)
 
 
@@ -42,6 +43,32 @@ def frame(axis: Vector, hint: Vector = (0.0, 1.0, 0.0)) -> np.ndarray:
     return np.stack([first, second, np.cross(first, second)])
 
 
+@dataclass(frozen=True)
+class Ellipsoid:
+    """An ellipsoid.
+
+    Attributes:
+        centre: Its centre, mm.
+        radii: Its half-axes, mm.
+        axes: Its axes as orthonormal rows; None means x, y, z.
+    """
+
+    centre: Vector
+    radii: Vector
+    axes: np.ndarray | None = None
+
+    def distance(self, points: Points) -> np.ndarray:
+        """Distance to the surface (first-order exact there)."""
+        return ellipsoid(points, self.centre, self.radii, self.axes)
+
+    def bounds(self, margin: float) -> tuple[Corner, Corner]:
+        """Opposite corners of the box around it, widened by `margin` mm."""
+        axes = np.eye(3) if self.axes is None else self.axes
+        half = np.sqrt(((np.asarray(self.radii)[:, None] * axes) ** 2).sum(axis=0)) + margin
+        low, high = (np.asarray(self.centre) - half).tolist(), (np.asarray(self.centre) + half).tolist()
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
 def ellipsoid(points: Points, centre: Vector, radii: Vector, axes: np.ndarray | None = None) -> np.ndarray:
     """Distance to an ellipsoid (first-order exact at its surface).
 
@@ -51,17 +78,20 @@ def ellipsoid(points: Points, centre: Vector, radii: Vector, axes: np.ndarray | 
         radii: Its half-axes, mm.
         axes: Its axes as orthonormal rows; None means x, y, z.
     """
-    offsets = [c - np.float32(m) for c, m in zip(points, centre, strict=True)]
+    x, y, z = (c - np.float32(m) for c, m in zip(points, centre, strict=True))
     if axes is not None:
-        offsets = [sum(np.float32(w) * o for w, o in zip(row, offsets, strict=True)) for row in axes]
-    scaled = [o * np.float32(1.0 / r) for o, r in zip(offsets, radii, strict=True)]
-    gauge = np.sqrt(scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2)
-    steep = [s * np.float32(1.0 / r) for s, r in zip(scaled, radii, strict=True)]
-    gradient = np.sqrt(steep[0] ** 2 + steep[1] ** 2 + steep[2] ** 2)
-    return np.asarray(gauge * (gauge - 1) / (gradient + _TINY), dtype=np.float32)
+        x, y, z = (x * row[0] + y * row[1] + z * row[2] for row in axes.astype(np.float32))
+    squares = [(o * np.float32(1.0 / r)) ** 2 for o, r in zip((x, y, z), radii, strict=True)]
+    gauge = np.sqrt(squares[0] + squares[1] + squares[2])
+    weights = [np.float32(1.0 / r**2) for r in radii]
+    gradient = np.sqrt(squares[0] * weights[0] + squares[1] * weights[1] + squares[2] * weights[2])
+    gradient += _TINY
+    return np.asarray(gauge * (gauge - 1) / gradient)
 
 
-def ellipse(across: np.ndarray, along: np.ndarray, width: np.ndarray | float, height: np.ndarray | float) -> np.ndarray:
+def ellipse(
+    across: np.ndarray, along: np.ndarray, width: np.ndarray | float, height: np.ndarray | float
+) -> np.ndarray:
     """Distance to an ellipse with half-axes `width` and `height` around the origin of (across, along)."""
     u, v = across / np.float32(width), along / np.float32(height)
     gauge = np.sqrt(u * u + v * v)
@@ -69,18 +99,23 @@ def ellipse(across: np.ndarray, along: np.ndarray, width: np.ndarray | float, he
     return np.asarray(gauge * (gauge - 1) / (gradient + _TINY), dtype=np.float32)
 
 
-def capsule(points: Points, start: Vector, stop: Vector, start_radius: float, stop_radius: float) -> np.ndarray:
+def capsule(
+    points: Points, start: Vector, stop: Vector, start_radius: float, stop_radius: float
+) -> np.ndarray:
     """Distance to a round rod from `start` to `stop` whose radius changes evenly between the two."""
     direction = np.asarray(stop, dtype=np.float64) - np.asarray(start, dtype=np.float64)
     square = float(direction @ direction) or 1.0
     x, y, z = (c - np.float32(m) for c, m in zip(points, start, strict=True))
-    share = (x * np.float32(direction[0]) + y * np.float32(direction[1]) + z * np.float32(direction[2]))
+    share = x * np.float32(direction[0]) + y * np.float32(direction[1]) + z * np.float32(direction[2])
     share = np.clip(share * np.float32(1.0 / square), 0, np.float32(1.0))
     x, y, z = (o - share * np.float32(d) for o, d in zip((x, y, z), direction, strict=True))
-    return np.asarray(np.sqrt(x * x + y * y + z * z) - (start_radius + share * np.float32(stop_radius - start_radius)))
+    radius = np.float32(start_radius) + share * np.float32(stop_radius - start_radius)
+    return np.asarray(np.sqrt(x * x + y * y + z * z) - radius)
 
 
-def strap(points: Points, start: Vector, stop: Vector, axes: np.ndarray, half: tuple[float, float]) -> np.ndarray:
+def strap(
+    points: Points, start: Vector, stop: Vector, axes: np.ndarray, half: tuple[float, float]
+) -> np.ndarray:
     """Distance to a rod of elliptic section from `start` to `stop`.
 
     Args:
@@ -91,23 +126,20 @@ def strap(points: Points, start: Vector, stop: Vector, axes: np.ndarray, half: t
         half: Half thickness and half breadth, mm.
     """
     length = float(np.linalg.norm(np.asarray(stop) - np.asarray(start)))
-    offsets = [c - np.float32(m) for c, m in zip(points, start, strict=True)]
-    along, thick, broad = (sum(np.float32(w) * o for w, o in zip(row, offsets, strict=True)) for row in axes)
+    x, y, z = (c - np.float32(m) for c, m in zip(points, start, strict=True))
+    along, thick, broad = (x * row[0] + y * row[1] + z * row[2] for row in axes.astype(np.float32))
     beyond = along - np.clip(along, 0, np.float32(length))
-    thick, broad, beyond = thick / np.float32(half[0]), broad / np.float32(half[1]), beyond / np.float32(half[0])
+    thick, broad = thick * np.float32(1 / half[0]), broad * np.float32(1 / half[1])
+    beyond = beyond * np.float32(1 / half[0])
     gauge = np.sqrt(thick**2 + broad**2 + beyond**2)
-    gradient = np.sqrt((thick**2 + beyond**2) / np.float32(half[0] ** 2) + broad**2 / np.float32(half[1] ** 2))
+    gradient = np.sqrt(
+        (thick**2 + beyond**2) / np.float32(half[0] ** 2) + broad**2 / np.float32(half[1] ** 2)
+    )
     return np.asarray(gauge * (gauge - 1) / (gradient + _TINY), dtype=np.float32)
 
 
-def bounds(vertices: np.ndarray, margin: float) -> tuple[Corner, Corner]:
-    """The box around some vertices (N, 3), widened by `margin` mm."""
-    low, high = vertices.min(axis=0) - margin, vertices.max(axis=0) + margin
-    return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
-
-
 def smooth_path(vertices: Sequence[Vector], step: float = 6.0) -> np.ndarray:
-    """A curve (N, 3) through the vertices with a corner about every `step` mm; extra columns (radii) go along."""
+    """A curve (N, 3) through the vertices, cut about every `step` mm; more columns (radii) go along."""
     from scipy.interpolate import PchipInterpolator
 
     knots = np.asarray(vertices, dtype=np.float64)
@@ -118,11 +150,16 @@ def smooth_path(vertices: Sequence[Vector], step: float = 6.0) -> np.ndarray:
 
 def add_tube(canvas: Canvas, field: np.ndarray, path: np.ndarray) -> None:
     """Lower `field` to the distance to a tube whose path rows are (x, y, z, radius), mm, near that tube."""
-    for start, stop in zip(path[:-1], path[1:], strict=True):
-        margin = float(max(start[3], stop[3])) + 2.5 * canvas.voxel
-        region = canvas.region(*bounds(np.stack([start[:3], stop[:3]]), margin))
-        if region is None:
-            continue
+    add_rods(canvas, field, path[:-1], path[1:])
+
+
+def add_rods(canvas: Canvas, field: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> None:
+    """Lower `field` to the distance to round rods between rows (x, y, z, radius), mm, near each of them."""
+    margin = np.maximum(starts[:, 3:4], stops[:, 3:4]) + 0.75 * canvas.voxel
+    low = np.minimum(starts, stops)[:, :3] - margin
+    high = np.maximum(starts, stops)[:, :3] + margin
+    for number, region in canvas.regions(low, high):
+        start, stop = starts[number], stops[number]
         distance = capsule(region.points, start[:3], stop[:3], float(start[3]), float(stop[3]))
         here = field[region.slices]
         np.minimum(here, distance, out=here)
@@ -137,12 +174,12 @@ def add_strap(canvas: Canvas, field: np.ndarray, path: np.ndarray, normals: np.n
         path: Rows (x, y, z, half thickness, half breadth), mm.
         normals: The direction of the thickness at each row, (N, 3).
     """
-    for index in range(len(path) - 1):
-        start, stop = path[index], path[index + 1]
+    starts, stops = path[:-1], path[1:]
+    margin = np.maximum(starts[:, 3:], stops[:, 3:]).max(axis=1, keepdims=True) + 0.75 * canvas.voxel
+    low, high = np.minimum(starts, stops)[:, :3] - margin, np.maximum(starts, stops)[:, :3] + margin
+    for index, region in canvas.regions(low, high):
+        start, stop = starts[index], stops[index]
         half = (float(start[3] + stop[3]) / 2, float(start[4] + stop[4]) / 2)
-        region = canvas.region(*bounds(np.stack([start[:3], stop[:3]]), max(half) + 2.5 * canvas.voxel))
-        if region is None:
-            continue
         axes = frame(stop[:3] - start[:3], normals[index] + normals[index + 1])
         distance = strap(region.points, start[:3], stop[:3], axes, half)
         here = field[region.slices]

@@ -13,7 +13,8 @@ from MAESILCore.phantom.trunk import back_level, cage_point, cage_wall
 
 #: Per pair: the angle from the back at which bone ends (degrees), how far it has sunk there (mm).
 _RIBS = (
-    (146, 30), (150, 42), (151, 56), (151, 70), (150, 82), (147, 92), (142, 98), (134, 98), (125, 92), (114, 80), (84, 46),
+    (146, 30), (150, 42), (151, 56), (151, 70), (150, 82), (147, 92), (142, 98), (134, 98), (125, 92),
+    (114, 80), (84, 46),
     (58, 26),
 )  # fmt: skip
 #: Where the cartilage of ribs 1 to 7 meets the breast bone: height, mm.
@@ -29,7 +30,7 @@ def _rib_path(patient: Patient, number: int, side: int) -> np.ndarray:
     head = np.array([spine_x + side * 17, spine_y - 13, top])
     neck = np.array([spine_x + side * 33, spine_y - 27, top + 1])
     if number == 1:
-        head, neck = head + [0, 2, -2], neck + [-side * 4, 6, -1]
+        head, neck = head + np.array([0, 2, -2]), neck + np.array([-side * 4, 6, -1])
     rows = [head, neck]
     for angle in np.linspace(max(32.0, 20 + 1.2 * number), end, 9):
         share = (1 - np.cos(np.radians(angle * 180 / 165))) / (1 - np.cos(np.radians(end * 180 / 165)))
@@ -79,23 +80,21 @@ def paint_ribs(canvas: Canvas, patient: Patient) -> None:
     region = canvas.region((-190, -150, -190), (190, 150, 230))
     if region is None:
         return
-    texture = patient.texture(region.points, 2.4)
     cartilage, bone = cartilage[region.slices], bone[region.slices]
-    canvas.paint(region, cartilage, 105 + 22 * texture, Label.RIBS)
-    _paint_bone(canvas, region, bone, texture, Label.RIBS, shell=1.3, marrow=190)
+    canvas.paint(region, cartilage, 105 + 22 * region.texture, Label.RIBS)
+    _paint_bone(canvas, region, bone, Label.RIBS, shell=1.3, marrow=190)
 
 
 def _paint_bone(
     canvas: Canvas,
     region: Region,
     distance: np.ndarray,
-    texture: np.ndarray,
     label: Label,
     shell: float,
     marrow: float,
 ) -> None:
-    canvas.paint(region, distance, 640 + 80 * texture, label)
-    canvas.paint(region, distance + shell, marrow + 45 * texture)
+    canvas.paint(region, distance, 640 + 80 * region.texture, label)
+    canvas.paint(region, distance + shell, marrow + 45 * region.texture)
 
 
 def paint_sternum(canvas: Canvas, patient: Patient) -> None:
@@ -105,14 +104,16 @@ def paint_sternum(canvas: Canvas, patient: Patient) -> None:
         return
     points = region.points
     wall = cage_wall(patient, points)
-    half = np.interp(points.z, [-34, -12, 2, 30, 70, 100, 108, 116, 140, 152], [3, 5, 14, 17, 14, 13, 13, 19, 25, 22])
+    half = np.interp(
+        points.z, [-34, -12, 2, 30, 70, 100, 108, 116, 140, 152], [3, 5, 14, 17, 14, 13, 13, 19, 25, 22]
+    )
     across = np.abs(points.x) - half.astype(np.float32)
     through = np.abs(wall.distance - np.float32(6.2)) - np.float32(5.0)
     # A notch at the top, a joint between handle and body.
     top = points.z - (np.float32(147) + 0.012 * points.x**2)
     bone = meet(meet(across, through, 5.0), np.maximum(top, -30 - points.z), 4.0)
     bone = np.maximum(bone, 1.6 - np.abs(points.z - 105))
-    _paint_bone(canvas, region, bone, patient.texture(points, 2.2), Label.STERNUM, shell=1.2, marrow=130)
+    _paint_bone(canvas, region, bone, Label.STERNUM, shell=1.2, marrow=130)
 
 
 def paint_shoulders(canvas: Canvas, patient: Patient) -> None:
@@ -120,7 +121,8 @@ def paint_shoulders(canvas: Canvas, patient: Patient) -> None:
     field = canvas.distance_field()
     for side in (-1, 1):
         clavicle = [
-            (side * 19, 66, 150, 8.5), (side * 44, 60, 165, 6.2), (side * 74, 38, 178, 5.4), (side * 104, 8, 182, 5.6),
+            (side * 19, 66, 150, 8.5), (side * 44, 60, 165, 6.2), (side * 74, 38, 178, 5.4),
+            (side * 104, 8, 182, 5.6),
             (side * 124, -12, 178, 6.5),
         ]  # fmt: skip
         add_tube(canvas, field, smooth_path(clavicle))
@@ -142,9 +144,10 @@ def paint_shoulders(canvas: Canvas, patient: Patient) -> None:
     inner = (np.float32(34) + np.float32(0.06) * (150 - points.z) - spread) * np.float32(1.6)
     outer = (spread - (np.float32(66) - np.float32(0.13) * (points.z - 20))) * np.float32(1.6)
     blade = np.maximum(np.maximum(sheet, np.maximum(inner, outer)), np.maximum(points.z - 146, 22 - points.z))
-    texture = patient.texture(points, 2.4)
-    joined = np.minimum(field[region.slices], np.maximum(blade, np.float32(back_level(patient) + 14) - points.y))
-    _paint_bone(canvas, region, joined, texture, Label.SHOULDER_GIRDLE, shell=1.4, marrow=230)
+    joined = np.minimum(
+        field[region.slices], np.maximum(blade, np.float32(back_level(patient) + 14) - points.y)
+    )
+    _paint_bone(canvas, region, joined, Label.SHOULDER_GIRDLE, shell=1.4, marrow=230)
 
 
 def paint_pelvis(canvas: Canvas, patient: Patient) -> None:
@@ -158,5 +161,4 @@ def paint_pelvis(canvas: Canvas, patient: Patient) -> None:
     sheet = np.abs(wall.distance - np.float32(1) + 0.12 * np.maximum(-points.z - 240, 0)) - np.float32(4.5)
     crest = points.z - (np.float32(-212) - np.float32(0.011) * (spread - 78) ** 2)
     wing = meet(sheet, np.maximum(crest, np.abs(spread - 74) - 48), 4.0)
-    texture = patient.texture(points, 2.4)
-    _paint_bone(canvas, region, wing, texture, Label.PELVIS, shell=1.6, marrow=190)
+    _paint_bone(canvas, region, wing, Label.PELVIS, shell=1.6, marrow=190)

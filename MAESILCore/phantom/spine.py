@@ -101,7 +101,9 @@ def _arch(spine: _Frame, level: _Level, canal: np.ndarray) -> np.ndarray:
     wing = ellipse(y - line, level.offset - np.float32(2), 4.2, 5.5)
     wing = np.maximum(wing, np.maximum(np.abs(spine.x) - (spine.half_width + 13), -reach))
     joint_x, joint_y = np.abs(spine.x) - (spine.half_width * np.float32(0.72)), y + 6
-    joint = np.maximum(ellipse(joint_x, joint_y, 5.0, 5.5), np.abs(level.offset) - level.height * np.float32(0.46))
+    joint = np.maximum(
+        ellipse(joint_x, joint_y, 5.0, 5.5), np.abs(level.offset) - level.height * np.float32(0.46)
+    )
     return join(join(ring, wing, 5.0), joint, 3.0)
 
 
@@ -112,7 +114,7 @@ def _spinous(patient: Patient, spine: _Frame) -> np.ndarray:
     steep = np.interp(spine.along, [-120, -60, 40, 130, 230], [0.15, 0.45, 1.0, 0.8, 0.4]).astype(np.float32)
     level = _level(patient, spine.along + steep * np.maximum(behind, 0))
     tall = np.abs(level.offset) - level.height * np.float32(0.27)
-    length = np.where(level.middle < _SACRUM, np.float32(8), np.float32(27))
+    length = np.where(level.middle < _SACRUM, np.float32(8), np.float32(24))
     thin = np.abs(spine.x) - (np.float32(2.4) + np.float32(0.06) * behind)
     return meet(meet(thin, tall, 3.0), np.maximum(behind - length, -behind - 3), 2.0)
 
@@ -125,13 +127,13 @@ def paint_spine(canvas: Canvas, patient: Patient) -> None:
     points = region.points
     spine = _frame(patient, points)
     level = _level(patient, spine.along)
-    texture, wave = patient.texture(points, 2.2), patient.waviness(points, 0)
+    texture, wave = region.texture, patient.waviness(points, 0)
     bodies, discs = _bodies(spine, level)
     canal = ellipse(spine.x, spine.y - spine.canal, 10.5, 8.0)
     bodies, discs = np.maximum(bodies, -canal), np.maximum(discs, -canal)
     bone = np.minimum(bodies, join(_arch(spine, level, canal), _spinous(patient, spine), 3.0)) + 0.8 * wave
     canvas.paint(region, discs, 88 + 8 * texture, Label.SPINE)
-    marrow = np.float32(185) + 42 * texture
+    marrow = np.float32(160) + 40 * texture
     # The end plates and the shell are dense, the marrow behind them loosens inwards.
     canvas.paint(region, bone, np.float32(520) + 60 * texture, Label.SPINE)
     canvas.paint(region, bone + 1.7, marrow + 90 * np.exp(np.minimum(bone + 1.7, 0) * np.float32(0.4)))

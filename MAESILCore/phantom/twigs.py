@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from MAESILCore.phantom.branching import Tree, add_tree, filling, goals_inside, grow_tree
@@ -10,6 +12,16 @@ from MAESILCore.phantom.liver import liver_distance
 from MAESILCore.phantom.lungs import LEFT, RIGHT, lung_distance
 from MAESILCore.phantom.patient import Draw, Patient
 from MAESILCore.phantom.sampling import Canvas, Corner, Points, Region
+from MAESILCore.phantom.shapes import ellipsoid
+
+
+class Trees(NamedTuple):
+    """The vessel trees of a patient."""
+
+    lung: list[Tree]
+    liver: list[Tree]
+    mesentery: list[Tree]
+
 
 _Stem = list[tuple[float, float, float]]
 
@@ -31,7 +43,7 @@ _LIVER_STEMS: tuple[_Stem, ...] = (
 #: Upper bounds of the classes of radius that are painted one after the other, mm.
 _CLASSES = (0.85, 1.3, 2.0, 99.0)
 #: Mean radius within each class, mm.
-_MEANS = (0.7, 1.05, 1.6, 3.0)
+_MEANS = (0.76, 1.05, 1.6, 3.0)
 
 
 def lung_trees(patient: Patient) -> list[Tree]:
@@ -46,8 +58,8 @@ def lung_trees(patient: Patient) -> list[Tree]:
         low: Corner = (min(0.0, side * 140.0), -105.0, -85.0)
         high: Corner = (max(0.0, side * 140.0), 105.0, 205.0)
         for stem in stems:
-            goals = goals_inside(draw, inside, low, high, 420, 5.0)
-            trees.append(grow_tree(draw, np.array(stem, dtype=np.float64), goals, 0.62, 6.5))
+            goals = goals_inside(draw, inside, low, high, 460, 4.0)
+            trees.append(grow_tree(draw, np.array(stem, dtype=np.float64), goals, 0.72, 6.2))
     return trees
 
 
@@ -63,6 +75,25 @@ def liver_trees(patient: Patient) -> list[Tree]:
         goals = goals_inside(draw, inside, (-75, -90, -150), (140, 100, 25), 46, 9.0)
         trees.append(grow_tree(draw, np.array(stem, dtype=np.float64), goals, 1.25, 6.0))
     return trees
+
+
+def mesenteric_trees(patient: Patient) -> list[Tree]:
+    """Vessels in the fat between the loops of bowel."""
+
+    def inside(points: Points) -> np.ndarray:
+        return ellipsoid(points, (-4, 40, -165), (84, 36, 74))
+
+    draw = Draw(patient.seed, 7)
+    goals = goals_inside(draw, inside, (-90, 0, -245), (85, 80, -90), 60, 3.0)
+    stem = [(2.0, 14.0, -112.0), (0.0, 20.0, -124.0), (2.0, 24.0, -138.0), (4.0, 26.0, -150.0)]
+    return [grow_tree(draw, np.array(stem), goals, 1.0, 3.2)]
+
+
+def paint_mesenteric_vessels(canvas: Canvas, patient: Patient, trees: list[Tree]) -> None:
+    """Vessels between the loops of bowel."""
+    region = canvas.region((-95, -5, -250), (90, 85, -85))
+    if region is not None:
+        _paint(canvas, region, trees, patient.tissues.venous)
 
 
 def paint_lung_vessels(canvas: Canvas, patient: Patient, trees: list[Tree]) -> None:
