@@ -6,7 +6,9 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ FILES = (
     "metrics.json",
     "report.png",
 )
+
+#: Bytes of rounded copies that may exist at a time while files are written, if one alone is not larger.
+_MEMORY_FOR_COPIES = 300 * 2**20
 
 
 def save_reconstruction(
@@ -53,36 +58,48 @@ def save_reconstruction(
     Raises:
         VolumeError: the folder cannot be written to.
     """
-    with _published(Path(folder)) as unfinished:
-        for name, volume in _volumes(result):
-            write_volume(volume, unfinished / name)
+    # Compression, which takes nearly all of the time, runs in parallel and beside the drawing.
+    with _published(Path(folder)) as unfinished, ThreadPoolExecutor(_writers(result.volume)) as pool:
+        written = [pool.submit(write, unfinished / name) for name, write in _volume_writers(result).items()]
         if metrics is not None:
             text = json.dumps(metrics, indent=2, allow_nan=False)
             (unfinished / "metrics.json").write_text(text + "\n", encoding="utf-8")
         if draw_report is not None:
             draw_report(unfinished / "report.png")
+        for file in written:
+            file.result()
     return [Path(folder) / name for name in FILES if (Path(folder) / name).exists()]
 
 
-def _volumes(result: Reconstruction) -> Iterator[tuple[str, Volume]]:
-    """File names and volumes, one at a time so that only one rounded copy exists."""
-    low, high = result.volume.value_range
-    is_int16 = result.volume.voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
+def _writers(volume: Volume) -> int:
+    """How many files are written at a time, each of which may need a rounded copy of the volume."""
+    return int(np.clip(_MEMORY_FOR_COPIES // (2 * volume.voxels.size), 1, 4))
+
+
+def _volume_writers(result: Reconstruction) -> dict[str, Callable[[Path], None]]:
+    """File names and the functions that write them."""
+    write = _write_rounded if _holds_int16(result.volume) else write_volume
     in_hu = [result.reconstruction, result.mosaic, result.error, result.uncertainty]
-    for name, volume in zip(FILES, in_hu, strict=False):
-        if volume is not None:
-            yield name, _rounded(volume) if is_int16 else volume
-    yield "mask.nii.gz", result.volume.with_voxels(result.grid.expand(result.mask.stages))
-    lattice_to_ras = result.grid.lattice_to_ras(result.volume.ijk_to_ras)
-    yield "mask_lattice.nii.gz", Volume(result.mask.stages, lattice_to_ras)
+    writers: dict[str, Callable[[Path], None]]
+    writers = {name: partial(write, v) for name, v in zip(FILES, in_hu, strict=False) if v is not None}
+    mask = result.volume.with_voxels(result.grid.expand(result.mask.stages))
+    lattice = Volume(result.mask.stages, result.grid.lattice_to_ras(result.volume.ijk_to_ras))
+    writers["mask.nii.gz"] = partial(write_volume, mask)
+    writers["mask_lattice.nii.gz"] = partial(write_volume, lattice)
+    return writers
 
 
-def _rounded(volume: Volume) -> Volume:
+def _holds_int16(volume: Volume) -> bool:
+    low, high = volume.value_range
+    return volume.voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
+
+
+def _write_rounded(volume: Volume, path: Path) -> None:
     limits = np.iinfo(np.int16)
     rounded = np.empty(volume.shape, dtype=np.int16)
     for plane, voxels in zip(rounded, volume.voxels, strict=True):
         plane[...] = np.clip(np.rint(voxels), limits.min, limits.max)
-    return volume.with_voxels(rounded)
+    write_volume(volume.with_voxels(rounded), path)
 
 
 @contextmanager
