@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -94,10 +95,9 @@ def make_phantom(
     if seed < 0 or noise_hu < 0:
         message = f"Seed and noise must not be negative, but they are {seed} and {noise_hu:g} HU."
         raise ConfigError(message)
-    patient = Patient(seed, contrast)
+    patient, trees = _grown_patient(seed, contrast)
     hu = np.empty(shape, dtype=np.float32)
     labels = np.empty(shape, dtype=np.uint8)
-    trees = Trees(lung_trees(patient), liver_trees(patient), mesenteric_trees(patient))
     for part in slabs(shape, _SLAB):
         canvas = Canvas(*_slab(shape, geometry, patient, part), patient.texture)
         _paint_patient(canvas, patient, trees)
@@ -108,6 +108,13 @@ def make_phantom(
     name = f"phantom_{seed}"
     voxels = np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)
     return Phantom(Volume(voxels, geometry, name), Volume(labels, geometry.copy(), f"{name}_labels"))
+
+
+@lru_cache(maxsize=4)
+def _grown_patient(seed: int, contrast: bool) -> tuple[Patient, Trees]:
+    """A patient with vessels; growing these takes longer than painting a small grid."""
+    patient = Patient(seed, contrast)
+    return patient, Trees(lung_trees(patient), liver_trees(patient), mesenteric_trees(patient))
 
 
 def _checked_geometry(

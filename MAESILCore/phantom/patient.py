@@ -45,13 +45,19 @@ class Curve:
     """A smooth function of the height z, given at a few heights and constant beyond them."""
 
     def __init__(self, *knots: tuple[float, float]) -> None:
+        self._knots = sorted(knots)
+
+    @cached_property
+    def _values(self) -> np.ndarray:
         from scipy.interpolate import PchipInterpolator
 
-        heights, values = (np.array(column) for column in zip(*sorted(knots), strict=True))
+        heights, values = (np.array(column) for column in zip(*self._knots, strict=True))
         inside = np.clip(np.arange(_LOWEST, _HIGHEST + _STEP, _STEP), heights[0], heights[-1])
-        table = PchipInterpolator(heights, values)(inside)
-        self._values = table.astype(np.float32)
-        self._slopes = np.gradient(table, _STEP).astype(np.float32)
+        return np.asarray(PchipInterpolator(heights, values)(inside), dtype=np.float32)
+
+    @cached_property
+    def _slopes(self) -> np.ndarray:
+        return np.asarray(np.gradient(self._values.astype(np.float64), _STEP), dtype=np.float32)
 
     def __call__(self, z: np.ndarray | float) -> np.ndarray:
         """The value at each height, float32."""

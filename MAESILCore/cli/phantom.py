@@ -1,0 +1,70 @@
+"""`maesil phantom`: a made-up but labelled torso CT, for a first try without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from MAESILCore.cli import app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from MAESILCore.phantom import Phantom
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="File to write: .nii.gz, .nii, .nrrd, .mha or .mhd.")],
+    shape: Annotated[
+        tuple[int, int, int], typer.Option(metavar="I J K", help="Voxels along the three axes.")
+    ] = (256, 256, 160),
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(metavar="X Y Z", help="Voxel size in mm; by default the torso fills the grid."),
+    ] = None,
+    orientation: Annotated[
+        str, typer.Option(help="Where the axes grow towards, such as LPS or RAS.")
+    ] = "LPS",
+    oblique: Annotated[float, typer.Option(metavar="DEGREES", help="Turn the grid by an angle.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which patient.")] = 0,
+    contrast: Annotated[bool, typer.Option(help="With or without contrast agent.")] = True,
+    labels: Annotated[Path | None, typer.Option(help="Also write the labels to this file.")] = None,
+) -> None:
+    """Make a torso CT that belongs to nobody, in Hounsfield units and with labels."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from MAESILCore.phantom import make_phantom, phantom_geometry
+    from MAESILCore.volume import write_volume
+
+    size = (shape[2], shape[1], shape[0])
+    console = Console()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Painting the phantom")
+        made = make_phantom(
+            size,
+            ijk_to_ras=phantom_geometry(size, spacing, orientation, oblique),
+            seed=seed,
+            contrast=contrast,
+            progress=lambda done, total, message: bar.update(
+                task, completed=done, total=total, description=message
+            ),
+        )
+    write_volume(made.volume, out)
+    if labels is not None:
+        write_volume(made.labels, labels)
+    _describe(console, made, out, labels)
+
+
+def _describe(console: Console, made: Phantom, out: Path, labels: Path | None) -> None:
+    """Say what was written, and what the labels mean."""
+    i, j, k = made.volume.shape[::-1]
+    spacing = " x ".join(f"{size:.3g}" for size in made.volume.spacing)
+    console.print(f"Wrote {i} x {j} x {k} voxels of {spacing} mm to {out}.", highlight=False, soft_wrap=True)
+    if labels is None:
+        return
+    names = ", ".join(f"{value} {name}" for value, name in made.legend.items())
+    console.print(f"Wrote the labels to {labels}: {names}.", highlight=False, soft_wrap=True)
