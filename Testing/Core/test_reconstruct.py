@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -296,6 +297,31 @@ def test_progress_counts_every_pass_and_the_work_can_be_stopped() -> None:
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         reconstruct(a_scan(), FakeModel(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("coverage", "outputs"), [(0, 3), (3, 4)])
+def test_memory_stays_at_the_outputs_and_a_batch(coverage: int, outputs: int) -> None:
+    scan = a_scan((128, 160, 160))
+    model = FakeModel(superpatch_size=(32, 32, 32), patch_size=(8, 8, 8))
+    tracemalloc.start()
+    try:
+        reconstruct(scan, model, coverage=coverage, overlap=8, device="cpu", batch_size=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < outputs * 4 * scan.voxels.size + 6 * 2**20
+
+
+@pytest.mark.parametrize("name", ["train/STS_002_CT.nii.gz", "test/STS_042_dicom"])
+def test_a_real_scan_is_filled_in_on_its_own_grid(scans: Path, name: str) -> None:
+    scan = read_volume(scans / name)
+    model = FakeModel(mean_of_visible, superpatch_size=(64, 64, 64), patch_size=(8, 8, 8))
+    result = reconstruct(scan, model, device="cpu")
+    hidden = hidden_voxels(result.grid, result.mask)
+    np.testing.assert_array_equal(result.mosaic.voxels[~hidden], scan.voxels[~hidden])
+    np.testing.assert_array_equal(result.mosaic.voxels[hidden], result.reconstruction.voxels[hidden])
+    np.testing.assert_array_equal(result.reconstruction.ijk_to_ras, scan.ijk_to_ras)
+    assert 0.70 < hidden.mean() < 0.80
 
 
 @pytest.mark.parametrize("coverage", [0, 3])
