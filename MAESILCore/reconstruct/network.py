@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from MAESILCore.devices import computes_in_bf16, pick_device
-from MAESILCore.errors import ConfigError, OutOfMemoryError
+from MAESILCore.errors import CheckpointError, ConfigError, OutOfMemoryError
 from MAESILCore.superpatch import Triple
 from MAESILCore.window import Window
 
@@ -71,6 +71,7 @@ class NetworkPasses:
             (B, K, J, I) float32, clipped to [0, 1].
 
         Raises:
+            CheckpointError: the model gives values that are not finite.
             OutOfMemoryError: the memory does not even suffice for one superpatch.
         """
         predictions: list[np.ndarray] = []
@@ -82,6 +83,11 @@ class NetworkPasses:
             if prediction is None:
                 self._halve()
                 continue
+            if not np.isfinite(prediction).all():
+                message = (
+                    "The model predicts values that are no numbers: its training failed; use another model."
+                )
+                raise CheckpointError(message)
             predictions.append(prediction)
             start += len(prediction)
         return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)

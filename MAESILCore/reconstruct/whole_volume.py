@@ -56,6 +56,7 @@ def reconstruct(
 
     Raises:
         Cancelled: `cancelled` said so.
+        CheckpointError: the model gives values that are not finite.
         ConfigError: options that do not fit each other, the model or the machine.
         OutOfMemoryError: not enough memory for one superpatch.
     """

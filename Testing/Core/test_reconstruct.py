@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from MAESILCore.errors import Cancelled, ConfigError, OutOfMemoryError, VolumeError
+from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
 from MAESILCore.reconstruct import reconstruct, save_reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
@@ -263,6 +263,12 @@ def test_other_faults_of_a_model_are_not_mistaken_for_lack_of_memory() -> None:
 
     with pytest.raises(RuntimeError, match="mat1"):
         reconstruct(a_scan(), FakeModel(fail), device="cpu")
+
+
+def test_a_model_that_went_wrong_in_training_is_named() -> None:
+    model = FakeModel(lambda voxels, hidden: torch.full_like(voxels, torch.nan))
+    with pytest.raises(CheckpointError, match="no numbers"):
+        reconstruct(a_scan(), model, device="cpu")
 
 
 def test_progress_counts_every_pass_and_the_work_can_be_stopped() -> None:
