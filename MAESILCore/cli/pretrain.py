@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bar
 
-    from MAESILCore.pretrain import Progress, Run
+    from MAESILCore.pretrain import Progress
 
 
 @app.command()
@@ -31,6 +31,9 @@ def pretrain(
     hold_out: Annotated[
         list[str] | None, typer.Option(help="Glob of scans kept for validation; may be given several times.")
     ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint or run folder whose weights are the start.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
@@ -39,6 +42,7 @@ def pretrain(
     Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
     had never stopped.
     """
+    from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.errors import ConfigError
     from MAESILCore.pretrain import Run, load_config
     from MAESILCore.pretrain import pretrain as train
@@ -47,9 +51,10 @@ def pretrain(
     given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
     given["hold_out"] = tuple(hold_out) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}
+    start = load_checkpoint(initial) if initial is not None else None
     if resume:
         fixed = set(overrides) - {"steps"}
-        if recipe is not None or fixed:
+        if recipe is not None or initial is not None or fixed:
             message = "A resumed run keeps its recipe: only --steps may be given with --resume."
             raise ConfigError(message)
         run = Run.open(out)
@@ -60,15 +65,14 @@ def pretrain(
         config = load_config(recipe, overrides)
         found = find_scans(scans)
         run = Run.create(out, config)
-    _watch(
-        run,
-        lambda progress, cancelled: train(
-            run, config, found, device=device, progress=progress, cancelled=cancelled
-        ),
-    )
+
+    def work(progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
+        return train(run, config, found, device=device, progress=progress, cancelled=cancelled, initial=start)
+
+    _watch(work)
 
 
-def _watch(run: Run, work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path]) -> None:
+def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path]) -> None:
     """Run the work under a progress bar; the first ctrl-C lets the present step end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -23,7 +23,8 @@ class MaesilConfig(MethodConfig):
     Attributes:
         encoder: transformer over the visible tokens.
         decoder: transformer over all tokens.
-        residual_fill: predict the difference to a smooth fill of the visible voxels instead of the voxels.
+        residual_fill: predict the difference to a smooth fill of the visible voxels instead of the voxels; the
+            decoder's mask tokens are told what the fill is at their place.
         refine_channels: channels of the convolutional output head; 0 keeps the published linear head alone.
         refine_depth: residual units on every grid of that head, each way.
         normalise_targets: standardise every target patch in the loss; reconstruction then needs the fill or the
@@ -102,6 +103,7 @@ class Maesil(Method):
         self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
         self.bridge = nn.Linear(encoder.width, decoder.width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
+        self.fill_embed = nn.Linear(voxels, decoder.width) if config.residual_fill else None
         self.decoder = Transformer(decoder.width, decoder.depth, decoder.heads)
         self.head = nn.Linear(decoder.width, voxels)
         self.apply(initialise)
@@ -123,14 +125,13 @@ class Maesil(Method):
         start: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Masked MSE; shapes as in `Method.losses`."""
-        flat = hidden.flatten(1)
         if self.config.decode_fraction < 1.0:
-            return {"loss": self._partial_loss(superpatches, flat, generator, start)}
+            return {"loss": self._partial_loss(superpatches, hidden, generator, start)}
         target = patchify(superpatches, self.config.patch_size)
         prediction = patchify(self._predict(superpatches, hidden, start), self.config.patch_size)
         if self.config.normalise_targets:
             target, _, _ = normalise_patches(target)
-        return {"loss": masked_mse(prediction, target, flat)}
+        return {"loss": masked_mse(prediction, target, hidden.flatten(1))}
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """Predict every voxel; shapes as in `Method.reconstruct`.
@@ -176,7 +177,11 @@ class Maesil(Method):
         return self.encoder(tokens, allowed)
 
     def _decoder_input(
-        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
+        self,
+        superpatches: torch.Tensor,
+        split: TokenSplit,
+        fill: torch.Tensor | None,
+        start: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The summary token (B, 1, D) and all lattice tokens (B, N, D): mask tokens, encoded ones in their places."""
         encoded = self.bridge(self._encode_visible(superpatches, split, start))
@@ -184,56 +189,60 @@ class Maesil(Method):
         lattice = self._lattice(superpatches)
         positions = sincos_positions(lattice, self.config.decoder.width, start, superpatches.device)
         count = lattice[0] * lattice[1] * lattice[2]
-        tokens = self.mask_token.to(visible.dtype).expand(visible.shape[0], count, -1)
-        if split.valid is not None:  # padding repeats hidden places: put the mask token back there
-            visible = torch.where(split.valid[..., None], visible, self.mask_token.to(visible.dtype))
-        tokens = tokens.scatter(1, split.visible[..., None].expand_as(visible), visible)
+        masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], count, -1)
+        if self.fill_embed is not None and fill is not None:
+            masked = masked + self.fill_embed(patchify(fill, self.config.patch_size) * 2.0 - 1.0)
+        if split.valid is not None:  # padding repeats hidden places: they keep their mask token
+            visible = torch.where(split.valid[..., None], visible, take(masked, split.visible))
+        tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
         return summary, tokens + positions
+
+    def _fill(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor | None:
+        """The smooth fill (B, 1, K, J, I) when the configuration uses it."""
+        if not self.config.residual_fill and self.refine is None:
+            return None
+        return smooth_fill(superpatches, hidden, self.config.patch_size)
 
     def _predict(
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None
     ) -> torch.Tensor:
         """Predict every voxel, (B, 1, K, J, I), in units of the target."""
-        summary, tokens = self._decoder_input(superpatches, TokenSplit.of(hidden), start)
+        fill = self._fill(superpatches, hidden)
+        summary, tokens = self._decoder_input(superpatches, TokenSplit.of(hidden), fill, start)
         decoded = self.decoder(torch.cat([summary, tokens], dim=1))[:, 1:]
         prediction = unpatchify(self.head(decoded), self._lattice(superpatches), self.config.patch_size)
-        if self.config.residual_fill or self.refine is not None:
-            fill = smooth_fill(superpatches, hidden, self.config.patch_size).to(prediction.dtype)
+        if fill is None:
+            return prediction
         if self.config.residual_fill:
             prediction = prediction + fill
         if self.refine is not None:
             inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), self.config.patch_size)
-            mosaic = torch.lerp(fill, prediction, inside)
+            mosaic = torch.lerp(fill.to(prediction.dtype), prediction, inside)
             prediction = prediction + self.refine(mosaic, hidden, decoded)
         return prediction
 
     def _partial_loss(
         self,
         superpatches: torch.Tensor,
-        flat: torch.Tensor,
+        hidden: torch.Tensor,
         generator: torch.Generator | None,
         start: torch.Tensor | None,
     ) -> torch.Tensor:
         """Masked MSE over a random `decode_fraction` of the hidden tokens; the other ones never enter the decoder."""
-        hidden = flat.view(-1, *self._lattice(superpatches))
-        summary, tokens = self._decoder_input(superpatches, TokenSplit.of(hidden), start)
+        patch, flat = self.config.patch_size, hidden.flatten(1)
+        fill, split = self._fill(superpatches, hidden), TokenSplit.of(hidden)
+        summary, tokens = self._decoder_input(superpatches, split, fill, start)
+        count = max(1, round(float(flat.sum(dim=1).min()) * self.config.decode_fraction))
         keys = torch.rand(flat.shape, generator=generator, device=flat.device).masked_fill(~flat, 2.0)
-        chosen_count = max(1, round(float(flat.sum(dim=1).min()) * self.config.decode_fraction))
-        chosen = keys.argsort(dim=1)[:, :chosen_count].sort(dim=1).values
-        visible = TokenSplit.of(hidden)
+        chosen = keys.argsort(dim=1)[:, :count].sort(dim=1).values
         allowed = None
-        if visible.valid is not None:
-            allowed = torch.cat(
-                [torch.ones_like(flat[:, :1]), visible.valid, torch.ones_like(chosen, dtype=torch.bool)],
-                dim=1,
-            )
-        sequence = torch.cat([summary, take(tokens, visible.visible), take(tokens, chosen)], dim=1)
-        decoded = self.decoder(sequence, allowed)[:, -chosen_count:]
-        prediction = self.head(decoded)
-        patch = self.config.patch_size
+        if split.valid is not None:
+            allowed = nn.functional.pad(split.valid, (1, count), value=True)
+        sequence = torch.cat([summary, take(tokens, split.visible), take(tokens, chosen)], dim=1)
+        prediction = self.head(self.decoder(sequence, allowed)[:, -count:])
         target = take(patchify(superpatches, patch), chosen)
         if self.config.normalise_targets:
             target, _, _ = normalise_patches(target)
-        if self.config.residual_fill:
-            target = target - take(patchify(smooth_fill(superpatches, hidden, patch), patch), chosen)
+        if self.config.residual_fill and fill is not None:
+            target = target - take(patchify(fill, patch), chosen)
         return masked_mse(prediction, target, flat.gather(1, chosen))

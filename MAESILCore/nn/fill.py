@@ -7,9 +7,12 @@ from torch.nn import functional as F
 
 from MAESILCore.nn.tokens import expand_patches
 
+#: Assumed spectral radius of Jacobi's iteration in the gaps that masks leave; found best for 8^3 patches, 75 % hidden.
+RADIUS = 0.995
+
 
 def smooth_fill(
-    volume: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[int, int, int], sweeps: int = 10
+    volume: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[int, int, int], sweeps: int = 16
 ) -> torch.Tensor:
     """Fill hidden patches with a nearly harmonic continuation of the visible ones.
 
@@ -41,8 +44,11 @@ def _solve(value: torch.Tensor, known: torch.Tensor, sweeps: int) -> torch.Tenso
     coarse = _solve(mean * coarse_known, coarse_known, sweeps)
     estimate = F.interpolate(coarse, size=shape, mode="trilinear", align_corners=False)
     estimate = torch.lerp(estimate, value, known)
-    for _ in range(sweeps):
-        estimate = torch.lerp(_neighbour_mean(estimate), value, known)
+    before, omega = estimate, 2.0
+    for sweep in range(sweeps):
+        omega = 1.0 if sweep == 0 else 1.0 / (1.0 - 0.25 * RADIUS**2 * omega)
+        swept = torch.lerp(_neighbour_mean(estimate), value, known)
+        before, estimate = estimate, torch.lerp(before, swept, omega)
     return estimate
 
 

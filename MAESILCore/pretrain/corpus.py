@@ -6,10 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch.nn import functional as F
 
 from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.masking import MaskStrategy
@@ -25,8 +26,9 @@ class CropConfig(BaseModel):
     """How crops are drawn.
 
     Attributes:
-        size: voxels along k, j, i; multiples of the patch size. A scan that is thinner gives a thinner crop, cut to
-            whole patches; one thinner than a patch is padded to one patch by repeating its border.
+        size: voxels along k, j, i; multiples of the patch size. A scan that is thinner is stretched as far as `zoom`
+            allows; one that is thinner still gives a thinner crop, cut to whole patches; one that is thinner than a
+            patch is stretched to one patch.
         minimum_body: least share of voxels above -500 HU; crops with less are redrawn, at most ten times.
         zoom_probability: share of crops that are stretched.
         zoom: range of the stretch, drawn for every axis by itself: scans keep their spacing (no resampling), and
@@ -40,7 +42,7 @@ class CropConfig(BaseModel):
     size: tuple[int, int, int] = (128, 128, 128)
     minimum_body: float = Field(default=0.2, ge=0.0, le=1.0)
     zoom_probability: float = Field(default=0.5, ge=0.0, le=1.0)
-    zoom: tuple[float, float] = (0.8, 1.3)
+    zoom: tuple[float, float] = (0.7, 1.4)
     flip: bool = True
     swap_probability: float = Field(default=0.3, ge=0.0, le=1.0)
 
@@ -82,8 +84,13 @@ class ScanCache:
 class Corpus:
     """The scans of a pre-training and the crops drawn from them.
 
-    Every sample is a pure function of (seed, step, place in the batch): a run that is resumed at a step draws what it
-    would have drawn.
+    All scans are read once at the start, so that a bad one is named now and not hours later. Every sample is a pure
+    function of (seed, step, place in the batch): a run that is resumed at a step draws what it would have drawn.
+
+    Args:
+        paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
+        cache_bytes: memory for voxels.
+        before_scan: called with the number of scans read so far; may raise to stop.
 
     Attributes:
         paths: the scans that are used.
@@ -91,12 +98,18 @@ class Corpus:
         left_out: (path, reason) of the scans that are not.
     """
 
-    def __init__(self, paths: Sequence[Path], cache_bytes: int = 4 << 30) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        cache_bytes: int = 4 << 30,
+        before_scan: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.cache = ScanCache(cache_bytes)
         self.paths: list[Path] = []
         self.shapes: list[tuple[int, ...]] = []
         self.left_out: list[tuple[Path, str]] = []
-        for path in paths:
+        for number, path in enumerate(paths):
+            before_scan(number)
             self._admit(path)
         if not self.paths:
             reasons = "; ".join(f"{path.name}: {reason}" for path, reason in self.left_out[:3])
@@ -153,7 +166,7 @@ def draw_crop(
     """Draw a crop of whole patches from a (k, j, i) scan in HU: float32 in [0, 1], contiguous."""
     size = np.array(
         [
-            max(patch, min(wanted, extent) // patch * patch)
+            wanted if extent >= wanted * crop.zoom[0] else max(patch, extent // patch * patch)
             for wanted, extent, patch in zip(crop.size, scan.shape, patch_size, strict=True)
         ]
     )
@@ -180,17 +193,9 @@ def draw_crop(
 
 
 def _resize(unit: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Bring a crop to `size`: trilinear when it is stretched, by its border when the scan is thinner than a patch."""
+    """Stretch a (k, j, i) crop to `size`, trilinear."""
     if tuple(size) == unit.shape:
         return unit
-    if any(extent == 1 for extent in unit.shape):
-        return np.pad(
-            unit, [(0, max(0, int(a) - b)) for a, b in zip(size, unit.shape, strict=True)], mode="edge"
-        )[tuple(slice(int(a)) for a in size)]
-    import torch
-    from torch.nn import functional as F
-
-    tensor: Any = torch.from_numpy(np.ascontiguousarray(unit))[None, None]
-    return F.interpolate(tensor, size=[int(a) for a in size], mode="trilinear", align_corners=False)[
-        0, 0
-    ].numpy()
+    tensor = torch.from_numpy(np.ascontiguousarray(unit))[None, None]
+    extents = [int(extent) for extent in size]
+    return F.interpolate(tensor, size=extents, mode="trilinear", align_corners=False)[0, 0].numpy()

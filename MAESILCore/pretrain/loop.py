@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from MAESILCore.checkpoint import Card, save_checkpoint
+from MAESILCore.checkpoint import Card, LoadedModel, save_checkpoint
 from MAESILCore.devices import pick_device, pick_precision
-from MAESILCore.errors import Cancelled
+from MAESILCore.errors import Cancelled, ConfigError, MaesilError
 from MAESILCore.methods import Method, create
 from MAESILCore.optional import require
 from MAESILCore.pretrain.config import PretrainConfig
@@ -54,6 +54,7 @@ def pretrain(
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    initial: LoadedModel | None = None,
 ) -> Path:
     """Train until `config.steps` and write the final model into the run folder.
 
@@ -68,6 +69,7 @@ def pretrain(
         device: as in `reconstruct`.
         progress: called after every step.
         cancelled: asked after every step.
+        initial: weights to start from instead of random ones; of the same method and sizes.
 
     Returns:
         The final model, `model.safetensors` in the run folder, in half precision.
@@ -77,24 +79,45 @@ def pretrain(
         ConfigError: no scan can be used, or the recipe does not fit.
     """
     require("lightning_fabric", "Pre-training")
-    trainer = Trainer(run, config, scans, device)
-    return trainer.fit(progress or (lambda _: None), cancelled or (lambda: False))
+    tell, stopped = progress or (lambda _: None), cancelled or (lambda: False)
+
+    def before_scan(number: int) -> None:
+        if stopped():
+            raise Cancelled("Stopped before the first step.")
+        tell(Progress(0, config.steps, math.nan, 0.0, math.nan, f"reading scan {number + 1} of {len(scans)}"))
+
+    try:
+        trainer = Trainer(run, config, scans, device, initial, before_scan)
+    except MaesilError:
+        run.discard_unless_used()
+        raise
+    return trainer.fit(tell, stopped)
 
 
 class Trainer:
     """The state of one pre-training."""
 
-    def __init__(self, run: Run, config: PretrainConfig, scans: list[Path], device: str) -> None:
+    def __init__(
+        self,
+        run: Run,
+        config: PretrainConfig,
+        scans: list[Path],
+        device: str,
+        initial: LoadedModel | None,
+        before_scan: Callable[[int], None],
+    ) -> None:
         from lightning_fabric import Fabric
 
         self.run, self.config, self.window = run, config, Window(*config.window)
-        self.corpus = Corpus(
-            [scan for scan in scans if not _matches(scan, config.hold_out)], int(config.cache_gib * 2**30)
-        )
+        training = [scan for scan in scans if not _matches(scan, config.hold_out)]
+        held_out = [scan for scan in scans if _matches(scan, config.hold_out)]
+        self.corpus = Corpus(training, int(config.cache_gib * 2**30), before_scan)
         for path, reason in self.corpus.left_out:
             run.event("left_out", scan=path.name, reason=reason)
         torch.manual_seed(config.seed)
         method = create(config.method, config.model, config.preset)
+        if initial is not None:
+            _take_over(method, initial)
         place = pick_device(device)
         precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
         self.fabric = Fabric(
@@ -107,9 +130,7 @@ class Trainer:
         self.average.to(self.fabric.device)
         self.generator = torch.Generator(device=self.fabric.device)
         self.step = 0
-        self.validation = Validation.build(
-            [scan for scan in scans if _matches(scan, config.hold_out)], config, method.config
-        )
+        self.validation = Validation.build(held_out, config, method.config)
         self._resume()
         run.event(
             "started",
@@ -263,7 +284,15 @@ def _optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def _take_over(method: Method, initial: LoadedModel) -> None:
+    try:
+        method.load_state_dict(initial.method.state_dict())
+    except RuntimeError as error:
+        message = f"The recipe describes a model of other sizes than {initial.name}: it cannot start from its weights."
+        raise ConfigError(message) from error
 
 
 def _matches(scan: Path, patterns: tuple[str, ...]) -> bool:

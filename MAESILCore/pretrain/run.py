@@ -66,6 +66,16 @@ class Run:
             raise ConfigError(message)
         return cls(folder)
 
+    def discard_unless_used(self) -> None:
+        """Remove what `create` made when no checkpoint was ever written; other files in the folder stay."""
+        if self._checkpoints():
+            return
+        for name in (CONFIG, EVENTS):
+            (self.folder / name).unlink(missing_ok=True)
+        for folder in (self.folder / "checkpoints", self.folder):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
     def config(self) -> PretrainConfig:
         """The recipe of the run."""
         return load_config(self.folder / CONFIG)

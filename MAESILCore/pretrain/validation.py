@@ -31,8 +31,14 @@ class Validation:
         if not scans:
             return cls(())
         corpus = Corpus(scans, int(config.cache_gib * 2**30))
+        # Neither stretched nor mirrored: what is measured is the scan as it is.
         crop = CropConfig(
-            size=config.crop.size, minimum_body=0.5, zoom_probability=0.0, flip=False, swap_probability=0.0
+            size=config.crop.size,
+            minimum_body=0.5,
+            zoom=(1.0, 1.0),
+            zoom_probability=0.0,
+            flip=False,
+            swap_probability=0.0,
         )
         fixed = config.mask.strategy()
         count = CROPS_PER_SCAN * len(corpus.paths)
