@@ -26,7 +26,7 @@ def a_scan(shape: tuple[int, int, int], seed: int) -> Volume:
     generator = np.random.default_rng(seed)
     voxels = np.full(shape, -1000.0)
     half = shape[2] // 2
-    voxels[..., :half] = 40 + 300 * np.sin(np.arange(half) / 4)
+    voxels[..., :half] = 40 + 60 * np.sin(np.arange(half) / 4)
     return Volume((voxels + generator.normal(0, 10, shape)).astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
 
 
@@ -98,13 +98,13 @@ def test_a_killed_run_resumes_onto_the_very_losses_it_would_have_had(
 
 
 def test_training_lowers_the_loss(some_scans: list[Path], tmp_path: Path) -> None:
-    recipe = a_recipe(model={"superpatch_size": (32, 32, 32), "residual_fill": False}, steps=120)
+    recipe = a_recipe(model={"superpatch_size": (32, 32, 32), "residual_fill": False}, steps=80)
     run = Run.create(
         tmp_path / "run", recipe.model_copy(update={"learning_rate": 3e-3, "validate_every": 100})
     )
     pretrain(run, run.config(), some_scans, device="cpu")
     losses = losses_of(run)
-    assert np.mean([losses[step] for step in range(111, 121)]) < 0.7 * np.mean(
+    assert np.mean([losses[step] for step in range(71, 81)]) < 0.7 * np.mean(
         [losses[step] for step in range(1, 11)]
     )
 
