@@ -1,0 +1,222 @@
+"""The picture of a reconstruction: three planes, each as original, masked, reconstruction and error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from MAESILCore.optional import require
+from MAESILCore.reconstruct import Reconstruction
+from MAESILCore.report.files import write_whole
+from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
+from MAESILCore.report.planes import LETTERS, Cut, cuts_through_the_body, display_frame
+from MAESILCore.report.shading import (
+    ERROR_STOPS,
+    UNCERTAINTY_STOPS,
+    colour_map,
+    hide,
+    nice_limit,
+    viewing_window,
+)
+from MAESILCore.report.style import INK, PANEL, sheet_for
+from MAESILCore.report.summary import Scores, unit_of
+from MAESILCore.volume import Volume
+from MAESILCore.window import Window
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 150
+#: Lengths that a scale bar may have, mm.
+_BARS = (200, 100, 50, 20, 10, 5, 2)
+_HALO = 2.5
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the picture.
+
+    Attributes:
+        title: What stands above it.
+        paint: Draws a cut into axes.
+        key: Which legend belongs below it: window, mask, error, uncertainty, or nothing.
+        limit: The largest value of its colour bar, HU.
+    """
+
+    title: str
+    paint: Callable[[Axes, Cut], None]
+    key: str = ""
+    limit: float = 0.0
+
+
+def report_figure(
+    result: Reconstruction,
+    original: Volume,
+    scores: Scores | None = None,
+    *,
+    title: str | None = None,
+    model: str | None = None,
+    window: Window | None = None,
+) -> Figure:
+    """Draw original, masked, reconstruction and error (for a coverage also uncertainty) in three planes.
+
+    Patient right is on the viewer's left, front or head is up; an oblique scan is shown along its own nearest axes.
+
+    Args:
+        result: What `reconstruct` gave.
+        original: The scan.
+        scores: {"model": {metric: value}, "controls": {name: {metric: value}}}, shown in the footer.
+        title: The headline; None means the scan's name.
+        model: Name of the model, for the headline.
+        window: Grey values; None means lung to bone for HU, else most of the range.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    require("matplotlib", "The picture of a reconstruction")
+    from matplotlib.figure import Figure
+
+    frame = display_frame(original)
+    shown = frame.turn(original.voxels)
+    cuts = cuts_through_the_body(shown, frame.spacing, original.looks_like_hu)
+    window = window or viewing_window(original)
+    columns = _columns(result, shown, frame.turn, window)
+    sheet = sheet_for(cuts, len(columns))
+    figure = Figure(figsize=sheet.size, dpi=_DPI, facecolor=PANEL)
+    draw_header(figure, sheet, title or original.name or "Reconstruction", model)
+    for place, column in enumerate(columns):
+        for row, cut in enumerate(cuts):
+            axes = figure.add_axes(sheet.cell(row, place), facecolor="black")
+            column.paint(axes, cut)
+            _finish_panel(axes, cut, is_first=place == 0)
+            if row == 0:
+                figure.text(
+                    *sheet.above(place), column.title, color=INK, fontsize=13, ha="center", va="bottom"
+                )
+    draw_legends(figure, sheet, columns, result, window, unit_of(original))
+    draw_footer(figure, sheet, result, original, scores)
+    return figure
+
+
+def write_report_png(
+    result: Reconstruction,
+    original: Volume,
+    scores: Scores | None,
+    path: str | Path,
+    **options: Any,  # noqa: ANN401 - those of `report_figure`
+) -> Path:
+    """Write the picture of a reconstruction to a PNG file; see `report_figure` for the options.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+        VolumeError: The file cannot be written.
+    """
+    figure = report_figure(result, original, scores, **options)
+    return write_whole(path, lambda unfinished: figure.savefig(unfinished, format="png", facecolor=PANEL))
+
+
+def _columns(
+    result: Reconstruction, shown: np.ndarray, turn: Callable[[np.ndarray], np.ndarray], window: Window
+) -> list[Column]:
+    stages = turn(result.grid.expand(result.mask.stages))
+    rebuilt, error = turn(result.reconstruction.voxels), turn(result.error.voxels)
+    limit = nice_limit(error)
+    several = f" (1 of {len(result.masks)})" if len(result.masks) > 1 else ""
+
+    def grey(array: np.ndarray) -> Callable[[Axes, Cut], None]:
+        return lambda axes, cut: _show(axes, cut, window.apply(cut.of(array)), cmap="gray", vmin=0, vmax=1)
+
+    def masked(axes: Axes, cut: Cut) -> None:
+        picture = cut.of(shown)
+        scale = max(1, round(700 / max(picture.shape)))
+        patch = _patch_in(result, turn, cut)
+        _show(axes, cut, hide(window.apply(picture), cut.of(stages), patch, scale))
+        _draw_superpatches(axes, cut, result, turn)
+
+    def coloured(
+        array: np.ndarray, stops: tuple[str, ...], low: float, high: float
+    ) -> Callable[[Axes, Cut], None]:
+        table = colour_map("report", stops)
+        return lambda axes, cut: _show(axes, cut, cut.of(array), cmap=table, vmin=low, vmax=high)
+
+    columns = [
+        Column("Original", grey(shown), "window"),
+        Column(f"Masked{several}", masked, "mask"),
+        Column("Reconstruction", grey(rebuilt)),
+        Column("Error", coloured(error, ERROR_STOPS, -limit, limit), "error", limit),
+    ]
+    if result.uncertainty is not None:
+        spread = turn(result.uncertainty.voxels)
+        top = nice_limit(spread)
+        columns.append(Column("Uncertainty", coloured(spread, UNCERTAINTY_STOPS, 0, top), "uncertainty", top))
+    return columns
+
+
+def _show(axes: Axes, cut: Cut, picture: np.ndarray, **options: Any) -> None:  # noqa: ANN401 - those of imshow
+    height, width = cut.size
+    # The covered patches are drawn with sharp edges, which a smooth enlargement would blur.
+    smooth = "nearest" if picture.ndim == 3 else "bilinear"
+    axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation=smooth, aspect="equal", **options)
+
+
+def _patch_in(
+    result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray], cut: Cut
+) -> tuple[float, float]:
+    """Rows and columns of a patch in a cut, voxels."""
+    # A tiny array with a different size along each axis tells which axis ends where.
+    sizes = turn(np.empty((2, 3, 4), dtype=np.uint8)).shape
+    patches = [result.grid.patch_size[size - 2] for size in sizes]
+    del patches[cut.fixed]
+    return patches[0], patches[1]
+
+
+def _draw_superpatches(
+    axes: Axes, cut: Cut, result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Dotted lines where one superpatch ends and the next begins."""
+    grid = result.grid.without_overlap()
+    k, j, i = (np.arange(n) // size for n, size in zip(grid.shape, grid.superpatch_size, strict=True))
+    # One number a superpatch; neighbours differ.
+    numbers = turn(k[:, None, None] * 1_000_000 + j[:, None] * 1_000 + i)
+    picture = cut.of(numbers)
+    height, width = cut.size
+    for row in np.flatnonzero(np.diff(picture[:, 0])) + 1:
+        axes.axhline(row * cut.pixel[0], color=INK, linewidth=0.9, linestyle=(0, (1, 2)), alpha=0.9)
+    for column in np.flatnonzero(np.diff(picture[0])) + 1:
+        axes.axvline(column * cut.pixel[1], color=INK, linewidth=0.9, linestyle=(0, (1, 2)), alpha=0.9)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+
+
+def _finish_panel(axes: Axes, cut: Cut, is_first: bool) -> None:
+    """No ticks; in the first column the letters of the directions and a scale bar."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    if not is_first:
+        return
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=_HALO, foreground="black")]
+    height, width = cut.size
+    left, right, top, bottom = LETTERS[cut.plane]
+    places = ((left, 0.02, 0.5, "left", "center"), (right, 0.98, 0.5, "right", "center"),
+              (top, 0.5, 0.985, "center", "top"), (bottom, 0.5, 0.015, "center", "bottom"))  # fmt: skip
+    for letter, x, y, ha, va in places:
+        axes.text(
+            x, y, letter, transform=axes.transAxes, ha=ha, va=va, color="#ffd166", fontsize=11,
+            fontweight="bold", path_effects=halo,
+        )  # fmt: skip
+    bar = next((length for length in _BARS if length < 0.3 * width), _BARS[-1])
+    x, y = 0.03 * width, height - 0.035 * width
+    axes.plot(
+        [x, x + bar], [y, y], color="white", linewidth=3, solid_capstyle="butt",
+        path_effects=[withStroke(linewidth=3 + _HALO, foreground="black")],
+    )  # fmt: skip
+    axes.annotate(
+        f"{bar / 10:g} cm", (x, y), (0, 4), textcoords="offset points", color="white", fontsize=10, ha="left",
+        va="bottom", path_effects=halo,
+    )  # fmt: skip

@@ -1,0 +1,134 @@
+"""Slices as a radiologist expects them: patient right on the viewer's left, front and head up, true proportions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from MAESILCore.volume import Volume
+
+AXIAL, CORONAL, SAGITTAL = "axial", "coronal", "sagittal"
+PLANES = (AXIAL, CORONAL, SAGITTAL)
+#: Letters at the left, right, top and bottom edge of each plane.
+LETTERS = {AXIAL: ("R", "L", "A", "P"), CORONAL: ("R", "L", "S", "I"), SAGITTAL: ("A", "P", "S", "I")}
+#: Which axis of a display array each plane fixes.
+_FIXED = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}
+#: Signs in RAS of display axes: down the body, to the back, to the left.
+_DOWN_BACK_LEFT = ((2, -1.0), (1, -1.0), (0, -1.0))
+#: Tissue is denser than this, HU; lungs are found as what tissue surrounds.
+_TISSUE_HU = -400.0
+_MARGIN_MM = 10.0
+
+
+@dataclass(frozen=True)
+class DisplayFrame:
+    """How arrays of a volume are turned for display; an oblique volume is shown along its own nearest axes.
+
+    Attributes:
+        order: The array axis (of k, j, i) that points down the body, to its back and to its left.
+        flipped: Whether each of these has to be reversed.
+        spacing: Voxel size along the display axes, mm.
+    """
+
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    spacing: tuple[float, float, float]
+
+    def turn(self, array: np.ndarray) -> np.ndarray:
+        """A view of a (k, j, i) array, or one on the patch lattice, with axes (down, back, left)."""
+        turned = array.transpose(self.order)
+        return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
+
+
+def display_frame(volume: Volume) -> DisplayFrame:
+    """The turn that brings a volume's axes nearest to down, back and left."""
+    directions = np.asarray(volume.directions)
+    best = max(
+        permutations(range(3)),
+        key=lambda columns: sum(
+            abs(directions[row, c]) for c, (row, _) in zip(columns, _DOWN_BACK_LEFT, strict=True)
+        ),
+    )
+    flipped = [
+        bool(directions[row, c] * sign < 0) for c, (row, sign) in zip(best, _DOWN_BACK_LEFT, strict=True)
+    ]
+    spacing = [float(volume.spacing[c]) for c in best]
+    return DisplayFrame(
+        order=(2 - best[0], 2 - best[1], 2 - best[2]),
+        flipped=(flipped[0], flipped[1], flipped[2]),
+        spacing=(spacing[0], spacing[1], spacing[2]),
+    )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One slice of a display array, cropped.
+
+    Attributes:
+        plane: Its name.
+        fixed: The display axis that it crosses.
+        index: Where it crosses that axis.
+        rows: The part of the vertical axis that is shown.
+        columns: The part of the horizontal axis that is shown.
+        pixel: Height and width of a voxel, mm.
+    """
+
+    plane: str
+    fixed: int
+    index: int
+    rows: slice
+    columns: slice
+    pixel: tuple[float, float]
+
+    def of(self, display: np.ndarray) -> np.ndarray:
+        """The slice of a display array, (rows, columns)."""
+        return np.take(display, self.index, axis=self.fixed)[self.rows, self.columns]
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Height and width, mm."""
+        height = (self.rows.stop - self.rows.start) * self.pixel[0]
+        return height, (self.columns.stop - self.columns.start) * self.pixel[1]
+
+
+def cuts_through_the_body(display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool) -> list[Cut]:
+    """Axial, coronal and sagittal cuts through the middle of what is scanned, cropped to it.
+
+    Args:
+        display: Intensities, axes (down, back, left).
+        spacing: Along these, mm.
+        is_hu: Whether tissue can be told from air by its HU.
+    """
+    spans, middle = _extent(display, spacing, is_hu)
+    cuts = []
+    for plane in PLANES:
+        fixed = _FIXED[plane]
+        down, across = (axis for axis in range(3) if axis != fixed)
+        cuts.append(
+            Cut(plane, fixed, middle[fixed], spans[down], spans[across], (spacing[down], spacing[across]))
+        )
+    return cuts
+
+
+def _extent(
+    display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool
+) -> tuple[list[slice], list[int]]:
+    """The span of the body along each axis, and its middle."""
+    # Every second voxel is enough to find a body, and eight times as fast.
+    coarse = display[::2, ::2, ::2]
+    low, high = np.percentile(coarse, [2, 99.5])
+    body = coarse > (_TISSUE_HU if is_hu else low + 0.15 * (high - low))
+    spans, middle = [], []
+    for axis, size in enumerate(display.shape):
+        share = body.mean(axis=tuple(other for other in range(3) if other != axis))
+        # A table, a blanket or noise fills little of a slice; a body much.
+        rows = np.flatnonzero(share > 0.12 * share.max()) if share.max() > 0 else np.arange(len(share))
+        margin = int(np.ceil(_MARGIN_MM / spacing[axis]))
+        first, last = max(0, 2 * int(rows[0]) - margin), min(size, 2 * int(rows[-1]) + 2 + margin)
+        spans.append(slice(first, last))
+        weights = share[rows]
+        centre = float((rows * weights).sum() / weights.sum()) if weights.sum() > 0 else float(rows.mean())
+        middle.append(min(size - 1, round(2 * centre)))
+    return spans, middle

@@ -1,0 +1,90 @@
+"""From numbers to colours: grey values of a window, hidden patches in two colours, and signed errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from MAESILCore.masking import FIRST_STAGE, SECOND_STAGE
+from MAESILCore.volume import Volume
+from MAESILCore.window import Window
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+#: The two stages of a mask in colours that colour-blind people tell apart (Okabe and Ito 2008).
+STAGE_COLOURS = {FIRST_STAGE: "#0072B2", SECOND_STAGE: "#E69F00"}
+#: Wide enough for lungs, narrow enough for organs.
+VIEWING_WINDOW = Window(-1000.0, 500.0)
+#: From less than the patient to more than the patient; dark where they agree.
+ERROR_STOPS = ("#a9d3ff", "#2f7fd6", "#123a63", "#101418", "#6b1f17", "#e0533a", "#ffc7a8")
+UNCERTAINTY_STOPS = ("#101418", "#3b1d5c", "#8a2a6d", "#dd5a4f", "#fbb45c", "#fdf3c8")
+_NICE_LIMITS = (20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000)
+
+
+def viewing_window(volume: Volume) -> Window:
+    """The window in which a volume is shown: `VIEWING_WINDOW` for HU, else most of its range."""
+    if volume.looks_like_hu:
+        return VIEWING_WINDOW
+    low, high = (float(value) for value in np.percentile(volume.voxels[::2, ::2, ::2], [1, 99.5]))
+    return Window(low, high if high > low else low + 1)
+
+
+def colour_map(name: str, stops: tuple[str, ...]) -> Colormap:
+    """A matplotlib colour table through evenly spaced colours."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list(name, list(stops))
+
+
+def nice_limit(values: np.ndarray, share: float = 99.0) -> float:
+    """A round number that the given percentage of the magnitudes, those of 0 left out, stays below."""
+    magnitudes = np.abs(np.asarray(values)[::2, ::2, ::2]).ravel()
+    magnitudes = magnitudes[magnitudes > 0]
+    if magnitudes.size == 0:
+        return float(_NICE_LIMITS[0])
+    wanted = float(np.percentile(magnitudes, share))
+    return float(next((limit for limit in _NICE_LIMITS if limit >= wanted), np.ceil(wanted)))
+
+
+def rgb(colour: str) -> np.ndarray:
+    """'#rrggbb' as three float32 numbers in [0, 1]."""
+    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], dtype=np.float32) / 255
+
+
+def hide(grey: np.ndarray, stages: np.ndarray, patch: tuple[float, float], scale: int) -> np.ndarray:
+    """A slice with its hidden patches covered: blue for the first stage, orange with stripes for the second.
+
+    Args:
+        grey: The slice in [0, 1], (rows, columns).
+        stages: The stage that hid each voxel, 0 where it is visible, same shape.
+        patch: Rows and columns of a patch, voxels; sets the width of the stripes.
+        scale: Pixels a voxel.
+
+    Returns:
+        (rows * scale, columns * scale, 3) float32 in [0, 1].
+    """
+    ones = np.ones((scale, scale), dtype=np.float32)
+    picture = np.repeat(np.kron(grey.astype(np.float32), ones)[..., None], 3, axis=2)
+    large = np.kron(stages, ones.astype(np.uint8))
+    rows, columns = np.ogrid[: large.shape[0], : large.shape[1]]
+    period = max(4.0, min(patch) * scale / 2)
+    stripe = ((rows + columns) % period) < 0.34 * period
+    edge = _edges(large)
+    for stage, colour in STAGE_COLOURS.items():
+        here = large == stage
+        tint = np.full(large.shape, 0.55, dtype=np.float32)
+        if stage == SECOND_STAGE:
+            tint = np.where(stripe, np.float32(1.0), np.float32(0.42))
+        tint[edge] = 1.0
+        picture[here] = (rgb(colour) * tint[..., None])[here]
+    return picture
+
+
+def _edges(stages: np.ndarray) -> np.ndarray:
+    """Pixels at which another stage begins to the left or above."""
+    edges = np.zeros(stages.shape, dtype=bool)
+    edges[1:] |= stages[1:] != stages[:-1]
+    edges[:, 1:] |= stages[:, 1:] != stages[:, :-1]
+    return edges

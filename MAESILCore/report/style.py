@@ -1,0 +1,90 @@
+"""Where things stand in the picture, in inches, and its colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from MAESILCore.report.planes import Cut
+
+PANEL = "#0d1117"
+CARD = "#161c25"
+INK = "#e8ecf1"
+MUTED = "#9fb0c3"
+ACCENT = "#ffd166"
+
+_WIDTH = 13.0
+_MARGIN = 0.3
+_GAP = 0.1
+_HEADER = 0.72
+_TITLES = 0.36
+_LEGENDS = 0.78
+_FOOTER = 1.80
+
+#: Left, bottom, width and height as shares of the picture.
+Rectangle = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The layout of one picture.
+
+    Attributes:
+        size: Width and height, inches.
+        columns: How many columns of slices.
+        rows: Height of each row of slices, inches, from the top.
+    """
+
+    size: tuple[float, float]
+    columns: int
+    rows: tuple[float, ...]
+
+    @property
+    def column_width(self) -> float:
+        """Width of a column, inches."""
+        return (_WIDTH - 2 * _MARGIN - (self.columns - 1) * _GAP) / self.columns
+
+    def rectangle(self, left: float, top: float, width: float, height: float) -> Rectangle:
+        """A rectangle given in inches from the upper left corner, as matplotlib wants it."""
+        across, up = self.size
+        return left / across, 1 - (top + height) / up, width / across, height / up
+
+    def left(self, column: int) -> float:
+        """Where a column begins, inches from the left."""
+        return _MARGIN + column * (self.column_width + _GAP)
+
+    def cell(self, row: int, column: int) -> Rectangle:
+        """The place of one slice."""
+        top = _HEADER + _TITLES + sum(self.rows[:row]) + row * _GAP
+        return self.rectangle(self.left(column), top, self.column_width, self.rows[row])
+
+    def above(self, column: int) -> tuple[float, float]:
+        """The place of a column's title: middle, bottom."""
+        x, y, width, height = self.rectangle(self.left(column), _HEADER, self.column_width, _TITLES)
+        return x + width / 2, y + 0.22 * height
+
+    def header(self) -> Rectangle:
+        """The strip at the top."""
+        return self.rectangle(_MARGIN, 0, _WIDTH - 2 * _MARGIN, _HEADER)
+
+    def below(self, column: int) -> Rectangle:
+        """The place of a column's legend."""
+        return self.rectangle(self.left(column), self._below_slices, self.column_width, _LEGENDS)
+
+    def footer(self) -> Rectangle:
+        """The strip at the bottom."""
+        return self.rectangle(_MARGIN, self._below_slices + _LEGENDS, _WIDTH - 2 * _MARGIN, _FOOTER)
+
+    @property
+    def _below_slices(self) -> float:
+        return _HEADER + _TITLES + sum(self.rows) + (len(self.rows) - 1) * _GAP
+
+
+def sheet_for(cuts: Sequence[Cut], columns: int) -> Sheet:
+    """A layout in which all slices have one scale, as large as the columns allow."""
+    width = Sheet((1, 1), columns, ()).column_width
+    largest_height = max(cut.size[0] for cut in cuts)
+    scale = min(width / max(cut.size[1] for cut in cuts), 1.45 * width / largest_height)
+    rows = tuple(max(0.8, cut.size[0] * scale) for cut in cuts)
+    height = _HEADER + _TITLES + sum(rows) + (len(rows) - 1) * _GAP + _LEGENDS + _FOOTER
+    return Sheet((_WIDTH, height), columns, rows)

@@ -1,0 +1,141 @@
+"""What a report says in words and numbers, the same in the picture and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from MAESILCore.reconstruct import Reconstruction
+from MAESILCore.volume import Volume
+
+#: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
+Scores = Mapping[str, Any]
+DISCLAIMER = "Research use only; not a medical device."
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that a report shows.
+
+    Attributes:
+        key: Its name in the scores.
+        title: Its name for people.
+        unit: Its unit, or nothing.
+        digits: Digits after the point.
+        meaning: One sentence on what it says.
+        higher_is_better: Which way is up.
+    """
+
+    key: str
+    title: str
+    unit: str
+    digits: int
+    meaning: str
+    higher_is_better: bool = True
+
+    def text(self, value: float) -> str:
+        """A value with its unit."""
+        return f"{value:.{self.digits}f}{' ' if self.unit else ''}{self.unit}"
+
+
+METRICS = (
+    Metric(
+        "psnr_hidden", "PSNR, hidden voxels", "dB", 2,
+        "Accuracy where the model saw nothing; the number that counts. 3 dB more is half the squared error.",
+    ),
+    Metric("ssim_hidden", "SSIM, hidden voxels", "", 3, "Likeness of structure there; 1 is identical."),
+    Metric("psnr_hidden_body", "PSNR, hidden body", "dB", 2, "The same inside the body only: empty air is easy."),
+    Metric("mae_hidden_hu", "Mean error, hidden voxels", "HU", 1, "Average distance from the scan, in HU.", False),
+    Metric("ssim_hidden_body", "SSIM, hidden body", "", 3, "The same inside the body only."),
+    Metric("psnr_full", "PSNR, all voxels", "dB", 2, "Visible voxels included, which flatters every method."),
+    Metric("psnr_unmasked", "PSNR, nothing hidden", "dB", 2, "The scan passed through unmasked; no test of foresight."),
+)  # fmt: skip
+
+#: One sentence on each control; a trained model has to beat the best of them.
+CONTROL_MEANINGS = {
+    "mean": "every hidden voxel gets the mean of the visible ones of its superpatch",
+    "nearest": "every hidden voxel copies the nearest visible patch",
+    "harmonic": "a membrane spanned between the visible voxels",
+    "biharmonic": "a thin plate bent through the visible voxels, which carries slopes on",
+}
+
+
+def value_of(entry: Mapping[str, Any], metric: Metric) -> float | None:
+    """A finite score, or None where there is none."""
+    value = entry.get(metric.key)
+    if isinstance(value, int | float) and np.isfinite(value):
+        return float(value)
+    return None
+
+
+def control_name(key: str) -> str:
+    """A control's name for people."""
+    return key.replace("_", " ")
+
+
+def best_control(scores: Scores, metric: Metric) -> tuple[str, float] | None:
+    """The control that does best by a metric, and its score."""
+    found = [(name, value_of(entry, metric)) for name, entry in scores.get("controls", {}).items()]
+    known = [(name, value) for name, value in found if value is not None]
+    if not known:
+        return None
+    choose = max if metric.higher_is_better else min
+    return choose(known, key=lambda pair: pair[1])
+
+
+def shown_metrics(scores: Scores) -> list[Metric]:
+    """The metrics that the model has a score for, most telling first."""
+    return [metric for metric in METRICS if value_of(scores.get("model", {}), metric) is not None]
+
+
+def unit_of(volume: Volume) -> str:
+    """What the numbers of a volume's voxels are."""
+    return "HU" if volume.looks_like_hu else "stored units"
+
+
+def mask_sentence(result: Reconstruction) -> str:
+    """How much was hidden, and how often."""
+    percent = 100 * result.mask.hidden_fraction
+    if len(result.masks) > 1:
+        return f"{len(result.masks)} masks, each hiding about {percent:.0f} %; every patch was hidden at least once"
+    return f"one mask, {percent:.1f} % of the patches hidden"
+
+
+def facts(result: Reconstruction, original: Volume) -> list[tuple[str, str]]:
+    """Geometry and grid of a scan as pairs of a name and a value."""
+    k, j, i = original.shape
+    spacing = original.spacing
+    field = [n * s / 10 for n, s in zip((i, j, k), spacing, strict=True)]
+    grid = result.grid
+    orientation = original.orientation
+    kind = " (sheared)" if original.is_sheared else " (oblique)" if original.is_oblique else ""
+    return [
+        ("Voxels", _times(i, j, k)),
+        ("Voxel size", _times(*(f"{s:.3g}" for s in spacing)) + " mm"),
+        ("Field of view", _times(*(f"{f:.1f}" for f in field)) + " cm"),
+        ("Orientation", f"{orientation}{kind}"),
+        ("Superpatches", f"{len(grid)} of {_product(grid.superpatch_size)} voxels ({_product(grid.counts)})"),
+        ("Patches", f"{_product(grid.lattice_shape)} of {_product(grid.patch_size)} voxels"),
+        ("Mask", mask_sentence(result)),
+    ]
+
+
+def _product(sizes_kji: tuple[int, int, int]) -> str:
+    """Three sizes in the order i, j, k."""
+    return _times(*reversed(sizes_kji))
+
+
+def _times(*sizes: object) -> str:
+    return " \N{MULTIPLICATION SIGN} ".join(str(size) for size in sizes)
+
+
+def hidden_error(result: Reconstruction) -> float:
+    """Mean magnitude of the error where a patch was hidden, HU."""
+    error = result.error.voxels
+    if len(result.masks) > 1:
+        return float(np.mean(np.abs(error), dtype=np.float64))
+    hidden = result.grid.expand(result.mask.hidden)
+    return float(np.mean(np.abs(error), where=hidden, dtype=np.float64)) if hidden.any() else 0.0
