@@ -1,0 +1,21 @@
+"""Scores of a reconstruction: PSNR, SSIM, HU error and blockiness, over all voxels, hidden ones, and the body."""
+
+from MAESILCore.metrics.blockiness import Steps, measure_steps
+from MAESILCore.metrics.body import body_mask
+from MAESILCore.metrics.perceptual import lpips_obstacle, perceptual_distance
+from MAESILCore.metrics.scorer import SCORES, Scorer, score_in_both_windows
+from MAESILCore.metrics.similarity import HIGHEST_PSNR, psnr_of, ssim_map
+
+__all__ = [
+    "HIGHEST_PSNR",
+    "SCORES",
+    "Scorer",
+    "Steps",
+    "body_mask",
+    "lpips_obstacle",
+    "measure_steps",
+    "perceptual_distance",
+    "psnr_of",
+    "score_in_both_windows",
+    "ssim_map",
+]
