@@ -1,0 +1,150 @@
+"""`maesil evaluate`: how well a model fills in scans that it never saw, beside controls without learning."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from MAESILCore.cli import app
+from MAESILCore.cli.mask_options import (
+    AxisRatio,
+    BlockSize,
+    Mode,
+    PlaneRatio,
+    Ratio,
+    as_option,
+    given_mask_options,
+    strategy_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+#: The scores that fit beside each other into a terminal; the files hold all.
+_SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
+
+
+@app.command()
+def evaluate(
+    scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
+    json_file: Annotated[Path, typer.Option("--json", help="File for all scores.")],
+    table: Annotated[Path | None, typer.Option(help="File for the table in Markdown.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
+    ] = None,
+    mode: Mode = None,
+    ratio: Ratio = None,
+    plane_ratio: PlaneRatio = None,
+    axis_ratio: AxisRatio = None,
+    block_size: BlockSize = None,
+    seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
+    coverage: Annotated[
+        int, typer.Option(help="Also score the mean of this many masks that hide every patch together.")
+    ] = 0,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Glob of names to leave out; may be given several times.")
+    ] = None,
+    include_not_hu: Annotated[
+        bool, typer.Option("--include-not-hu", help="Also score scans whose values do not look like HU.")
+    ] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Superpatches a pass.", show_default="by device")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+) -> None:
+    """Score a model on scans that it never saw, beside mean, nearest and smooth fills of the same hidden patches."""
+    from rich.console import Console
+
+    from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.evaluate import evaluate as evaluate_scans
+    from MAESILCore.evaluate import write_results, write_table
+
+    masks = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size)
+    strategy = strategy_of(masks)
+    told = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
+    told |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
+    loaded = load_checkpoint(model)
+    with _progress(Console(stderr=True)) as (progress, stopped):
+        results = evaluate_scans(
+            scans,
+            loaded,
+            strategy=strategy,
+            seed=seed,
+            coverage=coverage,
+            exclude=exclude or (),
+            include_not_hu=include_not_hu,
+            device=device,
+            batch_size=batch_size,
+            command=_command(scans, json_file, told),
+            progress=progress,
+            cancelled=stopped,
+        )
+    write_results(results, json_file)
+    if table is not None:
+        write_table(results, table)
+    _show(results)
+
+
+def _command(scans: list[Path], json_file: Path, told: dict[str, Any]) -> str:
+    """The command that makes the results again; paths by their last part, since folders differ by machine."""
+    words = ["maesil", "evaluate", *(scan.resolve().name for scan in scans)]
+    for name, value in told.items():
+        for each in value if isinstance(value, list) else [value]:
+            if each is not None:
+                words += [as_option(name)] if each is True else [as_option(name), str(each)]
+    return shlex.join([*words, "--json", json_file.name])
+
+
+def _show(results: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from MAESILCore.evaluate import table_rows
+
+    console = Console()
+    for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
+        low, high = results["setup"][key]
+        title = (
+            f"{results['summary']['cases']} scans, window {low:g} to {high:g} HU, mean ± standard deviation"
+        )
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for scan in results["left_out"]:
+        console.print(f"[yellow]Left out[/] {escape(scan['name'])}: {escape(scan['reason'])}")
+
+
+def _count(scans: int) -> str:
+    return "1 scan" if scans == 1 else f"{scans} scans"
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[], bool]]]:
+    """A progress callback that draws a bar, and a question that the first ctrl-C answers with yes."""
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from MAESILCore.interrupts import stop_requested
+
+    columns = (TextColumn("[bold]{task.description}[/]"), BarColumn(), TimeRemainingColumn())
+    with stop_requested() as stopped, Progress(*columns, console=console) as bar:
+        task = bar.add_task("Evaluating", total=None)
+        yield (
+            lambda done, total, message: bar.update(
+                task, total=total, completed=done, description=escape(message)
+            ),
+            stopped,
+        )

@@ -1,0 +1,78 @@
+"""The options by which commands say how masks are drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from MAESILCore.masking import MaskStrategy
+
+Mode = Annotated[
+    str | None,
+    typer.Option(help="Mask: random, block, nested, product, plane or axis.", show_default="nested"),
+]
+Ratio = Annotated[
+    float | None, typer.Option(help="Hidden share: random, block, plane, axis.", show_default="0.75")
+]
+PlaneRatio = Annotated[
+    float | None, typer.Option(help="Share hidden by the plane stage: nested, product.", show_default="0.5")
+]
+AxisRatio = Annotated[
+    float | None, typer.Option(help="Share hidden by the axis stage: nested, product.", show_default="0.5")
+]
+BlockSize = Annotated[int | None, typer.Option(help="Edge of a block in patches: block.", show_default="2")]
+
+#: The options that each mask mode heeds.
+_OPTIONS_OF = {
+    "random": ("ratio",),
+    "block": ("ratio", "block_size"),
+    "plane": ("ratio",),
+    "axis": ("ratio",),
+    "nested": ("plane_ratio", "axis_ratio"),
+    "product": ("plane_ratio", "axis_ratio"),
+}
+
+
+def given_mask_options(
+    mode: str | None,
+    ratio: float | None,
+    plane_ratio: float | None,
+    axis_ratio: float | None,
+    block_size: int | None,
+) -> dict[str, Any]:
+    """The options that were given, by name."""
+    options = {
+        "mode": mode,
+        "ratio": ratio,
+        "plane_ratio": plane_ratio,
+        "axis_ratio": axis_ratio,
+        "block_size": block_size,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
+    """The strategy that the given options ask for, None if they say nothing.
+
+    Raises:
+        ConfigError: an option without effect in this mode, or a value that does not fit.
+    """
+    from MAESILCore.errors import ConfigError
+    from MAESILCore.masking import MaskStrategy
+
+    if not options:
+        return None
+    strategy = MaskStrategy(**options)
+    for name in options:
+        if name != "mode" and name not in _OPTIONS_OF[strategy.mode]:
+            fitting = " and ".join(as_option(option) for option in _OPTIONS_OF[strategy.mode])
+            message = f"{as_option(name)} has no effect in mode {strategy.mode}; use {fitting}."
+            raise ConfigError(message)
+    return strategy
+
+
+def as_option(name: str) -> str:
+    """`plane_ratio` -> `--plane-ratio`."""
+    return f"--{name.replace('_', '-')}"

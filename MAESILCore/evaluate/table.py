@@ -1,0 +1,137 @@
+"""Results as tables for people, and as a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from MAESILCore.errors import VolumeError
+
+#: Heading and decimals of the scores that tables show.
+_COLUMNS = {
+    "psnr_hidden": ("PSNR hidden (dB)", 2),
+    "ssim_hidden": ("SSIM hidden", 3),
+    "psnr_hidden_body": ("PSNR hidden body (dB)", 2),
+    "ssim_hidden_body": ("SSIM hidden body", 3),
+    "psnr_full": ("PSNR full (dB)", 2),
+    "ssim_full": ("SSIM full", 3),
+    "psnr_unmasked": ("PSNR unmasked (dB)", 2),
+    "mae_hu_hidden_body": ("MAE hidden body (HU)", 1),
+    "blockiness_ratio": ("Blockiness ratio", 2),
+}
+
+
+def table_rows(
+    results: dict[str, Any], *, soft_tissue: bool = False, scores: Iterable[str] = tuple(_COLUMNS)
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: the model, then the controls from the best to the worst.
+
+    Args:
+        results: of `evaluate`.
+        soft_tissue: in the second window instead of the model's.
+        scores: the columns, from those of the Markdown table.
+    """
+    summary, columns = results["summary"], {name: _COLUMNS[name] for name in scores}
+    controls = summary["controls"]
+    ordered = sorted(controls, key=lambda name: -(controls[name]["psnr_hidden"]["mean"] or 0.0))
+    named = {results["setup"]["model"]: summary["model"]} | {name: controls[name] for name in ordered}
+    rows = []
+    for name, spreads in named.items():
+        shown = spreads["soft_tissue"] if soft_tissue else spreads
+        rows.append([name, *(_cell(shown[score], decimals) for score, (_, decimals) in columns.items())])
+    return ["Filled in by", *(heading for heading, _ in columns.values())], rows
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """The results as Markdown: both windows, the gain, and all that is needed to read them."""
+    setup, summary = results["setup"], results["summary"]
+    lines = [_caption(setup, summary), ""]
+    for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
+        headings, rows = table_rows(results, soft_tissue=soft_tissue)
+        lines += [f"Window [{setup[key][0]:g}, {setup[key][1]:g}] HU:", ""]
+        lines += [_line(headings), _line(["---"] + ["---:"] * (len(headings) - 1)), *map(_line, rows), ""]
+        lines += [*_gain_lines(summary, soft_tissue), ""]
+    if "coverage" in summary:
+        lines += [*_coverage_lines(summary["coverage"]), ""]
+    if setup["command"]:
+        lines += [f"Made by `{setup['command']}`.", ""]
+    return "\n".join(lines)
+
+
+def write_results(results: dict[str, Any], path: str | Path) -> None:
+    """Write results as JSON, all or nothing.
+
+    Raises:
+        VolumeError: the file cannot be written.
+    """
+    _write(Path(path), json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def write_table(results: dict[str, Any], path: str | Path) -> None:
+    """Write `format_table` to a file, all or nothing.
+
+    Raises:
+        VolumeError: the file cannot be written.
+    """
+    _write(Path(path), format_table(results))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
+            unfinished = Path(folder) / path.name
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, path)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}. Choose another place."
+        raise VolumeError(message) from error
+
+
+def _caption(setup: dict[str, Any], summary: dict[str, Any]) -> str:
+    mask, scans = setup["mask"], "scan" if summary["cases"] == 1 else "scans"
+    return (
+        f"Mean ± standard deviation over {summary['cases']} {scans}; {mask['hidden_share']:.0%} of the patches "
+        f"hidden (mode {mask['mode']}, seed {setup['seed']}). Hidden: only voxels that were not shown; body: of "
+        "these, those inside the patient; full: hidden and shown ones; unmasked: nothing was hidden. Below the "
+        "model: controls, which fill in the same patches without any learning."
+    )
+
+
+def _gain_lines(summary: dict[str, Any], soft_tissue: bool) -> Iterator[str]:
+    if "gain_over_best_control" not in summary:
+        return
+    gains = summary["gain_over_best_control"]
+    gains = gains["soft_tissue"] if soft_tissue else gains
+    yield (
+        f"Gain over the best control of each scan: {_cell(gains['psnr_hidden'], 2, sign='+')} dB PSNR and "
+        f"{_cell(gains['ssim_hidden'], 3, sign='+')} SSIM on hidden voxels "
+        f"(smallest {_number(gains['psnr_hidden']['lowest'], 2, '+')} dB and "
+        f"{_number(gains['ssim_hidden']['lowest'], 3, '+')})."
+    )
+
+
+def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"Coverage of {coverage['masks']['mean']:g} masks, mean of the predictions made while hidden, all voxels: "
+        f"PSNR {_cell(coverage['psnr'], 2)} dB, SSIM {_cell(coverage['ssim'], 3)}; in the soft-tissue window "
+        f"{_cell(coverage['soft_tissue']['psnr'], 2)} dB and {_cell(coverage['soft_tissue']['ssim'], 3)}."
+    )
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(spread: dict[str, Any], decimals: int, sign: str = "") -> str:
+    """Mean and standard deviation, or a dash."""
+    deviation = "" if spread["sd"] is None else f" ± {_number(spread['sd'], decimals)}"
+    return _number(spread["mean"], decimals, sign) + deviation
+
+
+def _number(value: float | None, decimals: int, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.{decimals}f}"
