@@ -11,9 +11,9 @@ from MAESILCore.errors import MaesilError
 #: Share of the right-hand side's norm that may be left; a tenth of it changes no score in the third digit.
 TOLERANCE = 1e-3
 _MOST_ITERATIONS = 1000
-_SWEEPS = 4
+_SWEEPS = 3
 #: The smoother damps the part of the spectrum above its upper end divided by this.
-_SMOOTHED_RANGE = 40.0
+_SMOOTHED_RANGE = 24.0
 _HALF = np.array([0.25, 0.5, 0.25], dtype=np.float32)
 
 
