@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,7 @@ def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path
 
     from MAESILCore.interrupts import stop_requested
 
-    console = Console()
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # under torchrun the first process speaks
     columns = (
         TextColumn("[bold]Pre-training[/]"),
         BarColumn(),

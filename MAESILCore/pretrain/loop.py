@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,9 @@ def pretrain(
     A run that holds checkpoints goes on from the newest one and takes the very steps it would have taken: samples
     are functions of (seed, step), and optimiser, average and random state are in the checkpoint. The learning rate
     follows the configuration at hand, so a run may be prolonged by resuming it with more steps.
+
+    Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
+    first process alone writes.
 
     Args:
         run: where everything is written.
@@ -121,8 +125,11 @@ class Trainer:
         place = pick_device(device)
         precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
         self.fabric = Fabric(
-            accelerator=place.type, devices=1 if place.index is None else [place.index], precision=precision
+            accelerator=place.type,
+            **_topology(place),
+            precision=precision,
         )
+        self.fabric.launch()
         self.raw_method = method
         self.average = copy.deepcopy(method).requires_grad_(False).eval()
         self.method, self.optimizer = self.fabric.setup(method, _optimizer(method, config))
@@ -149,14 +156,14 @@ class Trainer:
         full = math.prod(self.raw_method.config.superpatch_size)
         started, first, voxels = time.monotonic(), self.step, 0
         for samples in self._batches():
-            loss = self._train_step(samples)
+            loss, stop = self._train_step(samples, cancelled)
             self.step += 1
-            voxels += sum(sample.voxels.size for sample in samples)
+            voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
             message = self._after_step(loss)
             elapsed = time.monotonic() - started
             left = elapsed / (self.step - first) * (config.steps - self.step)
             progress(Progress(self.step, config.steps, loss, voxels / full / elapsed, left, message))
-            if self.step < config.steps and cancelled():
+            if self.step < config.steps and stop:
                 self._save()
                 self.run.event("stopped", step=self.step)
                 message = f"Stopped after step {self.step}; the same command goes on from there."
@@ -164,7 +171,8 @@ class Trainer:
         self._save()
         path = self.run.folder / "model.safetensors"
         weights = {f"average.{name}": tensor.half() for name, tensor in self.average.state_dict().items()}
-        save_checkpoint(path, weights, self._card())
+        if self.run.writes:
+            save_checkpoint(path, weights, self._card())
         self.run.event("finished", step=self.step, model=path.name)
         return path
 
@@ -187,25 +195,33 @@ class Trainer:
                 self.window,
                 sizes.patch_size,
                 sizes.superpatch_size,
-                (config.seed, step, place),
+                (config.seed, step, self.fabric.global_rank * config.batch_size + place),
             )
             for place in range(config.batch_size)
         ]
 
-    def _train_step(self, samples: list[Sample]) -> float:
-        """One optimiser step; crops of equal extents share a pass, and every crop weighs the same."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+    def _train_step(self, samples: list[Sample], cancelled: Callable[[], bool]) -> tuple[float, bool]:
+        """One optimiser step: the loss, and whether any process was asked to stop.
+
+        Crops of equal extents share a pass, and every crop weighs the same.
+        """
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = learning_rate(self.config, self.step)
         # Whatever the method draws itself depends on the step alone, so a resumed run draws the same.
-        self.generator.manual_seed(self.config.seed * 1_000_003 + self.step)
+        self.generator.manual_seed(
+            (self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank
+        )
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for group in _by_shape(samples):
+        total = torch.zeros((), device=self.fabric.device)
+        groups = _by_shape(samples)
+        for number, group in enumerate(groups, start=1):
             voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in _stack(group))
-            losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
-            share = losses["loss"] * (len(group) / len(samples))
-            self.fabric.backward(share)
-            total += float(share.detach())
+            # Processes may have different numbers of groups: all exchange gradients once, with their last.
+            with self.fabric.no_backward_sync(self.method, enabled=number < len(groups)):
+                losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
+                share = losses["loss"] * (len(group) / len(samples))
+                self.fabric.backward(share)
+            total += share.detach()
         self.fabric.clip_gradients(self.method, self.optimizer, max_norm=self.config.clip_norm)
         self.optimizer.step()
         # A young average would remember the random start for long.
@@ -213,13 +229,19 @@ class Trainer:
         with torch.no_grad():
             for mean, weight in zip(self.average.parameters(), self.raw_method.parameters(), strict=True):
                 mean.lerp_(weight.detach(), 1.0 - decay)
-        return total
+        # One message for both: if processes stopped at different steps, the later ones would wait for ever.
+        report = self.fabric.all_reduce(torch.stack([total, torch.full_like(total, float(cancelled()))]))
+        return float(report[0]), bool(report[1] > 0)
 
     def _after_step(self, loss: float) -> str:
         step, config = self.step, self.config
         self.run.event("step", step=step, loss=round(loss, 7), learning_rate=learning_rate(config, step - 1))
         message = ""
-        if len(self.validation) and (step % config.validate_every == 0 or step == config.steps):
+        if (
+            self.run.writes
+            and len(self.validation)
+            and (step % config.validate_every == 0 or step == config.steps)
+        ):
             scores = self.validation.score(self.average, self.fabric.device)
             self.run.event("validation", step=step, **scores)
             message = f"hidden PSNR {scores['psnr_hidden']:.2f} dB (smooth fill {scores['psnr_hidden_fill']:.2f} dB)"
@@ -228,6 +250,8 @@ class Trainer:
         return message
 
     def _save(self) -> None:
+        if not self.run.writes:
+            return
         tensors = {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         tensors |= {f"model.{name}": tensor for name, tensor in self.raw_method.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
@@ -285,6 +309,15 @@ def _optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def _topology(place: torch.device) -> dict[str, Any]:
+    """Fabric's arguments: one process, or those that torchrun started."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return {"devices": 1 if place.index is None else [place.index]}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return {"devices": local, "num_nodes": world // local, "strategy": "ddp"}
 
 
 def _take_over(method: Method, initial: LoadedModel) -> None:

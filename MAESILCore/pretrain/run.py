@@ -20,11 +20,13 @@ EVENTS = "events.jsonl"
 class Run:
     """A run folder: `config.yaml`, `events.jsonl` (one JSON object a line, only ever appended to), `checkpoints/`.
 
-    Nothing in it names a patient: scans appear by file name only.
+    Nothing in it names a patient: scans appear by file name only. Of several processes that share a run (torchrun)
+    only the first one writes.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.writes = os.environ.get("RANK", "0") == "0"
 
     @classmethod
     def create(cls, folder: str | Path, config: PretrainConfig) -> Run:
@@ -34,6 +36,9 @@ class Run:
             ConfigError: the folder already holds something, or cannot be written.
         """
         folder = Path(folder)
+        run = cls(folder)
+        if not run.writes:
+            return run
         if (folder / CONFIG).exists():
             message = (
                 f"{folder} already holds a run; add --resume to go on with it, or choose another folder."
@@ -42,7 +47,6 @@ class Run:
         if folder.exists() and any(folder.iterdir()):
             message = f"{folder} is not empty; choose another folder for the run."
             raise ConfigError(message)
-        run = cls(folder)
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             run.write_config(config)
@@ -68,6 +72,8 @@ class Run:
 
     def discard_unless_used(self) -> None:
         """Remove what `create` made when no checkpoint was ever written; other files in the folder stay."""
+        if not self.writes:
+            return
         if self._checkpoints():
             return
         for name in (CONFIG, EVENTS):
@@ -82,18 +88,24 @@ class Run:
 
     def write_config(self, config: PretrainConfig) -> None:
         """Replace the recipe, all of it or nothing."""
+        if not self.writes:
+            return
         temporary = self.folder / f".{CONFIG}.tmp"
         temporary.write_text(dump_config(config), encoding="utf-8")
         os.replace(temporary, self.folder / CONFIG)
 
     def event(self, kind: str, **fields: object) -> None:
         """Append one event with the time of day in seconds since 1970."""
+        if not self.writes:
+            return
         line = json.dumps({"time": round(time.time(), 3), "event": kind, **fields})
         with open(self.folder / EVENTS, "a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], card: Card, keep: int) -> None:
         """Write the checkpoint of a step and drop all but the newest `keep`."""
+        if not self.writes:
+            return
         path = self.folder / "checkpoints" / f"step-{step:08d}{SUFFIX}"
         save_checkpoint(path, tensors, card)
         self.event("checkpoint", step=step, file=path.name)
