@@ -62,6 +62,7 @@ def report_figure(
     title: str | None = None,
     model: str | None = None,
     window: Window | None = None,
+    footer: bool = True,
 ) -> Figure:
     """Draw original, masked, reconstruction and error (for a coverage also uncertainty) in three planes.
 
@@ -74,6 +75,7 @@ def report_figure(
         title: The headline; None means the scan's name.
         model: Name of the model, for the headline.
         window: Grey values; None means lung to bone for HU, else most of the range.
+        footer: Whether scores, geometry and disclaimer stand below.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -86,7 +88,7 @@ def report_figure(
     cuts = cuts_through_the_body(shown, frame.spacing, original.looks_like_hu)
     window = window or viewing_window(original)
     columns = _columns(result, shown, frame.turn, window)
-    sheet = sheet_for(cuts, len(columns))
+    sheet = sheet_for(cuts, len(columns), footer)
     figure = Figure(figsize=sheet.size, dpi=_DPI, facecolor=PANEL)
     draw_header(figure, sheet, title or original.name or "Reconstruction", model)
     for place, column in enumerate(columns):
@@ -99,7 +101,8 @@ def report_figure(
                     *sheet.above(place), column.title, color=INK, fontsize=13, ha="center", va="bottom"
                 )
     draw_legends(figure, sheet, columns, result, window, unit_of(original))
-    draw_footer(figure, sheet, result, original, scores)
+    if footer:
+        draw_footer(figure, sheet, result, original, scores)
     return figure
 
 

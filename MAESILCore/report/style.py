@@ -80,11 +80,11 @@ class Sheet:
         return _HEADER + _TITLES + sum(self.rows) + (len(self.rows) - 1) * _GAP
 
 
-def sheet_for(cuts: Sequence[Cut], columns: int) -> Sheet:
+def sheet_for(cuts: Sequence[Cut], columns: int, footer: bool) -> Sheet:
     """A layout in which all slices have one scale, as large as the columns allow."""
     width = Sheet((1, 1), columns, ()).column_width
     largest_height = max(cut.size[0] for cut in cuts)
     scale = min(width / max(cut.size[1] for cut in cuts), 1.45 * width / largest_height)
     rows = tuple(max(0.8, cut.size[0] * scale) for cut in cuts)
-    height = _HEADER + _TITLES + sum(rows) + (len(rows) - 1) * _GAP + _LEGENDS + _FOOTER
+    height = _HEADER + _TITLES + sum(rows) + (len(rows) - 1) * _GAP + _LEGENDS + (_FOOTER if footer else 0.0)
     return Sheet((_WIDTH, height), columns, rows)

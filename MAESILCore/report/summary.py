@@ -25,33 +25,41 @@ class Metric:
         title: Its name for people.
         unit: Its unit, or nothing.
         digits: Digits after the point.
+        best: The value that nothing could surpass.
         meaning: One sentence on what it says.
-        higher_is_better: Which way is up.
     """
 
     key: str
     title: str
     unit: str
     digits: int
+    best: float
     meaning: str
-    higher_is_better: bool = True
 
     def text(self, value: float) -> str:
         """A value with its unit."""
         return f"{value:.{self.digits}f}{' ' if self.unit else ''}{self.unit}"
 
+    def shortfall(self, value: float) -> float:
+        """How far a value is from the best one; the smaller of two is the better."""
+        return -value if np.isinf(self.best) else abs(value - self.best)
+
 
 METRICS = (
     Metric(
-        "psnr_hidden", "PSNR, hidden voxels", "dB", 2,
-        "Accuracy where the model saw nothing; the number that counts. 3 dB more is half the squared error.",
+        "psnr_hidden", "PSNR, hidden voxels", "dB", 2, np.inf,
+        "accuracy where the model saw nothing, the number that counts; 3 dB more is half the squared error",
     ),
-    Metric("ssim_hidden", "SSIM, hidden voxels", "", 3, "Likeness of structure there; 1 is identical."),
-    Metric("psnr_hidden_body", "PSNR, hidden body", "dB", 2, "The same inside the body only: empty air is easy."),
-    Metric("mae_hidden_hu", "Mean error, hidden voxels", "HU", 1, "Average distance from the scan, in HU.", False),
-    Metric("ssim_hidden_body", "SSIM, hidden body", "", 3, "The same inside the body only."),
-    Metric("psnr_full", "PSNR, all voxels", "dB", 2, "Visible voxels included, which flatters every method."),
-    Metric("psnr_unmasked", "PSNR, nothing hidden", "dB", 2, "The scan passed through unmasked; no test of foresight."),
+    Metric("ssim_hidden", "SSIM, hidden voxels", "", 3, 1.0, "likeness of structure there; 1 is identical"),
+    Metric("psnr_hidden_body", "PSNR, hidden body", "dB", 2, np.inf, "the same without the air, which is easy"),
+    Metric("mae_hu_hidden_body", "Mean error, hidden body", "HU", 1, 0.0, "average distance from the scan"),
+    Metric("ssim_hidden_body", "SSIM, hidden body", "", 3, 1.0, "likeness of structure inside the body"),
+    Metric("psnr_full", "PSNR, all voxels", "dB", 2, np.inf, "visible voxels included, which flatters every method"),
+    Metric("psnr_unmasked", "PSNR, nothing hidden", "dB", 2, np.inf, "the scan passed through; no test of foresight"),
+    Metric(
+        "blockiness_ratio", "Blockiness", "", 2, 1.0,
+        "steps at the borders of patches over those of the scan; 1 means no visible grid",
+    ),
 )  # fmt: skip
 
 #: One sentence on each control; a trained model has to beat the best of them.
@@ -82,8 +90,7 @@ def best_control(scores: Scores, metric: Metric) -> tuple[str, float] | None:
     known = [(name, value) for name, value in found if value is not None]
     if not known:
         return None
-    choose = max if metric.higher_is_better else min
-    return choose(known, key=lambda pair: pair[1])
+    return min(known, key=lambda pair: metric.shortfall(pair[1]))
 
 
 def shown_metrics(scores: Scores) -> list[Metric]:
@@ -94,6 +101,11 @@ def shown_metrics(scores: Scores) -> list[Metric]:
 def unit_of(volume: Volume) -> str:
     """What the numbers of a volume's voxels are."""
     return "HU" if volume.looks_like_hu else "stored units"
+
+
+def plain(number: float) -> str:
+    """A whole number with a true minus sign."""
+    return f"{number:.0f}".replace("-", "\N{MINUS SIGN}")
 
 
 def mask_sentence(result: Reconstruction) -> str:
