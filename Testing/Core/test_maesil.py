@@ -13,12 +13,13 @@ from MAESILCore.nn.tokens import expand_patches, patchify
 
 SIZES = {"superpatch_size": (32, 32, 32), "patch_size": (8, 8, 8)}
 VARIANTS = {
-    "fill": {},
-    "published": {"residual_fill": False},
-    "refined": {"refine_channels": 4},
-    "refined without fill": {"refine_channels": 4, "residual_fill": False},
-    "normalised": {"residual_fill": False, "normalise_targets": True},
+    "published": {},
+    "fill": {"residual_fill": True},
+    "refined": {"residual_fill": True, "refine_channels": 4},
+    "refined without residual": {"refine_channels": 4},
+    "normalised": {"normalise_targets": True},
     "partly decoded": {"decode_fraction": 0.5},
+    "partly decoded over the fill": {"decode_fraction": 0.5, "residual_fill": True},
 }
 
 
@@ -82,7 +83,7 @@ def test_a_sample_does_not_depend_on_its_batch(fields: dict[str, object]) -> Non
 
 @pytest.mark.parametrize("share", [0.0, 1.1])
 def test_nothing_hidden_and_everything_hidden_both_work(share: float) -> None:
-    method = a_method(refine_channels=4).eval()
+    method = a_method(residual_fill=True, refine_channels=4).eval()
     voxels, hidden = a_batch(share=share)
     assert hidden.float().mean() == min(share, 1.0)
     with torch.inference_mode():
@@ -118,7 +119,7 @@ def test_normalised_patches_have_mean_0_and_deviation_1_and_go_back() -> None:
 
 
 def test_a_tiny_model_learns_one_sample_by_heart() -> None:
-    method = a_method(residual_fill=False)
+    method = a_method()
     voxels, hidden = a_batch((16, 16, 16))
     voxels = expand_patches(torch.rand(2, 1, 2, 2, 2, generator=torch.Generator().manual_seed(2)), (8, 8, 8))
     optimizer = torch.optim.AdamW(method.parameters(), lr=3e-3)
@@ -155,7 +156,7 @@ def test_every_preset_describes_a_model(preset: str) -> None:
         ),
         ("maesil", {"refine_channels": 4, "decode_fraction": 0.5}, None, "decode_fraction 1"),
         ("maesil", {"refine_channels": 4, "patch_size": (4, 8, 8)}, None, "three equal sides"),
-        ("maesil", {"normalise_targets": True}, None, "residual_fill false"),
+        ("maesil", {"normalise_targets": True, "residual_fill": True}, None, "residual_fill false"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_a_sentence(

@@ -45,7 +45,7 @@ def a_recipe(**fields: object) -> PretrainConfig:
     return PretrainConfig.model_validate(
         {
             "preset": "tiny",
-            "model": {"superpatch_size": (32, 32, 32), "refine_channels": 4},
+            "model": {"superpatch_size": (32, 32, 32), "residual_fill": True, "refine_channels": 4},
             "crop": {"size": (16, 24, 24)},
             "steps": 6,
             "warmup_steps": 2,
@@ -101,9 +101,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     voxels = np.full((24, 40, 40), 600, np.int16)
     voxels[0, 0] = -1000  # enough air to pass for a CT
     write_volume(Volume(voxels, np.eye(4)), tmp_path / "bone.nii.gz")
-    recipe = a_recipe(
-        model={"superpatch_size": (32, 32, 32), "residual_fill": False}, steps=40, validate_every=100
-    )
+    recipe = a_recipe(model={"superpatch_size": (32, 32, 32)}, steps=40, validate_every=100)
     run = Run.create(tmp_path / "run", recipe)
     pretrain(run, recipe, [tmp_path / "bone.nii.gz"], device="cpu")
     losses = losses_of(run)
