@@ -24,7 +24,8 @@ class MaesilConfig(MethodConfig):
         encoder: transformer over the visible tokens.
         decoder: transformer over all tokens.
         residual_fill: predict the difference to a smooth fill of the visible voxels instead of the voxels; the
-            decoder's mask tokens are told what the fill is at their place.
+            decoder's mask tokens are told what the fill is at their place. Visible voxels then come back as they are,
+            so an unmasked pass says nothing about such a model.
         refine_channels: channels of the convolutional output head; 0 keeps the published linear head alone.
         refine_depth: residual units on every grid of that head, each way.
         normalise_targets: standardise every target patch in the loss; reconstruction then needs the fill or the
@@ -209,18 +210,19 @@ class Maesil(Method):
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None
     ) -> torch.Tensor:
         """Predict every voxel, (B, 1, K, J, I), in units of the target."""
-        fill = self._fill(superpatches, hidden)
+        patch, fill = self.config.patch_size, self._fill(superpatches, hidden)
         summary, tokens = self._decoder_input(superpatches, TokenSplit.of(hidden), fill, start)
         decoded = self.decoder(torch.cat([summary, tokens], dim=1))[:, 1:]
-        prediction = unpatchify(self.head(decoded), self._lattice(superpatches), self.config.patch_size)
+        prediction = unpatchify(self.head(decoded), self._lattice(superpatches), patch)
         if fill is None:
             return prediction
-        if self.config.residual_fill:
-            prediction = prediction + fill
+        inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch)
+        if self.config.residual_fill:  # a difference to what is known: none at visible voxels
+            prediction = fill + inside * prediction
         if self.refine is not None:
-            inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), self.config.patch_size)
             mosaic = torch.lerp(fill.to(prediction.dtype), prediction, inside)
-            prediction = prediction + self.refine(mosaic, hidden, decoded)
+            correction = self.refine(mosaic, hidden, decoded)
+            prediction = prediction + (inside * correction if self.config.residual_fill else correction)
         return prediction
 
     def _partial_loss(

@@ -175,3 +175,16 @@ def test_patchify_is_what_the_loss_sees() -> None:
         hidden.flatten(1),
     )
     torch.testing.assert_close(method.losses(voxels, hidden)["loss"], expected)
+
+
+@pytest.mark.parametrize("channels", [0, 4])
+def test_visible_voxels_come_back_unchanged_over_a_fill(channels: int) -> None:
+    method = a_method(residual_fill=True, refine_channels=channels).eval()
+    for weight in method.parameters():
+        torch.nn.init.normal_(weight, std=0.05)
+    voxels, hidden = a_batch()
+    inside = expand_patches(hidden[:, None], (8, 8, 8))
+    with torch.inference_mode():
+        predicted = method.reconstruct(voxels, hidden)
+    torch.testing.assert_close(predicted[~inside], voxels[~inside])
+    assert (predicted[inside] - voxels[inside]).abs().mean() > 0.01
