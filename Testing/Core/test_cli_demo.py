@@ -1,0 +1,83 @@
+"""`maesil demo` goes the whole way, with a model too small to be any good."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from MAESILCore import cli, read_volume, write_volume
+from MAESILCore.checkpoint import Card, save_checkpoint
+from MAESILCore.cli import demo
+from MAESILCore.methods import create
+from MAESILCore.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    method = create("maesil", {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, preset="tiny")
+    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    config = method.config.model_dump(mode="json")
+    save_checkpoint(
+        path,
+        weights,
+        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
+    )
+    return path
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pages that were opened, in a browser that is not there."""
+    pages: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda page: pages.append(page) or True)
+    monkeypatch.delenv("NO_BROWSER", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    return pages
+
+
+def run(model: Path, out: Path, *more: str) -> int:
+    return cli.main(["demo", "--model", str(model), "--out", str(out), "--device", "cpu", *more])
+
+
+def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
+    a_model: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_PHANTOM_SHAPE", (20, 33, 32))
+    assert run(a_model, tmp_path / "results") == 0
+    assert read_volume(tmp_path / "results" / "reconstruction.nii.gz").shape == (20, 33, 32)
+    scores = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert scores["model"]["psnr_hidden"] > 0
+    assert set(scores["controls"]) >= {"mean", "nearest", "harmonic"}
+    assert (tmp_path / "results" / "report.png").stat().st_size > 10_000
+    assert opened == [(tmp_path / "results" / "report.html").as_uri()]
+
+
+def test_a_scan_of_ones_own_is_taken(tmp_path: Path) -> None:
+    scan = tmp_path / "mine.nii.gz"
+    write_volume(make_phantom((8, 9, 10), seed=3).volume, scan)
+    assert demo._read_or_make(scan, Console()).name == "mine"
+
+
+def test_a_page_that_is_not_to_be_opened_is_only_named(
+    tmp_path: Path, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo._show(tmp_path / "report.html", Console(soft_wrap=True), no_browser=True)
+    assert capsys.readouterr().out == f"The report is {tmp_path / 'report.html'}\n"
+    assert opened == []
+
+
+def test_a_machine_without_a_screen_gets_the_path_only(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    demo._show(tmp_path / "report.html", Console(), no_browser=False)
+    assert opened == []
