@@ -3,7 +3,7 @@
 from MAESILCore.metrics.blockiness import Steps, measure_steps
 from MAESILCore.metrics.body import body_mask
 from MAESILCore.metrics.perceptual import lpips_obstacle, perceptual_distance
-from MAESILCore.metrics.scorer import SCORES, Scorer, score_in_both_windows
+from MAESILCore.metrics.scorer import SCORES, Scorer
 from MAESILCore.metrics.similarity import HIGHEST_PSNR, psnr_of, ssim_map
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "measure_steps",
     "perceptual_distance",
     "psnr_of",
-    "score_in_both_windows",
     "ssim_map",
 ]

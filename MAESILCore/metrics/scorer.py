@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.masking import Mask
 from MAESILCore.metrics.blockiness import measure_steps
-from MAESILCore.metrics.body import body_mask
 from MAESILCore.metrics.perceptual import perceptual_distance
 from MAESILCore.metrics.similarity import psnr_of, ssim_map
 from MAESILCore.superpatch import SuperpatchGrid
-from MAESILCore.volume import Volume
-from MAESILCore.window import SOFT_TISSUE, Window
+from MAESILCore.window import Window
 
 #: A superpatch counts if at least this share of its hidden voxels is body: pure air has an infinite PSNR.
 LEAST_BODY_SHARE = 0.01
@@ -151,33 +147,6 @@ class Scorer:
             "seams_original": original.at_seams,
             "seams_ratio": _ratio(steps.at_seams, original.at_seams),
         }
-
-
-def score_in_both_windows(
-    volume: Volume,
-    mosaic: Volume,
-    mask: Mask,
-    grid: SuperpatchGrid,
-    window: Window,
-    unmasked: Volume | None = None,
-) -> dict[str, Any]:
-    """Scores of one reconstruction in the model's window, and under `soft_tissue` in [-175, 250] HU.
-
-    Args:
-        volume: the scan, in HU.
-        mosaic: visible patches of the scan and predicted hidden ones, in HU.
-        mask: what was hidden.
-        grid: how the volume was divided.
-        window: the model's.
-        unmasked: the model's output when nothing was hidden, in HU, if there is one.
-    """
-    body, _ = body_mask(volume, window)
-    nested = []
-    for each in (window, SOFT_TISSUE):
-        scorer = Scorer(volume.voxels, each, mask, grid, body)
-        seen_whole = None if unmasked is None else each.apply(unmasked.voxels)
-        nested.append(scorer.score(each.apply(mosaic.voxels), seen_whole))
-    return {**nested[0], "soft_tissue": nested[1]}
 
 
 def _mean(values: np.ndarray) -> float | None:
