@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +19,6 @@ from MAESILCore.cli.mask_options import (
     given_mask_options,
     strategy_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rich.console import Console
 
 #: The scores that fit beside each other into a terminal; the files hold all.
 _SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
@@ -63,6 +57,7 @@ def evaluate(
     from rich.console import Console
 
     from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.cli.progress import watched
     from MAESILCore.evaluate import evaluate as evaluate_scans
     from MAESILCore.evaluate import write_results, write_table
 
@@ -71,7 +66,7 @@ def evaluate(
     told = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
     told |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
     loaded = load_checkpoint(model)
-    with _progress(Console(stderr=True)) as (progress, stopped):
+    with watched(Console(stderr=True), "Evaluating") as (progress, stopped):
         results = evaluate_scans(
             scans,
             loaded,
@@ -129,22 +124,3 @@ def _show(results: dict[str, Any]) -> None:
 
 def _count(scans: int) -> str:
     return "1 scan" if scans == 1 else f"{scans} scans"
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[], bool]]]:
-    """A progress callback that draws a bar, and a question that the first ctrl-C answers with yes."""
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from MAESILCore.interrupts import stop_requested
-
-    columns = (TextColumn("[bold]{task.description}[/]"), BarColumn(), TimeRemainingColumn())
-    with stop_requested() as stopped, Progress(*columns, console=console) as bar:
-        task = bar.add_task("Evaluating", total=None)
-        yield (
-            lambda done, total, message: bar.update(
-                task, total=total, completed=done, description=escape(message)
-            ),
-            stopped,
-        )
