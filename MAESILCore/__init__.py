@@ -1,6 +1,11 @@
 """MAESIL: masked autoencoding of 3D CT, from a scan on disk to a reconstruction with its error map.
 
-Importing this package loads neither numpy nor torch; a name below loads its module when it is first used.
+The names below are the nouns that every program needs; each is loaded when it is first used, so that importing this
+package loads neither numpy nor torch. The verbs are called like the rooms that they live in:
+
+    from MAESILCore.reconstruct import reconstruct
+    from MAESILCore.evaluate import evaluate
+    from MAESILCore.pretrain import pretrain
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from MAESILCore.checkpoint import Card, LoadedModel, load_checkpoint, save_checkpoint
     from MAESILCore.errors import (
         Cancelled,
         CheckpointError,
@@ -18,12 +24,17 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         VolumeError,
     )
-    from MAESILCore.volume import Volume, read_volume, write_volume
+    from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box, roi_mask_from_label
+    from MAESILCore.phantom import Phantom, make_phantom
+    from MAESILCore.reconstruct import Reconstruction, save_reconstruction
+    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.volume import Volume, find_scans, list_series, read_volume, write_volume
     from MAESILCore.window import LUNG_TO_BONE, SOFT_TISSUE, Window
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "checkpoint": ("Card", "LoadedModel", "load_checkpoint", "save_checkpoint"),
     "errors": (
         "Cancelled",
         "CheckpointError",
@@ -33,7 +44,11 @@ _HOMES = {
         "OutOfMemoryError",
         "VolumeError",
     ),
-    "volume": ("Volume", "read_volume", "write_volume"),
+    "masking": ("Mask", "MaskStrategy", "roi_mask_from_box", "roi_mask_from_label"),
+    "phantom": ("Phantom", "make_phantom"),
+    "reconstruct": ("Reconstruction", "save_reconstruction"),
+    "superpatch": ("SuperpatchGrid",),
+    "volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
     "window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -42,15 +57,30 @@ __all__ = [
     "LUNG_TO_BONE",
     "SOFT_TISSUE",
     "Cancelled",
+    "Card",
     "CheckpointError",
     "ConfigError",
+    "LoadedModel",
     "MaesilError",
+    "Mask",
+    "MaskStrategy",
     "MissingPackageError",
     "OutOfMemoryError",
+    "Phantom",
+    "Reconstruction",
+    "SuperpatchGrid",
     "Volume",
     "VolumeError",
     "Window",
+    "find_scans",
+    "list_series",
+    "load_checkpoint",
+    "make_phantom",
     "read_volume",
+    "roi_mask_from_box",
+    "roi_mask_from_label",
+    "save_checkpoint",
+    "save_reconstruction",
     "write_volume",
 ]
 
