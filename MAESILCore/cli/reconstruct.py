@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.mask_options import (
+    AxisRatio,
+    BlockSize,
+    Mode,
+    PlaneRatio,
+    Ratio,
+    given_mask_options,
+    strategy_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Mapping
 
-    from rich.console import Console
-
-    from MAESILCore.masking import MaskStrategy
-
-#: The options that each mask mode heeds.
-_OPTIONS_OF = {
-    "random": ("ratio",),
-    "block": ("ratio", "block_size"),
-    "plane": ("ratio",),
-    "axis": ("ratio",),
-    "nested": ("plane_ratio", "axis_ratio"),
-    "product": ("plane_ratio", "axis_ratio"),
-}
+    from MAESILCore.reconstruct import Reconstruction
 
 
 @app.command()
@@ -40,24 +36,11 @@ def reconstruct(
     series: Annotated[
         str | None, typer.Option(help="Which DICOM series of a folder with several: its number or UID.")
     ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(help="Mask: random, block, nested, product, plane or axis.", show_default="nested"),
-    ] = None,
-    ratio: Annotated[
-        float | None, typer.Option(help="Hidden share: random, block, plane, axis.", show_default="0.75")
-    ] = None,
-    plane_ratio: Annotated[
-        float | None,
-        typer.Option(help="Share hidden by the plane stage: nested, product.", show_default="0.5"),
-    ] = None,
-    axis_ratio: Annotated[
-        float | None,
-        typer.Option(help="Share hidden by the axis stage: nested, product.", show_default="0.5"),
-    ] = None,
-    block_size: Annotated[
-        int | None, typer.Option(help="Edge of a block in patches: block.", show_default="2")
-    ] = None,
+    mode: Mode = None,
+    ratio: Ratio = None,
+    plane_ratio: PlaneRatio = None,
+    axis_ratio: AxisRatio = None,
+    block_size: BlockSize = None,
     seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
     coverage: Annotated[
         int, typer.Option(help="Masks that hide every patch at least once, together; 0 for a single mask.")
@@ -66,6 +49,13 @@ def reconstruct(
         str | None, typer.Option(help="Hide a region instead: i0:i1,j0:j1,k0:k1 in voxels, ends excluded.")
     ] = None,
     overlap: Annotated[int, typer.Option(help="Voxels that neighbouring superpatches share.")] = 0,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="Score this control, too: mean, nearest, harmonic or biharmonic; repeatable."),
+    ] = None,
+    no_scores: Annotated[
+        bool, typer.Option("--no-scores", help="Leave out metrics.json, which takes time on a large scan.")
+    ] = False,
     batch_size: Annotated[
         int | None, typer.Option(help="Superpatches a pass.", show_default="by device")
     ] = None,
@@ -74,28 +64,31 @@ def reconstruct(
     """Hide part of a scan and let a model fill it in.
 
     The results are volumes on the scan's own grid: reconstruction, mosaic of visible and predicted patches,
-    error, mask, and the uncertainty of a coverage.
+    error, mask, and the uncertainty of a coverage; a report to look at; and scores.
     """
     from rich.console import Console
     from rich.markup import escape
 
     from MAESILCore.checkpoint import load_checkpoint
-    from MAESILCore.errors import ConfigError
+    from MAESILCore.cli.progress import watched
     from MAESILCore.masking import roi_mask_from_box
+    from MAESILCore.optional import require
+    from MAESILCore.reconstruct import check_controls, save_reconstruction, score_reconstruction
     from MAESILCore.reconstruct import reconstruct as reconstruct_volume
-    from MAESILCore.reconstruct import save_reconstruction
+    from MAESILCore.report import write_report_png
     from MAESILCore.superpatch import SuperpatchGrid
     from MAESILCore.volume import read_volume
 
-    strategy, region = _strategy(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
-    if region is not None and strategy is not None:
-        message = "A region is hidden as it is: leave out --mode and the ratios, or leave out --roi."
-        raise ConfigError(message)
+    masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
+    strategy = strategy_of(masks)
+    _refuse_contradictions(masks, region, control, no_scores)
+    check_controls(control or (), is_coverage=coverage > 0)
+    require("matplotlib", "The report")  # now, not after minutes of work
     volume = read_volume(scan, series=series)
     loaded = load_checkpoint(model)
     grid = SuperpatchGrid(volume.shape, loaded.superpatch_size, loaded.patch_size, overlap)
     console = Console(stderr=True)
-    with _progress(console) as (progress, stopped):
+    with watched(console, "Starting") as (progress, stopped):
         result = reconstruct_volume(
             volume,
             loaded,
@@ -109,40 +102,32 @@ def reconstruct(
             progress=progress,
             cancelled=stopped,
         )
-    files = save_reconstruction(result, out)
-    for note in result.notes:
+        scores = None
+        if not no_scores:
+            scores = score_reconstruction(result, control or (), progress=progress, cancelled=stopped)
+    options = {"seed": seed, "coverage": coverage, "overlap": overlap, "roi": roi, **masks}
+    files = save_reconstruction(
+        result,
+        out,
+        metrics=None if scores is None else _metrics(result, loaded.name, options, scores),
+        draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
+    )
+    for note in (*volume.notes, *result.notes):
         console.print(f"[yellow]Note[/] {escape(note)}")
-    Console(soft_wrap=True).print(f"{len(files)} files in {escape(str(out))}")
+    Console(soft_wrap=True, highlight=False).print(_closing_line(len(files), str(out), scores), markup=False)
 
 
-def _strategy(
-    mode: str | None,
-    ratio: float | None,
-    plane_ratio: float | None,
-    axis_ratio: float | None,
-    block_size: int | None,
-) -> MaskStrategy | None:
-    """The strategy that the options ask for, None if they say nothing.
-
-    Raises:
-        ConfigError: an option without effect in this mode.
-    """
+def _refuse_contradictions(
+    masks: Mapping[str, Any], region: object, control: list[str] | None, no_scores: bool
+) -> None:
     from MAESILCore.errors import ConfigError
-    from MAESILCore.masking import MaskStrategy
 
-    given = {"ratio": ratio, "plane_ratio": plane_ratio, "axis_ratio": axis_ratio, "block_size": block_size}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if mode is not None:
-        options["mode"] = mode
-    if not options:
-        return None
-    strategy = MaskStrategy(**options)
-    for name in options:
-        if name != "mode" and name not in _OPTIONS_OF[strategy.mode]:
-            fitting = " and ".join(f"--{option.replace('_', '-')}" for option in _OPTIONS_OF[strategy.mode])
-            message = f"--{name.replace('_', '-')} has no effect in mode {strategy.mode}; use {fitting}."
-            raise ConfigError(message)
-    return strategy
+    if region is not None and masks:
+        message = "A region is hidden as it is: leave out --mode and the ratios, or leave out --roi."
+        raise ConfigError(message)
+    if control and no_scores:
+        message = "--control asks for scores, and --no-scores leaves them out: use one of them."
+        raise ConfigError(message)
 
 
 def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -166,20 +151,26 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
     return tuple(ends[4::-2]), tuple(ends[5::-2])
 
 
-@contextmanager
-def _progress(console: Console) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[], bool]]]:
-    """A progress callback that draws a bar, and a question that the first ctrl-C answers with yes."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _metrics(
+    result: Reconstruction, model: str, options: Mapping[str, Any], scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `metrics.json` holds: what was done, and how well."""
+    from MAESILCore import __version__
 
-    from MAESILCore.interrupts import stop_requested
+    setup = {
+        "scan": result.volume.name,
+        "model": model,
+        "window_hu": [result.window.low, result.window.high],
+        "hidden_fraction": result.mask.hidden_fraction,
+        "masks": len(result.masks),
+        **{name: value for name, value in options.items() if value is not None},
+        "maesil": __version__,
+    }
+    notes = [*result.volume.notes, *result.notes, *scores["notes"]]
+    return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
 
-    columns = (
-        TextColumn("[bold]Reconstructing[/]"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("superpatches"),
-        TimeRemainingColumn(),
-    )
-    with stop_requested() as stopped, Progress(*columns, console=console) as bar:
-        task = bar.add_task("reconstruct", total=None)
-        yield lambda done, total, message: bar.update(task, total=total, completed=done), stopped
+
+def _closing_line(files: int, folder: str, scores: Mapping[str, Any] | None) -> str:
+    psnr = None if scores is None else scores["model"].get("psnr_hidden")
+    told = "" if psnr is None else f"; PSNR of the hidden voxels {psnr:.2f} dB"
+    return f"{files} files in {folder}{told}. Research use only; not a medical device."

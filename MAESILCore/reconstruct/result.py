@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from MAESILCore.masking import Mask
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume
+from MAESILCore.window import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class Reconstruction:
         mask: the single mask, or the first one of the coverage.
         masks: all masks.
         grid: how the volume was divided.
-        notes: sentences that belong beside the result.
+        window: the model's, HU <-> [0, 1].
+        notes: sentences that belong beside the result, in addition to the volume's own.
     """
 
     volume: Volume
@@ -37,4 +39,10 @@ class Reconstruction:
     mask: Mask
     masks: list[Mask]
     grid: SuperpatchGrid
+    window: Window
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_coverage(self) -> bool:
+        """Whether every voxel was predicted while it was hidden, rather than those of a single mask."""
+        return self.uncertainty is not None

@@ -182,7 +182,8 @@ class _Work:
             mask=self.masks[0],
             masks=self.masks,
             grid=self.grid,
-            notes=(*volume.notes, *self._notes()),
+            window=self.window,
+            notes=tuple(self._notes()),
         )
 
     def _compare(self, reconstruction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -63,6 +64,23 @@ def test_a_coverage_writes_all_files_on_the_scans_grid(a_scan: Path, a_model: Pa
         np.testing.assert_array_equal(volume.ijk_to_ras, scan.ijk_to_ras)
     lattice = read_volume(tmp_path / "out" / "mask_lattice.nii.gz")
     assert lattice.shape == (8, 10, 12)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["setup"]["masks"] == metrics["setup"]["coverage"] == 4
+    assert metrics["setup"]["model"] == "tiny"
+    assert metrics["model"]["psnr_hidden"] > 0
+    assert str(tmp_path) not in json.dumps(metrics)
+    assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_controls_are_scored_on_demand_and_scores_can_be_left_out(
+    a_scan: Path, a_model: Path, tmp_path: Path
+) -> None:
+    assert run(a_scan, a_model, tmp_path, "--control", "mean", "--control", "nearest") == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(metrics["controls"]) == ["mean", "nearest"]
+    assert run(a_scan, a_model, tmp_path, "--no-scores") == 0
+    assert not (tmp_path / "metrics.json").exists()
+    assert (tmp_path / "report.png").exists()
 
 
 def test_a_region_is_given_in_i_j_k_and_hidden_exactly(a_scan: Path, a_model: Path, tmp_path: Path) -> None:
@@ -74,7 +92,10 @@ def test_a_region_is_given_in_i_j_k_and_hidden_exactly(a_scan: Path, a_model: Pa
     assert not (tmp_path / "uncertainty.nii.gz").exists()
 
 
-def test_the_seed_and_the_mode_decide_on_the_mask(a_scan: Path, a_model: Path, tmp_path: Path) -> None:
+def test_the_seed_and_the_mode_decide_on_the_mask(
+    a_scan: Path, a_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("MAESILCore.report.write_report_png", lambda *_, **__: None)
     masks = []
     for options in (
         ["--seed", "1"],
@@ -82,7 +103,7 @@ def test_the_seed_and_the_mode_decide_on_the_mask(a_scan: Path, a_model: Path, t
         ["--seed", "2"],
         ["--mode", "block", "--block-size", "4"],
     ):
-        assert run(a_scan, a_model, tmp_path, *options) == 0
+        assert run(a_scan, a_model, tmp_path, "--no-scores", *options) == 0
         masks.append(read_volume(tmp_path / "mask_lattice.nii.gz").voxels)
     np.testing.assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
@@ -99,6 +120,9 @@ def test_the_seed_and_the_mode_decide_on_the_mask(a_scan: Path, a_model: Path, t
         (["--roi", "90:95,0:5,0:5"], "has no voxel of the volume"),
         (["--roi", "0:5,0:5,0:5", "--mode", "random"], "leave out --roi"),
         (["--roi", "0:5,0:5,0:5", "--coverage", "2"], "not both"),
+        (["--coverage", "2", "--control", "mean"], "single mask"),
+        (["--control", "magic"], "no control 'magic'"),
+        (["--control", "mean", "--no-scores"], "use one of them"),
         (["--overlap", "3"], "multiple of the patch size"),
         (["--batch-size", "0"], "batch size"),
         (["--device", "abacus"], "no device"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
-from MAESILCore.reconstruct import reconstruct, save_reconstruction
+from MAESILCore.reconstruct import reconstruct, save_reconstruction, score_reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume, read_volume
@@ -303,6 +303,52 @@ def test_progress_counts_every_pass_and_the_work_can_be_stopped() -> None:
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         reconstruct(a_scan(), FakeModel(), **options)  # type: ignore[arg-type]
+
+
+def a_smooth_scan(shape: tuple[int, int, int] = (20, 30, 33)) -> Volume:
+    k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    return Volume((300 * np.sin(k / 6) * np.cos(j / 7) + 10 * i - 200).astype(np.int16), OBLIQUE, "scan")
+
+
+def test_scores_are_of_the_hidden_voxels_in_both_windows() -> None:
+    scan = a_smooth_scan()
+    result = reconstruct(scan, FakeModel(mean_of_visible), device="cpu")
+    scores = score_reconstruction(result, ["mean", "harmonic"])
+    hidden = hidden_voxels(result.grid, result.mask)
+    error = result.error.voxels[hidden].astype(np.float64) / result.window.width
+    assert scores["model"]["psnr_hidden_pooled"] == pytest.approx(-10 * np.log10(np.mean(error**2)))
+    assert set(scores["controls"]) == {"mean", "harmonic"}
+    for entry in (scores["model"], *scores["controls"].values()):
+        assert entry["psnr_hidden"] != entry["soft_tissue"]["psnr_hidden"]
+    assert scores["controls"]["harmonic"]["psnr_hidden"] > scores["model"]["psnr_hidden"] + 5
+
+
+def test_all_voxels_of_a_coverage_are_scored_as_hidden() -> None:
+    result = reconstruct(a_smooth_scan(), FakeModel(mean_of_visible), coverage=3, device="cpu")
+    scores = score_reconstruction(result)
+    error = result.error.voxels.astype(np.float64) / result.window.width
+    assert scores["model"]["psnr_hidden_pooled"] == pytest.approx(-10 * np.log10(np.mean(error**2)))
+    assert scores["controls"] == {}
+    with pytest.raises(ConfigError, match="single mask"):
+        score_reconstruction(result, ["mean"])
+    with pytest.raises(ConfigError, match="no control 'magic'"):
+        score_reconstruction(result, ["magic"])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 40), (17, 5, 3)])
+def test_the_smallest_volumes_have_scores_that_json_can_hold(shape: tuple[int, int, int]) -> None:
+    for coverage in (0, 2):
+        result = reconstruct(a_scan(shape), FakeModel(mean_of_visible), coverage=coverage, device="cpu")
+        json.dumps(score_reconstruction(result, [] if coverage else ["mean", "nearest"]), allow_nan=False)
+
+
+def test_scoring_shows_progress_and_can_be_stopped() -> None:
+    result = reconstruct(a_smooth_scan(), FakeModel(), device="cpu")
+    seen: list[tuple[int, int]] = []
+    score_reconstruction(result, ["mean"], progress=lambda done, total, message: seen.append((done, total)))
+    assert seen == [(n, 4) for n in range(5)]
+    with pytest.raises(Cancelled):
+        score_reconstruction(result, cancelled=lambda: True)
 
 
 @pytest.mark.parametrize(("coverage", "outputs"), [(0, 3), (3, 4)])

@@ -1,0 +1,86 @@
+"""Scores of one reconstruction, and of fills without learning in the same hidden patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from MAESILCore.controls import CONTROLS, fill
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.masking import Mask
+from MAESILCore.metrics import Scorer, body_mask
+from MAESILCore.reconstruct.result import Reconstruction
+from MAESILCore.window import SOFT_TISSUE
+
+
+def score_reconstruction(
+    result: Reconstruction,
+    controls: Sequence[str] = (),
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """Score what a model filled in, in its own window and in [-175, 250] HU.
+
+    After a coverage all voxels count as hidden, since every one was predicted while it was; that is no task
+    that a control could be given, so controls go with a single mask.
+
+    Args:
+        result: what `reconstruct` gave.
+        controls: names from `controls.CONTROLS`.
+        progress: called with parts done, parts in all, and a sentence.
+        cancelled: asked before every part.
+
+    Returns:
+        `model` and `controls.<name>`, each with the scores of `metrics.Scorer` in the model's window, and under
+        `soft_tissue` in the other; `notes`, how the body was found.
+
+    Raises:
+        Cancelled: `cancelled` said so.
+        ConfigError: an unknown control, or controls for a coverage.
+    """
+    check_controls(controls, is_coverage=result.is_coverage)
+    progress, cancelled = progress or (lambda done, total, message: None), cancelled or (lambda: False)
+    body, note = body_mask(result.volume, result.window)
+    entries: dict[str, dict[str, Any]] = {name: {} for name in ("model", *controls)}
+    total = 2 * len(entries)
+    for window_number, window in enumerate((result.window, SOFT_TISSUE)):
+        scorer = Scorer(result.volume.voxels, window, _scored_mask(result), result.grid, body)
+        for number, name in enumerate(entries):
+            if cancelled():
+                message = "The scoring was stopped; nothing was kept."
+                raise Cancelled(message)
+            progress(window_number * len(entries) + number, total, f"Scoring {name} in {window}.")
+            scores = scorer.score(_filled(result, scorer, name))
+            entries[name] |= {"soft_tissue": scores} if window_number else scores
+    progress(total, total, "Scored.")
+    return {"model": entries.pop("model"), "controls": entries, "notes": [note]}
+
+
+def check_controls(controls: Sequence[str], *, is_coverage: bool) -> None:
+    """See that these controls can be compared with.
+
+    Raises:
+        ConfigError: an unknown control, or controls for a coverage.
+    """
+    unknown = [name for name in controls if name not in CONTROLS]
+    if unknown:
+        message = f"There is no control {unknown[0]!r}; choose from {', '.join(CONTROLS)}."
+        raise ConfigError(message)
+    if controls and is_coverage:
+        message = "Controls are compared on a single mask: leave out the coverage, or use `maesil evaluate`."
+        raise ConfigError(message)
+
+
+def _scored_mask(result: Reconstruction) -> Mask:
+    return Mask(np.ones(result.grid.lattice_shape, dtype=np.uint8)) if result.is_coverage else result.mask
+
+
+def _filled(result: Reconstruction, scorer: Scorer, name: str) -> np.ndarray:
+    """What the model or a control made of the hidden voxels, beside the visible ones, in [0, 1]."""
+    if name != "model":
+        # Anew in each window: the fill of a clipped volume is a stronger control than the clipped fill.
+        return fill(name, scorer.original, scorer.hidden, result.grid)
+    return scorer.window.apply((result.reconstruction if result.is_coverage else result.mosaic).voxels)
