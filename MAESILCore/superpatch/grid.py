@@ -57,7 +57,9 @@ class SuperpatchGrid:
     @staticmethod
     def _check_axis(size: int, patch: int, overlap: int) -> None:
         if size % patch:
-            message = f"A superpatch of {size} voxels does not divide into patches of {patch}; use a multiple."
+            message = (
+                f"A superpatch of {size} voxels does not divide into patches of {patch}; use a multiple."
+            )
             raise ConfigError(message)
         if overlap % patch or overlap >= size:
             message = (
