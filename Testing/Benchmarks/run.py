@@ -1,0 +1,62 @@
+"""`make bench`: how fast and how big MAESIL is, as one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def import_row(rounds: int = 7) -> tuple[str, str, str]:
+    """Time `import MAESILCore` in fresh interpreters, less the start of an empty one."""
+
+    def fresh(code: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - started
+
+    empty = min(fresh("pass") for _ in range(rounds))
+    full = min(fresh("import MAESILCore") for _ in range(rounds))
+    return ("import MAESILCore", f"{(full - empty) * 1000:.0f} ms", "")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    parser.add_argument(
+        "--scan", type=Path, help="CT for the reconstruction; else data/native, else a phantom"
+    )
+    options = parser.parse_args()
+
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from MAESILCore.devices import pick_device
+    from Testing.Benchmarks.reconstruction import reconstruction_rows
+    from Testing.Benchmarks.training import training_rows
+
+    warnings.filterwarnings("ignore", message="torch.meshgrid")
+    data = Path(os.environ.get("MAESIL_DATA", ROOT.parent / "shared" / "data"))
+    native = data / "native" / "LIDC-IDRI-0001_native_CT.nii.gz"
+    scan = options.scan or (native if native.is_file() else None)
+    device = pick_device("auto")
+    title = f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {platform.machine()}"
+    table = Table("what", "measured", "ratio", title=title)
+    for row in [import_row(), *training_rows(options.rounds, device), *reconstruction_rows(scan)]:
+        table.add_row(*row)
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()
