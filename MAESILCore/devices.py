@@ -47,11 +47,9 @@ def computes_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        return (
-            torch.cpu._is_avx512_bf16_supported()
-            if hasattr(torch.cpu, "_is_avx512_bf16_supported")
-            else False
-        )
+        # Not public, and not in every PyTorch: where it is missing, float32 is the safe answer.
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(supported and supported())
     return False
 
 
