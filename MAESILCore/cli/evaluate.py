@@ -114,7 +114,7 @@ def _show(results: dict[str, Any]) -> None:
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
         for number, heading in enumerate(headings):
-            table.add_column(heading, justify="right" if number else "left")
+            table.add_column(heading, justify="right" if number else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
         console.print(table)
