@@ -18,7 +18,7 @@ def require(module: str, purpose: str) -> ModuleType:
     """Import an optional module, or say how to get it.
 
     Args:
-        module: Dotted import name, for example `pyamg` or `matplotlib.figure`.
+        module: Dotted import name, for example `lightning_fabric` or `matplotlib.figure`.
         purpose: What it is needed for; begins the message, for example "The harmonic control".
 
     Raises:

@@ -4,7 +4,7 @@ from MAESILCore.reconstruct.network import Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.saving import save_reconstruction
 from MAESILCore.reconstruct.scoring import check_controls, score_reconstruction
-from MAESILCore.reconstruct.whole_volume import reconstruct
+from MAESILCore.reconstruct.whole_volume import reconstruct, usual_overlap
 
 __all__ = [
     "Reconstruction",
@@ -13,4 +13,5 @@ __all__ = [
     "reconstruct",
     "save_reconstruction",
     "score_reconstruction",
+    "usual_overlap",
 ]

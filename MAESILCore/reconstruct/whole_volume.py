@@ -30,7 +30,7 @@ def reconstruct(
     mask: Mask | None = None,
     batch_size: int | None = None,
     device: str = "auto",
-    overlap: int | tuple[int, int, int] = 0,
+    overlap: int | tuple[int, int, int] | None = None,
     progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Reconstruction:
@@ -50,7 +50,8 @@ def reconstruct(
         mask: a given mask on the volume's patch lattice instead of a drawn one.
         batch_size: superpatches a pass; None leaves it to the device. Halved when memory runs out.
         device: auto, cpu, cuda, cuda:N or mps.
-        overlap: voxels that neighbouring superpatches share, along all axes or (k, j, i); they are blended.
+        overlap: voxels that neighbouring superpatches share, along all axes or (k, j, i); they are blended, which
+            takes the seams away. None is a quarter of a superpatch, 0 the plain partition (half the time).
         progress: called with passes done, passes in all, and a sentence.
         cancelled: asked before every batch; True stops the work.
 
@@ -60,6 +61,8 @@ def reconstruct(
         ConfigError: options that do not fit each other, the model or the machine.
         OutOfMemoryError: not enough memory for one superpatch.
     """
+    if overlap is None:
+        overlap = usual_overlap(model)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
     network = NetworkPasses(model, device, batch_size)
@@ -77,6 +80,13 @@ def reconstruct(
         if progress is not None:
             progress(done, total, f"Reconstructed {done} of {total} superpatches.")
     return work.result()
+
+
+def usual_overlap(model: Reconstructor) -> tuple[int, int, int]:
+    """A quarter of the model's superpatch in whole patches, along k, j, i."""
+    sizes = zip(model.superpatch_size, model.patch_size, strict=True)
+    k, j, i = (size // patch // 4 * patch for size, patch in sizes)
+    return k, j, i
 
 
 def _masks(

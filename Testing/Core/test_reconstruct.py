@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,17 @@ from hypothesis import strategies as st
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
-from MAESILCore.reconstruct import reconstruct, save_reconstruction, score_reconstruction
+from MAESILCore.reconstruct import reconstruct as reconstruct_as_usual
+from MAESILCore.reconstruct import save_reconstruction, score_reconstruction, usual_overlap
 from MAESILCore.reconstruct.statistics import RunningStatistics
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume, read_volume
 from MAESILCore.window import LUNG_TO_BONE, Window
 
 torch.set_num_threads(1)
+
+# The plain partition unless a test says otherwise: its passes can be counted and its values compared exactly.
+reconstruct = partial(reconstruct_as_usual, overlap=0)
 
 OBLIQUE = np.array([[0.7, 0.2, -0.9, 31.0], [-0.3, 0.6, 0.5, -80.5], [0.1, 0.4, 2.1, 12.25], [0, 0, 0, 1]])
 SHEARED = np.array([[0.7, 0, 0.3, 5.0], [0, -0.7, 0.2, -9.0], [0, 0, 2.5, 1.0], [0, 0, 0, 1]])
@@ -78,6 +83,15 @@ def a_scan(
 ) -> Volume:
     rng = np.random.default_rng(sum(shape))
     return Volume(rng.integers(low, high, shape, endpoint=True).astype(np.int16), ijk_to_ras, "scan")
+
+
+def test_superpatches_share_a_quarter_unless_told_otherwise() -> None:
+    scan, model = a_scan(), FakeModel(mean_of_visible)
+    assert usual_overlap(model) == (4, 4, 4)
+    assert usual_overlap(FakeModel(superpatch_size=(8, 8, 8))) == (0, 0, 0)
+    usual, explicit = reconstruct_as_usual(scan, model), reconstruct_as_usual(scan, model, overlap=4)
+    assert usual.grid.overlap == (4, 4, 4)
+    np.testing.assert_array_equal(usual.reconstruction.voxels, explicit.reconstruction.voxels)
 
 
 def hidden_voxels(grid: SuperpatchGrid, mask: Mask) -> np.ndarray:
