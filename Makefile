@@ -22,7 +22,7 @@ SCAN ?=
 PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
 
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test lint format bench screenshots lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -45,6 +45,12 @@ format: $(VENV)/.ready-to-test ## Put the code into the house style
 
 bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
 	@$(BIN)/python Testing/Benchmarks/run.py
+
+screenshots: $(VENV)/.ready-to-run ## Draw the picture of the README anew
+	@mkdir -p Resources/Screenshots
+	@$(BIN)/maesil phantom "$(VENV)/torso phantom.nii.gz" --shape 256 256 128 --seed 3
+	@$(BIN)/maesil reconstruct "$(VENV)/torso phantom.nii.gz" --out $(VENV)/torso --control biharmonic
+	@cp $(VENV)/torso/report.png Resources/Screenshots/report.png
 
 lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv

@@ -50,6 +50,7 @@ class PretrainConfig(BaseModel):
 
     Attributes:
         name: name of the model that comes out.
+        data: what it is trained on, with licences; goes into the checkpoint's card.
         method: as in `methods.METHODS`.
         preset: named sizes of the method.
         model: fields of the method's configuration; they win over the preset's.
@@ -79,6 +80,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "maesil"
+    data: str = ""
     method: str = "maesil"
     preset: str | None = "small"
     model: dict[str, Any] = {}

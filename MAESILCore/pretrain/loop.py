@@ -277,7 +277,7 @@ class Trainer:
 
     def _card(self) -> Card:
         config = self.config
-        training = config.model_dump(mode="json", exclude={"name", "method", "model", "window", "preset"})
+        training = config.model_dump(mode="json", exclude={"name", "data", "method", "model", "window", "preset"})
         return Card(
             name=config.name,
             method=config.method,
@@ -285,6 +285,7 @@ class Trainer:
             window=config.window,
             mask=config.mask.model_dump(mode="json"),
             step=self.step,
+            data=config.data,
             training={**training, "scans": len(self.corpus.paths)},
         )
 

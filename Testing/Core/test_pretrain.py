@@ -62,11 +62,12 @@ def losses_of(run: Run) -> dict[int, float]:
 
 
 def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", a_recipe(hold_out=("scan2*",)))
+    run = Run.create(tmp_path / "run", a_recipe(hold_out=("scan2*",), data="made up"))
     seen: list[Progress] = []
     path = pretrain(run, run.config(), some_scans, device="cpu", progress=seen.append)
     model = load_checkpoint(path)
     assert model.card.step == 6
+    assert model.card.data == "made up"
     assert [state.step for state in seen if state.step] == [1, 2, 3, 4, 5, 6]
     assert "hidden PSNR" in seen[-1].message
     assert len(list((run.folder / "checkpoints").iterdir())) == 2
