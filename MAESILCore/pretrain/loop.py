@@ -19,8 +19,10 @@ from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError
 from MAESILCore.methods import Method, create
 from MAESILCore.optional import require
+from MAESILCore.pretrain.batches import by_shape, stack
 from MAESILCore.pretrain.config import PretrainConfig
 from MAESILCore.pretrain.corpus import Corpus, Sample
+from MAESILCore.pretrain.optimisation import learning_rate, make_optimizer
 from MAESILCore.pretrain.run import Run
 from MAESILCore.pretrain.validation import Validation
 from MAESILCore.window import Window
@@ -132,7 +134,7 @@ class Trainer:
         self.fabric.launch()
         self.raw_method = method
         self.average = copy.deepcopy(method).requires_grad_(False).eval()
-        self.method, self.optimizer = self.fabric.setup(method, _optimizer(method, config))
+        self.method, self.optimizer = self.fabric.setup(method, make_optimizer(method, config))
         self.method.mark_forward_method("losses")
         self.average.to(self.fabric.device)
         self.generator = torch.Generator(device=self.fabric.device)
@@ -213,9 +215,9 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.fabric.device)
-        groups = _by_shape(samples)
+        groups = by_shape(samples)
         for number, group in enumerate(groups, start=1):
-            voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in _stack(group))
+            voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in stack(group))
             # Processes may have different numbers of groups: all exchange gradients once, with their last.
             with self.fabric.no_backward_sync(self.method, enabled=number < len(groups)):
                 losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
@@ -277,7 +279,9 @@ class Trainer:
 
     def _card(self) -> Card:
         config = self.config
-        training = config.model_dump(mode="json", exclude={"name", "data", "method", "model", "window", "preset"})
+        training = config.model_dump(
+            mode="json", exclude={"name", "data", "method", "model", "window", "preset"}
+        )
         return Card(
             name=config.name,
             method=config.method,
@@ -288,28 +292,6 @@ class Trainer:
             data=config.data,
             training={**training, "scans": len(self.corpus.paths)},
         )
-
-
-def learning_rate(config: PretrainConfig, step: int) -> float:
-    """Linear warm-up, a plateau, and a cosine fall over the last `cooldown` of the steps; `step` counts from 0."""
-    rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    fall_from = config.steps * (1.0 - config.cooldown)
-    fall = 0.0 if step < fall_from else (step - fall_from) / max(1.0, config.steps - fall_from)
-    level = config.final_learning_rate + (1.0 - config.final_learning_rate) * 0.5 * (
-        1.0 + math.cos(math.pi * fall)
-    )
-    return config.learning_rate * rise * level
-
-
-def _optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
-    matrices = [weight for weight in method.parameters() if weight.ndim > 1 and min(weight.shape[:2]) > 1]
-    chosen = {id(weight) for weight in matrices}
-    others = [weight for weight in method.parameters() if id(weight) not in chosen]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
 
 
 def _topology(place: torch.device) -> dict[str, Any]:
@@ -331,20 +313,6 @@ def _take_over(method: Method, initial: LoadedModel) -> None:
 
 def _matches(scan: Path, patterns: tuple[str, ...]) -> bool:
     return any(scan.match(pattern) for pattern in patterns)
-
-
-def _by_shape(samples: list[Sample]) -> list[list[Sample]]:
-    groups: dict[tuple[int, ...], list[Sample]] = {}
-    for sample in samples:
-        groups.setdefault(sample.voxels.shape, []).append(sample)
-    return list(groups.values())
-
-
-def _stack(samples: list[Sample]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(B, 1, K, J, I) voxels, (B, Dk, Dj, Di) hidden, (B, 3) start."""
-    voxels = torch.stack([torch.from_numpy(sample.voxels) for sample in samples]).unsqueeze(1)
-    hidden = torch.stack([torch.from_numpy(sample.hidden) for sample in samples])
-    return voxels, hidden, torch.tensor([sample.start for sample in samples])
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.pretrain import PretrainConfig, Progress, Run, load_config, pretrain
 from MAESILCore.pretrain.config import dump_config
 from MAESILCore.pretrain.corpus import Corpus, CropConfig, draw_crop
-from MAESILCore.pretrain.loop import learning_rate
+from MAESILCore.pretrain.optimisation import learning_rate
 from MAESILCore.volume import Volume, write_volume
 from MAESILCore.window import Window
 
