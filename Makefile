@@ -50,7 +50,7 @@ screenshots: $(VENV)/.ready-to-run ## Draw the picture of the README anew
 	@mkdir -p Resources/Screenshots
 	@$(BIN)/maesil phantom "$(VENV)/torso phantom.nii.gz" --shape 256 256 128 --seed 3
 	@$(BIN)/maesil reconstruct "$(VENV)/torso phantom.nii.gz" --out $(VENV)/torso --control biharmonic
-	@cp $(VENV)/torso/report.png Resources/Screenshots/report.png
+	@$(BIN)/python -c "from PIL import Image; Image.open('$(VENV)/torso/report.png').convert('RGB').quantize(256).save('Resources/Screenshots/report.png', optimize=True)"
 
 lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv
