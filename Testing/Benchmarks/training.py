@@ -66,7 +66,7 @@ class Step:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def flops(self) -> float:
         """Floating-point operations of forward and backward, fused attention written out so that it is counted."""
@@ -113,7 +113,7 @@ class MonaiStep:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
 
 def matmul_rate(device: torch.device, half: bool, size: int = 2048) -> float:

@@ -164,6 +164,13 @@ def test_a_model_that_is_wrong_by_a_known_amount_gets_that_score(a_folder: Path)
     assert scores["soft_tissue"]["mae_hu_hidden_body"] == pytest.approx(20.0, abs=0.05)
 
 
+def test_a_model_that_copies_what_it_sees_has_no_unmasked_score(a_folder: Path) -> None:
+    case = evaluate([a_folder], FakeModel(lambda shown: shown), controls=("mean",), device="cpu")["cases"][0]
+    assert case["model"]["psnr_unmasked"] is None
+    assert case["model"]["soft_tissue"]["ssim_unmasked"] is None
+    assert any("visible voxels back as they are" in note for note in case["notes"])
+
+
 def test_model_and_controls_fill_in_the_mask_that_the_seed_draws(a_folder: Path) -> None:
     strategy = MaskStrategy("random", ratio=0.5)
     one, again, other = (
