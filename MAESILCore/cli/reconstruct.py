@@ -51,7 +51,7 @@ def reconstruct(
     overlap: Annotated[
         int | None,
         typer.Option(
-            help="Voxels that neighbouring superpatches share; 0 takes half the time and shows seams.",
+            help="Voxels that neighbouring superpatches share; 0 takes fewer passes and shows seams.",
             show_default="a quarter of a superpatch",
         ),
     ] = None,

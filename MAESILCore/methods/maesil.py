@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -60,8 +60,6 @@ class MaesilConfig(MethodConfig):
             raise ValueError("normalise_targets needs residual_fill false and refine_channels 0")
         return self
 
-
-Preset = Literal["tiny", "small", "base", "paper"]
 
 #: `tiny` is for tests, `small` for a CPU or a first look, `base` for one GPU; both decode a quarter of the hidden
 #: tokens in training, which saves most of the decoder. `paper` follows methods.md 1.3 and 1.5: the published

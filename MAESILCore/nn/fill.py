@@ -13,7 +13,7 @@ from MAESILCore.nn.tokens import expand_patches
 COARSEST = 4
 
 #: Conjugate-gradient iterations on the finest grid; every coarser one has an eighth of the voxels and gets twice as
-#: many, up to the second number. More brings the solution closer to the equation and no closer to a CT.
+#: many, up to the second number.
 ITERATIONS, MOST_ITERATIONS = 3, 8
 
 

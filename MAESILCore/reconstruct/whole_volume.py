@@ -51,7 +51,7 @@ def reconstruct(
         batch_size: superpatches a pass; None leaves it to the device. Halved when memory runs out.
         device: auto, cpu, cuda, cuda:N or mps.
         overlap: voxels that neighbouring superpatches share, along all axes or (k, j, i); they are blended, which
-            takes the seams away. None is a quarter of a superpatch, 0 the plain partition (half the time).
+            takes the seams away. None is a quarter of a superpatch, 0 the plain partition, with fewer passes.
         progress: called with passes done, passes in all, and a sentence.
         cancelled: asked before every batch; True stops the work.
 
