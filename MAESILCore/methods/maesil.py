@@ -5,16 +5,41 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from MAESILCore.losses import masked_mse, normalise_patches
+from MAESILCore.losses import hidden_dissimilarity, hidden_log_mse, masked_mse, normalise_patches
 from MAESILCore.methods.base import Method, MethodConfig, TransformerSize
 from MAESILCore.nn.fill import smooth_fill
 from MAESILCore.nn.positions import sincos_positions
 from MAESILCore.nn.refine import RefinementHead
 from MAESILCore.nn.tokens import TokenSplit, expand_patches, patchify, take, unpatchify
 from MAESILCore.nn.transformer import Transformer, initialise
+
+
+class PictureLoss(BaseModel):
+    """A loss for models whose pictures are looked at, in place of the published masked MSE.
+
+    ln MSE + `focus_weight` * ln MSE in the focus window + `similarity_weight` * (1 - SSIM), each over hidden voxels and
+    superpatch by superpatch.
+
+    Attributes:
+        focus: window inside the model's, in its units from 0 to 1, whose contrast counts by itself.
+        focus_weight: weight of the second term.
+        similarity_weight: weight of the third.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    focus: tuple[float, float]
+    focus_weight: float = Field(default=0.5, ge=0.0)
+    similarity_weight: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _focus_rises(self) -> PictureLoss:
+        if not 0.0 <= self.focus[0] < self.focus[1] <= 1.0:
+            raise ValueError("the focus must be two rising numbers from 0 to 1")
+        return self
 
 
 class MaesilConfig(MethodConfig):
@@ -32,6 +57,7 @@ class MaesilConfig(MethodConfig):
             patch's own statistics, so it is for representation learning, not for pictures.
         decode_fraction: share of the hidden tokens that the decoder sees in training (VideoMAE V2's decoder mask,
             reading R4 of methods.md 1.4); reconstruction always decodes all.
+        picture_loss: replaces the masked MSE.
     """
 
     encoder: TransformerSize = TransformerSize(width=256, depth=6, heads=4)
@@ -41,6 +67,7 @@ class MaesilConfig(MethodConfig):
     refine_depth: int = Field(default=1, ge=1)
     normalise_targets: bool = False
     decode_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    picture_loss: PictureLoss | None = None
 
     @model_validator(mode="after")
     def _switches_fit(self) -> MaesilConfig:
@@ -58,6 +85,8 @@ class MaesilConfig(MethodConfig):
             )
         if self.normalise_targets and (self.residual_fill or self.refine_channels):
             raise ValueError("normalise_targets needs residual_fill false and refine_channels 0")
+        if self.picture_loss and (self.normalise_targets or self.decode_fraction < 1.0):
+            raise ValueError("picture_loss needs whole pictures: decode_fraction 1 and normalise_targets false")
         return self
 
 
@@ -128,8 +157,11 @@ class Maesil(Method):
         """Masked MSE; shapes as in `Method.losses`."""
         if self.config.decode_fraction < 1.0:
             return {"loss": self._partial_loss(superpatches, hidden, generator, start)}
+        predicted = self._predict(superpatches, hidden, start)
+        if self.config.picture_loss is not None:
+            return {"loss": self._picture_loss(self.config.picture_loss, predicted, superpatches, hidden)}
         target = patchify(superpatches, self.config.patch_size)
-        prediction = patchify(self._predict(superpatches, hidden, start), self.config.patch_size)
+        prediction = patchify(predicted, self.config.patch_size)
         if self.config.normalise_targets:
             target, _, _ = normalise_patches(target)
         return {"loss": masked_mse(prediction, target, hidden.flatten(1))}
@@ -222,6 +254,20 @@ class Maesil(Method):
             correction = self.refine(mosaic, hidden, decoded)
             prediction = prediction + (inside * correction if self.config.residual_fill else correction)
         return prediction
+
+    def _picture_loss(
+        self, terms: PictureLoss, predicted: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor
+    ) -> torch.Tensor:
+        """See `PictureLoss`."""
+        predicted = predicted.float()
+        inside = expand_patches(hidden.unsqueeze(1).to(predicted.dtype), self.config.patch_size)
+        low, high = terms.focus
+        near = [((image - low) / (high - low)).clamp(0.0, 1.0) for image in (predicted, superpatches)]
+        return (
+            hidden_log_mse(predicted, superpatches, inside)
+            + terms.focus_weight * hidden_log_mse(near[0], near[1], inside, floor=1e-3)
+            + terms.similarity_weight * hidden_dissimilarity(predicted, superpatches, inside)
+        )
 
     def _partial_loss(
         self,
