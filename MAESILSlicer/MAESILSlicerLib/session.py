@@ -1,0 +1,299 @@
+"""One person's work on one volume: its grid and mask, the job that reconstructs it, and what came of that.
+
+The desktop module and the browser face show this and press its buttons; neither Qt nor trame is known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+import vtk
+
+from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.masking import Mask
+from MAESILCore.superpatch import SuperpatchGrid
+from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.models import ModelInfo, readModelInfo
+from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
+from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
+from MAESILSlicerLib.results import ResultNodes, importResults
+from MAESILSlicerLib.scene import VolumeCheck, checkVolume, readVolume
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.client import JobProcess
+
+Listener = Callable[[], None]
+
+
+class Session:
+    """The state of the work on one volume of a scene.
+
+    Whoever shows a session adds a listener and, while `isRunning`, calls `poll` some times a second.
+
+    Args:
+        scene: the MRML scene; the application's by default.
+        jobsFolder: where job folders are made; a temporary folder of the machine by default.
+        python: the interpreter that runs jobs; the one that runs this by default.
+
+    Attributes:
+        check: what was found out about the volume.
+        message: one sentence on what happened last.
+        failed: whether that sentence is about something that went wrong.
+    """
+
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene | None = None,
+        jobsFolder: Path | None = None,
+        python: str | None = None,
+    ) -> None:
+        self.scene = scene or slicer.mrmlScene
+        self.jobsFolder = Path(jobsFolder or Path(tempfile.gettempdir()) / "MAESIL")
+        self.python = python
+        self.overlays = Overlays(self.scene)
+        self.model: ModelInfo = readModelInfo()
+        self.choices = MaskChoices()
+        self.volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self.check = VolumeCheck("Choose a volume.", ())
+        self.grid: SuperpatchGrid | None = None
+        self.mask: Mask | None = None
+        self.isRegion = False
+        self.job: JobProcess | None = None
+        self.results: ResultNodes | None = None
+        self.exportFolder: Path | None = None
+        self.message, self.failed = "", False
+        self._listeners: list[Listener] = []
+        self._observations = [
+            self.scene.AddObserver(
+                slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved
+            ),
+            self.scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClosing),
+        ]
+
+    # Listening
+
+    def addListener(self, listener: Listener) -> None:
+        """Have `listener` called, without arguments, whenever something of this session has changed."""
+        self._listeners.append(listener)
+
+    def removeListener(self, listener: Listener) -> None:
+        """Undo `addListener`; one that was never added is no error."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def _changed(self, message: str = "", failed: bool = False) -> None:
+        self.message, self.failed = message, failed
+        for listener in list(self._listeners):
+            listener()
+
+    # Volume, model, mask
+
+    def setVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> VolumeCheck:
+        """Show grid and mask on a volume; one that cannot be used gets none, and the reason is returned."""
+        self.volumeNode = node
+        self.results = None
+        self.isRegion = False
+        self._refresh()
+        return self.check
+
+    def setModel(self, model: str | Path | None) -> ModelInfo:
+        """Use another checkpoint: a path, a bundled model's name, or None for the default.
+
+        Raises:
+            CheckpointError: it cannot be used; the model before it stays.
+        """
+        self.model = readModelInfo(model)
+        self._refresh()
+        return self.model
+
+    def setMask(self, choices: MaskChoices) -> Mask | None:
+        """Draw a mask anew and show it; None without a usable volume.
+
+        Raises:
+            ConfigError: the choices do not fit each other; the mask before stays.
+        """
+        strategy = choices.strategy()
+        self.choices, self.isRegion = choices, False
+        if self.grid is not None:
+            self.mask = strategy.sample_grid(self.grid, choices.seed)
+            self.overlays.setMask(self.mask)
+        self._changed()
+        return self.mask
+
+    def setRegion(self, node: slicer.vtkMRMLNode, segmentId: str | None = None) -> Mask:
+        """Hide what a markups ROI or a segment covers, snapped to patches.
+
+        Args:
+            node: a vtkMRMLMarkupsROINode or a vtkMRMLSegmentationNode.
+            segmentId: of a segmentation.
+
+        Raises:
+            MaesilError: nothing of the volume would be hidden, or no volume is shown; the mask before stays.
+        """
+        if self.grid is None:
+            raise ConfigError(self.check.problem or "Choose a volume.")
+        if node.IsA("vtkMRMLSegmentationNode"):
+            if not segmentId:
+                message = "Choose the segment of the segmentation that is to be hidden."
+                raise ConfigError(message)
+            mask = maskFromSegment(self.grid, self.volumeNode, node, segmentId)
+        else:
+            mask = maskFromRoi(self.grid, self.volumeNode, node)
+        self.mask, self.isRegion = mask, True
+        self.overlays.setMask(mask)
+        self._changed()
+        return mask
+
+    def setDisplay(self, display: OverlayDisplay) -> None:
+        """Choose what of grid and mask is seen, and how."""
+        self.overlays.setDisplay(display)
+
+    def _refresh(self) -> None:
+        """Bring check, grid, mask and overlays in line with volume, model and choices."""
+        self.check = checkVolume(self.volumeNode)
+        if self.check.problem is not None:
+            self.grid = self.mask = None
+            self.overlays.remove()
+            self._changed()
+            return
+        k, j, i = reversed(self.volumeNode.GetImageData().GetDimensions())
+        self.grid = SuperpatchGrid((k, j, i), self.model.superpatchSize, self.model.patchSize)
+        self.overlays.show(self.volumeNode, self.grid)
+        self.setMask(self.choices)
+
+    # Reconstruction
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether a job is under way, a cancelled one that has not ended yet included."""
+        return self.job is not None
+
+    def startReconstruction(self, choices: ReconstructionChoices) -> None:
+        """Start a job in a process of its own and return at once.
+
+        Raises:
+            MaesilError: no usable volume, one job is running already, or the job's folder cannot be written.
+        """
+        from MAESILCore.jobs.client import JobProcess, prepare_job
+
+        if self.isRunning:
+            message = "A reconstruction is running already; wait for it, or cancel it."
+            raise ConfigError(message)
+        if self.grid is None or self.mask is None:
+            raise ConfigError(self.check.problem or "Choose a volume.")
+        if choices.coverage and self.isRegion:
+            message = "A region is hidden as it is: choose the single mask instead of a coverage."
+            raise ConfigError(message)
+        request = prepare_job(
+            self.jobsFolder,
+            readVolume(self.volumeNode),
+            # A coverage draws its own masks; otherwise the very mask that is shown is used.
+            mask=None if choices.coverage else self.mask,
+            model=str(self.model.path),
+            mode=self.choices.mode,
+            ratio=self.choices.ratio,
+            plane_ratio=self.choices.planeRatio,
+            axis_ratio=self.choices.axisRatio,
+            block_size=self.choices.blockSize,
+            seed=self.choices.seed,
+            coverage=choices.coverage,
+            device=choices.device,
+            batch_size=choices.batchSize,
+            overlap=choices.overlap,
+            scores=choices.scores,
+            export=choices.export,
+        )
+        job = JobProcess(request) if self.python is None else JobProcess(request, python=self.python)
+        job.start()
+        self.job = job
+        logging.info("MAESIL: reconstruction started on %s", choices.device)
+        self._changed("Starting ...")
+
+    def poll(self) -> bool:
+        """Take in what the job has told since the last call; True when something has changed."""
+        job = self.job
+        if job is None:
+            return False
+        events = job.poll()
+        if job.state in ("running", "cancelling"):
+            if events:
+                self._changed(job.message)
+            return bool(events)
+        self.job = None
+        message, failed = self._take(job)
+        self._changed(message, failed)
+        return True
+
+    def cancel(self) -> None:
+        """Ask the running job to end; `poll` tells when it has."""
+        if self.job is not None:
+            self.job.cancel()
+            self._changed("Cancelling ...")
+
+    def _take(self, job: JobProcess) -> tuple[str, bool]:
+        """Import what an ended job has made and remove its folder; the closing sentence, and whether it failed."""
+        try:
+            if job.state != "finished":
+                return job.message, job.state == "failed"
+            self.results = importResults(self.scene, self.volumeNode, job.request.folder)
+            if job.request.export:
+                self.exportFolder = self._keep(job.request.folder / "export")
+            return job.message, False
+        except MaesilError as error:
+            return str(error), True
+        finally:
+            job.close()
+
+    def _keep(self, folder: Path) -> Path:
+        """Move files for other programs out of the job's folder, in place of those of the job before."""
+        self._forgetExport()
+        kept = Path(tempfile.mkdtemp(prefix="export-", dir=self.jobsFolder))
+        return folder.rename(kept / "files")
+
+    def _forgetExport(self) -> None:
+        import shutil
+
+        if self.exportFolder is not None:
+            shutil.rmtree(self.exportFolder.parent, ignore_errors=True)
+            self.exportFolder = None
+
+    def _stopAtOnce(self) -> None:
+        if self.job is not None:
+            self.job.close()
+            self.job = None
+
+    # The scene
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
+        if node is not self.volumeNode:
+            return
+        wasRunning = self.isRunning
+        self._stopAtOnce()
+        self.volumeNode = None
+        self._refresh()
+        if wasRunning:
+            self._changed(
+                "The volume was deleted, so its reconstruction was stopped; nothing was kept.", True
+            )
+
+    def _onSceneClosing(self, _caller: object, _event: str) -> None:
+        self._stopAtOnce()
+        self.volumeNode = self.results = None
+        self._forgetExport()
+        self._refresh()
+
+    def close(self) -> None:
+        """End the job, take the overlays out of the scene and stop watching it; results stay."""
+        self._stopAtOnce()
+        self._forgetExport()
+        for observation in self._observations:
+            self.scene.RemoveObserver(observation)
+        self._observations = []
+        self._listeners = []
+        self.overlays.remove()
