@@ -73,14 +73,16 @@ def hidden_dissimilarity(
         prediction: (B, 1, K, J, I) in [0, 1].
         target: (B, 1, K, J, I) in [0, 1].
         inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
-        box: edge of the boxes, voxels; even.
+        box: edge of the boxes, voxels; less where the superpatches are thinner.
 
     Returns:
         Scalar.
     """
 
+    edges = [min(box, extent) for extent in prediction.shape[2:]]
+
     def mean(x: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool3d(x, box, stride=box // 2)
+        return F.avg_pool3d(x, edges, stride=[max(1, edge // 2) for edge in edges])
 
     luminance, contrast = 0.01**2, 0.03**2
     mean_p, mean_t = mean(prediction), mean(target)
@@ -92,9 +94,9 @@ def hidden_dissimilarity(
         (mean_p.square() + mean_t.square() + luminance) * (variance_p + variance_t + contrast)
     )
     weight = mean(inside)
-    per_sample = ((1.0 - similarity) * weight).sum(dim=(1, 2, 3, 4)) / weight.sum(
-        dim=(1, 2, 3, 4)
-    ).clamp_min(1e-6)
+    per_sample = ((1.0 - similarity) * weight).sum(dim=(1, 2, 3, 4)) / weight.sum(dim=(1, 2, 3, 4)).clamp_min(
+        1e-6
+    )
     return per_sample.mean()
 
 

@@ -86,7 +86,9 @@ class MaesilConfig(MethodConfig):
         if self.normalise_targets and (self.residual_fill or self.refine_channels):
             raise ValueError("normalise_targets needs residual_fill false and refine_channels 0")
         if self.picture_loss and (self.normalise_targets or self.decode_fraction < 1.0):
-            raise ValueError("picture_loss needs whole pictures: decode_fraction 1 and normalise_targets false")
+            raise ValueError(
+                "picture_loss needs whole pictures: decode_fraction 1 and normalise_targets false"
+            )
         return self
 
 

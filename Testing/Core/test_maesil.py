@@ -20,6 +20,7 @@ VARIANTS = {
     "normalised": {"normalise_targets": True},
     "partly decoded": {"decode_fraction": 0.5},
     "partly decoded over the fill": {"decode_fraction": 0.5, "residual_fill": True},
+    "made for pictures": {"residual_fill": True, "refine_channels": 4, "picture_loss": {"focus": (0.4, 0.6)}},
 }
 
 
