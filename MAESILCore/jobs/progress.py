@@ -1,0 +1,91 @@
+"""How much of a job is done and how long the rest takes, in time rather than in passes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from MAESILCore.jobs.events import JobEvent
+
+Stage = Literal["writing", "scoring", "superpatches", "exporting"]
+
+#: Parts that the whole is divided into.
+PARTS = 1000
+
+#: Seconds that a million voxels take in each stage on an ordinary core; how the bar moves hangs on them, nothing else.
+SECONDS_PER_MEGAVOXEL: dict[Stage, float] = {
+    "writing": 0.02,
+    "scoring": 1.2,
+    "superpatches": 0.1,
+    "exporting": 0.5,
+}
+#: What takes longer than expected is taken to need this share of what it took so far.
+_OVERTIME = 0.2
+
+
+class Progress:
+    """Turns what the work reports into events; safe to use from two threads.
+
+    Args:
+        tell: takes the events.
+    """
+
+    def __init__(self, tell: Callable[[JobEvent], None]) -> None:
+        self._tell = tell
+        self._later: dict[Stage, float] = {}
+        self._begun = self._noted = time.monotonic()
+        self._left: float | None = None
+        self._message, self._part = "Loading PyTorch and the model.", 0
+        self._lock = threading.RLock()
+
+    def plan(self, voxels: int, stages: list[Stage]) -> None:
+        """What follows the passes, for a scan of so many voxels."""
+        self._later = {stage: SECONDS_PER_MEGAVOXEL[stage] * voxels / 1e6 for stage in stages}
+
+    def expect(self, seconds: float) -> float:
+        """Note how long the passes will take; returns how long everything will."""
+        with self._lock:
+            self._note(seconds)
+            return seconds + sum(self._later.values())
+
+    def begin(self) -> None:
+        """The passes begin now; the time before, for loading the model, does not count."""
+        with self._lock:
+            self._begun = self._noted = time.monotonic()
+            self._message = "Reconstructing the first superpatches."
+
+    def passes(self, done: int, total: int, message: str) -> None:
+        """Passes through the network were made; the callback of `reconstruct`."""
+        with self._lock:
+            self._message = message
+            self._note((total - done) * (time.monotonic() - self._begun) / done)
+            self.tick()
+
+    def stage(self, stage: Stage, message: str) -> None:
+        """A stage after the passes begins."""
+        with self._lock:
+            self._message = message
+            self._note(self._later.pop(stage))
+            self.tick()
+
+    def tick(self) -> None:
+        """Tell how things stand."""
+        with self._lock:
+            left = self._seconds_left()
+            if left is not None:
+                spent = time.monotonic() - self._begun
+                part = int(PARTS * spent / max(spent + left, 1e-9))
+                self._part = max(self._part, min(PARTS - 1, part))
+            self._tell(JobEvent("progress", self._message, self._part, PARTS, left))
+
+    def _note(self, seconds: float) -> None:
+        """What is under way takes this long from now on."""
+        self._noted, self._left = time.monotonic(), seconds
+
+    def _seconds_left(self) -> float | None:
+        if self._left is None:
+            return None
+        since = time.monotonic() - self._noted
+        return max(self._left - since, _OVERTIME * since) + sum(self._later.values())

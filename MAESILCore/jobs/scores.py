@@ -1,0 +1,56 @@
+"""How well each superpatch was reconstructed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from MAESILCore.reconstruct import Reconstruction
+
+
+def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
+    """Score what was hidden, superpatch by superpatch of the overlap-free partition.
+
+    After a coverage every voxel was hidden once. Superpatches without anything hidden are left out.
+
+    Returns:
+        For each: `index` in the partition, its place `i`, `j`, `k` there from 0 on, `center_ijk` in voxels,
+        `hidden_voxels`, `psnr_hidden` in the model's window, and `mae_hu`, the mean absolute error in HU of volumes
+        clipped to the window.
+    """
+    from MAESILCore.metrics.similarity import psnr_of
+
+    grid, window = result.grid.without_overlap(), result.window
+    scores: list[dict[str, Any]] = []
+    for index in range(len(grid)):
+        box = grid.box(index)
+        voxels = box.voxel_slices(grid.patch_size, grid.shape)
+        original = window.apply(result.volume.voxels[voxels])
+        error = window.apply(result.reconstruction.voxels[voxels]) - original
+        if not result.is_coverage:
+            error = error[_expanded(result.mask.hidden[box.slices], grid.patch_size, error.shape)]
+        if not error.size:
+            continue
+        k, j, i = (int(place) for place in np.unravel_index(index, grid.counts))
+        scores.append(
+            {
+                "index": index,
+                "i": i,
+                "j": j,
+                "k": k,
+                "center_ijk": [(part.start + part.stop - 1) / 2 for part in reversed(voxels)],
+                "hidden_voxels": int(error.size),
+                "psnr_hidden": psnr_of(float(np.mean(error**2, dtype=np.float64))),
+                "mae_hu": float(np.mean(np.abs(error), dtype=np.float64)) * window.width,
+            }
+        )
+    return scores
+
+
+def _expanded(hidden: np.ndarray, patch_size: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Patches as voxels: (Dk, Dj, Di) -> `shape`, which a partial last patch may cut short."""
+    for axis, size in enumerate(patch_size):
+        hidden = np.repeat(hidden, size, axis=axis)
+    return hidden[tuple(slice(size) for size in shape)]

@@ -1,0 +1,162 @@
+"""The work of a job, from its folder to the files in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.jobs.events import JobEvent
+from MAESILCore.jobs.files import MASK, METRICS, SUPERPATCHES, VOXELS, read_array, write_json
+from MAESILCore.jobs.outcome import describe_metrics, write_arrays, write_export, write_result
+from MAESILCore.jobs.progress import Progress, Stage
+from MAESILCore.jobs.scores import superpatch_scores
+from MAESILCore.jobs.speed import measure_seconds_per_megavoxel, voxels_to_pass
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from MAESILCore.checkpoint import LoadedModel
+    from MAESILCore.jobs.request import ReconstructionRequest
+    from MAESILCore.reconstruct import Reconstruction
+    from MAESILCore.volume import Volume
+
+#: So many superpatches are worth one more to measure the speed; of fewer the first one tells soon enough.
+_WORTH_MEASURING = 20
+
+
+class Work:
+    """One reconstruction.
+
+    Args:
+        request: what is asked for.
+        tell: takes events.
+        stopped: asked between the steps; True ends the work.
+    """
+
+    def __init__(
+        self, request: ReconstructionRequest, tell: Callable[[JobEvent], None], stopped: Callable[[], bool]
+    ) -> None:
+        self._request, self._tell, self._stopped = request, tell, stopped
+        self._progress = Progress(tell)
+
+    def tick(self) -> None:
+        """Tell how things stand; from any thread."""
+        self._progress.tick()
+
+    def run(self) -> str:
+        """Do all of it and return a closing sentence.
+
+        Raises:
+            MaesilError: whatever a user can do something about, `Cancelled` among them.
+            OSError: a file of the job cannot be read or written.
+        """
+        began = time.monotonic()
+        self._progress.tick()
+        # The first import of PyTorch; where it is missing, nothing before needed it.
+        from MAESILCore.checkpoint import load_checkpoint
+        from MAESILCore.devices import pick_device
+        from MAESILCore.jobs.hardware import describe_device, leave_a_core
+
+        device = pick_device(self._request.device)
+        if device.type == "cpu":
+            leave_a_core()
+        volume, model = self._read_volume(), load_checkpoint(self._request.model)
+        facts: dict[str, Any] = {
+            "model": model.name,
+            "device": describe_device(device),
+            "device_id": str(device),
+        }
+        result = self._reconstruct(volume, model, facts)
+        notes = self._score_and_write(result, facts)
+        facts["seconds"] = round(time.monotonic() - began, 1)
+        write_result(result, self._request, facts, notes)
+        return f"Reconstructed with {model.name} on {facts['device']} in {facts['seconds']:.0f} s."
+
+    def _reconstruct(self, volume: Volume, model: LoadedModel, facts: dict[str, Any]) -> Reconstruction:
+        from MAESILCore.masking import Mask
+        from MAESILCore.reconstruct import reconstruct, usual_overlap
+        from MAESILCore.superpatch import SuperpatchGrid
+
+        request, progress, device = self._request, self._progress, str(facts["device_id"])
+        overlap = usual_overlap(model) if request.overlap is None else request.overlap
+        grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
+        mask = Mask(self._read(MASK)) if request.has_mask else None
+        progress.plan(volume.voxels.size, self._stages())
+        to_pass = voxels_to_pass(grid, request.coverage, mask) / 1e6
+        left = None
+        if to_pass >= _WORTH_MEASURING * volume_of(model.superpatch_size) / 1e6:
+            rate = measure_seconds_per_megavoxel(model, device, request.batch_size)
+            left = progress.expect(rate * to_pass)
+        told = f"Reconstructing on {facts['device']}."
+        self._tell(JobEvent("started", told, seconds_left=left, device=facts["device"]))
+        progress.begin()
+        return reconstruct(
+            volume,
+            model,
+            strategy=request.strategy,
+            seed=request.seed,
+            coverage=request.coverage,
+            mask=mask,
+            batch_size=request.batch_size,
+            device=device,
+            overlap=overlap,
+            progress=progress.passes,
+            cancelled=self._stopped,
+        )
+
+    def _score_and_write(self, result: Reconstruction, facts: dict[str, Any]) -> tuple[str, ...]:
+        """Everything that `result.json` vouches for; notes on it."""
+        from MAESILCore.reconstruct import score_reconstruction
+
+        folder, metrics = self._request.folder, None
+        notes: tuple[str, ...] = ()
+        self._begin("writing", "Writing the volumes.")
+        write_arrays(result, folder)
+        if self._request.scores:
+            self._begin("scoring", "Scoring the reconstruction.")
+            scores = score_reconstruction(result, cancelled=self._stopped)
+            metrics = describe_metrics(result, facts["model"], self._request, scores)
+            write_json(folder / METRICS, metrics)
+        self._begin("superpatches", "Scoring its superpatches.")
+        write_json(folder / SUPERPATCHES, superpatch_scores(result))
+        if self._request.export:
+            self._begin("exporting", "Writing files for other programs and the report.")
+            notes = write_export(result, folder, facts["model"], metrics)
+        return notes
+
+    def _stages(self) -> list[Stage]:
+        chosen: dict[Stage, bool] = {
+            "writing": True,
+            "scoring": self._request.scores,
+            "superpatches": True,
+            "exporting": self._request.export,
+        }
+        return [stage for stage, is_wanted in chosen.items() if is_wanted]
+
+    def _begin(self, stage: Stage, message: str) -> None:
+        if self._stopped():
+            raise Cancelled("The reconstruction was stopped; nothing was kept.")
+        self._progress.stage(stage, message)
+
+    def _read_volume(self) -> Volume:
+        import numpy as np
+
+        from MAESILCore.volume import Volume
+
+        request = self._request
+        return Volume(self._read(VOXELS), np.array(request.ijk_to_ras), request.name, request.notes)
+
+    def _read(self, name: str) -> np.ndarray:
+        try:
+            return read_array(self._request.folder / name)
+        except ValueError as error:
+            message = f"The job's file {name} is damaged; start the reconstruction again."
+            raise ConfigError(message) from error
+
+
+def volume_of(size: tuple[int, int, int]) -> int:
+    """Voxels of a box."""
+    k, j, i = size
+    return k * j * i
