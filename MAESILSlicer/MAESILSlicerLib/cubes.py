@@ -1,0 +1,44 @@
+"""The mask in 3D: hidden patches as solid cubes, of which only the faces are drawn that can be seen from outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILSlicerLib import lattice
+from MAESILSlicerLib.modelnodes import addModel, cellsOf, colorByStage, drawByStage
+
+CUBES_ROLE = "overlay.cubes"
+
+
+def addCubes(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+    """A model of faces, empty until `drawCubes`."""
+    mesh = vtk.vtkPolyData()
+    mesh.SetPoints(points)
+    node = addModel(volumeNode, CUBES_ROLE, "MAESIL mask in 3D", mesh)
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        colorByStage(display)
+        display.SetInterpolation(slicer.vtkMRMLDisplayNode.FlatInterpolation)
+        display.SetAmbient(0.25)
+        display.SetDiffuse(0.8)
+        display.SetSpecular(0.0)
+    return node
+
+
+def drawCubes(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
+    """Show the hidden patches of (Dk, Dj, Di) stages."""
+    faces, ofStage = lattice.outerFaces(closed(stages))
+    drawByStage(node, cellsOf(faces), ofStage)
+
+
+def closed(stages: np.ndarray) -> np.ndarray:
+    """The stages with every cavity filled that cannot be seen into; its faces would only cost time."""
+    from scipy import ndimage
+
+    cavities, _ = ndimage.label(np.pad(stages == 0, 1, constant_values=True))
+    outside = cavities[0, 0, 0]
+    hidden = stages.copy()
+    hidden[(stages == 0) & (cavities[1:-1, 1:-1, 1:-1] != outside)] = 1
+    return hidden

@@ -1,0 +1,90 @@
+"""Model nodes that show shapes over a volume: made once, after which only their cells change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from MAESILSlicerLib.nodes import markNode
+
+#: Colours of the stages that hide patches, red, green, blue from 0 to 1: two that everybody can tell apart.
+STAGE_COLORS = {1: (0.0, 0.447, 0.698), 2: (0.902, 0.624, 0.0)}
+
+_COLOR_ARRAY = "stage color"
+_STAGE_RGB = np.array([(0, 0, 0), STAGE_COLORS[1], STAGE_COLORS[2]])
+
+
+def addModel(
+    volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str, mesh: vtk.vtkPointSet
+) -> slicer.vtkMRMLModelNode:
+    """Add an invisible model node over a volume: under its parent transform, not listed, and out of a picker's way."""
+    scene = volumeNode.GetScene()
+    node = scene.CreateNodeByClass("vtkMRMLModelNode")
+    # CreateNodeByClass hands over a reference that Python does not know of.
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetHideFromEditors(True)
+    node.SetSelectable(False)
+    scene.AddNode(node)
+    markNode(node, role, volumeNode)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.SetAndObserveMesh(mesh)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        display.SetHideFromEditors(True)
+        display.SetVisibility2D(False)
+        display.SetVisibility3D(False)
+        # A flipped volume turns every face inside out.
+        display.SetBackfaceCulling(False)
+    return node
+
+
+def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:
+    """Corners, (N, 3) in RAS mm, as points that several meshes may share."""
+    points = vtk.vtkPoints()
+    points.SetData(numpy_to_vtk(np.asarray(cornersRas, dtype=np.float32), deep=True))
+    return points
+
+
+def cellsOf(*shapes: np.ndarray) -> vtk.vtkCellArray:
+    """Rows of point numbers, each (N, corners of a cell) int32, as one list of cells."""
+    connectivity = np.concatenate([rows.ravel() for rows in shapes])
+    sizes = np.concatenate([np.full(len(rows), rows.shape[1], dtype=np.int32) for rows in shapes])
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    cells = vtk.vtkCellArray()
+    cells.SetData(_integers(offsets), _integers(connectivity))
+    return cells
+
+
+def _integers(values: np.ndarray) -> vtk.vtkDataArray:
+    return numpy_to_vtk(values.astype(np.int32, copy=False), deep=True, array_type=vtk.VTK_TYPE_INT32)
+
+
+def drawByStage(
+    node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: Sequence[int] | np.ndarray
+) -> None:
+    """Give a model other cells, each in the colour of its stage; watchers hear of it once."""
+    mesh = node.GetMesh()
+    rgb = np.round(_STAGE_RGB * 255).astype(np.uint8)[stages]
+    colors = numpy_to_vtk(rgb, deep=True)
+    colors.SetName(_COLOR_ARRAY)
+    with slicer.util.NodeModify(node):
+        if mesh.IsA("vtkPolyData"):
+            mesh.SetPolys(cells)
+        else:
+            mesh.SetCells(vtk.VTK_HEXAHEDRON, cells)
+        mesh.GetCellData().SetScalars(colors)
+        mesh.Modified()
+
+
+def colorByStage(display: slicer.vtkMRMLModelDisplayNode) -> None:
+    """Have a display show the colours that `drawByStage` sets, as they are."""
+    display.SetActiveScalar(_COLOR_ARRAY, vtk.vtkAssignAttribute.CELL_DATA)
+    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
+    display.SetScalarVisibility(True)

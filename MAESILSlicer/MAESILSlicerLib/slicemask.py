@@ -1,0 +1,50 @@
+"""The mask in the slice views: hidden patches filled, outlined, and the second stage hatched."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILCore.masking import SECOND_STAGE
+from MAESILSlicerLib import lattice
+from MAESILSlicerLib.modelnodes import addModel, cellsOf, colorByStage, drawByStage
+
+FILL_ROLE, LINES_ROLE = "overlay.mask", "overlay.maskLines"
+
+
+def addFill(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+    """A model of solid boxes, whose cut by a slice is filled; empty until `drawFill`."""
+    mesh = vtk.vtkUnstructuredGrid()
+    mesh.SetPoints(points)
+    node = addModel(volumeNode, FILL_ROLE, "MAESIL mask", mesh)
+    colorByStage(node.GetDisplayNode())
+    return node
+
+
+def addLines(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+    """A model of surfaces, whose cuts by a slice are lines; empty until `drawLines`."""
+    mesh = vtk.vtkPolyData()
+    mesh.SetPoints(points)
+    node = addModel(volumeNode, LINES_ROLE, "MAESIL mask outlines", mesh)
+    display = node.GetDisplayNode()
+    colorByStage(display)
+    display.SetSliceIntersectionThickness(1)
+    return node
+
+
+def drawFill(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
+    """Fill the hidden patches of (Dk, Dj, Di) stages."""
+    boxes, ofStage = lattice.boxes(stages)
+    drawByStage(node, cellsOf(boxes), ofStage)
+
+
+def drawLines(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
+    """Outline what is hidden, and hatch the second stage: a cue for whoever cannot tell the colours apart."""
+    faces, ofStage = lattice.outerFaces(stages)
+    hatching = lattice.hatching(stages, SECOND_STAGE)
+    drawByStage(
+        node,
+        cellsOf(faces, hatching),
+        np.append(ofStage, np.full(len(hatching), SECOND_STAGE, dtype=np.uint8)),
+    )
