@@ -6,17 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
-import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MAESILCore.errors import MaesilError, VolumeError
+from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry, numbers
 from MAESILCore.volume import Volume
 from MAESILSlicerLib.nodes import markNode
-
-
-class SceneError(MaesilError):
-    """A node that is missing, or is not what is needed."""
+from MAESILSlicerLib.placement import SceneError, geometryOf, linearTransformToWorld, putBeside
 
 
 @dataclass(frozen=True)
@@ -138,40 +134,6 @@ def modalityOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     return hierarchy.GetItemAttribute(item, name) or None
 
 
-def geometryOf(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    """The node's own IJK-to-RAS matrix, (4, 4) float64, in mm, without its parent transform."""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def linearTransformToWorld(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """What the transforms above a node make of its RAS, (4, 4) float64; the identity if there are none.
-
-    Raises:
-        SceneError: a transform above it is not linear, or flattens space.
-    """
-    parent = node.GetParentTransformNode()
-    if parent is None:
-        return np.eye(4)
-    if not parent.IsTransformToWorldLinear():
-        message = (
-            f'"{node.GetName()}" lies under a transform that is not linear ("{parent.GetName()}"); '
-            "harden that transform, or take the node out of it."
-        )
-        raise SceneError(message)
-    matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToWorld(matrix)
-    nodeToWorld = slicer.util.arrayFromVTKMatrix(matrix)
-    if not np.isfinite(nodeToWorld).all() or not geometry.is_invertible(nodeToWorld):
-        message = (
-            f'"{node.GetName()}" lies under a transform that flattens space ("{parent.GetName()}"); '
-            "correct its matrix, or take the node out of it."
-        )
-        raise SceneError(message)
-    return nodeToWorld
-
-
 def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     """A node's voxels, copied, with the node's own geometry and name.
 
@@ -243,22 +205,6 @@ def addVolume(
         if sameDisplay:
             copyDisplay(like, node)
     return node
-
-
-def putBeside(node: slicer.vtkMRMLTransformableNode, like: slicer.vtkMRMLTransformableNode) -> None:
-    """Put a node under the parent transform of another, and beside it in the subject hierarchy."""
-    node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-    scene = node.GetScene()
-    hierarchy = scene.GetSubjectHierarchyNode() if scene is not None else None
-    likeItem = hierarchy.GetItemByDataNode(like) if hierarchy is not None else 0
-    if not likeItem:
-        return
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, hierarchy.GetItemParent(likeItem))
-    else:
-        # Without the application's Qt plugins nothing else makes items.
-        hierarchy.CreateItem(hierarchy.GetItemParent(likeItem), node)
 
 
 def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
