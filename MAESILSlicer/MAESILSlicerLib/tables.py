@@ -1,0 +1,183 @@
+"""Scores as nodes: a table for the whole volume, a table with one row a superpatch, and a plot of the latter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import slicer
+import vtk
+
+from MAESILSlicerLib.nodes import markNode
+
+#: Column of the superpatch table that holds a superpatch's number, as `SuperpatchGrid.box` counts.
+SUPERPATCH_COLUMN = "superpatch"
+PSNR_COLUMN = "psnr_hidden"
+
+_MINUS = "\N{MINUS SIGN}"
+_CHART_COLOR = (0.0, 0.447, 0.698)
+
+
+class ScoreName(NamedTuple):
+    """How a score of `metrics.json` is shown."""
+
+    key: str
+    title: str
+    unit: str
+    digits: int
+
+
+class Column(NamedTuple):
+    """A column of a table: its values are all text, all whole numbers or all real ones."""
+
+    name: str
+    title: str
+    values: Sequence[Any]
+
+
+#: In the order of their rows. The titles are those of the report, whose module needs PyTorch.
+SCORE_NAMES = (
+    ScoreName("psnr_hidden", "PSNR, hidden voxels", "dB", 2),
+    ScoreName("ssim_hidden", "SSIM, hidden voxels", "", 3),
+    ScoreName("psnr_hidden_body", "PSNR, hidden body", "dB", 2),
+    ScoreName("mae_hu_hidden_body", "Mean error, hidden body", "HU", 1),
+    ScoreName("ssim_hidden_body", "SSIM, hidden body", "", 3),
+    ScoreName("psnr_full", "PSNR, all voxels", "dB", 2),
+    ScoreName("psnr_unmasked", "PSNR, nothing hidden", "dB", 2),
+    ScoreName("blockiness_ratio", "Blockiness", "", 2),
+)
+
+
+def addScoreTable(
+    scene: slicer.vtkMRMLScene, name: str, metrics: Mapping[str, Any]
+) -> slicer.vtkMRMLTableNode:
+    """The scores of a reconstruction: one row a score, in the model's window first, then in the soft-tissue one.
+
+    Args:
+        scene: where to.
+        name: of the node.
+        metrics: what `metrics.json` holds: `setup`, `model` and `controls`.
+    """
+    model = metrics["model"]
+    candidates = {"Model": model} | {
+        f"Control: {key.replace('_', ' ')}": entry for key, entry in metrics.get("controls", {}).items()
+    }
+    setup = metrics.get("setup", {})
+    windows = [(_windowText(setup.get("window_hu")), candidates)]
+    if "soft_tissue" in model:
+        softTissue = {title: entry["soft_tissue"] for title, entry in candidates.items()}
+        windows.append((_windowText((-175, 250)), softTissue))
+    rows = [
+        (score, window, entries)
+        for window, entries in windows
+        for score in SCORE_NAMES
+        if _finite(next(iter(entries.values())).get(score.key)) is not None
+    ]
+    columns = [
+        Column("score", "Score", [score.title for score, _window, _entries in rows]),
+        Column("unit", "Unit", [score.unit for score, _window, _entries in rows]),
+        Column("window", "Window (HU)", [window for _score, window, _entries in rows]),
+    ]
+    columns += [
+        Column(
+            title,
+            title,
+            [_rounded(entries[title].get(score.key), score.digits) for score, _, entries in rows],
+        )
+        for title in candidates
+    ]
+    return _addTable(scene, name, columns)
+
+
+def addSuperpatchTable(
+    scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]]
+) -> slicer.vtkMRMLTableNode:
+    """One row a superpatch.
+
+    Args:
+        scene: where to.
+        name: of the node.
+        entries: what `superpatches.json` holds: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`, `mae_hu`.
+    """
+    rows = list(entries)
+    columns = [
+        Column(SUPERPATCH_COLUMN, "Superpatch", [int(row["index"]) for row in rows]),
+        Column("place", "Place i-j-k", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
+        Column("hidden_voxels", "Hidden voxels", [int(row["hidden_voxels"]) for row in rows]),
+        Column(PSNR_COLUMN, "PSNR, hidden voxels (dB)", [_rounded(row["psnr_hidden"], 2) for row in rows]),
+        Column("mae_hu", "Mean error (HU)", [_rounded(row["mae_hu"], 1) for row in rows]),
+    ]
+    return _addTable(scene, name, columns)
+
+
+def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
+    """The number of the superpatch that a row of a superpatch table is about."""
+    return tableNode.GetTable().GetValueByName(row, SUPERPATCH_COLUMN).ToInt()
+
+
+def rowOfSuperpatch(tableNode: slicer.vtkMRMLTableNode, superpatch: int) -> int | None:
+    """The row of a superpatch table that is about a superpatch; None if it has none."""
+    rows = range(tableNode.GetNumberOfRows())
+    return next((row for row in rows if superpatchOfRow(tableNode, row) == superpatch), None)
+
+
+def addScoreChart(
+    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
+) -> slicer.vtkMRMLPlotChartNode:
+    """A plot of the score of each superpatch; the places of its points are the rows of the table."""
+    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "PSNR, hidden voxels")
+    markNode(series, "chartSeries")
+    series.SetAndObserveTableNodeID(tableNode.GetID())
+    # Points, since a superpatch without hidden voxels has no score and leaves a gap.
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetXColumnName(SUPERPATCH_COLUMN)
+    series.SetYColumnName(PSNR_COLUMN)
+    series.SetLabelColumnName("place")
+    series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+    series.SetMarkerSize(9)
+    series.SetColor(*_CHART_COLOR)
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
+    chart.SetTitle(name)
+    chart.SetXAxisTitle("Superpatch")
+    chart.SetYAxisTitle("PSNR, hidden voxels (dB)")
+    chart.SetLegendVisibility(False)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart
+
+
+def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Sequence[Column]) -> slicer.vtkMRMLTableNode:
+    table = vtk.vtkTable()
+    for column in columns:
+        table.AddColumn(_array(column))
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    node.SetAndObserveTable(table)
+    for column in columns:
+        node.SetColumnTitle(column.name, column.title)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetLocked(True)
+    return node
+
+
+def _array(column: Column) -> vtk.vtkAbstractArray:
+    kinds = {str: vtk.vtkStringArray, int: vtk.vtkIntArray, float: vtk.vtkDoubleArray}
+    array = kinds[type(column.values[0]) if column.values else str]()
+    array.SetName(column.name)
+    for value in column.values:
+        array.InsertNextValue(value)
+    return array
+
+
+def _finite(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _rounded(value: object, digits: int) -> float:
+    """For a column of numbers; one that is not there becomes NaN."""
+    number = _finite(value)
+    return math.nan if number is None else round(number, digits)
+
+
+def _windowText(window: Sequence[float] | None) -> str:
+    return f"{window[0]:g} to {window[1]:g}".replace("-", _MINUS) if window else ""
