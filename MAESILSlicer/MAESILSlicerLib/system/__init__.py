@@ -1,0 +1,40 @@
+"""What reconstructions need of the machine: the check, the installation, the diagnostics and what lies on disk.
+
+Only the standard library is loaded, and PyTorch is never imported in the process that shows a window.
+"""
+
+from MAESILSlicerLib.system.check import SystemCheck
+from MAESILSlicerLib.system.diagnostics import diagnosticsText, redact
+from MAESILSlicerLib.system.install import InstallError, Outcome, install, installPyTorchExtension
+from MAESILSlicerLib.system.installers import Installers
+from MAESILSlicerLib.system.messages import Explanation, explain, explanation, lastWords
+from MAESILSlicerLib.system.plan import InstallPlan, makePlan
+from MAESILSlicerLib.system.report import Application, Device, SystemReport
+from MAESILSlicerLib.system.storage import Place, Storage, StorageError, StoredItem
+from MAESILSlicerLib.system.wording import deviceText, sizeText
+
+__all__ = [
+    "Application",
+    "Device",
+    "Explanation",
+    "InstallError",
+    "InstallPlan",
+    "Installers",
+    "Outcome",
+    "Place",
+    "Storage",
+    "StorageError",
+    "StoredItem",
+    "SystemCheck",
+    "SystemReport",
+    "deviceText",
+    "diagnosticsText",
+    "explain",
+    "explanation",
+    "install",
+    "installPyTorchExtension",
+    "lastWords",
+    "makePlan",
+    "redact",
+    "sizeText",
+]

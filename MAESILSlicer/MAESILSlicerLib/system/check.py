@@ -1,0 +1,167 @@
+"""The system check: whether reconstructions can run here, on what, and what to repair first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from MAESILSlicerLib.system import drivers, requirements, wording
+from MAESILSlicerLib.system.messages import Explanation, explain, explanation
+from MAESILSlicerLib.system.probe import Probe
+from MAESILSlicerLib.system.report import Application, Device, SystemReport
+
+OLDEST_TORCH = "2.2"
+
+#: Of an error of `import torch`, what may be the reason; other words in it are about what was tripped over.
+_REASONS_FOR_A_BROKEN_TORCH = frozenset(
+    {
+        "windows-long-path",
+        "windows-runtime-missing",
+        "system-libraries-old",
+        "numpy-mismatch",
+        "memory",
+        "torch-broken",
+    }
+)
+
+#: Problems with which PyTorch is loaded and yet of no use.
+_BLOCKING = frozenset({"numpy-mismatch", "numpy-mismatch-mac", "torch-old", "packages-missing"})
+
+
+class SystemCheck:
+    """A system check that runs beside: `start`, then `poll` some times a second until there is a report.
+
+    Args:
+        probe: examines the machine; by default in a child process of the Python that runs this.
+        application: what the running application knows; by default asked when the check ends.
+    """
+
+    def __init__(self, probe: Probe | None = None, application: Application | None = None) -> None:
+        names = ["torchvision", "numpy", "SimpleITK", *(need.name for need in requirements.needed())]
+        self._probe = probe or Probe(names)
+        self._application = application
+        self._report: SystemReport | None = None
+
+    def start(self) -> None:
+        """Start it and return at once."""
+        self._probe.start()
+
+    def poll(self) -> SystemReport | None:
+        """The report, or None while the check runs."""
+        facts = self._probe.poll() if self._report is None else None
+        if facts is not None:
+            self._report = judge(facts, self._application or Application.current())
+        return self._report
+
+    def wait(self) -> SystemReport:
+        """Run the whole check, which takes some seconds, and return its report."""
+        self._report = judge(self._probe.wait(), self._application or Application.current())
+        return self._report
+
+    def close(self) -> None:
+        """Stop it."""
+        self._probe.close()
+
+
+def judge(facts: Mapping[str, Any], application: Application) -> SystemReport:
+    """Turn what the child process found into the report."""
+    machine, torch = facts.get("machine", {}), facts.get("torch", {})
+    versions = facts.get("packages", {}).get("versions", {})
+    missing = requirements.unmet(versions) if versions else []
+    works = bool(torch.get("version")) and not torch.get("error")
+    problem = _firstProblem(facts, missing, application)
+    report = SystemReport(
+        line="",
+        canCompute=works and (problem is None or problem.id not in _BLOCKING),
+        problem=problem,
+        gpus=tuple(gpu["name"] for gpu in machine.get("gpus", ())),
+        driver=machine.get("driver"),
+        hasTorch=torch.get("installed", "machine" in facts),
+        hasPyTorchExtension=application.hasPyTorchExtension,
+        torchVersion=torch["version"] if works else None,
+        build=_build(torch) if works else "",
+        devices=_devices(torch) if works else (),
+        missing=tuple(missing),
+        system=machine.get("system", ""),
+        python=machine.get("python", ""),
+        errors=_errors(facts),
+    )
+    return replace(
+        report, line=wording.line(report), details=wording.details(report, machine, versions, application)
+    )
+
+
+def _firstProblem(
+    facts: Mapping[str, Any], missing: list[requirements.Requirement], application: Application
+) -> Explanation | None:
+    """What to repair first, from the ground up: the process, PyTorch, the packages, the GPU."""
+    torch = facts.get("torch")
+    if "machine" not in facts:
+        return explanation("check-failed")
+    if torch is None:
+        return explanation("torch-hangs" if facts["timedOut"] else "torch-crashes")
+    if not torch["installed"]:
+        return explanation("torch-missing" if application.hasPyTorchExtension else "extension-missing")
+    if torch["error"]:
+        found = explain(torch["error"])
+        isReason = found is not None and found.id in _REASONS_FOR_A_BROKEN_TORCH
+        return found if isReason else explanation("torch-broken")
+    if requirements.release(torch["version"]) < requirements.release(OLDEST_TORCH):
+        return explanation("torch-old")
+    if torch["numpyError"]:
+        isMac = facts["machine"]["system"] == "Darwin"
+        return explanation("numpy-mismatch-mac" if isMac else "numpy-mismatch")
+    if missing:
+        return explanation("packages-missing")
+    return _gpuProblem(facts["machine"], torch)
+
+
+def _gpuProblem(machine: Mapping[str, Any], torch: Mapping[str, Any]) -> Explanation | None:
+    """Why a GPU that is there is not used; None where all is well or where there is none."""
+    devices = torch["devices"]
+    if devices:
+        broken = [device["problem"] for device in devices if device["problem"]]
+        # One that works is enough: which of them is used can be chosen.
+        return (explain(broken[0]) or explanation("gpu-lost")) if len(broken) == len(devices) else None
+    if torch["hip"] or not (machine["gpus"] or machine["pciGpus"]):
+        return None
+    if machine["driverProblem"]:
+        return explain(machine["driverProblem"]) or explanation("driver-missing")
+    if not machine["gpus"] and not machine["driver"]:
+        return explanation("driver-missing")
+    if not torch["cuda"]:
+        return explanation("gpu-unused")
+    if machine["visibleDevices"] in ("", "-1"):
+        return explanation("gpu-hidden")
+    if not drivers.fits(machine["driver"], torch["cuda"], machine["system"]):
+        return explanation("driver-old")
+    return explain("\n".join(torch["warnings"])) or explanation("gpu-unseen")
+
+
+def _build(torch: Mapping[str, Any]) -> str:
+    if torch["cuda"]:
+        return f"CUDA {torch['cuda']}"
+    return f"ROCm {torch['hip']}" if torch["hip"] else "processor only"
+
+
+def _devices(torch: Mapping[str, Any]) -> tuple[Device, ...]:
+    found = [Device(**device) for device in torch["devices"]]
+    if torch["mps"]:
+        found.append(Device("mps", "Apple GPU"))
+    return (*found, Device("cpu", "Processor"))
+
+
+def _errors(facts: Mapping[str, Any]) -> str:
+    """Everything that was complained of, one after the other."""
+    machine, torch = facts.get("machine", {}), facts.get("torch", {})
+    said = [
+        machine.get("driverProblem"),
+        torch.get("error"),
+        torch.get("numpyError"),
+        *torch.get("warnings", ()),
+    ]
+    said += [device["problem"] for device in torch.get("devices", ())]
+    if "torch" not in facts:
+        said.append(f"The check ended with exit code {facts.get('exitCode')}.")
+    return "\n".join(text for text in (*said, facts.get("errors", "")) if text)

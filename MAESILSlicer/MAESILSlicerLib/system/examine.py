@@ -1,0 +1,215 @@
+"""Looks at this machine and its PyTorch and prints what it finds: one JSON object a line.
+
+Run by its path in a process of its own, and free of everything but the standard library: it works before anything is
+installed, and a PyTorch that hangs or crashes takes only that process along.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+NVIDIA_VENDOR = "0x10de"
+SECONDS_FOR_NVIDIA_SMI = 20
+BYTES_PER_MIB = 1024**2
+
+Facts = dict[str, Any]
+Run = Callable[[list[str]], "tuple[int, str]"]
+
+
+def runCommand(command: list[str]) -> tuple[int, str]:
+    """Exit code and output of a command; code -1 when it cannot be run or takes too long."""
+    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, where a console would flash up
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS_FOR_NVIDIA_SMI,
+            creationflags=hidden,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return -1, str(error)
+    return done.returncode, done.stdout
+
+
+def nvidiaSmi() -> str | None:
+    """The command that comes with every NVIDIA driver, or None; old drivers for Windows keep it off the path."""
+    programs = Path(os.environ.get("PROGRAMFILES", "C:\\Program Files"))
+    old = programs / "NVIDIA Corporation" / "NVSMI" / "nvidia-smi.exe"
+    return shutil.which("nvidia-smi") or (str(old) if old.is_file() else None)
+
+
+def askNvidiaSmi(command: str, run: Run = runCommand) -> Facts:
+    """GPUs and driver as nvidia-smi tells them.
+
+    Returns:
+        gpus (list of name and memoryBytes), driver (version or None), problem (what it complained of, or "").
+    """
+    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    code, output = run([command, *query])
+    rows = [
+        [cell.strip() for cell in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") > 1
+    ]
+    if code == 0 and rows:
+        gpus = [
+            {"name": name, "memoryBytes": int(size) * BYTES_PER_MIB if size.isdigit() else None}
+            for name, size, _ in rows
+        ]
+        return {"gpus": gpus, "driver": rows[0][2], "problem": ""}
+    # Very old drivers and some laptops answer no query, but list the names.
+    listCode, listing = run([command, "-L"])
+    names = re.findall(r"^GPU \d+: (.+?)(?: \(UUID: .*\))?\s*$", listing, re.MULTILINE)
+    if listCode == 0 and names:
+        return {
+            "gpus": [{"name": name, "memoryBytes": None} for name in names],
+            "driver": None,
+            "problem": "",
+        }
+    return {"gpus": [], "driver": None, "problem": " ".join(output.split())[:500]}
+
+
+def readKernelDriver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
+    """The same from the files of the Linux kernel module; no GPUs and no driver where it is not loaded."""
+    try:
+        text = (folder / "version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {"gpus": [], "driver": None}
+    version = re.search(r"Kernel Module\b.*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
+    models = []
+    for path in sorted(folder.glob("gpus/*/information")):
+        model = re.search(
+            r"^Model:\s*(.+?)\s*$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        )
+        if model:
+            models.append({"name": model.group(1), "memoryBytes": None})
+    return {"gpus": models, "driver": version.group(1) if version else None}
+
+
+def countPciGpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
+    """NVIDIA display adapters on the bus of a Linux machine, whether or not a driver runs them."""
+    count = 0
+    for vendor in folder.glob("*/vendor"):
+        try:
+            isNvidia = vendor.read_text().strip() == NVIDIA_VENDOR
+            isDisplay = vendor.with_name("class").read_text().startswith("0x03")
+        except OSError:
+            continue
+        count += isNvidia and isDisplay
+    return count
+
+
+def examineMachine() -> Facts:
+    """System, Python, NVIDIA GPUs and driver, without PyTorch."""
+    command = nvidiaSmi()
+    told = askNvidiaSmi(command) if command else {"gpus": [], "driver": None, "problem": ""}
+    kernel = readKernelDriver()
+    return {
+        "part": "machine",
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "gpus": told["gpus"] or kernel["gpus"],
+        "driver": told["driver"] or kernel["driver"],
+        "driverProblem": told["problem"],
+        "pciGpus": countPciGpus(),
+        "visibleDevices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+
+
+def examinePackages(names: Iterable[str]) -> Facts:
+    """Installed version of each distribution, or None."""
+
+    def version(name: str) -> str | None:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    return {"part": "packages", "versions": {name: version(name) for name in names}}
+
+
+def examineDevice(torch: ModuleType, index: int) -> Facts:
+    """One CUDA device: what it is, what memory it has, and whether it really adds numbers."""
+    found: Facts = {"id": f"cuda:{index}", "name": "", "totalBytes": None, "freeBytes": None, "problem": ""}
+    try:
+        found["name"] = torch.cuda.get_device_name(index)
+        found["freeBytes"], found["totalBytes"] = torch.cuda.mem_get_info(index)
+        if float(torch.ones(2, device=found["id"]).sum()) != 2:
+            found["problem"] = "It adds wrongly."
+    except Exception as error:  # Drivers raise what they like; the report says what it was.
+        found["problem"] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def examineTorch() -> Facts:
+    """Whether PyTorch is there, works, exchanges arrays with NumPy, and which devices it sees."""
+    found: Facts = {"part": "torch", "installed": True, "version": None, "error": "", "warnings": []}
+    try:
+        found["metadata"] = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        found["metadata"] = None
+        if importlib.util.find_spec("torch") is None:
+            return {**found, "installed": False}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            import torch
+
+            found["version"] = str(torch.__version__)
+            found["cuda"] = torch.version.cuda
+            found["hip"] = getattr(torch.version, "hip", None)
+            found["cudaAvailable"] = torch.cuda.is_available()
+            count = torch.cuda.device_count() if found["cudaAvailable"] else 0
+            found["devices"] = [examineDevice(torch, index) for index in range(count)]
+            mps = getattr(torch.backends, "mps", None)
+            found["mps"] = bool(mps and mps.is_available())
+        except Exception as error:  # Half of an installation raises anything; the report says what it was.
+            found["error"] = f"{type(error).__name__}: {error}"
+        else:
+            found["numpyError"] = tryNumpy(torch)
+    found["warnings"] = [str(warning.message) for warning in caught]
+    return found
+
+
+def tryNumpy(torch: ModuleType) -> str:
+    """Why arrays cannot be handed over, or ""."""
+    try:
+        import numpy
+
+        torch.from_numpy(numpy.zeros(1, numpy.float32)).numpy()
+    except Exception as error:  # As above.
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def main(seconds: float, names: list[str]) -> None:
+    """Print each part as soon as it is known, so that what follows may crash; end after `seconds` in any case."""
+    # The one who started this may only be able to end the launcher in front of it.
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    # Python puts this file's folder first, where its neighbours could pass for packages.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    for part in (examineMachine, lambda: examinePackages(names), examineTorch):
+        sys.stdout.write(json.dumps(part()) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), sys.argv[2:])

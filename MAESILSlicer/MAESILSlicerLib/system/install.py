@@ -1,0 +1,221 @@
+"""Installs what reconstructions need: PyTorch through its extension, the rest through Slicer's own pip.
+
+On the main thread, never at import, and never without a person's yes. What pip says is overheard, so that a failure can
+be explained in a sentence instead of by an exit status.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.system import requirements, wheels
+from MAESILSlicerLib.system.check import SystemCheck
+from MAESILSlicerLib.system.installers import PYTORCH_EXTENSION, Installers
+from MAESILSlicerLib.system.listening import Listener
+from MAESILSlicerLib.system.messages import Explanation, explain, explanation, lastWords
+from MAESILSlicerLib.system.plan import InstallPlan
+from MAESILSlicerLib.system.report import SystemReport
+
+Confirm = Callable[[str], bool]
+Check = Callable[[], SystemReport]
+
+_NOT_NOW = "Not now: nothing was changed."
+#: The PyTorch extension brings torchvision along.
+_TORCH = ("torch", "torchvision")
+
+
+class InstallError(MaesilError):
+    """An installation that failed; its message is fit to be shown.
+
+    Attributes:
+        explanation: the known failure behind it, or None.
+        log: what pip said, for the diagnostics.
+    """
+
+    def __init__(self, message: str, reason: Explanation | None = None, log: str = "") -> None:
+        super().__init__(message)
+        self.explanation = reason
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an installation ended.
+
+    Attributes:
+        installed: whether something was installed; a "not now" is no error.
+        sentence: for the status line.
+        report: of the check afterwards, or None when nothing was changed.
+    """
+
+    installed: bool
+    sentence: str
+    report: SystemReport | None = None
+
+
+def install(
+    plan: InstallPlan,
+    installers: Installers,
+    confirm: Confirm,
+    folder: Path | None = None,
+    onLine: Callable[[str], None] | None = None,
+    check: Check = lambda: SystemCheck().wait(),
+) -> Outcome:
+    """Carry out a plan after it was agreed to, and look in a new process at what came of it.
+
+    Args:
+        plan: as `makePlan` makes it.
+        installers: of the running Slicer, `Installers.fromSlicer()`.
+        confirm: shows a text and returns whether the person agrees.
+        folder: of wheels, to install from without internet; None for the internet.
+        onLine: called with each line that pip prints.
+        check: the system check afterwards.
+
+    Raises:
+        InstallError: it cannot be begun, it failed, or what was installed does not work.
+    """
+    if plan.isEmpty:
+        return Outcome(False, plan.text)
+    if installers.isTesting:
+        return Outcome(False, "Slicer runs in testing mode, in which nothing is installed.")
+    _refuseWhatCannotWork(plan, installers, folder)
+    if not confirm(plan.text):
+        return Outcome(False, _NOT_NOW)
+    listener = Listener(onLine)
+    try:
+        with listener.listening():
+            agreed = _carryOut(plan, installers, folder)
+    except (
+        Exception
+    ) as error:  # Pip, the PyTorch extension and a broken PyTorch raise anything; the message says what.
+        raise _failure(error, listener.log) from error
+    importlib.invalidate_caches()
+    if not agreed:
+        return Outcome(False, _NOT_NOW)
+    return _verified(plan, check(), listener.log)
+
+
+def installPyTorchExtension(
+    installers: Installers, confirm: Confirm, remember: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Get the extension that installs PyTorch; Slicer has to be restarted afterwards.
+
+    Args:
+        installers: of the running Slicer.
+        confirm: shows a text and returns whether the person agrees.
+        remember: called before anything is changed, to note that the installation goes on after the restart.
+
+    Raises:
+        InstallError: the Extensions Manager could not install it.
+    """
+    if installers.isTesting or installers.installExtension is None:
+        return Outcome(False, "Extensions cannot be installed in this Slicer.")
+    question = "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
+    if not confirm(question):
+        return Outcome(False, _NOT_NOW)
+    remember()
+    if not installers.installExtension(PYTORCH_EXTENSION):
+        message = (
+            "The extension PyTorch could not be installed; install it in the Extensions Manager, "
+            "which says why, or install from a folder of wheels."
+        )
+        raise InstallError(message, explanation("extension-missing"))
+    return Outcome(True, "The extension PyTorch was installed; restart Slicer to go on.")
+
+
+def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
+    """Raise before anything is asked or changed."""
+    if threading.current_thread() is not threading.main_thread():
+        raise _explained(explanation("pip-thread"))
+    if plan.obstacle is not None:
+        raise _explained(plan.obstacle)
+    if plan.torch and folder is None and installers.installTorch is None:
+        raise _explained(explanation("extension-missing"))
+    if plan.removesTorch and "torch" in sys.modules:
+        message = "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done."
+        raise InstallError(message, explanation("file-in-use"))
+    if folder is not None:
+        lacking = wheels.shortcoming(folder, [need for need in (plan.torch, *plan.packages) if need])
+        if lacking is not None:
+            raise InstallError(lacking, explanation("wheel-missing"))
+
+
+def _carryOut(plan: InstallPlan, installers: Installers, folder: Path | None) -> bool:
+    """Install; False when one of the ways asked once more and was declined."""
+    if plan.removesTorch:
+        installers.uninstall(list(_TORCH))
+    free = _TORCH if plan.torch else ()
+    needs = [str(need) for need in plan.packages]
+    with requirements.constraintsFile(free) as constraints, _pipSettings(constraints):
+        if folder is not None:
+            torch = [str(plan.torch)] if plan.torch else []
+            installers.pip(["--no-index", "--find-links", str(folder), *torch, *needs])
+            return True
+        if plan.torch and installers.installTorch(plan.torch.bounds) is None:
+            return False
+    if needs:
+        with requirements.constraintsFile() as constraints, _pipSettings(constraints):
+            try:
+                installers.ensure(needs, constraints)
+            except RuntimeError as error:
+                if "declined" in str(error):
+                    return False
+                raise
+    return True
+
+
+@contextmanager
+def _pipSettings(constraints: Path) -> Iterator[None]:
+    """Have every pip that is started within the block obey the constraints and neither compile nor ask.
+
+    The PyTorch extension passes no options on, but all pips read these variables. The constraints go as a URL, since a
+    list in a variable is split at the spaces that the paths of Slicer are full of.
+    """
+    others = os.environ.get("PIP_CONSTRAINT", "")
+    settings = {
+        "PIP_CONSTRAINT": f"{others} {constraints.as_uri()}".strip(),
+        "PIP_ONLY_BINARY": ":all:",
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
+    """The outcome, if what was installed is there and works."""
+    if (plan.torch and report.torchVersion is None) or (plan.packages and report.missing):
+        problem = report.problem or explanation("torch-broken")
+        message = f"The installation ended without an error, but does not work: {problem.text}"
+        raise InstallError(message, problem, f"{log}\n{report.errors}".strip())
+    return Outcome(True, f"Installed. {report.line}", report)
+
+
+def _failure(error: Exception, log: str) -> InstallError:
+    """The error to show for whatever was raised."""
+    text = f"{log}\n{type(error).__name__}: {error}"
+    reason = explain(text)
+    if reason is not None:
+        return _explained(reason, text)
+    message = f"The installation failed. The last that was said: {lastWords(text)}"
+    return InstallError(message, None, text)
+
+
+def _explained(reason: Explanation, log: str = "") -> InstallError:
+    return InstallError(reason.text, reason, log)

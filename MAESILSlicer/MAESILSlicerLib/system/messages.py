@@ -1,0 +1,90 @@
+"""What the messages of pip, PyTorch and drivers mean in plain words; the table itself is `messages.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+_TABLE = Path(__file__).with_name("messages.json")
+
+#: What a repair may ask of the one who shows it; "" where only the person can act.
+ACTIONS = frozenset(
+    {
+        "",
+        "checkAgain",
+        "chooseFolder",
+        "installExtension",
+        "installPackages",
+        "installTorch",
+        "openStorage",
+        "reinstallTorch",
+        "restartSlicer",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A known failure in plain words.
+
+    Attributes:
+        id: its name in the table.
+        sentence: what is wrong.
+        repair: what to do.
+        action: one of `ACTIONS`, for a button beside the sentence.
+    """
+
+    id: str
+    sentence: str
+    repair: str
+    action: str = ""
+
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return f"{self.sentence} {self.repair}"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    explanation: Explanation
+    patterns: tuple[re.Pattern[str], ...]
+
+
+@lru_cache(maxsize=1)
+def _entries() -> tuple[_Entry, ...]:
+    table = json.loads(_TABLE.read_text(encoding="utf-8"))["messages"]
+    return tuple(
+        _Entry(
+            Explanation(entry["id"], entry["sentence"], entry["repair"], entry["action"]),
+            tuple(re.compile(pattern, re.IGNORECASE | re.MULTILINE) for pattern in entry["patterns"]),
+        )
+        for entry in table
+    )
+
+
+def explain(text: str) -> Explanation | None:
+    """The known failure that a message or a whole log tells of; the first of the table that fits, or None."""
+    for entry in _entries():
+        if any(pattern.search(text) for pattern in entry.patterns):
+            return entry.explanation
+    return None
+
+
+def explanation(name: str) -> Explanation:
+    """The entry of the table called `name`.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {entry.explanation.id: entry.explanation for entry in _entries()}[name]
+
+
+def lastWords(log: str, lines: int = 3) -> str:
+    """The lines of a log that say most about a failure: the last errors, else simply the last lines."""
+    said = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in said if re.match(r"(ERROR|\w*Error)\b", line)]
+    return "\n".join((errors or said)[-lines:])

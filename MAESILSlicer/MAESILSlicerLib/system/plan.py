@@ -1,0 +1,110 @@
+"""What an installation would bring, how large it is, and whether it can be begun; nothing is changed here."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from dataclasses import dataclass
+
+from MAESILSlicerLib.system.messages import Explanation, explanation
+from MAESILSlicerLib.system.report import SystemReport
+from MAESILSlicerLib.system.requirements import Requirement
+from MAESILSlicerLib.system.wording import sizeText
+
+_MB, _GB = 10**6, 10**9
+
+#: About how many bytes are downloaded and how many stay on disk.
+_SIZES = {
+    "nibabel": (4 * _MB, 13 * _MB),
+    "pydantic": (3 * _MB, 12 * _MB),
+    "safetensors": (1 * _MB, 2 * _MB),
+    "scikit-image": (24 * _MB, 80 * _MB),
+    "scipy": (36 * _MB, 143 * _MB),
+}
+_TORCH_FOR_GPU = {"Linux": (3 * _GB, 7 * _GB), "Windows": (3 * _GB, 5 * _GB)}
+_TORCH_FOR_PROCESSOR = (300 * _MB, 1 * _GB)
+_UNKNOWN = (10 * _MB, 40 * _MB)
+
+
+@dataclass(frozen=True)
+class InstallPlan:
+    """What an installation would do.
+
+    Attributes:
+        torch: the PyTorch that is asked for, or None when the one that is there stays.
+        removesTorch: whether the PyTorch that is there is removed first.
+        packages: the other packages.
+        downloadBytes: about what is downloaded.
+        diskBytes: about what it takes on disk.
+        obstacle: why it cannot be begun, or None.
+    """
+
+    torch: Requirement | None = None
+    removesTorch: bool = False
+    packages: tuple[Requirement, ...] = ()
+    downloadBytes: int = 0
+    diskBytes: int = 0
+    obstacle: Explanation | None = None
+
+    @property
+    def isEmpty(self) -> bool:
+        """Whether everything is there already."""
+        return self.torch is None and not self.packages
+
+    @property
+    def text(self) -> str:
+        """What is to be agreed to, in a few sentences."""
+        if self.isEmpty:
+            return "Everything that MAESIL needs is installed."
+        names = [*(["PyTorch"] if self.torch else []), *(need.name for need in self.packages)]
+        said = [
+            f"MAESIL needs {_enumerated(names)}: about {sizeText(self.downloadBytes)} to download, "
+            f"{sizeText(self.diskBytes)} on disk, in Slicer's own Python."
+        ]
+        if self.removesTorch:
+            said.append("The PyTorch that is there, which other extensions may use too, is removed first.")
+        said.append("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended.")
+        return " ".join(said)
+
+
+def makePlan(
+    report: SystemReport, reinstallTorch: bool = False, freeBytes: int | None = None, fromFolder: bool = False
+) -> InstallPlan:
+    """What has to be installed so that reconstructions run, and run on the GPU that is there.
+
+    Args:
+        report: of the system check.
+        reinstallTorch: whether PyTorch is replaced although nothing seems wrong with it.
+        freeBytes: on the disk of Slicer's Python; asked by default.
+        fromFolder: whether it comes from a folder of wheels, for which the PyTorch extension is not needed.
+    """
+    repairs = report.problem is not None and report.problem.action == "reinstallTorch"
+    removes = report.hasTorch and (repairs or reinstallTorch)
+    torch = torchRequirement(report.system) if removes or not report.hasTorch else None
+    sizes = [_SIZES.get(need.name, _UNKNOWN) for need in report.missing]
+    if torch is not None:
+        hasGpu = bool(report.gpus) or report.driver is not None
+        sizes.append(
+            _TORCH_FOR_GPU.get(report.system, _TORCH_FOR_PROCESSOR) if hasGpu else _TORCH_FOR_PROCESSOR
+        )
+    download, disk = (sum(size[index] for size in sizes) for index in (0, 1))
+    free = shutil.disk_usage(sysconfig.get_path("purelib")).free if freeBytes is None else freeBytes
+    obstacle = None
+    if torch is not None and not fromFolder and not report.hasPyTorchExtension:
+        obstacle = explanation("extension-missing")
+    elif download + disk > free:
+        # Downloads lie on a disk until they are unpacked, as a rule on the same one.
+        obstacle = explanation("disk-full")
+    return InstallPlan(torch, removes, report.missing, download, disk, obstacle)
+
+
+def torchRequirement(system: str) -> Requirement:
+    """The PyTorch that MAESIL asks for on Linux, Windows or Darwin.
+
+    From 2.13 on the files of PyTorch have names that, below Slicer's usual folder, are too long for Windows.
+    """
+    return Requirement("torch", ">=2.2,<2.13" if system == "Windows" else ">=2.2")
+
+
+def _enumerated(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
