@@ -12,14 +12,16 @@ from MAESILSlicerLib.modelnodes import addModel, cellsOf, colorByStage, drawBySt
 CUBES_ROLE = "overlay.cubes"
 
 
-def addCubes(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+def addCubes(
+    volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
+) -> slicer.vtkMRMLModelNode:
     """A model of faces, empty until `drawCubes`."""
     mesh = vtk.vtkPolyData()
     mesh.SetPoints(points)
     node = addModel(volumeNode, CUBES_ROLE, "MAESIL mask in 3D", mesh)
+    colorByStage(node, colorNode)
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
-        colorByStage(display)
         display.SetInterpolation(slicer.vtkMRMLDisplayNode.FlatInterpolation)
         display.SetAmbient(0.25)
         display.SetDiffuse(0.8)

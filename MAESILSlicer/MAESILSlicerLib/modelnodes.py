@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import slicer
 import vtk
@@ -14,8 +12,9 @@ from MAESILSlicerLib.nodes import markNode
 #: Colours of the stages that hide patches, red, green, blue from 0 to 1: two that everybody can tell apart.
 STAGE_COLORS = {1: (0.0, 0.447, 0.698), 2: (0.902, 0.624, 0.0)}
 
-_COLOR_ARRAY = "stage color"
-_STAGE_RGB = np.array([(0, 0, 0), STAGE_COLORS[1], STAGE_COLORS[2]])
+COLORS_ROLE = "overlay.colors"
+
+_STAGE_ARRAY = "stage"
 
 
 def addModel(
@@ -66,25 +65,42 @@ def _integers(values: np.ndarray) -> vtk.vtkDataArray:
     return numpy_to_vtk(values.astype(np.int32, copy=False), deep=True, array_type=vtk.VTK_TYPE_INT32)
 
 
-def drawByStage(
-    node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: Sequence[int] | np.ndarray
-) -> None:
-    """Give a model other cells, each in the colour of its stage; watchers hear of it once."""
+def drawByStage(node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: np.ndarray) -> None:
+    """Give a model other cells, each of one stage (uint8); watchers hear of it once."""
     mesh = node.GetMesh()
-    rgb = np.round(_STAGE_RGB * 255).astype(np.uint8)[stages]
-    colors = numpy_to_vtk(rgb, deep=True)
-    colors.SetName(_COLOR_ARRAY)
+    scalars = numpy_to_vtk(stages, deep=True)
+    scalars.SetName(_STAGE_ARRAY)
     with slicer.util.NodeModify(node):
         if mesh.IsA("vtkPolyData"):
             mesh.SetPolys(cells)
         else:
             mesh.SetCells(vtk.VTK_HEXAHEDRON, cells)
-        mesh.GetCellData().SetScalars(colors)
+        mesh.GetCellData().SetScalars(scalars)
         mesh.Modified()
 
 
-def colorByStage(display: slicer.vtkMRMLModelDisplayNode) -> None:
-    """Have a display show the colours that `drawByStage` sets, as they are."""
-    display.SetActiveScalar(_COLOR_ARRAY, vtk.vtkAssignAttribute.CELL_DATA)
-    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseDirectMapping)
-    display.SetScalarVisibility(True)
+def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTableNode) -> None:
+    """Have a model show the stages that `drawByStage` sets in the colours of `addStageColors`."""
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        display.SetAndObserveColorNodeID(colorNode.GetID())
+        display.SetActiveScalar(_STAGE_ARRAY, vtk.vtkAssignAttribute.CELL_DATA)
+        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+        display.SetScalarRange(0, max(STAGE_COLORS))
+        display.SetScalarVisibility(True)
+
+
+def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorTableNode:
+    """Add the table of the stages' colours, for the models over a volume."""
+    node = volumeNode.GetScene().CreateNodeByClass("vtkMRMLColorTableNode")
+    node.UnRegister(None)
+    node.SetName("MAESIL stages")
+    node.SetHideFromEditors(True)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(1 + max(STAGE_COLORS))
+    node.SetColor(0, "visible", 0.0, 0.0, 0.0, 0.0)
+    for stage, color in STAGE_COLORS.items():
+        node.SetColor(stage, f"hidden by stage {stage}", *color, 1.0)
+    volumeNode.GetScene().AddNode(node)
+    markNode(node, COLORS_ROLE, volumeNode)
+    return node

@@ -11,9 +11,9 @@ import slicer
 from MAESILCore.errors import ConfigError
 from MAESILCore.masking import Mask
 from MAESILCore.superpatch import LatticeBox, SuperpatchGrid
-from MAESILSlicerLib import cubes, gridlines, lattice, slicemask
+from MAESILSlicerLib import cubes, gridlines, labels, lattice, slicemask
 from MAESILSlicerLib.gridlines import HIGHLIGHT_COLOR
-from MAESILSlicerLib.modelnodes import STAGE_COLORS, pointsOf
+from MAESILSlicerLib.modelnodes import COLORS_ROLE, STAGE_COLORS, addStageColors, pointsOf
 from MAESILSlicerLib.nodes import findNodes, removeNodes
 from MAESILSlicerLib.scene import geometryOf, linearTransformToWorld
 
@@ -26,6 +26,7 @@ _ROLES = (
     cubes.CUBES_ROLE,
     gridlines.GRID_ROLE,
     gridlines.HIGHLIGHT_ROLE,
+    labels.LABELS_ROLE,
 )
 
 
@@ -68,6 +69,7 @@ class Overlays:
         self._highlight: int | None = None
         self._outdated: set[str] = set()
         self._observation: int | None = None
+        self._sliceLabels: labels.SliceLabels | None = None
 
     # What is shown
 
@@ -95,11 +97,14 @@ class Overlays:
             slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onTransformModified
         )
         points = pointsOf(lattice.cornersRas(lattice.patchEdges(grid), self._ijkToRas))
-        slicemask.addFill(volumeNode, points)
-        slicemask.addLines(volumeNode, points)
-        cubes.addCubes(volumeNode, points)
+        colorNode = addStageColors(volumeNode)
+        slicemask.addFill(volumeNode, points, colorNode)
+        slicemask.addLines(volumeNode, points, colorNode)
+        cubes.addCubes(volumeNode, points, colorNode)
         gridlines.addGrid(volumeNode, self._grid, self._ijkToRas)
         gridlines.addHighlight(volumeNode)
+        labels.addLabels(volumeNode)
+        self._sliceLabels = labels.SliceLabels(volumeNode, self._grid, self._ijkToRas)
         self._refresh()
 
     def setMask(self, mask: Mask | None) -> None:
@@ -148,7 +153,10 @@ class Overlays:
             self._volumeNode.RemoveObserver(self._observation)
         self._volumeNode = self._grid = self._mask = self._highlight = self._observation = None
         self._outdated = set()
-        for role in _ROLES:
+        if self._sliceLabels is not None:
+            self._sliceLabels.remove()
+            self._sliceLabels = None
+        for role in (*_ROLES, labels.SLICE_LABELS_ROLE, COLORS_ROLE):
             removeNodes(self.scene, role)
 
     # Where superpatches are
@@ -157,7 +165,8 @@ class Overlays:
         """The superpatch at a point in world RAS mm; None outside the volume and when nothing is shown."""
         if self._grid is None:
             return None
-        i, j, k = np.linalg.solve(self._ijkToWorld(), [*ras, 1.0])[:3]
+        ijkToWorld = linearTransformToWorld(self._volumeNode) @ self._ijkToRas
+        i, j, k = np.linalg.solve(ijkToWorld, [*ras, 1.0])[:3]
         place = [
             int((index + 0.5) // size)
             for index, size in zip((k, j, i), self._grid.superpatch_size, strict=True)
@@ -174,19 +183,21 @@ class Overlays:
         Raises:
             ConfigError: there is no such superpatch.
         """
+        rasToWorld = linearTransformToWorld(self._volumeNode)
+        right, anterior, superior = (rasToWorld @ [*self._centerRas(index), 1.0])[:3].tolist()
+        return right, anterior, superior
+
+    def _centerRas(self, index: int) -> np.ndarray:
+        """As `centerOf`, in the volume's own RAS."""
         voxels = self._box(index).voxel_slices(self._grid.patch_size, self._grid.shape)
         middleKji = [(part.start + part.stop) // 2 for part in voxels]
-        right, anterior, superior = (self._ijkToWorld() @ [*reversed(middleKji), 1.0])[:3].tolist()
-        return right, anterior, superior
+        return (self._ijkToRas @ [*reversed(middleKji), 1.0])[:3]
 
     def _box(self, index: int) -> LatticeBox:
         if self._grid is None:
             message = "No superpatches are shown; choose a volume first."
             raise ConfigError(message)
         return self._grid.box(index)
-
-    def _ijkToWorld(self) -> np.ndarray:
-        return linearTransformToWorld(self._volumeNode) @ self._ijkToRas
 
     # The nodes
 
@@ -215,6 +226,11 @@ class Overlays:
         """The box around one superpatch."""
         return self._node(gridlines.HIGHLIGHT_ROLE)
 
+    @property
+    def labelsNode(self) -> slicer.vtkMRMLMarkupsFiducialNode | None:
+        """The labels of the superpatches in 3D; each slice view has some of its own."""
+        return self._node(labels.LABELS_ROLE)
+
     def _node(self, role: str) -> slicer.vtkMRMLModelNode | None:
         """By role and not by reference: a loaded scene brings nodes of its own."""
         return next(iter(findNodes(self.scene, role)), None)
@@ -239,6 +255,17 @@ class Overlays:
         highlighted = self._highlight is not None
         gridlines.drawHighlight(self.highlightNode, self._grid, self._highlight, self._ijkToRas)
         _setVisible(self.highlightNode, highlighted, highlighted)
+        labels.drawLabels(
+            self.labelsNode, {labels.labelOf(self._grid, n): self._centerRas(n) for n in self._labelled()}
+        )
+        _setVisible(self.labelsNode, False, display.labels)
+        self._sliceLabels.setVisible(display.labels)
+
+    def _labelled(self) -> Sequence[int]:
+        """The superpatches that are labelled in 3D."""
+        if len(self._grid) <= labels.MOST_IN_3D:
+            return range(len(self._grid))
+        return sorted({self._highlight, self._display.clip} - {None})
 
     def _stagesFor(self, role: str) -> np.ndarray:
         clip = self._display.clip
@@ -253,6 +280,7 @@ class Overlays:
             node = self._node(role)
             if node is not None and node.GetTransformNodeID() != transformId:
                 node.SetAndObserveTransformNodeID(transformId)
+        self._sliceLabels.update()
 
 
 def _setVisible(node: slicer.vtkMRMLModelNode, inSlices: bool, in3d: bool) -> None:

@@ -13,23 +13,26 @@ from MAESILSlicerLib.modelnodes import addModel, cellsOf, colorByStage, drawBySt
 FILL_ROLE, LINES_ROLE = "overlay.mask", "overlay.maskLines"
 
 
-def addFill(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+def addFill(
+    volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
+) -> slicer.vtkMRMLModelNode:
     """A model of solid boxes, whose cut by a slice is filled; empty until `drawFill`."""
     mesh = vtk.vtkUnstructuredGrid()
     mesh.SetPoints(points)
     node = addModel(volumeNode, FILL_ROLE, "MAESIL mask", mesh)
-    colorByStage(node.GetDisplayNode())
+    colorByStage(node, colorNode)
     return node
 
 
-def addLines(volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints) -> slicer.vtkMRMLModelNode:
+def addLines(
+    volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
+) -> slicer.vtkMRMLModelNode:
     """A model of surfaces, whose cuts by a slice are lines; empty until `drawLines`."""
     mesh = vtk.vtkPolyData()
     mesh.SetPoints(points)
     node = addModel(volumeNode, LINES_ROLE, "MAESIL mask outlines", mesh)
-    display = node.GetDisplayNode()
-    colorByStage(display)
-    display.SetSliceIntersectionThickness(1)
+    colorByStage(node, colorNode)
+    node.GetDisplayNode().SetSliceIntersectionThickness(1)
     return node
 
 
