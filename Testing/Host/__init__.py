@@ -5,3 +5,5 @@ Imitated, as far as the module needs it: PythonQt's way of speaking to Qt (`pyth
 (`ctkwidgets`, `mrmlwidgets`), the parameter node wrapper (`parameters`), the application around them (`application`).
 What is imitated follows what was observed in 3D Slicer 5.12.3; where the two differ, this one is wrong.
 """
+
+from . import pythonqt as pythonqt  # Before anything else that loads Qt.

@@ -37,6 +37,17 @@ class WithinRange:
 
 
 @dataclass(frozen=True)
+class Minimum:
+    """The least value of a number."""
+
+    minimum: float
+
+    def validate(self, value: float) -> None:
+        if value < self.minimum:
+            raise ValueError(f"Value must be greater than {self.minimum}, is {value}")
+
+
+@dataclass(frozen=True)
 class Choice:
     """The values that a field may have."""
 

@@ -89,6 +89,10 @@ def _write(self: QtCore.QObject, name: str, value: Any) -> None:
         return
     # Classes written in Python may have attributes of their own; what stands for a C++ class has private ones only.
     foreign = kind.__module__.startswith("PySide6.")
+    if isinstance(value, QtCore.SignalInstance):
+        # PySide keeps a signal on the object after its first use.
+        _setAttribute(self, name, value)
+        return
     if foreign or (kind.__module__.startswith(__package__) and not name.startswith("_")):
         if loading:
             return
