@@ -45,3 +45,25 @@ def chromium() -> str:
         if command:
             return command
     pytest.skip("no Chromium on this machine; on Debian and Ubuntu: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained checkpoint of superpatches of 16 x 16 x 16 voxels, which takes no time to use."""
+    import torch
+
+    from MAESILCore.checkpoint import Card, save_checkpoint
+    from MAESILCore.methods import create
+
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
+    method = create("maesil", sizes, preset="tiny")
+    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    config = method.config.model_dump(mode="json")
+    save_checkpoint(
+        path,
+        weights,
+        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
+    )
+    return path
