@@ -14,8 +14,8 @@ from MAESILSlicerLib.system.report import SystemReport
 _LONGEST_ERROR = 6000
 _SHORTEST_WORD = 3
 
-#: Addresses and paths, in one pass so that what stands in for one is not taken for another. A path begins at a root, or has
-#: a backslash or several slashes, or ends in the name of a file; only in quotes may it have spaces.
+#: Addresses and paths, in one pass so that what stands in for one is not taken for another. A path begins at a root, or
+#: has a backslash or several slashes, or ends in the name of a file; only in quotes may it have spaces.
 _PLACES = re.compile(
     r"(?P<url>\b\w+://[^\s'\"<>]+)"
     r"|(?P<quote>['\"])(?P<quoted>(?:[A-Za-z]:[\\/]|\\\\|/|~)[^'\"\n]*)(?P=quote)"
