@@ -1,0 +1,195 @@
+"""Brings the session in line with the parameter node, whoever has changed that: a slider, a script, a loaded scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.masking import Mask
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.parameters import (
+    NO_SUPERPATCH,
+    MAESILSlicerParameterNode,
+    MaskMode,
+    displayOf,
+    maskChoicesOf,
+)
+from MAESILSlicerLib.overlays import OverlayDisplay
+from MAESILSlicerLib.session import Session
+
+#: A dragged ROI is followed this often: snapping it to patches takes longer on a large volume than drawing a mask.
+REGION_DELAY_MS = 100
+
+_ROI_EVENTS = (
+    vtk.vtkCommand.ModifiedEvent,
+    slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+)
+_SEGMENTATION_EVENTS = (
+    slicer.vtkSegmentation.SourceRepresentationModified,
+    slicer.vtkSegmentation.SegmentModified,
+    slicer.vtkSegmentation.SegmentRemoved,
+)
+
+
+class ParameterFollower:
+    """Applies what differs between a parameter node and a session; many changes in one go count as one.
+
+    Args:
+        session: what is kept in line.
+
+    Attributes:
+        onApplied: called after every application; the window shows what has become of it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.onApplied: Callable[[], None] = lambda: None
+        self._parameters: MAESILSlicerParameterNode | None = None
+        self._node, self._region = Connections(), Connections()
+        self._regionNode: slicer.vtkMRMLNode | None = None
+        self._problems: dict[str, str] = {}
+        self._model: str | None = None
+        self._mask: object = None
+        self._display: OverlayDisplay | None = None
+        self._highlight: int | None = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.connect("timeout()", self.applyNow)
+
+    @property
+    def problem(self) -> str:
+        """One sentence why the choices cannot be followed, "" if they are."""
+        return next(iter(self._problems.values()), "")
+
+    def follow(self, parameters: MAESILSlicerParameterNode | None) -> None:
+        """Follow a parameter node from now on, in place of the one before; None follows nothing."""
+        self._timer.stop()
+        self._node.close()
+        self._watchRegion(None)
+        self._parameters = parameters
+        self._problems = {}
+        self._mask = self._display = self._highlight = None
+        if parameters is not None:
+            self._node.observe(parameters, vtk.vtkCommand.ModifiedEvent, self._onModified)
+            self.applyNow()
+
+    def appliedMask(self) -> Mask:
+        """The mask that is shown now.
+
+        Raises:
+            ConfigError: none is, because the volume or a choice cannot be used; the message says why.
+        """
+        problem = self._session.check.problem or self.problem
+        if problem or self._session.mask is None:
+            raise ConfigError(problem)
+        return self._session.mask
+
+    def close(self) -> None:
+        """Stop following."""
+        self.follow(None)
+        self._timer.disconnect("timeout()", self.applyNow)
+
+    def _onModified(self, _caller: object, _event: str) -> None:
+        self._timer.start(0)
+
+    def _onRegionModified(self, _caller: object, _event: str) -> None:
+        self._mask = None
+        if not self._timer.active:
+            self._timer.start(REGION_DELAY_MS)
+
+    def applyNow(self) -> None:
+        """Apply what has changed; what cannot be is a `problem` and leaves the session as it was."""
+        if self._parameters is None:
+            return
+        self._timer.stop()
+        for part, apply in (
+            ("model", self._applyModel),
+            ("volume", self._applyVolume),
+            ("mask", self._applyMask),
+            ("display", self._applyDisplay),
+        ):
+            try:
+                apply(self._parameters)
+            except MaesilError as error:
+                self._problems[part] = str(error)
+        self.onApplied()
+
+    def _applyModel(self, parameters: MAESILSlicerParameterNode) -> None:
+        if parameters.model == self._model:
+            return
+        self._model = parameters.model
+        self._mask = self._display = self._highlight = None
+        self._problems.pop("model", None)
+        self._session.setModel(parameters.model or None)
+
+    def _applyVolume(self, parameters: MAESILSlicerParameterNode) -> None:
+        if parameters.inputVolume is not self._session.volumeNode:
+            self._mask = self._display = self._highlight = None
+            self._session.setVolume(parameters.inputVolume)
+
+    def _applyMask(self, parameters: MAESILSlicerParameterNode) -> None:
+        region = _regionOf(parameters)
+        self._watchRegion(region)
+        isSegment = parameters.mode is MaskMode.SEGMENT
+        wanted: object = maskChoicesOf(parameters)
+        if parameters.mode.isRegion:
+            wanted = (parameters.mode, region, parameters.segmentId if isSegment else "")
+        if wanted == self._mask:
+            return
+        self._mask = wanted
+        self._problems.pop("mask", None)
+        if not parameters.mode.isRegion:
+            self._session.setMask(maskChoicesOf(parameters))
+        elif region is None:
+            raise ConfigError(
+                _("Choose the segment to hide.") if isSegment else _("Choose the ROI to hide, or create one.")
+            )
+        else:
+            self._session.setRegion(region, parameters.segmentId if isSegment else None)
+
+    def _applyDisplay(self, parameters: MAESILSlicerParameterNode) -> None:
+        grid = self._session.grid
+        if grid is None:
+            return
+        if parameters.superpatch >= len(grid):
+            # Another volume, or another model: that superpatch is not there any more.
+            parameters.superpatch = NO_SUPERPATCH
+        display = displayOf(parameters)
+        if display != self._display:
+            self._display = display
+            self._session.setDisplay(display)
+        if parameters.superpatch != self._highlight:
+            self._highlight = parameters.superpatch
+            chosen = None if parameters.superpatch == NO_SUPERPATCH else parameters.superpatch
+            self._session.overlays.setHighlight(chosen)
+
+    def _watchRegion(self, region: slicer.vtkMRMLNode | None) -> None:
+        """Follow a region while it is moved or painted."""
+        if region is self._regionNode:
+            return
+        self._region.close()
+        self._regionNode = region
+        if region is None:
+            return
+        if region.IsA("vtkMRMLSegmentationNode"):
+            for event in _SEGMENTATION_EVENTS:
+                self._region.observe(region.GetSegmentation(), event, self._onRegionModified)
+            self._region.observe(
+                region, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onRegionModified
+            )
+        else:
+            for event in _ROI_EVENTS:
+                self._region.observe(region, event, self._onRegionModified)
+
+
+def _regionOf(parameters: MAESILSlicerParameterNode) -> slicer.vtkMRMLNode | None:
+    if parameters.mode is MaskMode.ROI:
+        return parameters.roi
+    hasSegment = parameters.mode is MaskMode.SEGMENT and parameters.segmentId
+    return parameters.segmentation if hasSegment else None

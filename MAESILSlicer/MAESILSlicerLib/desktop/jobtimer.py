@@ -1,0 +1,35 @@
+"""Looks after the running job some times a second, as long as there is one."""
+
+from __future__ import annotations
+
+import qt
+
+from MAESILSlicerLib.session import Session
+
+INTERVAL_MS = 100
+
+
+class JobTimer:
+    """Polls a session while its job runs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.connect("timeout()", self._poll)
+        session.addListener(self._onSessionChanged)
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._session.removeListener(self._onSessionChanged)
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._poll)
+
+    def _onSessionChanged(self) -> None:
+        if self._session.isRunning and not self._timer.active:
+            self._timer.start()
+        elif not self._session.isRunning:
+            self._timer.stop()
+
+    def _poll(self) -> None:
+        self._session.poll()

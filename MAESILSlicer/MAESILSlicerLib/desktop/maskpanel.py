@@ -1,0 +1,165 @@
+"""Section "Superpatches and masks": what is hidden, how it is seen, and which superpatch is looked at."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import slicer
+from slicer.i18n import tr as _
+
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.parameters import (
+    NO_SUPERPATCH,
+    MAESILSlicerParameterNode,
+    MaskMode,
+)
+from MAESILSlicerLib.desktop.picker import SuperpatchPicker
+from MAESILSlicerLib.overlays import STAGE_COLORS
+from MAESILSlicerLib.session import Session
+
+
+class MaskPanel:
+    """Shows what fits the mode, counts what is hidden, and moves through the superpatches."""
+
+    def __init__(self, ui: SimpleNamespace, session: Session) -> None:
+        self._ui, self._session = ui, session
+        self._parameters: MAESILSlicerParameterNode | None = None
+        self._jumpedTo = NO_SUPERPATCH
+        self._picker = SuperpatchPicker(session, self._choose)
+        self._connections = Connections()
+        self._connections.connect(ui.redrawButton, "clicked()", self._redraw)
+        self._connections.connect(ui.pickButton, "toggled(bool)", self._picker.setActive)
+        self._connections.connect(
+            ui.segmentSelector, "currentNodeChanged(vtkMRMLNode*)", self._onSegmentation
+        )
+        self._connections.connect(ui.segmentSelector, "currentSegmentChanged(QString)", self._onSegment)
+        self._connections.connect(ui.roiSelector, "nodeAddedByUser(vtkMRMLNode*)", self._placeRoi)
+
+    def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
+        """Work on another parameter node."""
+        self._parameters = parameters
+        if parameters is None:
+            self._ui.pickButton.setChecked(False)
+        else:
+            self._jumpedTo = parameters.superpatch
+
+    def refresh(self) -> None:
+        """Show parameters and session."""
+        if self._parameters is None:
+            return
+        self._showRows(self._parameters.mode)
+        self._showSegment(self._parameters)
+        self._showSuperpatch(self._parameters.superpatch)
+        self._ui.maskInfoLabel.setText(self._count())
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._picker.setActive(False)
+        self._connections.close()
+
+    def _showRows(self, mode: MaskMode) -> None:
+        ui = self._ui
+        for widgets, isShown in (
+            ((ui.ratioLabel, ui.ratioSlider), not (mode.isRegion or mode.hasTwoStages)),
+            ((ui.planeRatioLabel, ui.planeRatioSlider), mode.hasTwoStages),
+            ((ui.axisRatioLabel, ui.axisRatioSlider), mode.hasTwoStages),
+            ((ui.blockSizeLabel, ui.blockSizeSpinBox), mode is MaskMode.BLOCK),
+            ((ui.roiLabel, ui.roiSelector), mode is MaskMode.ROI),
+            ((ui.segmentLabel, ui.segmentSelector), mode is MaskMode.SEGMENT),
+            ((ui.seedLabel, ui.seedSpinBox, ui.redrawButton), not mode.isRegion),
+        ):
+            for widget in widgets:
+                widget.setVisible(isShown)
+
+    def _count(self) -> str:
+        mask = self._session.mask
+        if mask is None:
+            return ""
+        hidden = len(mask.hidden_indices)
+        count = _("{share:.1f} % hidden: {hidden} of {total} patches.").format(
+            share=100 * mask.hidden_fraction, hidden=f"{hidden:,}", total=f"{mask.stages.size:,}"
+        )
+        if not mask.stages.any() or mask.stages.max() < 2:
+            return count
+        names = {1: _("first stage"), 2: _("second stage")}
+        legend = " ".join(
+            f'<font color="{_hex(STAGE_COLORS[stage])}">\u25a0</font> {names[stage]}' for stage in names
+        )
+        return f"{count} {legend}"
+
+    # Superpatches
+
+    def _showSuperpatch(self, index: int) -> None:
+        grid = self._session.grid
+        hasOne = grid is not None and 0 <= index < len(grid)
+        self._ui.superpatchSpinBox.setMaximum(len(grid) - 1 if grid is not None else NO_SUPERPATCH)
+        self._ui.superpatchSpinBox.setEnabled(grid is not None)
+        self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
+        self._ui.clipCheckBox.setEnabled(hasOne)
+        self._ui.clipCheckBox.setToolTip(
+            _("In 3D, show the hidden patches of this superpatch alone.")
+            if hasOne
+            else _("Choose a superpatch first.")
+        )
+        self._ui.superpatchInfoLabel.setVisible(hasOne)
+        if not hasOne:
+            self._jumpedTo = NO_SUPERPATCH
+            return
+        self._ui.superpatchInfoLabel.setText(self._describe(index))
+        if index != self._jumpedTo:
+            from MAESILSlicerLib.comparison import jumpTo
+
+            self._jumpedTo = index
+            jumpTo(slicer.mrmlScene, self._session.overlays.centerOf(index))
+
+    def _describe(self, index: int) -> str:
+        box = self._session.grid.box(index)
+        k, j, i = (
+            start // size
+            for start, size in zip(box.start, self._session.grid.superpatch_lattice, strict=True)
+        )
+        patches = " x ".join(str(count) for count in reversed(box.shape))
+        return _("Superpatch {i}-{j}-{k} (i-j-k), {patches} patches, {share:.1f} % hidden.").format(
+            i=i, j=j, k=k, patches=patches, share=100 * self._session.mask.crop(box).hidden_fraction
+        )
+
+    def _choose(self, index: int) -> None:
+        if self._parameters is not None:
+            # Where the click was, the views are already.
+            self._jumpedTo = index
+            self._parameters.superpatch = index
+
+    # Masks
+
+    def _redraw(self) -> None:
+        if self._parameters is not None:
+            self._parameters.seed = random.randrange(self._ui.seedSpinBox.maximum + 1)
+
+    def _showSegment(self, parameters: MAESILSlicerParameterNode) -> None:
+        selector = self._ui.segmentSelector
+        if selector.currentNode() is not parameters.segmentation:
+            selector.setCurrentNode(parameters.segmentation)
+        if selector.currentSegmentID() != parameters.segmentId:
+            selector.setCurrentSegmentID(parameters.segmentId)
+
+    def _onSegmentation(self, node: slicer.vtkMRMLNode | None) -> None:
+        if self._parameters is not None and node is not self._parameters.segmentation:
+            self._parameters.segmentation = node
+
+    def _onSegment(self, segmentId: str) -> None:
+        if self._parameters is not None and segmentId != self._parameters.segmentId:
+            self._parameters.segmentId = segmentId
+
+    def _placeRoi(self, roiNode: slicer.vtkMRMLNode) -> None:
+        """Put a new ROI where it is seen and hides something: in the middle of the volume, a quarter of its size."""
+        if self._session.volumeNode is None:
+            return
+        bounds = [0.0] * 6
+        self._session.volumeNode.GetRASBounds(bounds)
+        roiNode.SetCenterWorld([(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
+        roiNode.SetSizeWorld([(bounds[2 * axis + 1] - bounds[2 * axis]) / 4 for axis in range(3)])
+
+
+def _hex(color: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)

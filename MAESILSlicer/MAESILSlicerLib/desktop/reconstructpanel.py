@@ -1,0 +1,172 @@
+"""Section "Reconstruct": what is predicted, by which model, on what; the button, and how far the job is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MAESILCore.resources import models_folder
+from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction
+from MAESILSlicerLib.desktop.wording import durationText
+from MAESILSlicerLib.models import SUFFIX
+from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.system.report import SystemReport
+from MAESILSlicerLib.system.wording import deviceText
+
+#: The progress bar counts to this.
+WHOLE = 1000
+
+
+class ReconstructPanel:
+    """Starts and cancels the reconstruction, and says why it cannot be started.
+
+    Args:
+        ui: the window's widgets.
+        session: whose job is shown.
+        onStart: called when the button is pressed while nothing runs.
+        obstacle: why a reconstruction cannot be started at all, "" if nothing stands in its way.
+    """
+
+    def __init__(
+        self,
+        ui: SimpleNamespace,
+        session: Session,
+        onStart: Callable[[], None],
+        obstacle: Callable[[], str],
+    ) -> None:
+        self._ui, self._session = ui, session
+        self._onStart, self._obstacle = onStart, obstacle
+        self._parameters: MAESILSlicerParameterNode | None = None
+        self._connections = Connections()
+        self._connections.connect(ui.reconstructButton, "clicked()", self._onButton)
+        self._connections.connect(ui.modelButton, "clicked()", self._chooseFile)
+        self._connections.connect(ui.modelComboBox, "activated(int)", self._onModel)
+        self._connections.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
+        self._connections.connect(ui.batchSizeSpinBox, "valueChanged(int)", self._onBatchSize)
+        ui.batchSizeSpinBox.setValue(settings.batchSize() or 0)
+        self.showDevices(None)
+        for path in sorted(models_folder().glob("*" + SUFFIX)):
+            ui.modelComboBox.addItem(path.stem, path.stem)
+
+    def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
+        """Work on another parameter node."""
+        self._parameters = parameters
+
+    def refresh(self) -> None:
+        """Show parameters and session."""
+        self._showButton()
+        self._showProgress()
+        if self._parameters is not None:
+            self._showModel(self._parameters.model)
+            self._showPrediction(self._parameters)
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._connections.close()
+
+    # The button and the progress
+
+    def _showButton(self) -> None:
+        button, job = self._ui.reconstructButton, self._session.job
+        if job is None:
+            reason = self._obstacle()
+            button.setText(_("&Reconstruct"))
+            button.setEnabled(not reason)
+            button.setToolTip(reason or _("Let the model fill in what is hidden."))
+        elif job.state == "cancelling":
+            button.setText(_("Cancelling..."))
+            button.setEnabled(False)
+            button.setToolTip(_("The job ends and frees its memory; this takes a few seconds at most."))
+        else:
+            button.setText(_("&Cancel"))
+            button.setEnabled(True)
+            button.setToolTip(_("Stop the reconstruction; nothing of it is kept."))
+
+    def _showProgress(self) -> None:
+        bar, job = self._ui.progressBar, self._session.job
+        bar.setVisible(job is not None)
+        if job is None:
+            return
+        # A bar without a range moves to and fro: nothing is known yet, but something happens.
+        bar.setMaximum(WHOLE if job.fraction else 0)
+        bar.setValue(round(WHOLE * job.fraction))
+        left = job.seconds_left
+        bar.setFormat("%p %" if left is None else _("%p %, {time} left").format(time=durationText(left)))
+
+    def _onButton(self) -> None:
+        if self._session.isRunning:
+            self._session.cancel()
+        else:
+            self._onStart()
+
+    # The model
+
+    def _showModel(self, model: str) -> None:
+        combo, shown = self._ui.modelComboBox, model or self._session.model.name
+        index = combo.findData(shown)
+        if index < 0:
+            combo.addItem(Path(shown).name, shown)
+            index = combo.findData(shown)
+        if combo.currentIndex != index:
+            combo.setCurrentIndex(index)
+        isRunning = self._session.isRunning
+        combo.setEnabled(not isRunning)
+        self._ui.modelButton.setEnabled(not isRunning)
+        self._ui.modelInfoLabel.setText(self._session.model.text)
+
+    def _onModel(self, index: int) -> None:
+        if self._parameters is not None:
+            self._parameters.model = self._ui.modelComboBox.itemData(index)
+
+    def _chooseFile(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(),
+            _("Choose a MAESIL checkpoint"),
+            "",
+            _("Checkpoints (*{suffix})").format(suffix=SUFFIX),
+        )
+        if path and self._parameters is not None:
+            self._parameters.model = path
+
+    # What is predicted
+
+    def _showPrediction(self, parameters: MAESILSlicerParameterNode) -> None:
+        isRegion = parameters.mode.isRegion
+        combo, spinBox = self._ui.predictionComboBox, self._ui.maskCountSpinBox
+        combo.setEnabled(not isRegion)
+        combo.setToolTip(
+            _("A region is hidden as it is; choose another mask above to predict every patch.")
+            if isRegion
+            else _(
+                "Every patch, hidden in turn by one of several masks; or only what the mask in the views hides."
+            )
+        )
+        spinBox.setEnabled(not isRegion and parameters.prediction is Prediction.EVERY_PATCH)
+
+    # The computer
+
+    def showDevices(self, report: SystemReport | None) -> None:
+        """Offer the devices that a system check has found; the automatic choice alone while it runs."""
+        combo, chosen = self._ui.deviceComboBox, settings.device()
+        devices = [device for device in report.devices if not device.problem] if report is not None else []
+        combo.clear()
+        combo.addItem(_("Automatic: the GPU if there is one"), settings.AUTOMATIC)
+        for device in devices:
+            combo.addItem(deviceText(device), device.id)
+        if combo.findData(chosen) < 0:
+            absent = _("{device}, not found") if report is not None else _("{device}, not checked yet")
+            combo.addItem(absent.format(device=chosen), chosen)
+        combo.setCurrentIndex(combo.findData(chosen))
+
+    def _onDevice(self, index: int) -> None:
+        settings.setDevice(self._ui.deviceComboBox.itemData(index))
+
+    def _onBatchSize(self, count: int) -> None:
+        settings.setBatchSize(count)

@@ -1,0 +1,27 @@
+"""The one line that says what has happened and what is wrong."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import qt
+
+
+class StatusRow:
+    """A sentence with an icon, so that a failure is not told by colour alone."""
+
+    def __init__(self, ui: SimpleNamespace) -> None:
+        self._label, self._icon = ui.statusLabel, ui.statusIcon
+        self.show("")
+
+    def show(self, sentence: str, failed: bool = False) -> None:
+        """Show a sentence; an empty one takes the row away."""
+        if self._label.text != sentence:
+            self._label.setText(sentence)
+        style = self._label.style()
+        kind = qt.QStyle.SP_MessageBoxWarning if failed else qt.QStyle.SP_MessageBoxInformation
+        size = self._label.fontMetrics().height()
+        self._icon.setPixmap(style.standardIcon(kind).pixmap(size, size))
+        self._icon.setAccessibleName("Warning" if failed else "Note")
+        self._label.setVisible(bool(sentence))
+        self._icon.setVisible(bool(sentence))

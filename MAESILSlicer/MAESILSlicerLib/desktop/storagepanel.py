@@ -1,0 +1,95 @@
+"""The list of what MAESIL keeps on disk, and the button that deletes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import qt
+from slicer.i18n import tr as _
+
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.system.storage import Place, Storage, StoredItem
+from MAESILSlicerLib.system.wording import sizeText
+
+
+class StoragePanel:
+    """Shows folders with their sizes and deletes the chosen one.
+
+    Args:
+        ui: the window's widgets.
+        session: whose jobs leave files.
+        onNotice: called with a sentence, and whether it tells of a failure.
+    """
+
+    def __init__(self, ui: SimpleNamespace, session: Session, onNotice: Callable[[str, bool], None]) -> None:
+        self._ui, self._session, self._onNotice = ui, session, onNotice
+        self._items: list[StoredItem] = []
+        self._storage = Storage([Place("job", session.jobsFolder)], self._runningFolders)
+        self._wasRunning = False
+        ui.storageTable.setColumnCount(2)
+        ui.storageTable.setHorizontalHeaderLabels([_("What"), _("Size")])
+        self._connections = Connections()
+        self._connections.connect(ui.deleteButton, "clicked()", self._delete)
+        self._connections.connect(ui.storageTable, "itemSelectionChanged()", self._showButton)
+
+    def refresh(self) -> None:
+        """Look at the disk again."""
+        self._items = self._storage.items()
+        table = self._ui.storageTable
+        table.setRowCount(len(self._items))
+        for row, item in enumerate(self._items):
+            table.setItem(row, 0, qt.QTableWidgetItem(item.path.name))
+            table.setItem(row, 1, qt.QTableWidgetItem(sizeText(item.bytes)))
+        table.resizeColumnsToContents()
+        table.setVisible(bool(self._items))
+        self._ui.deleteButton.setVisible(bool(self._items))
+        total = sum(item.bytes for item in self._items)
+        self._ui.storageLabel.setText(
+            _("MAESIL keeps {size} on this computer:").format(size=sizeText(total))
+            if self._items
+            else _("MAESIL keeps no files on this computer.")
+        )
+        self._showButton()
+
+    def showRunning(self) -> None:
+        """Look again when a job has begun or ended."""
+        if self._session.isRunning != self._wasRunning:
+            self._wasRunning = self._session.isRunning
+            self.refresh()
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._connections.close()
+
+    def _runningFolders(self) -> list[Path]:
+        return [self._session.job.request.folder] if self._session.job is not None else []
+
+    def _chosen(self) -> StoredItem | None:
+        row = self._ui.storageTable.currentRow()
+        return self._items[row] if 0 <= row < len(self._items) else None
+
+    def _showButton(self) -> None:
+        item, button = self._chosen(), self._ui.deleteButton
+        button.setEnabled(item is not None and not item.inUse)
+        if item is None:
+            button.setToolTip(_("Choose a row first."))
+        elif item.inUse:
+            button.setToolTip(_("A job works in it; cancel that or wait for it."))
+        else:
+            button.setToolTip(_("Delete {name} for good.").format(name=item.path.name))
+
+    def _delete(self) -> None:
+        item = self._chosen()
+        if item is None:
+            return
+        try:
+            freed = self._storage.delete(item)
+        except MaesilError as error:
+            self._onNotice(str(error), True)
+        else:
+            self._onNotice(_("Deleted; {size} are free again.").format(size=sizeText(freed)), False)
+        self.refresh()

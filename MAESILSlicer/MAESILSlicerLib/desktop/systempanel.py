@@ -1,0 +1,150 @@
+"""Section "System check": whether reconstructions can run here, and what repairs it if not."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.installation import Installation
+from MAESILSlicerLib.desktop.storagepanel import StoragePanel
+from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.system.check import SystemCheck
+from MAESILSlicerLib.system.diagnostics import diagnosticsText
+from MAESILSlicerLib.system.report import SystemReport
+
+INTERVAL_MS = 200
+
+
+class SystemPanel:
+    """Checks the computer in the background, once when the module is opened and again when asked to.
+
+    Args:
+        ui: the window's widgets.
+        session: whose last failure goes into the diagnostics.
+        onChanged: called when there is something new to show.
+        onNotice: called with a sentence, and whether it tells of a failure.
+        check: makes a system check that has not been started.
+
+    Attributes:
+        report: what the last check found; None until it has ended.
+    """
+
+    def __init__(
+        self,
+        ui: SimpleNamespace,
+        session: Session,
+        onChanged: Callable[[], None],
+        onNotice: Callable[[str, bool], None],
+        check: Callable[[], SystemCheck] = SystemCheck,
+    ) -> None:
+        self._ui, self._session, self._onChanged, self._makeCheck = ui, session, onChanged, check
+        self.report: SystemReport | None = None
+        self._check: SystemCheck | None = None
+        self._lastFailure = ""
+        self._installation = Installation(onNotice, self._takeReport)
+        self._storage = StoragePanel(ui, session, onNotice)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL_MS)
+        self._connections = Connections()
+        self._connections.connect(self._timer, "timeout()", self._poll)
+        for button, slot in (
+            (ui.checkButton, self.start),
+            (ui.copyButton, self._copy),
+            (ui.installButton, self._install),
+            (ui.reinstallButton, self._install),
+            (ui.offlineButton, self._installFromFolder),
+        ):
+            self._connections.connect(button, "clicked()", slot)
+
+    @property
+    def obstacle(self) -> str:
+        """Why no reconstruction can run on this computer; "" if one can, or if that is not known yet."""
+        if self.report is not None:
+            if self.report.canCompute:
+                return ""
+            return self.report.problem.text if self.report.problem is not None else self.report.line
+        # Known at once, while the check still runs.
+        if importlib.util.find_spec("torch") is None:
+            return _("PyTorch, which runs the model, is not installed yet.")
+        return ""
+
+    def enter(self) -> None:
+        """The module was opened: check, unless that was done."""
+        if self.report is None and self._check is None:
+            self.start()
+        self._storage.refresh()
+
+    def start(self) -> None:
+        """Check anew in the background."""
+        self._stop()
+        self.report = None
+        self._check = self._makeCheck()
+        self._check.start()
+        self._timer.start()
+        self._onChanged()
+
+    def refresh(self) -> None:
+        """Show the report."""
+        ui, report = self._ui, self.report
+        if self._session.failed:
+            self._lastFailure = self._session.message
+        isChecking = self._check is not None
+        ui.systemLabel.setText(_("Checking ...") if report is None else report.line)
+        problem = report.problem if report is not None else None
+        ui.systemDetailsLabel.setText(problem.text if problem is not None else "")
+        ui.systemDetailsLabel.setVisible(problem is not None)
+        ui.checkButton.setEnabled(not isChecking)
+        for button in (ui.copyButton, ui.reinstallButton, ui.offlineButton):
+            button.setEnabled(report is not None and not self._session.isRunning)
+        obstacle = self.obstacle
+        ui.installLabel.setText(obstacle)
+        ui.installLabel.setVisible(bool(obstacle))
+        ui.installButton.setVisible(bool(obstacle))
+        ui.installButton.setEnabled(report is not None)
+        self._storage.showRunning()
+
+    def close(self) -> None:
+        """Stop a check and undo all connections."""
+        self._stop()
+        self._storage.close()
+        self._connections.close()
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        if self._check is not None:
+            self._check.close()
+            self._check = None
+
+    def _poll(self) -> None:
+        report = self._check.poll() if self._check is not None else None
+        if report is not None:
+            self._takeReport(report)
+
+    def _takeReport(self, report: SystemReport) -> None:
+        self._stop()
+        self.report = report
+        self._onChanged()
+
+    def _copy(self) -> None:
+        # Names of nodes are as a rule those of patients.
+        names = {
+            node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLStorableNode") if node.GetName()
+        }
+        slicer.app.clipboard().setText(diagnosticsText(self.report, self._lastFailure, names))
+
+    def _install(self) -> None:
+        if self.report is not None:
+            self._installation.run(self.report)
+
+    def _installFromFolder(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Choose the folder of wheel files")
+        )
+        if folder and self.report is not None:
+            self._installation.run(self.report, folder)

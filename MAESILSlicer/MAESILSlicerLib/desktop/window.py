@@ -1,0 +1,135 @@
+"""The module's window: its panels, and what one tells the other."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import slicer
+from slicer.i18n import tr as _
+
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.choices import ReconstructionChoices
+from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.maskpanel import MaskPanel
+from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, coverageOf
+from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
+from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
+from MAESILSlicerLib.desktop.statusrow import StatusRow
+from MAESILSlicerLib.desktop.systempanel import SystemPanel
+from MAESILSlicerLib.desktop.volumepanel import VolumePanel
+
+if TYPE_CHECKING:
+    from MAESILSlicer import MAESILSlicerLogic
+    from MAESILSlicerLib.system.report import SystemReport
+
+
+class Window:
+    """Shows a logic's session and hands on what a person does.
+
+    Args:
+        ui: the widgets of `MAESILSlicer.ui` by name.
+        logic: what is shown.
+    """
+
+    def __init__(self, ui: SimpleNamespace, logic: MAESILSlicerLogic) -> None:
+        self._ui, self._logic, self._session = ui, logic, logic.session
+        self._parameters: MAESILSlicerParameterNode | None = None
+        self._notice: tuple[str, bool] = ("", False)
+        self._shownReport: SystemReport | None = None
+        self._status = StatusRow(ui)
+        self._system = SystemPanel(ui, self._session, self.refresh, self._tell)
+        self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
+        self._mask = MaskPanel(ui, self._session)
+        self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle)
+        self._results = ResultsPanel(ui, self._session, self._useSuperpatch, self._fail)
+        self._panels = (self._system, self._volume, self._mask, self._reconstruct, self._results)
+        self._session.addListener(self._onSessionChanged)
+        logic.follower.onApplied = self.refresh
+        self.refresh()
+
+    def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
+        """Show another parameter node; None while there is none."""
+        self._parameters = parameters
+        self._mask.setParameters(parameters)
+        self._reconstruct.setParameters(parameters)
+        self.refresh()
+
+    def enter(self) -> None:
+        """The module was opened."""
+        self._system.enter()
+        self.refresh()
+
+    def leave(self) -> None:
+        """Another module was opened."""
+        self._results.leave()
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._session.removeListener(self._onSessionChanged)
+        self._logic.follower.onApplied = lambda: None
+        for panel in self._panels:
+            panel.close()
+
+    def refresh(self) -> None:
+        """Show everything as it is."""
+        for panel in self._panels:
+            panel.refresh()
+        self._ui.maskSection.setEnabled(self._session.grid is not None and not self._session.isRunning)
+        if self._system.report is not self._shownReport:
+            self._shownReport = self._system.report
+            self._reconstruct.showDevices(self._shownReport)
+        self._showStatus()
+
+    def _showStatus(self) -> None:
+        sentence, failed = self._notice
+        if not sentence and self._logic.follower.problem:
+            sentence, failed = self._logic.follower.problem, True
+        if not sentence:
+            sentence, failed = self._session.message, self._session.failed
+        self._status.show(sentence, failed)
+
+    def _onSessionChanged(self) -> None:
+        self._notice = ("", False)
+        self.refresh()
+
+    def _tell(self, sentence: str, failed: bool) -> None:
+        """Say something; it stays until something else happens."""
+        self._notice = (sentence, failed)
+        self.refresh()
+
+    def _fail(self, sentence: str) -> None:
+        self._tell(sentence, True)
+
+    def _obstacle(self) -> str:
+        """Why a reconstruction cannot be started, "" if nothing stands in its way."""
+        if self._parameters is None or self._session.volumeNode is None:
+            return _("Choose a volume first.")
+        return self._session.check.problem or self._logic.follower.problem or self._system.obstacle
+
+    def _useVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        if self._parameters is not None:
+            self._parameters.inputVolume = node
+
+    def _useSuperpatch(self, index: int) -> None:
+        if self._parameters is not None:
+            self._parameters.superpatch = index
+
+    def _start(self) -> None:
+        # A slider may just have been moved, and its mask not yet been drawn.
+        self._logic.follower.applyNow()
+        if self._obstacle():
+            return
+        parameters = self._parameters
+        choices = ReconstructionChoices(
+            coverage=coverageOf(parameters),
+            device=settings.device(),
+            batchSize=settings.batchSize(),
+            scores=parameters.scores,
+            export=parameters.export,
+        )
+        try:
+            with slicer.util.WaitCursor():
+                self._session.startReconstruction(choices)
+        except MaesilError as error:
+            self._fail(str(error))
