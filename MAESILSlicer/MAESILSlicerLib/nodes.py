@@ -43,8 +43,7 @@ def removeNode(node: slicer.vtkMRMLNode | None) -> None:
         if part.GetScene() is scene:
             scene.RemoveNode(part)
     scene.RemoveNode(node)
-    hierarchy = scene.GetSubjectHierarchyNode()
-    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+    hierarchy, item = hierarchyItemOf(scene, node)
     if item:
         # In the application the item goes with its node; without Qt's plugins it would stay, and point nowhere.
         hierarchy.RemoveItem(item, False, False)
@@ -54,6 +53,14 @@ def removeNodes(scene: slicer.vtkMRMLScene, role: str, inputNode: slicer.vtkMRML
     """Take the nodes that `findNodes` gives out of the scene."""
     for node in findNodes(scene, role, inputNode):
         removeNode(node)
+
+
+def hierarchyItemOf(
+    scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode
+) -> tuple[slicer.vtkMRMLSubjectHierarchyNode | None, int]:
+    """The subject hierarchy of a scene, if there is one, and the node's item in it; 0 if it has none."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    return hierarchy, hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
 
 
 def _parts(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:

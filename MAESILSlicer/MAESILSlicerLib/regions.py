@@ -12,7 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from MAESILCore.errors import ConfigError
 from MAESILCore.masking import Mask, roi_mask_from_label, roi_mask_from_ras_box
 from MAESILCore.superpatch import LatticeBox, SuperpatchGrid
-from MAESILSlicerLib.placement import SceneError, geometryOf, linearTransformToWorld
+from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
 
 _LABELMAP = "Binary labelmap"
 
@@ -132,6 +132,9 @@ def _boxCorners(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 
 def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
     """The box that Slicer draws for a ROI, (8, 4) homogeneous in world RAS."""
+    if not roiNode.IsA("vtkMRMLMarkupsROINode"):
+        message = f'"{roiNode.GetName()}" is no region; choose a ROI or a segment.'
+        raise SceneError(message)
     halfSize = np.array(roiNode.GetSize()) / 2
     if not (halfSize > 0).all():
         message = f'The ROI "{roiNode.GetName()}" has no extent yet; place it in a view first.'

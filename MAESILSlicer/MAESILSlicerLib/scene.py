@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
+import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry, numbers
 from MAESILCore.volume import Volume
-from MAESILSlicerLib.nodes import markNode
-from MAESILSlicerLib.placement import SceneError, geometryOf, linearTransformToWorld, putBeside
+from MAESILSlicerLib.nodes import hierarchyItemOf, markNode
+from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class VolumeCheck:
 
 def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
     """Whether MAESIL can work on a node, and what to warn of; quick enough for every change of the selection."""
-    if node is None:
+    if node is None or node.GetScene() is None:
         return VolumeCheck("Choose a volume.")
     problem = _kindProblem(node) or _contentProblem(node) or _placeProblem(node)
     return VolumeCheck(problem, () if problem else tuple(_warningsOf(node)))
@@ -51,37 +51,44 @@ def _kindProblem(node: slicer.vtkMRMLNode) -> str | None:
         )
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
         return f'"{name}" is a label map; choose the image from which it was made.'
-    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLTensorVolumeNode"):
-        return f'"{name}" is not an image with one number per voxel; choose a scalar volume, such as a CT.'
-    image = node.GetImageData()
-    components = image.GetNumberOfScalarComponents() if image is not None else 1
-    if node.IsA("vtkMRMLVectorVolumeNode") or components > 1:
+    image = node.GetImageData() if node.IsA("vtkMRMLVolumeNode") else None
+    if node.IsA("vtkMRMLVectorVolumeNode") or (image is not None and image.GetNumberOfScalarComponents() > 1):
         return (
             f'"{name}" has colours or several values in each voxel; '
             "choose a volume with one number per voxel, such as a CT."
         )
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLTensorVolumeNode"):
+        return f'"{name}" is not an image with one number per voxel; choose a scalar volume, such as a CT.'
     return None
 
 
 def _isFrame(node: slicer.vtkMRMLNode) -> bool:
     """Whether a sequence browser exchanges the node's content as it plays."""
-    scene = node.GetScene()
-    browsers = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode") if scene is not None else ()
-    for browser in browsers:
-        sequence = browser.GetSequenceNode(node)
-        if sequence is not None and sequence.GetNumberOfDataNodes() > 1:
-            return True
-    return False
+    browsers = [other for other in node.GetScene().GetNodes() if other.IsA("vtkMRMLSequenceBrowserNode")]
+    sequences = [browser.GetSequenceNode(node) for browser in browsers]
+    return any(sequence is not None and sequence.GetNumberOfDataNodes() > 1 for sequence in sequences)
 
 
 def _contentProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    image = node.GetImageData()
+    name, image = node.GetName(), node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
-        return f'"{node.GetName()}" has no voxels; load an image into it, or choose another volume.'
+        return f'"{name}" has no voxels; load an image into it, or choose another volume.'
     if image.GetExtent()[::2] != (0, 0, 0):
         # Slicer itself shows such an image in one place and tells its bounds in another.
-        return f'The voxels of "{node.GetName()}" are not counted from 0; crop or resample it, and use the result.'
+        return f'The voxels of "{name}" are not counted from 0; crop or resample it, and use the result.'
+    low, high = _finiteRange(image)
+    if low > high:
+        return f'"{name}" has no voxel with a finite number; choose another volume.'
     return None
+
+
+def _finiteRange(image: vtk.vtkImageData) -> tuple[float, float]:
+    """Lowest and highest value, which VTK keeps until the voxels change; the lowest is above if there is none."""
+    scalars = image.GetPointData().GetScalars()
+    if scalars.GetDataType() not in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
+        # The very range that the volume's display has asked for already.
+        return scalars.GetRange()
+    return scalars.GetFiniteRange()
 
 
 def _placeProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
@@ -99,19 +106,19 @@ def _placeProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 
 
 def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    image = node.GetImageData()
-    modality = modalityOf(node)
-    low, high = image.GetScalarRange()
+    image, matrix, modality = node.GetImageData(), geometryOf(node), modalityOf(node)
+    low, high = _finiteRange(image)
     warnings = []
-    if modality not in (None, "", "CT"):
-        warnings.append(f"This is a {modality} image, and the models know CT alone: expect poor results.")
+    if modality not in (None, "CT"):
+        warnings.append(f"The modality is {modality}, and the models have seen CT only: expect poor results.")
     elif not _canBeHu(low, high):
-        bits = "8-bit values" if image.GetScalarSize() == 1 else "values"
+        values = "8-bit values" if image.GetScalarSize() == 1 else "values"
         warnings.append(
-            f"The {bits} from {low:g} to {high:g} are not HU, which a model of CT expects: expect poor results."
+            f"The {values} from {low:g} to {high:g} are not HU, on which the models were trained: "
+            "expect poor results."
         )
-    if geometry.is_sheared(geometryOf(node)):
-        degrees = geometry.shear_degrees(geometryOf(node))
+    if geometry.is_sheared(matrix):
+        degrees = geometry.shear_degrees(matrix)
         warnings.append(
             f"The axes are sheared, {degrees:.1f} degrees from perpendicular; this is kept exactly."
         )
@@ -125,9 +132,7 @@ def _canBeHu(low: float, high: float) -> bool:
 
 def modalityOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     """The DICOM modality, such as "CT" or "MR", of a volume that came from DICOM; else None."""
-    scene = node.GetScene()
-    hierarchy = scene.GetSubjectHierarchyNode() if scene is not None else None
-    item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+    hierarchy, item = hierarchyItemOf(node.GetScene(), node)
     if not item:
         return None
     name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
@@ -138,21 +143,20 @@ def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     """A node's voxels, copied, with the node's own geometry and name.
 
     Parent transforms are left out: what is made of the volume is put under the same ones. Voxels that are
-    no number are filled, and noted.
+    no finite number are filled, and noted.
 
     Raises:
-        SceneError: the node is no volume that can be used; `checkVolume` says why.
+        SceneError: the node is no volume that can be used, as `checkVolume` tells, or is too large for the memory.
     """
     problem = checkVolume(node).problem
     if problem is not None:
         raise SceneError(problem)
-    voxels = voxelsOf(node).copy()
     try:
-        voxels, note = numbers.fill_not_finite(voxels)
-        return Volume(voxels, geometryOf(node), node.GetName(), (note,) if note else ())
-    except VolumeError as error:
-        message = f'"{node.GetName()}" cannot be used: {error}'
+        voxels, note = numbers.fill_not_finite(voxelsOf(node).copy())
+    except MemoryError as error:
+        message = f'There is not enough memory to copy "{node.GetName()}"; crop it, or close other volumes.'
         raise SceneError(message) from error
+    return Volume(voxels, geometryOf(node), node.GetName(), (note,) if note else ())
 
 
 def voxelsOf(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
@@ -191,9 +195,7 @@ def addVolume(
     try:
         slicer.util.updateVolumeFromArray(node, numbers.storable(volume.voxels))
     except MemoryError as error:
-        message = (
-            f'There is not enough memory to add "{name}" to the scene; close other volumes and try again.'
-        )
+        message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
         raise SceneError(message) from error
     # Only now, so that whoever watches the scene never sees a volume without voxels.
     scene.AddNode(node)
@@ -213,7 +215,8 @@ def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLSc
     if shown is None or display is None:
         return
     with slicer.util.NodeModify(display):
-        display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+        if shown.GetColorNodeID() is not None:
+            display.SetAndObserveColorNodeID(shown.GetColorNodeID())
         display.SetInterpolate(shown.GetInterpolate())
         display.AutoWindowLevelOff()
         display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())

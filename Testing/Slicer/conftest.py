@@ -27,7 +27,7 @@ if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("trame
 
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[OffscreenApplication]:
-    """Slicer without Qt, its scene empty and known as `slicer.mrmlScene`."""
+    """Slicer without Qt, its scene empty and known as `slicer.mrmlScene`; an error of MRML or VTK fails the test."""
     import slicer
     from offscreen import OffscreenApplication
 
@@ -35,6 +35,7 @@ def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[OffscreenApplicatio
     monkeypatch.setattr(slicer, "mrmlScene", application.scene, raising=False)
     yield application
     application.close()
+    assert not application.errors
 
 
 @pytest.fixture

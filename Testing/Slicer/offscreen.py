@@ -25,11 +25,19 @@ class OffscreenApplication:
 
     Attributes:
         scene: the vtkMRMLScene.
+        errors: what VTK and MRML complained about since the start.
     """
 
     def __init__(self) -> None:
         self._app = SlicerApp()
         self.scene: slicer.vtkMRMLScene = self._app.scene
+        self.errors: list[str] = []
+        self._output = vtk.vtkOutputWindow.GetInstance()
+        self._observation = self._output.AddObserver("ErrorEvent", self._onError)
+
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def _onError(self, _caller: vtk.vtkObject, _event: str, text: str) -> None:
+        self.errors.append(text.strip())
 
     @property
     def logic(self) -> slicer.vtkSlicerApplicationLogic:
@@ -37,7 +45,8 @@ class OffscreenApplication:
         return self._app.app_logic
 
     def close(self) -> None:
-        """Remove what the application keeps on disk."""
+        """Remove what the application keeps on disk, and hear of no more errors."""
+        self._output.RemoveObserver(self._observation)
         self._app.io_manager.cache_dir.cleanup()
 
 
@@ -71,7 +80,8 @@ class OffscreenViews:
             definition.singleton_tag,
             scheduled_render_strategy=NoScheduleRendering(),
         )
-        # Blended edges would make a pixel's colour depend on the machine; depth peeling needs it so as well.
+        # Blended edges would make a pixel's colour depend on the machine, and with samples the software that draws
+        # here leaves out what is translucent.
         view.render_window().SetMultiSamples(0)
         view.render_window().SetAlphaBitPlanes(1)
         view.render_window().SetSize(*self.size)

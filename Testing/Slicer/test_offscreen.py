@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from offscreen import SLICES, OffscreenViews
+import vtk
+from offscreen import SLICES, THREE_D, OffscreenApplication, OffscreenViews
 from volumes import MakeVolume, matrixOf
 
 
@@ -43,3 +44,37 @@ def test_a_bright_voxel_is_seen_at_its_centre_and_not_two_voxels_on(
         for step in steps:
             assert views.colorAt(name, centerRas + step) == (0, 0, 0)
             assert views.colorAt(name, centerRas - step) == (0, 0, 0)
+
+
+def test_what_is_translucent_in_3d_is_drawn_over_what_is_behind_it(
+    scene: slicer.vtkMRMLScene, views: OffscreenViews
+) -> None:
+    def addBall(a: float, color: tuple[float, float, float], opacity: float) -> None:
+        ball = vtk.vtkSphereSource()
+        ball.SetCenter(0.0, a, 0.0)
+        ball.Update()
+        node = scene.AddNewNodeByClass("vtkMRMLModelNode")
+        node.SetAndObservePolyData(ball.GetOutput())
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetColor(color)
+        node.GetDisplayNode().SetOpacity(opacity)
+
+    # Seen from the front, green is before red.
+    addBall(0.0, (1.0, 0.0, 0.0), 1.0)
+    addBall(5.0, (0.0, 1.0, 0.0), 0.5)
+    views.view(THREE_D).reset_view()
+    red, green, blue = views.pictureOf(THREE_D)[150, 150]
+    assert red > 50
+    assert green > 50
+    assert blue < 20
+
+
+def test_an_error_of_mrml_is_heard(application: OffscreenApplication, scene: slicer.vtkMRMLScene) -> None:
+    assert application.errors == []
+    scene.AddNewNodeByClass("vtkMRMLNoSuchNode")
+    assert "vtkMRMLNoSuchNode" in application.errors.pop()
+
+
+def test_the_test_scene_is_the_applications_scene_as_modules_know_it(scene: slicer.vtkMRMLScene) -> None:
+    assert slicer.mrmlScene is scene
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0
