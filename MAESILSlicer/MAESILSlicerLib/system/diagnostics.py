@@ -18,7 +18,7 @@ _SHORTEST_WORD = 3
 #: has a backslash or several slashes, or ends in the name of a file; only in quotes may it have spaces.
 _PLACES = re.compile(
     r"(?P<url>\b\w+://[^\s'\"<>]+)"
-    r"|(?P<quote>['\"])(?P<quoted>(?:[A-Za-z]:[\\/]|\\\\|/|~)[^'\"\n]*)(?P=quote)"
+    r"|(?P<quote>['\"])(?P<quoted>(?:[A-Za-z]:[\\/]|\\\\|/|~)(?:(?!(?P=quote)).)*)(?P=quote)"
     r"|(?<![\w<>])(?:[A-Za-z]:[\\/]|\\\\|~?/)[^\s'\",;)\]]*"
     r"|[^\s'\"<>]*\\[^\s'\"]*"
     r"|[^\s'\"/<>]+(?:/[^\s'\"/]+){2,}"
@@ -42,7 +42,7 @@ _REDACTIONS = (
     (re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d\d?[./]\d\d?[./]\d{4}\b"), "<date>"),
     (re.compile(r"(?<![\w.])\d{6,}(?![\w.])"), "<number>"),
 )
-_QUOTED = re.compile(r"(?<!\w)(['\"])([^'\"\n]+)\1(?!\w)")
+_QUOTED = re.compile(r"(?<!\w)(['\"])((?:(?!\1).)+)\1(?!\w)")
 #: Quoted words that say what went wrong rather than with whose scan.
 _TECHNICAL = re.compile(
     r"(?:torch|numpy|nibabel|pydantic|safetensors|skimage|scikit|scipy|SimpleITK|slicer|vtk|qt|ctk|MAESIL|PyTorchUtils"
