@@ -22,6 +22,7 @@ def addCubes(
     colorByStage(node, colorNode)
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
+        display.SetVisibility2D(False)
         display.SetInterpolation(slicer.vtkMRMLDisplayNode.FlatInterpolation)
         display.SetAmbient(0.25)
         display.SetDiffuse(0.8)

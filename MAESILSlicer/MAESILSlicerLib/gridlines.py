@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import slicer
 import vtk
 
-from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib import lattice
 from MAESILSlicerLib.modelnodes import addModel, cellsOf, pointsOf
+from MAESILSlicerLib.placed import PlacedGrid
 
 GRID_ROLE, HIGHLIGHT_ROLE = "overlay.grid", "overlay.highlight"
 
@@ -17,14 +16,12 @@ GRID_COLOR = (0.85, 0.85, 0.85)
 HIGHLIGHT_COLOR = (0.941, 0.894, 0.259)
 
 
-def addGrid(
-    volumeNode: slicer.vtkMRMLVolumeNode, grid: SuperpatchGrid, ijkToRas: np.ndarray
-) -> slicer.vtkMRMLModelNode:
+def addGrid(placed: PlacedGrid) -> slicer.vtkMRMLModelNode:
     """A model of all faces of all superpatches, in 3D as wires."""
     mesh = vtk.vtkPolyData()
-    mesh.SetPoints(pointsOf(lattice.cornersRas(lattice.superpatchEdges(grid), ijkToRas)))
-    mesh.SetPolys(cellsOf(lattice.gridFaces(grid.without_overlap().counts)))
-    node = addModel(volumeNode, GRID_ROLE, "MAESIL superpatch grid", mesh)
+    mesh.SetPoints(pointsOf(lattice.cornersRas(lattice.superpatchEdges(placed.grid), placed.ijkToRas)))
+    mesh.SetPolys(cellsOf(lattice.gridFaces(placed.grid.counts)))
+    node = addModel(placed.volumeNode, GRID_ROLE, "MAESIL superpatch grid", mesh)
     _showAsWires(node, GRID_COLOR, width=1, opacity=0.7)
     return node
 
@@ -38,18 +35,16 @@ def addHighlight(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLModelNod
     return node
 
 
-def drawHighlight(
-    node: slicer.vtkMRMLModelNode, grid: SuperpatchGrid, index: int | None, ijkToRas: np.ndarray
-) -> None:
-    """Put the box around superpatch `index` of the partition; None takes it away."""
+def drawHighlight(node: slicer.vtkMRMLModelNode, placed: PlacedGrid, index: int | None) -> None:
+    """Put the box around a superpatch; None takes it away."""
     mesh = node.GetMesh()
     with slicer.util.NodeModify(node):
         mesh.SetPolys(vtk.vtkCellArray())
         if index is not None:
-            box = grid.without_overlap().box(index)
-            bounds = zip(lattice.patchEdges(grid), box.start, box.stop, strict=True)
+            box = placed.grid.box(index)
+            bounds = zip(lattice.patchEdges(placed.grid), box.start, box.stop, strict=True)
             edges = [edge[[start, stop]] for edge, start, stop in bounds]
-            mesh.SetPoints(pointsOf(lattice.cornersRas(edges, ijkToRas)))
+            mesh.SetPoints(pointsOf(lattice.cornersRas(edges, placed.ijkToRas)))
             mesh.SetPolys(cellsOf(lattice.gridFaces((1, 1, 1))))
         mesh.Modified()
 

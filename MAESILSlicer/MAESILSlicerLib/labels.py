@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import slicer
 import vtk
 
-from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib import lattice
 from MAESILSlicerLib.nodes import markNode, removeNode
-from MAESILSlicerLib.scene import linearTransformToWorld
+from MAESILSlicerLib.placed import PlacedGrid
 from MAESILSlicerLib.sections import sectionsOf
+from MAESILSlicerLib.transforms import linearTransformToWorld
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
@@ -25,12 +25,6 @@ _INSET = 4.0
 _TEXT_SCALE = 2.4
 
 
-def labelOf(grid: SuperpatchGrid, index: int) -> str:
-    """The place of a superpatch as i-j-k, counted from 0."""
-    k, j, i = np.unravel_index(index, grid.counts)
-    return f"{i}-{j}-{k}"
-
-
 def addLabels(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsFiducialNode:
     """Add a list of labels in 3D, empty until `drawLabels`."""
     node = _addMarkups(volumeNode, LABELS_ROLE, "MAESIL superpatch labels")
@@ -39,31 +33,24 @@ def addLabels(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsFidu
     return node
 
 
-def drawLabels(node: slicer.vtkMRMLMarkupsFiducialNode, centersRas: Mapping[str, Sequence[float]]) -> None:
-    """Write labels at their places in the volume's own RAS."""
+def drawLabels(node: slicer.vtkMRMLMarkupsFiducialNode, placed: PlacedGrid, indices: Iterable[int]) -> None:
+    """Label superpatches at their centres."""
+    centersRas = {placed.labelOf(index): placed.centerRas(index) for index in indices}
     if _labelsOn(node) != list(centersRas):
         _write(node, np.array(list(centersRas.values())), list(centersRas))
 
 
 class SliceLabels:
-    """Labels in every slice view, which follow its slice.
+    """Labels in every slice view, which follow its slice."""
 
-    Args:
-        volumeNode: a volume of the scene.
-        grid: without overlap.
-        ijkToRas: of the volume, (4, 4).
-    """
-
-    def __init__(
-        self, volumeNode: slicer.vtkMRMLVolumeNode, grid: SuperpatchGrid, ijkToRas: np.ndarray
-    ) -> None:
-        self._volumeNode, self._grid = volumeNode, grid
-        cornersRas = lattice.cornersRas(lattice.superpatchEdges(grid), ijkToRas)
+    def __init__(self, placed: PlacedGrid) -> None:
+        self._placed = placed
+        cornersRas = lattice.cornersRas(lattice.superpatchEdges(placed.grid), placed.ijkToRas)
         self._cornersRas = np.column_stack([cornersRas, np.ones(len(cornersRas))])
         self._isVisible = True
         self._labels: dict[slicer.vtkMRMLSliceNode, slicer.vtkMRMLMarkupsFiducialNode] = {}
         self._observations: list[tuple[vtk.vtkObject, int]] = []
-        scene = volumeNode.GetScene()
+        scene = placed.volumeNode.GetScene()
         self._observe(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
         for sliceNode in scene.GetNodesByClass("vtkMRMLSliceNode"):
             self._addView(sliceNode)
@@ -97,7 +84,7 @@ class SliceLabels:
 
     def _addView(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
         name = f"MAESIL superpatch labels {sliceNode.GetLayoutName()}"
-        node = _addMarkups(self._volumeNode, SLICE_LABELS_ROLE, name)
+        node = _addMarkups(self._placed.volumeNode, SLICE_LABELS_ROLE, name)
         display = node.GetDisplayNode()
         for part in (node, display):
             part.SetSaveWithScene(False)
@@ -127,11 +114,11 @@ class SliceLabels:
 
     def _labelsIn(self, xyToWorld: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The labels that have room in a view, and where they begin, in pixels x, y."""
-        rasToXy = np.linalg.solve(xyToWorld, linearTransformToWorld(self._volumeNode))
+        rasToXy = np.linalg.solve(xyToWorld, linearTransformToWorld(self._placed.volumeNode))
         cornersXyz = (self._cornersRas @ rasToXy.T)[:, :3]
-        sections = sectionsOf(cornersXyz.reshape(*np.add(self._grid.counts, 1), 3))
+        sections = sectionsOf(cornersXyz.reshape(*np.add(self._placed.grid.counts, 1), 3))
         hasRoom = (sections.size >= LEAST_ROOM).all(axis=1)
-        labels = [labelOf(self._grid, index) for index in sections.index[hasRoom]]
+        labels = [self._placed.labelOf(index) for index in sections.index[hasRoom]]
         return labels, sections.topLeft[hasRoom] + (_INSET, -_INSET)
 
 

@@ -36,11 +36,16 @@ def addModel(
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
         display.SetHideFromEditors(True)
-        display.SetVisibility2D(False)
-        display.SetVisibility3D(False)
+        display.SetVisibility(False)
+        display.SetVisibility2D(True)
         # A flipped volume turns every face inside out.
         display.SetBackfaceCulling(False)
     return node
+
+
+def setVisible(node: slicer.vtkMRMLDisplayableNode, isVisible: bool) -> None:
+    """Show or hide a node in the views that it is made for."""
+    node.GetDisplayNode().SetVisibility(isVisible)
 
 
 def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:

@@ -21,6 +21,7 @@ def addFill(
     mesh.SetPoints(points)
     node = addModel(volumeNode, FILL_ROLE, "MAESIL mask", mesh)
     colorByStage(node, colorNode)
+    node.GetDisplayNode().SetVisibility3D(False)
     return node
 
 
@@ -32,7 +33,7 @@ def addLines(
     mesh.SetPoints(points)
     node = addModel(volumeNode, LINES_ROLE, "MAESIL mask outlines", mesh)
     colorByStage(node, colorNode)
-    node.GetDisplayNode().SetSliceIntersectionThickness(1)
+    node.GetDisplayNode().SetVisibility3D(False)
     return node
 
 
