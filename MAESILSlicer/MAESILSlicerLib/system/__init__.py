@@ -10,7 +10,7 @@ from MAESILSlicerLib.system.installers import Installers
 from MAESILSlicerLib.system.messages import Explanation, explain, explanation, lastWords
 from MAESILSlicerLib.system.plan import InstallPlan, makePlan
 from MAESILSlicerLib.system.report import Application, Device, SystemReport
-from MAESILSlicerLib.system.storage import Place, Storage, StorageError, StoredItem
+from MAESILSlicerLib.system.storage import KeptSettings, Place, Storage, StorageError, StoredItem
 from MAESILSlicerLib.system.wording import deviceText, sizeText
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "InstallError",
     "InstallPlan",
     "Installers",
+    "KeptSettings",
     "Outcome",
     "Place",
     "Storage",

@@ -12,7 +12,7 @@ from typing import Literal
 
 from MAESILCore.errors import MaesilError
 
-Kind = Literal["job", "model", "sample"]
+Kind = Literal["job", "model", "sample", "settings"]
 
 #: Begins the name of what is being deleted. What a deletion could not finish is listed again and deleted by the next.
 _DELETED = ".deleted-"
@@ -43,13 +43,28 @@ class Place:
 
 
 @dataclass(frozen=True)
+class KeptSettings:
+    """MAESIL's settings, which share a file with those of Slicer.
+
+    Attributes:
+        file: the file.
+        keys: gives the names of MAESIL's settings.
+        forget: removes just those.
+    """
+
+    file: Path
+    keys: Callable[[], Sequence[str]]
+    forget: Callable[[], object]
+
+
+@dataclass(frozen=True)
 class StoredItem:
-    """A file or folder that MAESIL keeps.
+    """Something that MAESIL keeps.
 
     Attributes:
         kind: of thing.
-        path: where it is.
-        bytes: that it takes.
+        path: where it is; of settings, the file that they share with others.
+        bytes: that it takes; of settings, 0.
         modified: seconds since 1970.
         inUse: whether a job works in it, so that it cannot be deleted now.
     """
@@ -67,18 +82,25 @@ class Storage:
     Args:
         places: where to look; folders that do not exist hold nothing.
         runningFolders: gives the folders of the jobs that run now.
+        settings: MAESIL's settings, or None to leave them alone.
     """
 
     def __init__(
-        self, places: Sequence[Place], runningFolders: Callable[[], Iterable[Path]] = lambda: ()
+        self,
+        places: Sequence[Place],
+        runningFolders: Callable[[], Iterable[Path]] = lambda: (),
+        settings: KeptSettings | None = None,
     ) -> None:
         self._places = tuple(places)
         self._runningFolders = runningFolders
+        self._settings = settings
 
     def items(self) -> list[StoredItem]:
         """What is there, the largest first."""
         running = self._running()
         found = [self._item(place, path, running) for place in self._places for path in _children(place)]
+        if self._settings is not None and self._settings.keys():
+            found.append(StoredItem("settings", self._settings.file, 0, _modified(self._settings.file)))
         return sorted(found, key=lambda item: (-item.bytes, item.path))
 
     def delete(self, item: StoredItem) -> int:
@@ -88,6 +110,9 @@ class Storage:
             StorageError: it is not MAESIL's, a job works in it, or the system refuses. As a rule it is then still there
                 whole; what could be deleted only in part is listed again, under another name.
         """
+        if item.kind == "settings" and self._settings is not None:
+            self._settings.forget()
+            return 0
         if not os.path.lexists(item.path):
             return 0
         self._refuseWhatIsNotOurs(item.path)
@@ -129,7 +154,7 @@ class Storage:
 
     @staticmethod
     def _item(place: Place, path: Path, running: set[Path]) -> StoredItem:
-        return StoredItem(place.kind, path, _size(path), path.lstat().st_mtime, _isInUse(path, running))
+        return StoredItem(place.kind, path, _size(path), _modified(path), _isInUse(path, running))
 
     def _refuseWhatIsNotOurs(self, path: Path) -> None:
         if not any(path in _children(place) for place in self._places):
@@ -159,6 +184,14 @@ def _size(path: Path) -> int:
                 # A job that runs removes its files while they are counted.
                 continue
     return total
+
+
+def _modified(path: Path) -> float:
+    """Seconds since 1970; 0 for what does not exist (yet)."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _isInUse(path: Path, running: set[Path]) -> bool:
