@@ -30,6 +30,8 @@ class OffscreenApplication:
 
     def __init__(self) -> None:
         self._app = SlicerApp()
+        # The browser face has no use for sequences, and so does not know their nodes.
+        self._app.register_module_logic(slicer.vtkSlicerSequencesLogic())
         self.scene: slicer.vtkMRMLScene = self._app.scene
         self.errors: list[str] = []
         self._output = vtk.vtkOutputWindow.GetInstance()

@@ -125,8 +125,12 @@ def test_other_kinds_of_nodes_are_refused_by_name(
     assert problem.count(".") == 1
 
 
-def test_a_scalar_volume_with_colours_is_refused(makeVolume: MakeVolume) -> None:
-    node = makeVolume(voxels=np.zeros((4, 5, 6, 3), dtype=np.uint8), name="photo")
+def test_a_scalar_volume_with_colours_is_refused(scene: slicer.vtkMRMLScene) -> None:
+    image = vtk.vtkImageData()
+    image.SetDimensions(6, 5, 4)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "photo")
+    node.SetAndObserveImageData(image)
     assert checkVolume(node).problem.startswith('"photo" has colours')
     with pytest.raises(SceneError, match="colours"):
         readVolume(node)
