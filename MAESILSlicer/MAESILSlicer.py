@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import qt
     from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
     from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
+    from MAESILSlicerLib.desktop.window import Window
     from MAESILSlicerLib.results import ResultNodes
 
     from MAESILCore.masking import Mask
@@ -58,6 +59,7 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: MAESILSlicerLogic | None = None
+        self.window: Window | None = None
         self._isEntered = False
         self._parameters: MAESILSlicerParameterNode | None = None
         self._guiTag: int | None = None
@@ -92,9 +94,12 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Called when the application is closed and before a reload."""
         self.removeObservers()
-        self._setParameters(None)
-        self.window.close()
-        self.logic.close()
+        # Nothing to undo where the window could not even be built.
+        if self.window is not None:
+            self._setParameters(None)
+            self.window.close()
+        if self.logic is not None:
+            self.logic.close()
 
     def onReload(self) -> None:
         """Reload the library before Slicer reloads this file."""

@@ -28,7 +28,7 @@ class Installation:
         self,
         onNotice: Callable[[str, bool], None],
         onReport: Callable[[SystemReport], None],
-        installers: Callable[[], Installers] = Installers.fromSlicer,
+        installers: Callable[[], Installers] = lambda: Installers.fromSlicer(),
     ) -> None:
         self._onNotice, self._onReport, self._installers = onNotice, onReport, installers
 

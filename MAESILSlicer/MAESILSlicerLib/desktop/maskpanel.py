@@ -51,7 +51,9 @@ class MaskPanel:
         self._showRows(self._parameters.mode)
         self._showSegment(self._parameters)
         self._showSuperpatch(self._parameters.superpatch)
-        self._ui.maskInfoLabel.setText(self._count())
+        count = self._count()
+        self._ui.maskInfoLabel.setText(count)
+        self._ui.maskInfoLabel.setVisible(bool(count))
 
     def close(self) -> None:
         """Undo all connections."""
@@ -84,9 +86,9 @@ class MaskPanel:
             return count
         names = {1: _("first stage"), 2: _("second stage")}
         legend = " ".join(
-            f'<font color="{_hex(STAGE_COLORS[stage])}">\u25a0</font> {names[stage]}' for stage in names
+            f'<font color="{_hex(STAGE_COLORS[stage])}">\u25a0</font> {name}' for stage, name in names.items()
         )
-        return f"{count} {legend}"
+        return f"{count}<br>{legend}"
 
     # Superpatches
 

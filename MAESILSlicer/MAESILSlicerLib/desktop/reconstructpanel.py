@@ -13,7 +13,8 @@ from slicer.i18n import tr as _
 from MAESILCore.resources import models_folder
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction
+from MAESILSlicerLib.desktop.estimate import Estimate
+from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.wording import durationText
 from MAESILSlicerLib.models import SUFFIX
 from MAESILSlicerLib.session import Session
@@ -32,6 +33,7 @@ class ReconstructPanel:
         session: whose job is shown.
         onStart: called when the button is pressed while nothing runs.
         obstacle: why a reconstruction cannot be started at all, "" if nothing stands in its way.
+        estimate: how long it will take.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class ReconstructPanel:
         session: Session,
         onStart: Callable[[], None],
         obstacle: Callable[[], str],
+        estimate: Estimate,
     ) -> None:
         self._ui, self._session = ui, session
-        self._onStart, self._obstacle = onStart, obstacle
+        self._onStart, self._obstacle, self._estimate = onStart, obstacle, estimate
         self._parameters: MAESILSlicerParameterNode | None = None
         self._connections = Connections()
         self._connections.connect(ui.reconstructButton, "clicked()", self._onButton)
@@ -66,6 +69,7 @@ class ReconstructPanel:
         if self._parameters is not None:
             self._showModel(self._parameters.model)
             self._showPrediction(self._parameters)
+            self._showEstimate(self._parameters)
 
     def close(self) -> None:
         """Undo all connections."""
@@ -119,7 +123,9 @@ class ReconstructPanel:
         isRunning = self._session.isRunning
         combo.setEnabled(not isRunning)
         self._ui.modelButton.setEnabled(not isRunning)
-        self._ui.modelInfoLabel.setText(self._session.model.text)
+        lines = self._session.model.text.splitlines()
+        self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
+        self._ui.modelCardLabel.setText("\n".join(lines[2:]))
 
     def _onModel(self, index: int) -> None:
         if self._parameters is not None:
@@ -150,6 +156,12 @@ class ReconstructPanel:
         )
         spinBox.setEnabled(not isRegion and parameters.prediction is Prediction.EVERY_PATCH)
 
+    def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
+        isRunning = self._session.isRunning
+        sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
+        self._ui.estimateLabel.setText(sentence)
+        self._ui.estimateLabel.setVisible(bool(sentence) and not isRunning)
+
     # The computer
 
     def showDevices(self, report: SystemReport | None) -> None:
@@ -167,6 +179,7 @@ class ReconstructPanel:
 
     def _onDevice(self, index: int) -> None:
         settings.setDevice(self._ui.deviceComboBox.itemData(index))
+        self.refresh()
 
     def _onBatchSize(self, count: int) -> None:
         settings.setBatchSize(count)

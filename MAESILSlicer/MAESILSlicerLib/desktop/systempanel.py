@@ -41,7 +41,7 @@ class SystemPanel:
         session: Session,
         onChanged: Callable[[], None],
         onNotice: Callable[[str, bool], None],
-        check: Callable[[], SystemCheck] = SystemCheck,
+        check: Callable[[], SystemCheck] = lambda: SystemCheck(),
     ) -> None:
         self._ui, self._session, self._onChanged, self._makeCheck = ui, session, onChanged, check
         self.report: SystemReport | None = None

@@ -40,8 +40,7 @@ class VolumePanel:
     def refresh(self) -> None:
         """Show the session's volume."""
         self._ui.volumeInfoLabel.setText(self._description())
-        self._ui.volumeSelector.setEnabled(not self._session.isRunning)
-        self._ui.sampleButton.setEnabled(not self._session.isRunning)
+        self._showSelector(self._session.isRunning)
         node = self._session.volumeNode
         if node is not self._shownNode:
             self._shownNode = node
@@ -51,6 +50,17 @@ class VolumePanel:
     def close(self) -> None:
         """Undo all connections."""
         self._connections.close()
+
+    def _showSelector(self, isRunning: bool) -> None:
+        for widget, purpose in (
+            (
+                self._ui.volumeSelector,
+                _("The CT to work on. Load your own with Add Data or the DICOM module."),
+            ),
+            (self._ui.sampleButton, _("Add an artificial CT, made on this computer, to try MAESIL with.")),
+        ):
+            widget.setEnabled(not isRunning)
+            widget.setToolTip(_("The reconstruction of this volume is running.") if isRunning else purpose)
 
     def _description(self) -> str:
         session = self._session

@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.choices import ReconstructionChoices
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.maskpanel import MaskPanel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, coverageOf
 from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
@@ -37,15 +39,20 @@ class Window:
         self._parameters: MAESILSlicerParameterNode | None = None
         self._notice: tuple[str, bool] = ("", False)
         self._shownReport: SystemReport | None = None
+        # A slider tells of itself many times a second; the window is written once for all of it.
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.connect("timeout()", self.refresh)
         self._status = StatusRow(ui)
-        self._system = SystemPanel(ui, self._session, self.refresh, self._tell)
+        self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
         self._mask = MaskPanel(ui, self._session)
-        self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle)
+        self._estimate = Estimate(self._session, self._schedule)
+        self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle, self._estimate)
         self._results = ResultsPanel(ui, self._session, self._useSuperpatch, self._fail)
         self._panels = (self._system, self._volume, self._mask, self._reconstruct, self._results)
         self._session.addListener(self._onSessionChanged)
-        logic.follower.onApplied = self.refresh
+        logic.follower.onApplied = self._schedule
         self.refresh()
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
@@ -70,15 +77,20 @@ class Window:
         self._logic.follower.onApplied = lambda: None
         for panel in self._panels:
             panel.close()
+        self._estimate.close()
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self.refresh)
 
     def refresh(self) -> None:
         """Show everything as it is."""
         for panel in self._panels:
             panel.refresh()
-        self._ui.maskSection.setEnabled(self._session.grid is not None and not self._session.isRunning)
+        self._ui.maskSection.setEnabled(self._session.grid is not None)
         if self._system.report is not self._shownReport:
             self._shownReport = self._system.report
             self._reconstruct.showDevices(self._shownReport)
+            if self._shownReport is not None and self._shownReport.canCompute:
+                self._estimate.start()
         self._showStatus()
 
     def _showStatus(self) -> None:
@@ -89,14 +101,17 @@ class Window:
             sentence, failed = self._session.message, self._session.failed
         self._status.show(sentence, failed)
 
+    def _schedule(self) -> None:
+        self._timer.start(0)
+
     def _onSessionChanged(self) -> None:
         self._notice = ("", False)
-        self.refresh()
+        self._schedule()
 
     def _tell(self, sentence: str, failed: bool) -> None:
         """Say something; it stays until something else happens."""
         self._notice = (sentence, failed)
-        self.refresh()
+        self._schedule()
 
     def _fail(self, sentence: str) -> None:
         self._tell(sentence, True)

@@ -1,0 +1,100 @@
+"""How long a reconstruction will take, from a small measurement of this computer in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import qt
+from slicer.i18n import tr as _
+
+from MAESILCore.errors import CheckpointError
+from MAESILCore.jobs.devices import Device, DeviceProbe, DeviceReport, estimate_seconds, estimate_text
+from MAESILCore.resources import models_folder
+from MAESILCore.superpatch import SuperpatchGrid
+from MAESILSlicerLib.desktop.settings import AUTOMATIC
+from MAESILSlicerLib.session import Session
+
+INTERVAL_MS = 200
+
+
+class Estimate:
+    """Measures once how fast the devices are, and foretells a session's reconstruction from that.
+
+    Args:
+        session: what is to be reconstructed.
+        onMeasured: called when there is something to foretell from.
+        makeProbe: starts the measurement.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        onMeasured: Callable[[], None],
+        makeProbe: Callable[[], DeviceProbe] = lambda: DeviceProbe(measure=True),
+    ) -> None:
+        self._session, self._onMeasured, self._makeProbe = session, onMeasured, makeProbe
+        self._probe: DeviceProbe | None = None
+        self._report: DeviceReport | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(INTERVAL_MS)
+        self._timer.connect("timeout()", self._poll)
+
+    def start(self) -> None:
+        """Measure in the background, unless that was done; not while a job wants the device for itself."""
+        if self._probe is None and not self._session.isRunning:
+            self._probe = self._makeProbe()
+            self._timer.start()
+
+    def text(self, device: str, coverage: int, scores: bool) -> str:
+        """A sentence for people; "" while nothing is known.
+
+        Args:
+            device: auto, cpu, cuda:N or mps.
+            coverage: masks; 0 for the one that is shown.
+            scores: whether the result is scored.
+        """
+        found, session = self._device(device), self._session
+        if found is None or session.grid is None or not self._knowsModel():
+            return ""
+        mask = session.mask if coverage == 0 else None
+        seconds = estimate_seconds(self._workGrid(), coverage, found, mask, scores=scores)
+        if seconds is None:
+            return ""
+        return _("This takes {time} on {device}.").format(time=estimate_text(seconds), device=found.name)
+
+    def close(self) -> None:
+        """End the measurement."""
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._poll)
+        if self._probe is not None:
+            self._probe.close()
+
+    def _poll(self) -> None:
+        report = self._probe.poll()
+        if report is not None and report.is_complete:
+            self._timer.stop()
+            self._report = report
+            self._onMeasured()
+
+    def _device(self, identifier: str) -> Device | None:
+        devices = self._report.devices if self._report is not None else ()
+        # The fastest kind comes first, as the automatic choice takes it.
+        return next((device for device in devices if identifier in (AUTOMATIC, device.id)), None)
+
+    def _knowsModel(self) -> bool:
+        """Only a bundled model was measured."""
+        try:
+            return self._session.model.path.parent == models_folder()
+        except CheckpointError:
+            return False
+
+    def _workGrid(self) -> SuperpatchGrid:
+        """The grid of the reconstruction: with the overlap of `reconstruct.usual_overlap`, which needs PyTorch."""
+        model = self._session.model
+        sizes = zip(model.superpatchSize, model.patchSize, strict=True)
+        return SuperpatchGrid(
+            self._session.grid.shape,
+            model.superpatchSize,
+            model.patchSize,
+            [size // patch // 4 * patch for size, patch in sizes],
+        )
