@@ -3,156 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import vtk
-from PySide6.QtCore import Property, Qt, Signal
+from PySide6.QtCore import Property, Signal
 from PySide6.QtGui import QStandardItem, QStandardItemModel
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QTableView, QVBoxLayout, QWidget
-from slicer import vtkMRMLNode, vtkMRMLScene
+from PySide6.QtWidgets import QComboBox, QTableView, QVBoxLayout, QWidget
+from slicer import vtkMRMLNode, vtkMRMLScene, vtkMRMLTableNode
 
-from .ctkwidgets import stored
+from .ctkwidgets import kept
 
-#: What happens to a scene, after which a list of its nodes may be another.
-SCENE_EVENTS = (
+_SCENE_EVENTS = (
     vtkMRMLScene.NodeAddedEvent,
     vtkMRMLScene.NodeRemovedEvent,
     vtkMRMLScene.EndBatchProcessEvent,
-    vtkMRMLScene.EndCloseEvent,
-    vtkMRMLScene.EndImportEvent,
 )
 
 
 class Observation:
-    """One observed object at a time; gone with the widget that holds it."""
+    """What a widget observes: one object at a time."""
 
     def __init__(self, events: tuple[int, ...], callback: Callable[[], None]) -> None:
         self._events, self._callback = events, callback
         self._tags: list[int] = []
-        self.target: Any = None
+        self.target: vtk.vtkObject | None = None
 
-    def observe(self, target: Any) -> None:
-        if self.target is not None:
-            for tag in self._tags:
-                self.target.RemoveObserver(tag)
+    def observe(self, target: vtk.vtkObject | None) -> None:
+        for tag in self._tags:
+            self.target.RemoveObserver(tag)
         self.target = target
-        self._tags = []
-        if target is not None:
-            self._tags = [target.AddObserver(event, lambda *_: self._callback()) for event in self._events]
+        events = self._events if target is not None else ()
+        self._tags = [target.AddObserver(event, lambda *_: self._callback()) for event in events]
 
 
 class qMRMLWidget(QWidget):
     """A widget that passes the scene on to those that are connected with it."""
 
     mrmlSceneChanged = Signal(object)
-    _scene: Any = None
+    _scene: vtkMRMLScene | None = None
 
-    def setMRMLScene(self, scene: Any) -> None:
+    def setMRMLScene(self, scene: vtkMRMLScene | None) -> None:
         if scene is not self._scene:
             self._scene = scene
             self.mrmlSceneChanged.emit(scene)
 
-    def mrmlScene(self) -> Any:
+    def mrmlScene(self) -> vtkMRMLScene | None:
         return self._scene
 
+    def _stack(self, *widgets: QWidget) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in widgets:
+            layout.addWidget(widget)
+        self.setFocusProxy(widgets[0])
 
-class qMRMLNodeComboBox(QWidget):
-    """A list of nodes of the given classes; without "None" it always has one chosen while there is one."""
 
+class qMRMLNodeComboBox(qMRMLWidget):
+    """A list of nodes of some classes; where "None" is no choice, a node is chosen as soon as there is one."""
+
+    vars().update(kept("qMRMLNodeComboBox"))
     currentNodeChanged = Signal((object,), (bool,))
     currentNodeIDChanged = Signal(str)
-    nodeActivated = Signal(object)
     nodeAddedByUser = Signal(object)
-    nodeTypes = stored("QStringList", "nodeTypes", [], "_update")
-    hideChildNodeTypes = stored("QStringList", "hideChildNodeTypes", [], "_update")
-    showHidden = stored(bool, "showHidden", False, "_update")
-    showChildNodeTypes = stored(bool, "showChildNodeTypes", True, "_update")
-    noneEnabled = stored(bool, "noneEnabled", False, "_update")
-    noneDisplay = stored(str, "noneDisplay", "None", "_update")
-    addEnabled = stored(bool, "addEnabled", True)
-    removeEnabled = stored(bool, "removeEnabled", True)
-    editEnabled = stored(bool, "editEnabled", False)
-    renameEnabled = stored(bool, "renameEnabled", False)
-    selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
-    baseName = stored(str, "baseName", "")
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._ids: list[str] = []
         self._current = ""
-        self._attributes: list[tuple[str, str, str | None]] = []
         self._combo = QComboBox(self)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._combo)
-        self.setFocusProxy(self._combo)
-        self._observation = Observation(SCENE_EVENTS, self._update)
+        self._stack(self._combo)
+        self._observation = Observation(_SCENE_EVENTS, self._update)
+        self._showChildNodeTypes, self._addEnabled = True, True
         self._combo.activated.connect(self._choose)
+        self.mrmlSceneChanged.connect(self._useScene)
 
-    def setMRMLScene(self, scene: Any) -> None:
+    def _useScene(self, scene: vtkMRMLScene | None) -> None:
         self._observation.observe(scene)
         self._update()
 
-    def mrmlScene(self) -> Any:
-        return self._observation.target
+    def currentNode(self) -> vtkMRMLNode | None:
+        return self._scene.GetNodeByID(self._current) if self._current else None
 
-    def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
-        self._attributes.append((nodeType, name, value))
-        self._update()
-
-    def currentNode(self) -> Any:
-        scene = self.mrmlScene()
-        return scene.GetNodeByID(self._current) if scene and self._current else None
-
-    def setCurrentNode(self, node: Any) -> None:
-        identity = node if isinstance(node, str) else node.GetID() if node is not None else ""
+    def setCurrentNode(self, node: vtkMRMLNode | str | None) -> None:
+        identity = node.GetID() if isinstance(node, vtkMRMLNode) else node
         self._select(identity if identity in self._ids else "")
 
     setCurrentNodeID = setCurrentNode
-
-    def _currentNodeID(self) -> str:
-        return self._current
-
-    currentNodeID = Property(str, _currentNodeID, setCurrentNode)
-
-    def setCurrentNodeIndex(self, index: int) -> None:
-        self._select(self._ids[index] if 0 <= index < len(self._ids) else "")
+    currentNodeID = Property(str, lambda self: self._current, setCurrentNode)
 
     def nodeCount(self) -> int:
         return len(self._ids)
 
-    def nodeFromIndex(self, index: int) -> Any:
-        return self.mrmlScene().GetNodeByID(self._ids[index]) if 0 <= index < len(self._ids) else None
+    def nodeFromIndex(self, index: int) -> vtkMRMLNode:
+        return self._scene.GetNodeByID(self._ids[index])
 
-    def _fits(self, node: Any) -> bool:
-        wanted = [name for name in self.nodeTypes if node.IsA(name)]
-        exact = self.showChildNodeTypes or node.GetClassName() in self.nodeTypes
-        hidden = node.GetHideFromEditors() and not self.showHidden
-        hiddenChild = any(node.IsA(name) for name in self.hideChildNodeTypes)
-        rules = [(name, value) for kind, name, value in self._attributes if node.IsA(kind)]
-        agree = all(
-            node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name))
-            for name, value in rules
-        )
-        return bool(wanted) and exact and not hidden and not hiddenChild and agree
+    def addNode(self) -> vtkMRMLNode:
+        node = self._scene.AddNewNodeByClass(self.nodeTypes[0], self.baseName)
+        self._select(node.GetID())
+        self.nodeAddedByUser.emit(node)
+        return node
+
+    def _fits(self, node: vtkMRMLNode) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if not self.showChildNodeTypes:
+            return node.GetClassName() in self.nodeTypes
+        return any(node.IsA(kind) for kind in self.nodeTypes)
 
     def _update(self) -> None:
-        scene = self.mrmlScene()
+        scene = self._scene
         if scene is not None and scene.IsBatchProcessing():
             return
         nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())) if scene else ()
-        fitting = [node for node in nodes if self._fits(node)]
-        self._ids = [node.GetID() for node in fitting]
-        names = ([self.noneDisplay] if self.noneEnabled else []) + [node.GetName() for node in fitting]
+        found = [node for node in nodes if self._fits(node)]
+        self._ids = [node.GetID() for node in found]
         self._combo.clear()
-        self._combo.addItems(names)
+        self._combo.addItems(["None"] * self.noneEnabled + [node.GetName() for node in found])
+        self._combo.addItems(["Create new"] * self.addEnabled)
         self._select(self._current if self._current in self._ids else "")
 
     def _select(self, identity: str) -> None:
         if not identity and not self.noneEnabled and self._ids:
             identity = self._ids[0]
-        row = self._ids.index(identity) + self.noneEnabled if identity else self.noneEnabled - 1
-        self._combo.setCurrentIndex(row)
+        self._combo.currentIndex = (
+            self._ids.index(identity) + self.noneEnabled if identity else self.noneEnabled - 1
+        )
         if identity != self._current:
             self._current = identity
             self.currentNodeChanged[object].emit(self.currentNode())
@@ -160,77 +134,67 @@ class qMRMLNodeComboBox(QWidget):
             self.currentNodeIDChanged.emit(identity)
 
     def _choose(self, row: int) -> None:
-        self.setCurrentNodeIndex(row - self.noneEnabled)
-        self.nodeActivated.emit(self.currentNode())
+        index = row - self.noneEnabled
+        if index == len(self._ids):
+            self.addNode()
+        else:
+            self._select(self._ids[index] if index >= 0 else "")
 
 
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
-    """A choice of a segmentation and of one segment in it."""
+    """A choice of a segmentation and of a segment in it."""
 
+    vars().update(kept("qMRMLSegmentSelectorWidget"))
     currentNodeChanged = Signal((object,), (bool,))
     currentSegmentChanged = Signal(str)
-    noneEnabled = stored(bool, "noneEnabled", False, "_updateSegments")
-    editEnabled = stored(bool, "editEnabled", False)
-    multiSelection = stored(bool, "multiSelection", False)
-    horizontalLayout = stored(bool, "horizontalLayout", False)
-    segmentationNodeSelectorVisible = stored(bool, "segmentationNodeSelectorVisible", True)
-    selectNodeUponCreation = stored(bool, "selectNodeUponCreation", True)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._segmentIds: list[str] = []
+        self._ids: list[str] = []
         self._nodes, self._segments = qMRMLNodeComboBox(self), QComboBox(self)
-        self._nodes.nodeTypes = ["vtkMRMLSegmentationNode"]
-        self._nodes.noneEnabled = True
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._nodes)
-        layout.addWidget(self._segments)
-        self._observation = Observation((vtk.vtkCommand.ModifiedEvent,), self._updateSegments)
-        self._nodes.currentNodeChanged[object].connect(self._onNode)
+        self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
+        self._stack(self._nodes, self._segments)
+        self._observation = Observation((vtk.vtkCommand.ModifiedEvent,), self._update)
+        self._nodes.currentNodeChanged.connect(self._useNode)
         self._segments.currentIndexChanged.connect(
             lambda _: self.currentSegmentChanged.emit(self.currentSegmentID())
         )
         self.mrmlSceneChanged.connect(self._nodes.setMRMLScene)
 
-    def currentNode(self) -> Any:
+    def currentNode(self) -> vtkMRMLNode | None:
         return self._nodes.currentNode()
 
-    def currentNodeID(self) -> str:
-        return self._nodes.currentNodeID
-
-    def setCurrentNode(self, node: Any) -> None:
+    def setCurrentNode(self, node: vtkMRMLNode | None) -> None:
         self._nodes.setCurrentNode(node)
 
-    setCurrentNodeID = setCurrentNode
-
     def segmentIDs(self) -> list[str]:
-        return list(self._segmentIds)
+        return list(self._ids)
 
     def currentSegmentID(self) -> str:
         row = self._segments.currentIndex - self.noneEnabled
-        return self._segmentIds[row] if 0 <= row < len(self._segmentIds) else ""
+        return self._ids[row] if 0 <= row < len(self._ids) else ""
 
     def setCurrentSegmentID(self, identity: str) -> None:
-        row = self._segmentIds.index(identity) + self.noneEnabled if identity in self._segmentIds else -1
-        self._segments.currentIndex = max(row, self.noneEnabled - 1)
+        row = self._ids.index(identity) if identity in self._ids else -1
+        self._segments.currentIndex = row + self.noneEnabled
 
-    def _onNode(self, node: Any) -> None:
+    def _useNode(self, node: vtkMRMLNode | None) -> None:
         self._observation.observe(node)
-        self._updateSegments()
+        self._update()
         self.currentNodeChanged[object].emit(node)
         self.currentNodeChanged[bool].emit(node is not None)
 
-    def _updateSegments(self) -> None:
+    def _update(self) -> None:
         node, before = self.currentNode(), self.currentSegmentID()
-        segmentation = node.GetSegmentation() if node else None
-        count = segmentation.GetNumberOfSegments() if segmentation else 0
+        segmentation = node.GetSegmentation() if node is not None else None
+        count = segmentation.GetNumberOfSegments() if segmentation is not None else 0
         found = [segmentation.GetNthSegmentID(index) for index in range(count)]
         self._segments.blockSignals(True)
-        self._segmentIds = found
+        self._ids = found
         self._segments.clear()
-        names = [segmentation.GetSegment(identity).GetName() for identity in found]
-        self._segments.addItems((["None"] if self.noneEnabled else []) + names)
+        self._segments.addItems(
+            ["None"] * self.noneEnabled + [segmentation.GetSegment(one).GetName() for one in found]
+        )
         self.setCurrentSegmentID(before)
         self._segments.blockSignals(False)
         if self.currentSegmentID() != before:
@@ -241,59 +205,28 @@ class qMRMLTableView(QTableView):
     """A table node as text."""
 
     mrmlSceneChanged = Signal(object)
-    # The attribute of this name is Qt's own virtual method, so the signal can be connected by its signature only.
-    _selectionSignal = Signal(name="selectionChanged")
-    firstRowLocked = stored(bool, "firstRowLocked", False)
-    firstColumnLocked = stored(bool, "firstColumnLocked", False)
-    transposed = stored(bool, "transposed", False)
-    _scene: Any = None
+    # Qt's own virtual method has this name as well, so the signal can be connected by its signature only.
+    _chosen = Signal(name="selectionChanged")
+    _scene: vtkMRMLScene | None = None
+    setMRMLScene, mrmlScene = qMRMLWidget.setMRMLScene, qMRMLWidget.mrmlScene
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._observation = Observation((vtk.vtkCommand.ModifiedEvent,), self._update)
+        self._observation = Observation((vtk.vtkCommand.ModifiedEvent,), self._fill)
         self.setModel(QStandardItemModel(self))
-        self.selectionModel().selectionChanged.connect(lambda *_: self._emitSelection())
+        self.selectionModel().selectionChanged.connect(lambda *_: self._chosen.emit())
 
-    setMRMLScene, mrmlScene = qMRMLWidget.setMRMLScene, qMRMLWidget.mrmlScene
-
-    def _emitSelection(self) -> None:
-        self._selectionSignal.emit()
-
-    def mrmlTableNode(self) -> Any:
+    def mrmlTableNode(self) -> vtkMRMLTableNode | None:
         return self._observation.target
 
-    def setMRMLTableNode(self, node: Any) -> None:
+    def setMRMLTableNode(self, node: vtkMRMLTableNode | None) -> None:
         self._observation.observe(node)
-        self._update()
+        self._fill()
 
-    def _update(self) -> None:
+    def _fill(self) -> None:
         model, node = self.model(), self.mrmlTableNode()
         model.clear()
-        if node is None:
-            return
-        columns = range(node.GetNumberOfColumns())
+        columns = range(node.GetNumberOfColumns()) if node is not None else ()
         model.setHorizontalHeaderLabels([node.GetColumnName(column) for column in columns])
-        for row in range(node.GetNumberOfRows()):
-            items = [QStandardItem(node.GetCellText(row, column)) for column in columns]
-            for item in items:
-                item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
-            model.appendRow(items)
-
-
-class qMRMLPlotView(QLabel):
-    """Says which chart would be drawn here."""
-
-    mrmlSceneChanged = Signal(object)
-    dataSelected = Signal(object, object)
-    _scene: Any = None
-    _viewNode: Any = None
-
-    setMRMLScene, mrmlScene = qMRMLWidget.setMRMLScene, qMRMLWidget.mrmlScene
-
-    def setMRMLPlotViewNode(self, node: vtkMRMLNode) -> None:
-        self._viewNode = node
-        chart = node.GetPlotChartNode() if node else None
-        self.text = chart.GetName() if chart else ""
-
-    def mrmlPlotViewNode(self) -> Any:
-        return self._viewNode
+        for row in range(node.GetNumberOfRows() if node is not None else 0):
+            model.appendRow([QStandardItem(node.GetCellText(row, column)) for column in columns])

@@ -1,27 +1,22 @@
 """The parameter node wrapper: typed fields kept as text in a scripted module node, and bound to widgets.
 
-Types and pairs of field and widget that were not seen to work in the real application are refused.
+Types, and pairs of field and widget, that the real one does not know are refused here too.
 """
 
 from __future__ import annotations
 
 import enum
-import types
+import functools
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import slicer
 import vtk
+from PySide6.QtWidgets import QWidget
+from slicer import vtkMRMLNode, vtkMRMLScriptedModuleNode
 
-
-@dataclass(frozen=True)
-class Default:
-    """The value of a field that was never set."""
-
-    value: Any
+_EMPTY = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Minimum:
     """The least value of a number."""
 
     minimum: float
+    maximum: typing.ClassVar[float] = 2**31 - 1
 
     def validate(self, value: float) -> None:
         if value < self.minimum:
@@ -51,81 +47,44 @@ class Minimum:
 class Choice:
     """The values that a field may have."""
 
-    choices: list[Any]
+    choices: list[object]
 
-    def validate(self, value: Any) -> None:
+    def validate(self, value: object) -> None:
         if value not in self.choices:
             raise ValueError(f"Value is {value}, but must be in one of the following: {self.choices}")
 
 
-@dataclass(frozen=True)
 class Field:
     """One field: its type, its default, and what its annotations demand."""
 
-    name: str
-    kind: type
-    default: Any
-    rules: tuple[Any, ...]
+    def __init__(self, owner: type, name: str, annotated: object) -> None:
+        kind, *self.rules = typing.get_args(annotated) if hasattr(annotated, "__metadata__") else (annotated,)
+        if not issubclass(kind, (*_EMPTY, enum.Enum, vtkMRMLNode)):
+            raise TypeError(f"Unable to create serializer for {owner} member {name}: {kind}")
+        self.name, self.kind = name, kind
+        self.isNode, self.isEnum = issubclass(kind, vtkMRMLNode), issubclass(kind, enum.Enum)
+        self.default = getattr(owner, name, next(iter(kind)) if self.isEnum else _EMPTY.get(kind))
 
-    @property
-    def isNode(self) -> bool:
-        return issubclass(self.kind, slicer.vtkMRMLNode)
-
-    def rule(self, kind: type) -> Any:
-        return next((rule for rule in self.rules if isinstance(rule, kind)), None)
-
-    def validate(self, value: Any) -> None:
-        kinds = (int, float) if self.kind is float else self.kind
-        if value is None and not self.isNode:
-            raise ValueError("Value must not be None")
-        if value is not None and not isinstance(value, kinds):
-            raise TypeError(f"Value must be of type '{kinds}', is type '{type(value)}' value '{value}'")
+    def write(self, node: vtkMRMLScriptedModuleNode, value: object) -> None:
+        if not isinstance(value, (int, float) if self.kind is float else self.kind) and not (
+            self.isNode and not value
+        ):
+            raise TypeError(f"Value must be of type '{self.kind}', is type '{type(value)}' value '{value}'")
         for rule in self.rules:
             rule.validate(value)
-
-    def write(self, node: Any, value: Any) -> None:
-        self.validate(value)
+        node.SetParameter(self.name, "" if self.isNode else value.name if self.isEnum else str(value))
         if self.isNode:
-            node.SetParameter(self.name, "")
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-        else:
-            node.SetParameter(self.name, value.name if isinstance(value, enum.Enum) else str(value))
 
-    def read(self, node: Any) -> Any:
+    def read(self, node: vtkMRMLScriptedModuleNode) -> object:
         text = node.GetParameter(self.name)
         if self.isNode:
             return node.GetNodeReference(self.name)
-        if issubclass(self.kind, enum.Enum):
-            return self.kind[text]
-        return text == "True" if self.kind is bool else self.kind(text)
+        return self.kind[text] if self.isEnum else text == "True" if self.kind is bool else self.kind(text)
 
 
-_STORED = (int, float, str, bool, Path, enum.Enum, slicer.vtkMRMLNode)
-_EMPTY = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
-
-
-def _fieldOf(owner: type, name: str, annotated: Any) -> Field:
-    kind, *rules = typing.get_args(annotated) if hasattr(annotated, "__metadata__") else (annotated,)
-    if not isinstance(kind, type) or not issubclass(kind, _STORED):
-        raise TypeError(f"Unable to create serializer for {owner} member {name}: {kind}")
-    default = next((rule.value for rule in rules if isinstance(rule, Default)), None)
-    if default is None:
-        default = next(iter(kind)) if issubclass(kind, enum.Enum) else _EMPTY.get(kind)
-    default = vars(owner).get(name, default)
-    return Field(name, kind, default, tuple(rule for rule in rules if not isinstance(rule, Default)))
-
-
-@dataclass(frozen=True)
-class Binding:
-    """How a widget shows a field: read it, write it, and the signal of a change."""
-
-    read: Callable[[], Any]
-    write: Callable[[Any], None]
-    changed: Any
-
-
-#: Widget class -> type of the field, property that holds the value, signal of its change.
-_SIMPLE = {
+#: Class of a widget -> type of its field, property with the value, signal of a change.
+_WIDGETS = {
     "QSpinBox": (int, "value", "valueChanged"),
     "QSlider": (int, "value", "valueChanged"),
     "QDoubleSpinBox": (float, "value", "valueChanged"),
@@ -133,140 +92,119 @@ _SIMPLE = {
     "QCheckBox": (bool, "checked", "stateChanged"),
     "QPushButton": (bool, "checked", "toggled"),
     "QLineEdit": (str, "text", "textChanged"),
-    "ctkPathLineEdit": (Path, "currentPath", "currentPathChanged"),
+    "QComboBox": (enum.Enum, "currentIndex", "currentIndexChanged"),
+    "qMRMLNodeComboBox": (vtkMRMLNode, "currentNodeID", "currentNodeChanged"),
 }
 
 
-def _bind(field: Field, widget: Any) -> Binding:
-    kind = type(widget).__name__
-    if kind == "qMRMLNodeComboBox" and field.isNode:
-        widget.nodeTypes = [field.kind.__name__]
-        return Binding(widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged)
-    if kind == "QComboBox":
-        return _bindCombo(field, widget)
-    expected, name, signal = _SIMPLE.get(kind, (None, "", ""))
-    if expected is not field.kind:
-        raise RuntimeError(
-            f"Unable to create GUI connector from datatype '{field.kind}' to widget type '{kind}'"
+class Connector:
+    """A field in a widget."""
+
+    def __init__(self, field: Field, widget: QWidget) -> None:
+        self._widget, self._values, kind = widget, [], type(widget).__name__
+        expected, self._property, signal = _WIDGETS.get(kind, (type(None), "", ""))
+        choices = next(
+            (rule.choices for rule in field.rules if isinstance(rule, Choice)), field.isEnum and field.kind
         )
-    bounds = field.rule(WithinRange)
-    if bounds is not None:
-        widget.minimum, widget.maximum = bounds.minimum, bounds.maximum
-    elif kind in ("ctkSliderWidget", "QSlider"):
-        raise RuntimeError(f"Cannot have a connection to {kind} where the float types is unbounded.")
-    text = str if expected is Path else expected
-    return Binding(
-        lambda: expected(getattr(widget, name)),
-        lambda value: setattr(widget, name, text(value)),
-        getattr(widget, signal),
-    )
+        if not issubclass(field.kind, expected) and not (kind == "QComboBox" and choices):
+            raise RuntimeError(
+                f"Unable to create GUI connector from datatype '{field.kind}' to widget type '{kind}'"
+            )
+        bounds = next((rule for rule in field.rules if hasattr(rule, "minimum")), None)
+        if bounds is not None:
+            widget.minimum, widget.maximum = bounds.minimum, bounds.maximum
+        elif kind in ("ctkSliderWidget", "QSlider"):
+            raise RuntimeError(f"Cannot have a connection to {kind} where the type is unbounded.")
+        if field.isNode:
+            widget.nodeTypes = [field.kind.__name__]
+        elif kind == "QComboBox":
+            self._values = list(choices)
+            widget.clear()
+            label = getattr(field.kind, "label", lambda value: getattr(value, "name", str(value)))
+            widget.addItems([label(value) for value in self._values])
+        self.changed = getattr(widget, signal)
 
+    def read(self) -> object:
+        if hasattr(self._widget, "currentNode"):
+            return self._widget.currentNode()
+        value = getattr(self._widget, self._property)
+        return self._values[value] if self._values else value
 
-def _bindCombo(field: Field, combo: Any) -> Binding:
-    choice = field.rule(Choice)
-    if choice is None and not issubclass(field.kind, enum.Enum):
-        raise RuntimeError("ComboBoxToStringableConnector requires the Choice annotation to be used.")
-    values = list(field.kind) if choice is None else list(choice.choices)
-    label = getattr(field.kind, "label", lambda value: getattr(value, "name", str(value)))
-    combo.clear()
-    combo.addItems([label(value) for value in values])
-    return Binding(
-        lambda: values[combo.currentIndex],
-        lambda value: combo.setCurrentIndex(values.index(value)),
-        combo.currentIndexChanged,
-    )
+    def write(self, value: object) -> None:
+        if hasattr(self._widget, "currentNode"):
+            self._widget.setCurrentNode(value)
+        else:
+            setattr(self._widget, self._property, self._values.index(value) if self._values else value)
 
 
 class _Wrapper:
     """What the decorator adds to a class of fields."""
 
-    allParameters: typing.ClassVar[dict[str, Field]]
-
-    def __init__(self, parameterNode: Any) -> None:
-        self.parameterNode = parameterNode
-        self._guis: dict[int, dict[str, tuple[Binding, Callable[..., None]]]] = {}
-        self._tag, self._updating = 0, False
+    def __init__(self, parameterNode: vtkMRMLScriptedModuleNode) -> None:
+        self.parameterNode, self._guis, self._updating = parameterNode, {}, False
         for field in self.allParameters.values():
             if not parameterNode.HasParameter(field.name):
                 field.write(parameterNode, field.default)
 
-    def getValue(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
+        if name in ("AddObserver", "RemoveObserver", "StartModify", "EndModify", "Modified"):
+            return getattr(self.parameterNode, name)
+        raise AttributeError(name)
+
+    def getValue(self, name: str) -> object:
         return self.allParameters[name].read(self.parameterNode)
 
-    def setValue(self, name: str, value: Any) -> None:
+    def setValue(self, name: str, value: object) -> None:
         with slicer.util.NodeModify(self.parameterNode):
             self.allParameters[name].write(self.parameterNode, value)
 
-    def connectGui(self, gui: Any) -> int:
-        widgets = {widget.property("SlicerParameterName"): widget for widget in vars(gui).values()}
-        widgets.pop(None, None)
-        unknown = set(widgets) - set(self.allParameters)
+    def connectGui(self, gui: object) -> int:
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(gui).values()}
+        unknown = set(named) - {None} - set(self.allParameters)
         if unknown:
-            raise ValueError(f"Cannot find a param with the given name: {', '.join(sorted(unknown))}")
-        bound = {name: _bind(self.allParameters[name], widget) for name, widget in widgets.items()}
-        self._tag += 1
-        self._guis[self._tag] = {
-            name: (binding, self._follower(name, binding)) for name, binding in bound.items()
+            raise ValueError(f"Cannot find a param with the given name: {unknown}")
+        connectors = {
+            name: Connector(self.allParameters[name], widget) for name, widget in named.items() if name
         }
-        for name, (binding, follow) in self._guis[self._tag].items():
-            binding.write(self.getValue(name))
-            binding.changed.connect(follow)
+        tag = len(self._guis)
+        self._guis[tag] = [
+            (name, one, functools.partial(self._follow, name, one)) for name, one in connectors.items()
+        ]
+        for name, connector, follow in self._guis[tag]:
+            connector.write(self.getValue(name))
+            connector.changed.connect(follow)
         self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._updateGuis())
-        return self._tag
+        return tag
 
     def disconnectGui(self, tag: int) -> None:
-        for binding, follow in self._guis.pop(tag, {}).values():
-            binding.changed.disconnect(follow)
+        for _, connector, follow in self._guis[tag]:
+            connector.changed.disconnect(follow)
+        self._guis[tag] = []
 
-    def _follower(self, name: str, binding: Binding) -> Callable[..., None]:
-        def follow(*_: Any) -> None:
-            if not self._updating:
-                self.setValue(name, binding.read())
-
-        return follow
+    def _follow(self, name: str, connector: Connector, *_: object) -> None:
+        if not self._updating:
+            self.setValue(name, connector.read())
 
     def _updateGuis(self) -> None:
         if self._updating:
             return
         self._updating = True
         try:
-            for gui in self._guis.values():
-                for name, (binding, _) in gui.items():
-                    binding.write(self.getValue(name))
+            for name, connector, _ in [entry for gui in self._guis.values() for entry in gui]:
+                connector.write(self.getValue(name))
         finally:
             self._updating = False
 
-    def AddObserver(self, event: Any, callback: Callable[..., None], priority: float = 0.0) -> int:
-        return self.parameterNode.AddObserver(event, callback, priority)
 
-    def RemoveObserver(self, tag: int) -> None:
-        self.parameterNode.RemoveObserver(tag)
-
-    def StartModify(self) -> int:
-        return self.parameterNode.StartModify()
-
-    def EndModify(self, wasModified: int) -> None:
-        self.parameterNode.EndModify(wasModified)
-
-    def Modified(self) -> None:
-        self.parameterNode.Modified()
+def _property(name: str) -> property:
+    return property(lambda self: self.getValue(name), lambda self, value: self.setValue(name, value))
 
 
 def parameterNodeWrapper(owner: type) -> type:
     """Make typed properties of the annotations of a class."""
     hints = typing.get_type_hints(owner, include_extras=True)
-    fields = {name: _fieldOf(owner, name, annotated) for name, annotated in hints.items()}
-    for name in fields:
-        setattr(
-            owner,
-            name,
-            property(
-                lambda self, name=name: self.getValue(name),
-                lambda self, value, name=name: self.setValue(name, value),
-            ),
-        )
-    owner.allParameters = fields  # type: ignore[attr-defined]
-    for name, value in vars(_Wrapper).items():
-        if isinstance(value, types.FunctionType):
-            setattr(owner, name, value)
-    return owner
+    fields = {name: Field(owner, name, annotated) for name, annotated in hints.items()}
+    names = {"allParameters": fields} | {name: _property(name) for name in fields}
+    return type(
+        owner.__name__, (_Wrapper, owner), {**names, "__module__": owner.__module__, "__doc__": owner.__doc__}
+    )

@@ -1,12 +1,10 @@
-"""The views of the layout: real MRML views of trame-slicer, drawn off screen and shown as pictures."""
+"""The layout and its views: real views of trame-slicer, drawn off screen and shown as pictures."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import slicer
 import vtk
-from PySide6.QtCore import Property, QObject, Signal
+from PySide6.QtCore import Property, QObject
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from trame_slicer.core import SlicerApp
@@ -15,77 +13,68 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 
 class ViewWidget(QLabel):
-    """What `sliceWidget`, `threeDWidget` and `plotWidget` give: a view with its node and its logic."""
+    """A view with its node and its logic; views of tables and plots show their name alone."""
 
-    def __init__(self, node: Any, view: Any) -> None:
-        super().__init__()
+    def __init__(self, node: slicer.vtkMRMLAbstractViewNode, view: SliceView | ThreeDView | None) -> None:
+        super().__init__(node.GetLayoutName())
         self._node, self._view = node, view
-        self.alignment = 132
-        self.text = "" if view else node.GetLayoutName()
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Ignored)
 
-    def mrmlSliceNode(self) -> Any:
+    def mrmlViewNode(self) -> slicer.vtkMRMLAbstractViewNode:
         return self._node
 
-    mrmlViewNode = mrmlPlotViewNode = mrmlTableViewNode = mrmlSliceNode
+    mrmlSliceNode = mrmlPlotViewNode = mrmlViewNode
 
-    def sliceLogic(self) -> Any:
+    def sliceLogic(self) -> slicer.vtkMRMLSliceLogic:
         return self._view._logic
 
-    def mrmlSliceCompositeNode(self) -> Any:
-        return self.sliceLogic().GetSliceCompositeNode()
-
-    def threeDView(self) -> Any:
+    def view(self) -> QObject:
         return self
 
-    def resetFocalPoint(self) -> None:
-        self._view.reset_focal_point()
+    sliceView = threeDView = view
 
-    def resetCamera(self) -> None:
-        self._view.reset_camera()
+    def interactor(self) -> vtk.vtkRenderWindowInteractor:
+        return self._view.interactor()
+
+    def resetView(self) -> None:
+        if self._view is not None:
+            self._view.fit_view_to_content()
 
     def forceRender(self) -> None:
-        """Draw the view at the size of this widget."""
         if self._view is None:
             return
         window = self._view.render_window()
-        window.SetSize(max(self.width, 64), max(self.height, 64))
-        if isinstance(self._view, SliceView):
-            self._view._logic.ResizeSliceNode(*window.GetSize())
+        self._view.update_size(max(self.width, 64), max(self.height, 64))
         self._view.render()
-        picture = vtk.vtkWindowToImageFilter()
-        picture.SetInput(window)
-        picture.ReadFrontBufferOff()
-        picture.Update()
-        width, height, _ = picture.GetOutput().GetDimensions()
-        pixels = vtk_to_numpy(picture.GetOutput().GetPointData().GetScalars()).reshape(height, width, 3)[::-1]
-        image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        self.pixmap = QPixmap.fromImage(image)
+        grabbed = vtk.vtkWindowToImageFilter()
+        grabbed.SetInput(window)
+        grabbed.ReadFrontBufferOff()
+        grabbed.Update()
+        columns, rows, _ = grabbed.GetOutput().GetDimensions()
+        pixels = vtk_to_numpy(grabbed.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1]
+        self.pixmap = QPixmap.fromImage(
+            QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format_RGB888)
+        )
 
 
 class LayoutManager(QObject):
-    """The layout node's views, two in a row; not where the layout's description puts them."""
-
-    layoutChanged = Signal(int)
+    """The views of the layout node, two in a row; not where the layout's description puts them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._core = SlicerApp()
-        scene = self._core.scene
-        for kind in ("vtkMRMLSelectionNode", "vtkMRMLInteractionNode"):
-            node = scene.CreateNodeByClass(kind)
+        self._core, self._shown = SlicerApp(), -1
+        for kind in (slicer.vtkMRMLSelectionNode, slicer.vtkMRMLInteractionNode):
+            node = kind()
             node.SetSingletonTag("Singleton")
-            scene.AddNode(node)
+            self._core.scene.AddNode(node)
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLApplicationLogic(self._core.app_logic)
-        self._logic.SetMRMLScene(scene)
-        self._viewport, self._shown = QWidget(), -1
+        self._logic.SetMRMLScene(self._core.scene)
         self._widgets: dict[str, ViewWidget] = {}
+        self._viewport = QWidget()
         self._grid = QGridLayout(self._viewport)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(2)
         self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._arrange())
-        self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 
     def core(self) -> SlicerApp:
         return self._core
@@ -93,73 +82,60 @@ class LayoutManager(QObject):
     def viewport(self) -> QWidget:
         return self._viewport
 
-    def layoutLogic(self) -> Any:
+    def layoutLogic(self) -> slicer.vtkMRMLLayoutLogic:
         return self._logic
 
-    def mrmlSliceLogics(self) -> Any:
+    def mrmlSliceLogics(self) -> vtk.vtkCollection:
         return self._core.app_logic.GetSliceLogics()
-
-    def _layoutNumber(self) -> int:
-        return self._logic.GetLayoutNode().GetViewArrangement()
 
     def setLayout(self, number: int) -> None:
         self._logic.GetLayoutNode().SetViewArrangement(number)
 
-    layout = Property(int, _layoutNumber, setLayout)
+    layout = Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
 
-    def _of(self, kind: str) -> list[ViewWidget]:
-        return [widget for widget in self._widgets.values() if widget.mrmlViewNode().IsA(kind)]
+    def _of(self, kind: str) -> dict[str, ViewWidget]:
+        widgets = (widget for widget in self._widgets.values() if widget.mrmlViewNode().IsA(kind))
+        return {widget.mrmlViewNode().GetLayoutName(): widget for widget in widgets}
 
     def sliceViewNames(self) -> list[str]:
-        return [widget.mrmlSliceNode().GetLayoutName() for widget in self._of("vtkMRMLSliceNode")]
+        return list(self._of("vtkMRMLSliceNode"))
 
-    def sliceWidget(self, name: str) -> Any:
-        named = (w for w in self._of("vtkMRMLSliceNode") if w.mrmlSliceNode().GetLayoutName() == name)
-        return next(named, None)
+    def sliceWidget(self, name: str) -> ViewWidget | None:
+        return self._of("vtkMRMLSliceNode").get(name)
 
-    def threeDWidget(self, index: int) -> Any:
-        return self._of("vtkMRMLViewNode")[index]
+    def threeDWidget(self, index: int) -> ViewWidget:
+        return list(self._of("vtkMRMLViewNode").values())[index]
 
-    def plotWidget(self, index: int) -> Any:
-        return self._of("vtkMRMLPlotViewNode")[index]
-
-    threeDViewCount = Property(int, lambda self: len(self._of("vtkMRMLViewNode")))
-    plotViewCount = Property(int, lambda self: len(self._of("vtkMRMLPlotViewNode")))
-    tableViewCount = Property(int, lambda self: len(self._of("vtkMRMLTableViewNode")))
+    def plotWidget(self, index: int) -> ViewWidget:
+        return list(self._of("vtkMRMLPlotViewNode").values())[index]
 
     def resetSliceViews(self) -> None:
-        for widget in self._of("vtkMRMLSliceNode"):
-            widget.sliceLogic().FitSliceToBackground()
+        for widget in self._of("vtkMRMLSliceNode").values():
+            widget.resetView()
 
     def resetThreeDViews(self) -> None:
-        for widget in self._of("vtkMRMLViewNode"):
-            widget.resetFocalPoint()
-            widget.resetCamera()
-
-    def renderAll(self) -> None:
-        for widget in self._widgets.values():
-            if widget.visible:
-                widget.forceRender()
+        for widget in self._of("vtkMRMLViewNode").values():
+            widget.resetView()
 
     def _arrange(self) -> None:
-        if self._layoutNumber() == self._shown:
+        if self.layout == self._shown:
             return
-        self._shown = self._layoutNumber()
+        self._shown = self.layout
         for widget in self._widgets.values():
             widget.hide()
         for place, node in enumerate(self._logic.GetViewNodes()):
             if node.GetID() not in self._widgets:
                 self._widgets[node.GetID()] = ViewWidget(node, self._makeView(node))
-            widget = self._widgets[node.GetID()]
-            self._grid.addWidget(widget, place // 2, place % 2)
-            widget.show()
-        self.layoutChanged.emit(self._shown)
+            self._grid.addWidget(self._widgets[node.GetID()], place // 2, place % 2)
+            self._widgets[node.GetID()].show()
 
-    def _makeView(self, node: Any) -> SliceView | ThreeDView | None:
+    def _makeView(self, node: slicer.vtkMRMLAbstractViewNode) -> SliceView | ThreeDView | None:
         kind = {"vtkMRMLSliceNode": SliceView, "vtkMRMLViewNode": ThreeDView}.get(node.GetClassName())
         if kind is None:
             return None
-        still = NoScheduleRendering()
-        return kind(
-            node.GetScene(), self._core.app_logic, node.GetLayoutName(), scheduled_render_strategy=still
-        )
+        still, logic = NoScheduleRendering(), self._core.app_logic
+        view = kind(node.GetScene(), logic, node.GetLayoutName(), scheduled_render_strategy=still)
+        # With samples the software that draws here leaves out what is translucent.
+        view.render_window().SetMultiSamples(0)
+        view.render_window().SetAlphaBitPlanes(1)
+        return view

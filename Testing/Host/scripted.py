@@ -1,0 +1,61 @@
+"""What a scripted module's classes inherit, as far as the module needs it."""
+
+from __future__ import annotations
+
+import unittest
+from pathlib import Path
+
+import slicer
+
+
+class ScriptedLoadableModule:
+    """A module's description."""
+
+    def __init__(self, parent: object) -> None:
+        self.parent = parent
+        self.moduleName = type(self).__name__
+
+
+class ScriptedLoadableModuleWidget:
+    """A module's panel."""
+
+    def __init__(self, parent: slicer.qMRMLWidget) -> None:
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.parent, self.layout, self.developerMode = parent, parent.layout(), False
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", lambda name: self.cleanup())
+
+    def resourcePath(self, name: str) -> str:
+        return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / name)
+
+    def setup(self) -> None:
+        """The buttons of the developer mode are not imitated."""
+
+    def onReload(self) -> None:
+        slicer.util.reloadScriptedModule(self.moduleName)
+
+
+class ScriptedLoadableModuleLogic:
+    """A module's logic, which keeps its choices in a singleton node of the scene."""
+
+    def __init__(self, parent: object = None) -> None:
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Logic")
+
+    def getParameterNode(self) -> slicer.vtkMRMLScriptedModuleNode:
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if node is None:
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.SetSingletonTag(self.moduleName)
+            node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
+            node = slicer.mrmlScene.AddNode(node)
+        # Closing the scene takes the attribute away.
+        node.SetAttribute("ModuleName", self.moduleName)
+        return node
+
+
+class ScriptedLoadableModuleTest(unittest.TestCase):
+    """A module's test of itself."""
+
+    def delayDisplay(self, message: str) -> None:
+        slicer.util.delayDisplay(message, 50)

@@ -1,0 +1,146 @@
+"""The fixture `host`: the stand-in for the desktop application, driven as a person drives it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import slicer
+    from Host.application import Application, ModulePanel, Window
+    from PySide6.QtWidgets import QAbstractButton
+
+    from MAESILSlicer import MAESILSlicerWidget
+
+_TESTING = Path(__file__).resolve().parents[1]
+MODULE = _TESTING.parent / "MAESILSlicer" / "MAESILSlicer.py"
+sys.path.append(str(_TESTING))
+
+
+class Host:
+    """A running application.
+
+    Attributes:
+        app: `slicer.app`.
+        window: the main window.
+        scene: `slicer.mrmlScene`.
+        dialogs: `asked`, what was asked in dialogs, and `answers`, to be laid ready for them.
+        failures: what was raised where nobody could catch it, in slots and observers; fails the test at its end.
+        widget: the module's Python widget, once the module was opened.
+    """
+
+    def __init__(self, app: Application, window: Window) -> None:
+        from Host.pythonqt import Dialogs
+
+        self.app, self.window, self.dialogs = app, window, Dialogs
+        self.scene: slicer.vtkMRMLScene = app.layoutManager().core().scene
+        self.failures: list[BaseException] = []
+        self.widget: MAESILSlicerWidget | None = None
+        self._panel: ModulePanel | None = None
+
+    @property
+    def ui(self) -> SimpleNamespace:
+        """The module's widgets by name."""
+        return self.widget.ui
+
+    @property
+    def logic(self) -> object:
+        """The module's logic."""
+        return self.widget.logic
+
+    def open(self, path: Path = MODULE) -> MAESILSlicerWidget:
+        """Load a module, show its panel in the window, and enter it."""
+        module = self.app.loadModule(path)
+        self.app.startupCompleted.emit()
+        self._panel = module.widgetRepresentation()
+        self.widget = self._panel.self()
+        self.window.area().setWidget(self._panel)
+        self.widget.enter()
+        self.process()
+        return self.widget
+
+    def reload(self) -> MAESILSlicerWidget:
+        """Press the Reload button of the developer mode."""
+        self.widget.onReload()
+        self.widget = self._panel.self()
+        self.process()
+        return self.widget
+
+    def closeScene(self) -> None:
+        """File > Close Scene."""
+        self.scene.Clear(0)
+        self.process()
+
+    def process(self) -> None:
+        """Let everything happen that waits to happen."""
+        for _ in range(3):
+            self.app.processEvents()
+
+    def wait(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+        """Run the event loop until the condition holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not within {seconds} s"
+            self.app.processEvents()
+            time.sleep(0.01)
+        self.process()
+
+    def click(self, button: QAbstractButton) -> None:
+        """Press a button as a person can: one that is enabled and on the screen."""
+        self.window.area().ensureWidgetVisible(button)
+        self.process()
+        assert button.isEnabled(), f"{button.name} cannot be pressed: {button.toolTip}"
+        assert not button.visibleRegion().isEmpty(), f"{button.name} is not to be seen"
+        button.click()
+        self.process()
+
+    def grab(self, path: Path | str) -> Path:
+        """Draw the views and save a picture of the window."""
+        self.process()
+        for view in self.app.layoutManager().viewport().children():
+            if hasattr(view, "forceRender") and view.visible:
+                view.forceRender()
+        self.process()
+        assert self.window.grab().save(str(path)), f"{path} could not be written"
+        return Path(path)
+
+    def close(self) -> None:
+        """End as the application does when its window is closed."""
+        if self.widget is not None:
+            self.app.moduleAboutToBeUnloaded.emit(self.widget.moduleName)
+        self.window.close()
+        self.window.deleteLater()
+        self.process()
+
+
+@pytest.fixture(scope="session")
+def hostApplication() -> Application:
+    """The one QApplication of the test run; without a screen unless `QT_QPA_PLATFORM` names one."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    if importlib.util.find_spec("PySide6") is None:
+        pytest.skip("the module's window needs PySide6-Essentials")
+    from Host.application import Application
+
+    return Application()
+
+
+@pytest.fixture
+def host(hostApplication: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """The stand-in for 3D Slicer: an open window, an empty scene; the module is opened by `host.open()`."""
+    from Host.application import start
+
+    running = Host(hostApplication, start(hostApplication, tmp_path, monkeypatch))
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: running.failures.append(error))
+    yield running
+    running.close()
+    if running.failures:
+        raise running.failures[0]
