@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 REQUESTER = "MAESIL"
@@ -17,8 +18,8 @@ class Installers:
     Attributes:
         ensure: called with requirements and the path of a constraints file; installs what is not there.
         pip: called with the arguments of `pip install`.
+        uninstall: called with the names of distributions.
         installTorch: called with the bounds of the version (">=2.2"); None without the PyTorch extension.
-        uninstallTorch: removes it; None without the PyTorch extension.
         installExtension: called with the name of an extension; returns whether that worked.
         isTesting: whether Slicer runs in testing mode, in which nothing may be installed.
     """
@@ -51,8 +52,8 @@ def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable
     import slicer.util
 
     try:
-        from slicer import packaging
-    except ImportError:
+        packaging = import_module("slicer.packaging")
+    except ModuleNotFoundError:
 
         def ensureWithOlderSlicer(needs: list[str], constraints: Path) -> object:
             return slicer.util.pip_install([*needs, "-c", str(constraints)])

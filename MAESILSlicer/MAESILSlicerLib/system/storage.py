@@ -171,7 +171,7 @@ def _children(place: Place) -> list[Path]:
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; links count nothing and are not followed."""
-    if path.is_symlink():
+    if path.is_symlink() or not path.exists():
         return 0
     if not path.is_dir():
         return path.stat().st_size
