@@ -58,6 +58,24 @@ def showInColors(
     _addLegend(volumeNode, title)
 
 
+def showLegend(
+    compositeNode: slicer.vtkMRMLSliceCompositeNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    """Have a slice view draw the legend of its background, if that has one.
+
+    A view takes notice of a legend that is older than itself only when a user changes one of its layers, and of a
+    change by a program only when the legend changes as well.
+    """
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volumeNode)
+    if legend is None:
+        return
+    before = compositeNode.GetInteractionFlags()
+    compositeNode.SetInteractionFlags(slicer.vtkMRMLSliceCompositeNode.BackgroundVolumeFlag)
+    compositeNode.Modified()
+    compositeNode.SetInteractionFlags(before)
+    legend.Modified()
+
+
 def _colorTable(
     scene: slicer.vtkMRMLScene, role: str, name: str, stops: Sequence[str]
 ) -> slicer.vtkMRMLColorTableNode:
@@ -70,7 +88,7 @@ def _colorTable(
     node.SetTypeToUser()
     node.SetNumberOfColors(NUMBER_OF_COLORS)
     for index, color in enumerate(_ramp(stops)):
-        node.SetColor(index, *(float(part) for part in color))
+        node.SetColor(index, *(float(part) for part in color), 1.0)
     return node
 
 
@@ -90,9 +108,10 @@ def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str) -> None:
     legend.SetTitleText(title)
     legend.SetLabelFormat("%.0f")
     legend.SetNumberOfLabels(5)
-    legend.SetPosition(0.98, 0.5)
-    legend.SetSize(0.12, 0.6)
+    legend.SetPosition(0.96, 0.5)
+    legend.SetSize(0.15, 0.6)
     for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         textProperty.SetFontFamily(vtk.VTK_ARIAL)
         textProperty.SetColor(1.0, 1.0, 1.0)
         textProperty.SetItalic(False)
+        textProperty.SetFontSize(14)

@@ -1,0 +1,65 @@
+"""A layout of our own in the main window for a while, and the user's layout back afterwards."""
+
+from __future__ import annotations
+
+import slicer
+
+#: Attribute of the layout node, so that the way back survives a reload of the module, and saving and loading.
+_BEFORE = "MAESIL.layoutBefore"
+
+
+class LayoutSwitch:
+    """Switches the main window to one layout and back.
+
+    Args:
+        layoutId: number of the layout in a vtkMRMLLayoutNode; Slicer's own ones are below 1000.
+        description: the layout as XML.
+    """
+
+    def __init__(self, layoutId: int, description: str) -> None:
+        self._layoutId, self._description = layoutId, description
+        # For scenes that are closed in between, which takes the attributes of nodes away but not the layout.
+        self._before: str | None = None
+
+    def isOn(self, layoutNode: slicer.vtkMRMLLayoutNode) -> bool:
+        """Whether this is the layout of the main window now."""
+        return layoutNode.GetViewArrangement() == self._layoutId
+
+    def register(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+        """Make the layout known, so that a scene that was saved while it was on is shown when it is loaded."""
+        if not layoutNode.IsLayoutDescription(self._layoutId):
+            layoutNode.AddLayoutDescription(self._layoutId, self._description)
+
+    def on(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+        """Show the layout, as a whole even if the user has one view maximized."""
+        self.register(layoutNode)
+        if not self.isOn(layoutNode):
+            self._remember(layoutNode)
+        layoutNode.RemoveAllMaximizedViewNodes()
+        layoutNode.SetViewArrangement(self._layoutId)
+
+    def _remember(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+        maximized = [
+            layoutNode.GetMaximizedViewNode(index).GetID()
+            for index in range(layoutNode.GetNumberOfMaximizedViewNodes())
+        ]
+        self._before = " ".join([str(layoutNode.GetViewArrangement()), *maximized])
+        layoutNode.SetAttribute(_BEFORE, self._before)
+
+    def off(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
+        """Bring back what was shown before; a layout that the user has chosen meanwhile stays."""
+        before = layoutNode.GetAttribute(_BEFORE) or self._before
+        layoutNode.RemoveAttribute(_BEFORE)
+        self._before = None
+        if not self.isOn(layoutNode):
+            return
+        layoutNode.RemoveAllMaximizedViewNodes()
+        if before is None:
+            layoutNode.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+            return
+        arrangement, *maximized = before.split()
+        layoutNode.SetViewArrangement(int(arrangement))
+        for viewId in maximized:
+            viewNode = layoutNode.GetScene().GetNodeByID(viewId)
+            if viewNode is not None:
+                layoutNode.AddMaximizedViewNode(viewNode)
