@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
 from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
-from volumes import MakeVolume, addTestVolume, matrixOf
+from volumes import MakeVolume, addTestVolume, matrixOf, putUnder, putUnderBent
 
 from MAESILCore.masking import FIRST_STAGE, Mask
 from MAESILCore.superpatch import SuperpatchGrid
@@ -27,17 +27,6 @@ GEOMETRIES = [
     {"shear": 0.4, "angles": (0.0, 30.0, 0.0), "flips": (1, -1, 1)},
 ]
 IDS = ["plain", "flipped", "oblique", "sheared"]
-
-
-def putUnder(
-    scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLTransformableNode, *toParents: np.ndarray
-) -> None:
-    """Put a node under nested linear transforms, the innermost first."""
-    for toParent in toParents:
-        transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(toParent))
-        node.SetAndObserveTransformNodeID(transform.GetID())
-        node = transform
 
 
 def addRoi(
@@ -277,31 +266,36 @@ def test_an_unknown_segment_is_refused(scene: slicer.vtkMRMLScene, makeVolume: M
         maskFromSegment(GRID, makeVolume(SHAPE), node, "liver")
 
 
-@pytest.mark.parametrize("isDrawn", [False, True], ids=["empty", "elsewhere"])
+@pytest.mark.parametrize(
+    ("size", "origin"),
+    [(0, (0, 0, 0)), (1.0, (-90, 0, 0)), (0.1, (5.5, 5.5, 5.5))],
+    ids=["empty", "elsewhere", "between voxels"],
+)
 def test_a_segment_without_a_voxel_of_the_volume_is_refused_by_name(
-    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, isDrawn: bool
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, size: float, origin: tuple[float, float, float]
 ) -> None:
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
-    if isDrawn:
-        node = addSegmentation(scene, np.ones((3, 3, 3), dtype=np.uint8), matrixOf(origin=(-90, 0, 0)))
+    if size:
+        geometry = matrixOf(spacing=(size,) * 3, origin=origin)
+        node = addSegmentation(scene, np.ones((2, 2, 2), dtype=np.uint8), geometry)
         node.GetSegmentation().GetNthSegment(0).SetName("liver")
     else:
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
         node.GetSegmentation().AddEmptySegment("1", "liver")
     with pytest.raises(SceneError) as caught:
         maskFromSegment(GRID, makeVolume(SHAPE, name="head"), node, node.GetSegmentation().GetNthSegmentID(0))
-    assert str(caught.value).startswith('The segment "liver" is empty, or contains no voxel of "head"; ')
+    assert str(caught.value) == (
+        'The segment "liver" is empty, or contains no voxel of "head"; choose another segment or make it larger.'
+    )
 
 
 def test_regions_under_a_bent_transform_are_refused(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     volume = makeVolume(SHAPE)
-    bent = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "bent")
-    bent.SetAndObserveTransformToParent(slicer.vtkOrientedBSplineTransform())
     label = np.ones((3, 3, 3), dtype=np.uint8)
     roi, segmentation = addRoi(scene, (9.0, 9.0, 9.0), np.eye(4)), addSegmentation(scene, label, np.eye(4))
-    for node in (roi, segmentation):
-        node.SetAndObserveTransformNodeID(bent.GetID())
+    putUnderBent(scene, roi)
+    putUnderBent(scene, segmentation)
     with pytest.raises(SceneError, match="not linear"):
         maskFromRoi(GRID, volume, roi)
     with pytest.raises(SceneError, match="not linear"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import slicer
@@ -12,44 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from MAESILSlicerLib.nodes import findNodes
 from MAESILSlicerLib.scene import VolumeCheck, addVolume, checkVolume, modalityOf, readVolume
-from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
+from MAESILSlicerLib.transforms import SceneError, geometryOf
 from offscreen import SLICES, OffscreenViews
-from volumes import MakeVolume, matrixOf
+from volumes import MakeVolume, matrixOf, putUnder, putUnderBent
 
 from MAESILCore.volume import Volume
-
-AddTransform = Callable[..., slicer.vtkMRMLTransformNode]
-
-
-@pytest.fixture
-def addTransform(scene: slicer.vtkMRMLScene) -> AddTransform:
-    """Adds a transform node, linear if it is given a matrix and bent if not, and puts a node under it."""
-
-    def add(
-        child: slicer.vtkMRMLTransformableNode, toParent: np.ndarray | None = None
-    ) -> slicer.vtkMRMLTransformNode:
-        if toParent is not None:
-            node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
-            node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(toParent))
-        else:
-            node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
-            node.SetAndObserveTransformToParent(bentTransform())
-        child.SetAndObserveTransformNodeID(node.GetID())
-        return node
-
-    return add
-
-
-def bentTransform() -> vtk.vtkAbstractTransform:
-    bent = vtk.vtkThinPlateSplineTransform()
-    bent.SetBasisToR()
-    landmarks = vtk.vtkPoints(), vtk.vtkPoints()
-    for point in [(0, 0, 0), (90, 0, 0), (0, 90, 0), (0, 0, 90), (50, 50, 50)]:
-        landmarks[0].InsertNextPoint(point)
-        landmarks[1].InsertNextPoint(*point[:2], point[2] + (9 if point[0] == 50 else 0))
-    bent.SetSourceLandmarks(landmarks[0])
-    bent.SetTargetLandmarks(landmarks[1])
-    return bent
 
 
 def makeDicom(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLScalarVolumeNode, modality: str) -> int:
@@ -202,6 +167,17 @@ def test_a_tilted_gantry_is_told_of(makeVolume: MakeVolume) -> None:
     assert "18.5 degrees" in warning
 
 
+@pytest.mark.parametrize("isNested", [False, True])
+def test_a_volume_under_a_bent_transform_is_refused(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, isNested: bool
+) -> None:
+    node = makeVolume(name="liver")
+    putUnderBent(scene, putUnder(scene, node, np.eye(4)) if isNested else node)
+    assert checkVolume(node).problem.startswith('"liver" lies under a transform that is not linear ("')
+    with pytest.raises(SceneError, match="not linear"):
+        readVolume(node)
+
+
 def test_a_changed_volume_is_checked_anew(makeVolume: MakeVolume) -> None:
     node = makeVolume()
     assert checkVolume(node).warnings == ()
@@ -210,55 +186,15 @@ def test_a_changed_volume_is_checked_anew(makeVolume: MakeVolume) -> None:
     assert "from 7 to 7" in checkVolume(node).warnings[0]
 
 
-# Transforms
-
-
-def test_a_volume_without_a_transform_lies_in_the_world(makeVolume: MakeVolume) -> None:
-    assert np.array_equal(linearTransformToWorld(makeVolume()), np.eye(4))
-
-
-def test_nested_linear_transforms_are_multiplied_from_the_outside_in(
-    makeVolume: MakeVolume, addTransform: AddTransform
-) -> None:
-    inner = matrixOf(angles=(10, 20, 30), origin=(5, 6, 7))
-    outer = matrixOf(angles=(-40, 0, 5), spacing=(1, 2, 1), origin=(100, 0, -7))
-    node = makeVolume()
-    addTransform(addTransform(node, inner), outer)
-    assert np.allclose(linearTransformToWorld(node), outer @ inner, atol=1e-12)
-    assert checkVolume(node).usable
-
-
-@pytest.mark.parametrize("isNested", [False, True])
-def test_a_bent_transform_anywhere_above_is_refused_with_its_name(
-    makeVolume: MakeVolume, addTransform: AddTransform, isNested: bool
-) -> None:
-    node = makeVolume(name="liver")
-    addTransform(addTransform(node, np.eye(4)) if isNested else node)
-    with pytest.raises(SceneError, match="not linear"):
-        linearTransformToWorld(node)
-    problem = checkVolume(node).problem
-    assert problem.startswith('"liver" lies under a transform that is not linear ("')
-    with pytest.raises(SceneError, match="not linear"):
-        readVolume(node)
-
-
-def test_a_transform_that_flattens_space_is_refused(
-    makeVolume: MakeVolume, addTransform: AddTransform
-) -> None:
-    node = makeVolume()
-    addTransform(node, np.diag([1.0, 1.0, 0.0, 1.0]))
-    assert 'flattens space ("moved")' in checkVolume(node).problem
-
-
 # Reading
 
 
 def test_a_volume_is_read_with_its_own_geometry_under_a_transform(
-    makeVolume: MakeVolume, addTransform: AddTransform
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     geometry = {"angles": (5, 10, 15), "spacing": (0.7, 0.8, 2.5), "flips": (-1, -1, 1), "origin": (9, -8, 7)}
     node = makeVolume(name="head", **geometry)
-    addTransform(node, matrixOf(angles=(0, 0, 90)))
+    putUnder(scene, node, matrixOf(angles=(0, 0, 90)))
     volume = readVolume(node)
     assert volume.name == "head"
     assert np.allclose(volume.ijk_to_ras, matrixOf(**geometry), atol=1e-12)
@@ -346,11 +282,11 @@ def test_types_that_a_scene_does_not_know_are_stored_exactly_in_one_that_it_know
 
 
 def test_a_result_moves_with_its_input_and_lies_beside_it_in_the_hierarchy(
-    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, addTransform: AddTransform
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     node = makeVolume(name="chest")
     study = makeDicom(scene, node, "CT")
-    transform = addTransform(node, matrixOf(origin=(50, 0, 0)))
+    transform = putUnder(scene, node, matrixOf(origin=(50, 0, 0)))
     result = addVolume(scene, readVolume(node), "chest reconstruction", like=node, role="reconstruction")
     hierarchy = scene.GetSubjectHierarchyNode()
     assert result.GetName() == "chest reconstruction"
@@ -452,12 +388,11 @@ def test_nothing_is_left_in_the_scene_when_memory_runs_out(
 def test_a_result_covers_its_input_to_the_pixel_under_a_transform(
     scene: slicer.vtkMRMLScene,
     makeVolume: MakeVolume,
-    addTransform: AddTransform,
     views: OffscreenViews,
     geometry: dict[str, tuple[float, float, float]],
 ) -> None:
     node = makeVolume(**geometry)
-    addTransform(node, matrixOf(angles=(0, 25, 0), origin=(30, 0, 0)))
+    putUnder(scene, node, matrixOf(angles=(0, 25, 0), origin=(30, 0, 0)))
     result = addVolume(scene, readVolume(node), "result", like=node, sameDisplay=True)
     views.showVolume(node)
     pictures = {name: views.pictureOf(name) for name in SLICES}

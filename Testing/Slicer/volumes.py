@@ -1,4 +1,4 @@
-"""Volume nodes of any geometry for tests."""
+"""Volume nodes of any geometry, and transforms to put above them, for tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import slicer
+import vtk
 
 #: The fixture `makeVolume`: `addTestVolume` without its scene.
 MakeVolume = Callable[..., slicer.vtkMRMLScalarVolumeNode]
@@ -77,3 +78,33 @@ def _turn(axis: int, angle: float) -> np.ndarray:
     matrix[second, first] = np.sin(angle)
     matrix[first, second] = -np.sin(angle)
     return matrix
+
+
+def putUnder(
+    scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLTransformableNode, *toParents: np.ndarray
+) -> slicer.vtkMRMLTransformNode:
+    """Put a node under linear transforms nested in each other, (4, 4) each, the innermost first; the outermost node."""
+    for toParent in toParents:
+        transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(toParent))
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        node = transform
+    return node
+
+
+def putUnderBent(
+    scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLTransformableNode
+) -> slicer.vtkMRMLTransformNode:
+    """Put a node under a transform that is not linear."""
+    start, stop = vtk.vtkPoints(), vtk.vtkPoints()
+    for right, anterior, superior in [(0, 0, 0), (90, 0, 0), (0, 90, 0), (0, 0, 90), (50, 50, 50)]:
+        start.InsertNextPoint(right, anterior, superior)
+        stop.InsertNextPoint(right, anterior, superior + (9 if right == 50 else 0))
+    bent = vtk.vtkThinPlateSplineTransform()
+    bent.SetBasisToR()
+    bent.SetSourceLandmarks(start)
+    bent.SetTargetLandmarks(stop)
+    transform = scene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
+    transform.SetAndObserveTransformToParent(bent)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform
