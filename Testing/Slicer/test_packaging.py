@@ -1,0 +1,176 @@
+"""What the Slicer package brings: every file is listed, and found after a build, an installation and in a checkout."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDERS = ("MAESILCore", "MAESILSlicer")
+#: Files that are for building and for nothing else.
+NOT_SHIPPED = {"CMakeLists.txt"}
+
+#: Stands in for Slicer's own macro: notes what it was given, copies it and installs it as that does.
+SLICER = """
+cmake_minimum_required(VERSION 3.16)
+project(MAESIL NONE)
+set(MAESIL_SOURCE_DIR "@REPOSITORY@")
+set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
+set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MODULE "WITH_SUBDIR;WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  if(MODULE_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "unknown: ${MODULE_UNPARSED_ARGUMENTS}")
+  endif()
+  set(folder ${Slicer_QTSCRIPTEDMODULES_LIB_DIR})
+  if(MODULE_WITH_SUBDIR)
+    get_filename_component(name ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+    set(folder ${folder}/${name})
+  endif()
+  foreach(file ${MODULE_SCRIPTS} ${MODULE_RESOURCES})
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      set(file ${file}.py)
+    endif()
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      message(FATAL_ERROR "${MODULE_NAME} lists ${file}, which does not exist")
+    endif()
+    get_filename_component(below ${file} DIRECTORY)
+    file(COPY ${CMAKE_CURRENT_SOURCE_DIR}/${file} DESTINATION ${CMAKE_BINARY_DIR}/${folder}/${below})
+    install(FILES ${CMAKE_CURRENT_SOURCE_DIR}/${file} DESTINATION ${folder}/${below})
+  endforeach()
+endfunction()
+function(slicer_add_python_unittest)
+endfunction()
+add_subdirectory("@REPOSITORY@/MAESILCore" core)
+add_subdirectory("@REPOSITORY@/MAESILSlicer" module)
+"""
+
+
+def listed(cmakeFile: Path, name: str) -> list[str]:
+    """What a CMake file puts into a list by `set` and `list(APPEND)`, with variables of the same file written out."""
+    text = re.sub(r"#.*", "", cmakeFile.read_text(encoding="utf-8"))
+    values: dict[str, list[str]] = {}
+    for command, arguments in re.findall(r"\b(set|list)\s*\(([^()]*)\)", text):
+        words = [word.strip('"') for word in arguments.split()]
+        if command == "list":
+            if words[0] != "APPEND":
+                continue
+            words = words[1:]
+        for variable, value in values.items():
+            words = [word.replace(f"${{{variable}}}", ";".join(value)) for word in words]
+        before = values.get(words[0], []) if command == "list" else []
+        values[words[0]] = before + [word for joined in words[1:] for word in joined.split(";")]
+    return values[name]
+
+
+def shipped(folder: Path) -> set[str]:
+    """Every file that belongs to the package, relative to its folder."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in files} - NOT_SHIPPED
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_file_is_listed_once_and_every_listed_file_is_there(repository: Path, name: str) -> None:
+    cmakeFile = repository / name / "CMakeLists.txt"
+    scripts = [f"{script.removesuffix('.py')}.py" for script in listed(cmakeFile, "MODULE_PYTHON_SCRIPTS")]
+    files = [*scripts, *listed(cmakeFile, "MODULE_PYTHON_RESOURCES")]
+    there = shipped(repository / name)
+    assert sorted(files) == sorted(set(files)), "listed twice"
+    assert set(files) == there, (
+        f"{name}/CMakeLists.txt: add {there - set(files)}, remove {set(files) - there}"
+    )
+
+
+def test_slicer_finds_no_module_where_none_is(repository: Path) -> None:
+    """Every Python file at the top of a module path is taken for a module."""
+    assert [path.name for path in (repository / "MAESILSlicer").glob("*.py")] == ["MAESILSlicer.py"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """The repository as CMake builds it for Slicer; CMakeLists.txt are the real ones, Slicer's macro is a stand-in."""
+    cmake = shutil.which("cmake")
+    if cmake is None:
+        pytest.skip("no CMake on this machine; on Debian and Ubuntu: apt-get install cmake")
+    source = tmp_path_factory.mktemp("source")
+    build = tmp_path_factory.mktemp("build tree")
+    (source / "CMakeLists.txt").write_text(SLICER.replace("@REPOSITORY@", repository.as_posix()))
+    done = subprocess.run([cmake, "-S", source, "-B", build], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return build
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, installed elsewhere."""
+    target = tmp_path_factory.mktemp("installed")
+    subprocess.run(["cmake", "--install", built, "--prefix", target], capture_output=True, check=True)
+    return target
+
+
+def found(folder: Path) -> dict[str, str]:
+    """Where a Python that has one folder on its path, and nothing installed, finds the parts of MAESIL."""
+    program = (
+        "import sys, json\n"
+        f"sys.path.insert(0, {str(folder)!r})\n"
+        "import MAESILSlicerLib, MAESILCore\n"
+        "from MAESILSlicerLib.system import requirements\n"
+        "from MAESILCore.resources import models_folder\n"
+        "print(json.dumps({'core': MAESILCore.__file__, 'lib': MAESILSlicerLib.__file__,\n"
+        "    'models': str(models_folder()), 'needs': [str(need) for need in requirements.needed()]}))\n"
+    )
+    # Without site-packages, where a developer's own installation of MAESIL may lie.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, cwd=folder.anchor
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def requireEverythingBelow(modules: Path) -> None:
+    where = found(modules)
+    assert Path(where["core"]) == modules / "MAESILCore" / "__init__.py"
+    assert Path(where["lib"]) == modules / "MAESILSlicerLib" / "__init__.py"
+    assert list(Path(where["models"]).glob("*.safetensors"))
+    assert modules in Path(where["models"]).parents
+    assert len(where["needs"]) == 5
+
+
+def test_the_library_is_found_after_a_build(built: Path) -> None:
+    requireEverythingBelow(built / "lib" / "qt-scripted-modules")
+
+
+def test_the_library_is_found_after_an_installation(installed: Path) -> None:
+    requireEverythingBelow(installed / "lib" / "qt-scripted-modules")
+
+
+def test_the_library_is_found_in_a_checkout_whose_module_folder_alone_is_on_the_path(
+    repository: Path,
+) -> None:
+    where = found(repository / "MAESILSlicer")
+    assert Path(where["core"]) == repository / "MAESILCore" / "__init__.py"
+    assert Path(where["models"]) == repository / "Resources" / "Models"
+
+
+def test_a_module_without_its_library_says_what_to_do(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "MAESILSlicer" / "MAESILSlicerLib", tmp_path / "a" / "MAESILSlicerLib")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path / 'a')!r}); import MAESILSlicerLib"
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "install the MAESIL extension again" in done.stderr
+
+
+def test_lists_of_cmake_are_read_with_their_variables_and_without_comments(tmp_path: Path) -> None:
+    """The reader of CMake's lists, on which the test above stands."""
+    file = tmp_path / "CMakeLists.txt"
+    file.write_text(
+        "set(NAME Module)  # with a word on it\n"
+        "set(SCRIPTS\n  ${NAME}.py\n  # left_out\n  ${NAME}Lib/__init__\n  )\n"
+        'list(APPEND SCRIPTS "more")\n'
+    )
+    assert listed(file, "SCRIPTS") == ["Module.py", "ModuleLib/__init__", "more"]
