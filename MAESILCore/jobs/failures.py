@@ -6,17 +6,18 @@ import errno
 import re
 import signal
 from pathlib import Path
+from typing import IO
 
 from MAESILCore.errors import MaesilError, OutOfMemoryError
 
-AGAIN = "then reconstruct again."
+AGAIN = "then try again."
 VANISHED = "The job's folder was removed while the job ran; start the reconstruction again."
 KILLED = (
     "The process of the reconstruction was killed from outside; most often the memory of the computer ran out: "
     f"close other programs, or choose a smaller volume, {AGAIN}"
 )
 NO_PYTORCH = (
-    "PyTorch is not installed in the Python that reconstructs; install it "
+    "PyTorch is not installed in the Python that is to run the model; install it "
     f"(in 3D Slicer through the extension PyTorch), {AGAIN}"
 )
 _NO_MEMORY = f"The memory of the computer ran out; close other programs, or choose a smaller volume, {AGAIN}"
@@ -26,9 +27,12 @@ _NO_DEVICE_MEMORY = (
 )
 _BROKEN_PYTORCH = f"PyTorch is installed but cannot be loaded ({{reason}}); install it anew, {AGAIN}"
 _MISSING_PACKAGE = (
-    f"The package {{package}} is not installed in the Python that reconstructs; install it, {AGAIN}"
+    f"The package {{package}} is not installed in the Python that is to run the model; install it, {AGAIN}"
 )
 _UNEXPECTED = "MAESIL failed unexpectedly ({reason}); the log of the job says more."
+
+#: Bytes of a log that are looked at and shown.
+_TAIL = 8000
 
 #: What the last lines of a log say, most telling first, and the sentence for it.
 _KNOWN_LINES = (
@@ -55,6 +59,8 @@ def sentence_of(error: BaseException) -> str:
         return _BROKEN_PYTORCH.format(reason=_one_line(error))
     if isinstance(error, OSError):
         return sentence_of_os_error(error)
+    if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
+        return _NO_DEVICE_MEMORY
     return _UNEXPECTED.format(reason=f"{type(error).__name__}: {_one_line(error)}")
 
 
@@ -89,13 +95,19 @@ def sentence_of_exit(status: int, log: str) -> str:
                     **{name: shortened(value) for name, value in found.groupdict().items()}
                 )
     reason = shortened(lines[-1]) if lines else "it wrote no reason"
-    return f"The process of the reconstruction ended unexpectedly with status {status} ({reason})."
+    return f"The process ended unexpectedly with status {status} ({reason})."
 
 
 def shortened(text: str, most: int = 200) -> str:
     """A line without the user's name, which a home folder tells, and not longer than fits a message."""
     text = text.replace(str(Path.home()), "~")
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def tail_of(log: IO[bytes]) -> str:
+    """The end of a log as text, without the user's name."""
+    log.seek(max(0, log.seek(0, 2) - _TAIL))
+    return shortened(log.read().decode("utf-8", errors="replace"), 2 * _TAIL)
 
 
 def _one_line(error: BaseException) -> str:

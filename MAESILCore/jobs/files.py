@@ -45,8 +45,10 @@ def read_array(path: Path) -> np.ndarray:
         OSError: it is not there.
         ValueError: it is damaged.
     """
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except EOFError as error:
+        raise ValueError("the file is empty") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

@@ -1,9 +1,11 @@
-"""Devices in words; needs PyTorch, so only a worker uses it."""
+"""Devices in words and numbers; needs PyTorch, so only child processes use it."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 
 import torch
 
@@ -14,7 +16,15 @@ def describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "GPU of the Mac"
-    return f"CPU ({torch.get_num_threads()} threads)"
+    return f"CPU, {torch.get_num_threads()} of {os.cpu_count() or 1} cores"
+
+
+def memory_of(device: torch.device) -> tuple[int, int | None]:
+    """Bytes in all and free; the latter None where the system does not tell."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return total, free
+    return _main_memory()
 
 
 def leave_a_core() -> None:
@@ -23,7 +33,7 @@ def leave_a_core() -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
 
 
-def cpu_name() -> str:
+def processor_name() -> str:
     """The processor's name where the system tells it, else its kind."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
@@ -31,3 +41,23 @@ def cpu_name() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _main_memory() -> tuple[int, int | None]:
+    if sys.platform == "win32":
+        return _main_memory_of_windows()
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            kibibytes = dict(line.split()[:2] for line in lines)
+        return total, int(kibibytes["MemAvailable:"]) * 1024
+    except (OSError, KeyError, ValueError):
+        return total, None
+
+
+def _main_memory_of_windows() -> tuple[int, int | None]:
+    """See MEMORYSTATUSEX in Microsoft's reference: two 32-bit numbers, then seven of 64 bits."""
+    status = (ctypes.c_uint64 * 8)()
+    status[0] = ctypes.sizeof(status)
+    getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # noqa: B009 - unknown elsewhere
+    return int(status[1]), int(status[2])

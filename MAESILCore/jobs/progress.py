@@ -14,15 +14,21 @@ Stage = Literal["writing", "scoring", "superpatches", "exporting"]
 #: Parts that the whole is divided into.
 PARTS = 1000
 
-#: Seconds that a million voxels take in each stage on an ordinary core; how the bar moves hangs on them, nothing else.
-SECONDS_PER_MEGAVOXEL: dict[Stage, float] = {
-    "writing": 0.02,
-    "scoring": 1.2,
-    "superpatches": 0.1,
-    "exporting": 0.5,
+#: What each stage takes on an ordinary core: seconds in any case, and seconds for a million voxels.
+_STAGE_SECONDS: dict[Stage, tuple[float, float]] = {
+    "writing": (0.0, 0.02),
+    "scoring": (0.0, 0.8),
+    "superpatches": (0.0, 0.02),
+    "exporting": (4.0, 0.3),
 }
 #: What takes longer than expected is taken to need this share of what it took so far.
 _OVERTIME = 0.2
+
+
+def seconds_of(stage: Stage, voxels: int) -> float:
+    """How long a stage takes for a scan of so many voxels."""
+    in_any_case, per_megavoxel = _STAGE_SECONDS[stage]
+    return in_any_case + per_megavoxel * voxels / 1e6
 
 
 class Progress:
@@ -42,7 +48,7 @@ class Progress:
 
     def plan(self, voxels: int, stages: list[Stage]) -> None:
         """What follows the passes, for a scan of so many voxels."""
-        self._later = {stage: SECONDS_PER_MEGAVOXEL[stage] * voxels / 1e6 for stage in stages}
+        self._later = {stage: seconds_of(stage, voxels) for stage in stages}
 
     def expect(self, seconds: float) -> float:
         """Note how long the passes will take; returns how long everything will."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class Watch:
 
     def start(self) -> None:
         """Begin; to be called in the main thread before any other thread is started."""
-        if hasattr(signal, "pthread_sigmask"):
+        if sys.platform != "win32":
             # Blocked, the signal stays pending where this thread sees it, also while the main thread is inside a pass.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=self._read_stdin, name="stdin", daemon=True).start()
@@ -89,4 +90,4 @@ class Watch:
 
 
 def _is_terminated() -> bool:
-    return hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending()
+    return sys.platform != "win32" and signal.SIGTERM in signal.sigpending()

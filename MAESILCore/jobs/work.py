@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobs.events import JobEvent
@@ -63,34 +64,27 @@ class Work:
         if device.type == "cpu":
             leave_a_core()
         volume, model = self._read_volume(), load_checkpoint(self._request.model)
-        facts: dict[str, Any] = {
-            "model": model.name,
-            "device": describe_device(device),
-            "device_id": str(device),
-        }
-        result = self._reconstruct(volume, model, facts)
-        notes = self._score_and_write(result, facts)
-        facts["seconds"] = round(time.monotonic() - began, 1)
+        name = describe_device(device)
+        result = self._reconstruct(volume, model, str(device), name)
+        notes = self._score_and_write(result, model.name)
+        seconds = round(time.monotonic() - began, 1)
+        facts = {"model": model.name, "device": name, "device_id": str(device), "seconds": seconds}
         write_result(result, self._request, facts, notes)
-        return f"Reconstructed with {model.name} on {facts['device']} in {facts['seconds']:.0f} s."
+        return f"Reconstructed with {model.name} on {name} in {seconds:.0f} s."
 
-    def _reconstruct(self, volume: Volume, model: LoadedModel, facts: dict[str, Any]) -> Reconstruction:
+    def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
         from MAESILCore.masking import Mask
         from MAESILCore.reconstruct import reconstruct, usual_overlap
         from MAESILCore.superpatch import SuperpatchGrid
 
-        request, progress, device = self._request, self._progress, str(facts["device_id"])
+        request, progress = self._request, self._progress
         overlap = usual_overlap(model) if request.overlap is None else request.overlap
         grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
         mask = Mask(self._read(MASK)) if request.has_mask else None
         progress.plan(volume.voxels.size, self._stages())
-        to_pass = voxels_to_pass(grid, request.coverage, mask) / 1e6
-        left = None
-        if to_pass >= _WORTH_MEASURING * volume_of(model.superpatch_size) / 1e6:
-            rate = measure_seconds_per_megavoxel(model, device, request.batch_size)
-            left = progress.expect(rate * to_pass)
-        told = f"Reconstructing on {facts['device']}."
-        self._tell(JobEvent("started", told, seconds_left=left, device=facts["device"]))
+        left = self._estimate(model, device, voxels_to_pass(grid, request.coverage, mask))
+        told = f"Reconstructing on {name}."
+        self._tell(JobEvent("started", told, seconds_left=left, device=name))
         progress.begin()
         return reconstruct(
             volume,
@@ -106,8 +100,15 @@ class Work:
             cancelled=self._stopped,
         )
 
-    def _score_and_write(self, result: Reconstruction, facts: dict[str, Any]) -> tuple[str, ...]:
-        """Everything that `result.json` vouches for; notes on it."""
+    def _estimate(self, model: LoadedModel, device: str, voxels: int) -> float | None:
+        """Seconds that everything will take from now on, if finding out pays; `voxels` go through the network."""
+        if voxels < _WORTH_MEASURING * math.prod(model.superpatch_size):
+            return None
+        rate = measure_seconds_per_megavoxel(model, device, self._request.batch_size)
+        return self._progress.expect(rate * voxels / 1e6)
+
+    def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
+        """Write everything that `result.json` vouches for; notes on it."""
         from MAESILCore.reconstruct import score_reconstruction
 
         folder, metrics = self._request.folder, None
@@ -117,13 +118,13 @@ class Work:
         if self._request.scores:
             self._begin("scoring", "Scoring the reconstruction.")
             scores = score_reconstruction(result, cancelled=self._stopped)
-            metrics = describe_metrics(result, facts["model"], self._request, scores)
+            metrics = describe_metrics(result, model, self._request, scores)
             write_json(folder / METRICS, metrics)
         self._begin("superpatches", "Scoring its superpatches.")
         write_json(folder / SUPERPATCHES, superpatch_scores(result))
         if self._request.export:
             self._begin("exporting", "Writing files for other programs and the report.")
-            notes = write_export(result, folder, facts["model"], metrics)
+            notes = write_export(result, folder, model, metrics)
         return notes
 
     def _stages(self) -> list[Stage]:
@@ -154,9 +155,3 @@ class Work:
         except ValueError as error:
             message = f"The job's file {name} is damaged; start the reconstruction again."
             raise ConfigError(message) from error
-
-
-def volume_of(size: tuple[int, int, int]) -> int:
-    """Voxels of a box."""
-    k, j, i = size
-    return k * j * i
