@@ -90,14 +90,16 @@ def test_a_removed_volume_leaves_no_display_storage_or_hierarchy_item(
     assert hierarchyItemOf(scene, volume)[1] == 0
 
 
-def test_a_removed_volume_leaves_its_parts_neither_in_a_bare_scene(makeVolume: MakeVolume) -> None:
+def test_a_removed_volume_takes_its_parts_along_without_an_application_around_it() -> None:
     bare = slicer.vtkMRMLScene()
+    before = nodeIds(bare)
     volume = bare.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     volume.CreateDefaultDisplayNodes()
-    assert bare.GetNumberOfNodesByClass("vtkMRMLDisplayNode") == 1
+    volume.AddDefaultStorageNode()
+    hierarchyId = bare.GetSubjectHierarchyNode().GetID()
+    assert len(nodeIds(bare) - before - {hierarchyId}) == 3
     removeNode(volume)
-    assert bare.GetNumberOfNodesByClass("vtkMRMLDisplayableNode") == 0
-    assert bare.GetNumberOfNodesByClass("vtkMRMLDisplayNode") == 0
+    assert nodeIds(bare) - {hierarchyId} == before
 
 
 def test_removing_nothing_or_what_is_gone_is_no_error(scene: slicer.vtkMRMLScene) -> None:

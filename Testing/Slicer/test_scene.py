@@ -8,7 +8,7 @@ import slicer
 import vtk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from MAESILSlicerLib.nodes import findNodes
+from MAESILSlicerLib.nodes import findNodes, removeNode
 from MAESILSlicerLib.scene import VolumeCheck, addVolume, checkVolume, modalityOf, readVolume
 from MAESILSlicerLib.transforms import SceneError, geometryOf
 from offscreen import SLICES, OffscreenViews
@@ -361,6 +361,15 @@ def test_whoever_watches_the_scene_sees_the_new_volume_complete(
     scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, look)
     addVolume(scene, volume, "new")
     assert seen == [("new", None, volume.ijk_to_ras.tolist())]
+
+
+def test_a_result_that_is_deleted_gives_its_memory_back(scene: slicer.vtkMRMLScene) -> None:
+    freed = []
+    node = addVolume(scene, Volume(np.zeros((2, 2, 2)), np.eye(4)), "passing")
+    node.GetImageData().AddObserver("DeleteEvent", lambda *_: freed.append(True))
+    removeNode(node)
+    del node
+    assert freed == [True]
 
 
 def test_nothing_is_left_in_the_scene_when_memory_runs_out(
