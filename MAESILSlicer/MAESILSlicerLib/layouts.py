@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import slicer
 
-#: Attribute of the layout node, so that the way back survives a reload of the module, and saving and loading.
-_BEFORE = "MAESIL.layoutBefore"
+#: Attribute of the layout node, with our layout's number after it, so that the way back survives a reload and a save.
+_BEFORE = "MAESIL.layoutBefore."
 
 
 class LayoutSwitch:
@@ -18,6 +18,7 @@ class LayoutSwitch:
 
     def __init__(self, layoutId: int, description: str) -> None:
         self._layoutId, self._description = layoutId, description
+        self._attribute = f"{_BEFORE}{layoutId}"
         # For scenes that are closed in between, which takes the attributes of nodes away but not the layout.
         self._before: str | None = None
 
@@ -44,12 +45,12 @@ class LayoutSwitch:
             for index in range(layoutNode.GetNumberOfMaximizedViewNodes())
         ]
         self._before = " ".join([str(layoutNode.GetViewArrangement()), *maximized])
-        layoutNode.SetAttribute(_BEFORE, self._before)
+        layoutNode.SetAttribute(self._attribute, self._before)
 
     def off(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
         """Bring back what was shown before; a layout that the user has chosen meanwhile stays."""
-        before = layoutNode.GetAttribute(_BEFORE) or self._before
-        layoutNode.RemoveAttribute(_BEFORE)
+        before = layoutNode.GetAttribute(self._attribute) or self._before
+        layoutNode.RemoveAttribute(self._attribute)
         self._before = None
         if not self.isOn(layoutNode):
             return
