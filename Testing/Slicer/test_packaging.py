@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -11,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
+MODULE = Path(__file__).resolve().parents[2] / "MAESILSlicer"
 FOLDERS = ("MAESILCore", "MAESILSlicer")
-#: Files that are for building and for nothing else.
-NOT_SHIPPED = {"CMakeLists.txt"}
 
 #: Stands in for Slicer's own macro: notes what it was given, copies it and installs it as that does.
 SLICER = """
@@ -69,9 +69,15 @@ def listed(cmakeFile: Path, name: str) -> list[str]:
 
 
 def shipped(folder: Path) -> set[str]:
-    """Every file that belongs to the package, relative to its folder."""
+    """Every file that belongs to the package, relative to its folder; what builds it or draws its pictures does not."""
     files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(folder).as_posix() for path in files} - NOT_SHIPPED
+    names = {path.relative_to(folder).as_posix() for path in files}
+    return {
+        name for name in names if not re.search(r"CMakeLists\.txt$|Resources/.*/draw_\w+\.py$", f"/{name}")
+    }
+
+
+SOURCES = sorted(name for name in shipped(MODULE) if name.endswith(".py"))
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -89,6 +95,48 @@ def test_every_file_is_listed_once_and_every_listed_file_is_there(repository: Pa
 def test_slicer_finds_no_module_where_none_is(repository: Path) -> None:
     """Every Python file at the top of a module path is taken for a module."""
     assert [path.name for path in (repository / "MAESILSlicer").glob("*.py")] == ["MAESILSlicer.py"]
+
+
+#: What may be imported at file scope besides the standard library: Slicer opens a module before anything is installed.
+EVERYWHERE = {"MAESILCore", "MAESILSlicerLib", "numpy", "slicer", "vtk"}
+
+
+def importedAtFileScope(file: Path) -> set[str]:
+    """Top-level names of the packages that are loaded with a file; what only type checkers see is left out."""
+    found: set[str] = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_opening_the_module_needs_nothing_that_may_be_missing() -> None:
+    for name in SOURCES:
+        if "/web/" not in name:  # which only the browser face loads
+            parts = Path(name).parts
+            allowed = EVERYWHERE | (
+                {"ctk", "qt"} if parts[0] == "MAESILSlicer.py" or "desktop" in parts else set()
+            )
+            assert not importedAtFileScope(MODULE / name) - allowed - sys.stdlib_module_names, name
+
+
+def test_the_scene_code_loads_no_package_that_may_be_missing() -> None:
+    """Through MAESILCore neither: of it only what needs no more than NumPy is imported at file scope."""
+    rooms = (Path(name) for name in SOURCES if name.startswith("MAESILSlicerLib/"))
+    modules = [
+        ".".join(room.with_suffix("").parts) for room in rooms if not {"desktop", "web"} & set(room.parts)
+    ]
+    program = (
+        f"import sys; sys.path.insert(0, {str(MODULE)!r})\n"
+        f"import importlib; [importlib.import_module(name) for name in {modules!r}]\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    missing = {"torch", "nibabel", "pydantic", "safetensors", "scipy", "SimpleITK", "skimage"}
+    assert not missing & set(done.stdout.split())
 
 
 @pytest.fixture(scope="module")
