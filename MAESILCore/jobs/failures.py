@@ -6,7 +6,7 @@ import errno
 import re
 import signal
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeGuard
 
 from MAESILCore.errors import MaesilError, OutOfMemoryError
 
@@ -49,7 +49,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OutOfMemoryError):
         return _NO_DEVICE_MEMORY
     if isinstance(error, MaesilError):
-        return str(error)
+        # Its own advice, to choose another folder, is none for the folder of a job.
+        return sentence_of_os_error(error.__cause__) if _is_full(error.__cause__) else str(error)
     if isinstance(error, MemoryError):
         return _NO_MEMORY
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -66,7 +67,7 @@ def sentence_of(error: BaseException) -> str:
 
 def sentence_of_os_error(error: OSError) -> str:
     """The sentence for a file of the job that cannot be written or read."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full(error):
         return f"The disk that holds the job's folder is full; free some space, {AGAIN}"
     if isinstance(error, FileNotFoundError):
         return VANISHED
@@ -96,6 +97,10 @@ def sentence_of_exit(status: int, log: str) -> str:
                 )
     reason = shortened(lines[-1]) if lines else "it wrote no reason"
     return f"The process ended unexpectedly with status {status} ({reason})."
+
+
+def _is_full(error: BaseException | None) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def shortened(text: str, most: int = 200) -> str:

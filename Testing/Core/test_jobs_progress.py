@@ -1,0 +1,93 @@
+"""Progress in time, and the lines that tell it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from MAESILCore.jobs import JobEvent
+from MAESILCore.jobs.progress import PARTS, Progress, seconds_of
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def a_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("MAESILCore.jobs.progress.time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+def test_the_bar_follows_time_and_never_goes_back(a_clock: Clock) -> None:
+    events: list[JobEvent] = []
+    progress = Progress(events.append)
+    progress.tick()
+    assert events[-1].seconds_left is None
+    progress.plan(10_000_000, ["writing", "scoring"])
+    later = seconds_of("writing", 10_000_000) + seconds_of("scoring", 10_000_000)
+    a_clock.now += 50.0  # loading
+    progress.begin()
+    a_clock.now += 2.0
+    progress.passes(1, 4, "One of four.")
+    assert events[-1].seconds_left == pytest.approx(6.0 + later)
+    assert events[-1].step == int(PARTS * 2.0 / (8.0 + later))
+    a_clock.now += 1.0
+    progress.tick()
+    assert events[-1].seconds_left == pytest.approx(5.0 + later)
+    a_clock.now += 20.0  # a pass that takes far longer than the one before
+    progress.tick()
+    assert events[-1].seconds_left == pytest.approx(0.2 * 21.0 + later)
+    progress.passes(2, 4, "Two of four.")
+    progress.stage("writing", "Writing.")
+    assert events[-1].seconds_left == pytest.approx(later)
+    progress.stage("scoring", "Scoring.")
+    assert events[-1].message == "Scoring."
+    a_clock.now += 1000.0
+    progress.tick()
+    steps = [event.step for event in events]
+    assert steps == sorted(steps)
+    assert steps[-1] < PARTS
+
+
+def test_an_expectation_holds_until_the_first_pass(a_clock: Clock) -> None:
+    events: list[JobEvent] = []
+    progress = Progress(events.append)
+    progress.plan(0, ["scoring"])
+    assert progress.expect(60.0) == 60.0
+    progress.begin()
+    a_clock.now += 15.0
+    progress.tick()
+    assert (events[-1].seconds_left, events[-1].step) == (45.0, PARTS // 4)
+
+
+def test_events_cross_a_pipe_unharmed() -> None:
+    event = JobEvent("started", "Größe 日本\n", 1, 2, 3.5, "CPU")
+    line = event.encode()
+    assert line.isascii()
+    assert line.count(b"\n") == 1
+    assert JobEvent.decode(line) == event
+    assert JobEvent.decode(JobEvent("cancelled").encode()) == JobEvent("cancelled")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"Loading\n",
+        b"3\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"event": "else"}\n',
+        b'{"event": "log", "x": 1}\n',
+        b"\xff",
+    ],
+)
+def test_what_is_no_event_is_none(line: bytes) -> None:
+    assert JobEvent.decode(line) is None
