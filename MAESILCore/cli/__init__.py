@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 #: One module of this package each, in the order of `maesil --help`.
-_COMMANDS = ("demo", "info", "reconstruct", "evaluate", "pretrain", "phantom")
+_COMMANDS = ("browser", "demo", "info", "reconstruct", "evaluate", "pretrain", "phantom")
 
 _STOPPED = 130
 _FAILED = 2

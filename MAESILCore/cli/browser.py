@@ -1,0 +1,72 @@
+"""`maesil app`: the same work as in 3D Slicer, in a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from MAESILCore.cli import app
+
+
+@app.command("app")
+def serve(
+    scans: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SCAN]...",
+            help="CTs to offer: files, and folders with such files or DICOM slices.",
+            show_default="a phantom",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; all but this machine's own only with an access token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MAESIL_TOKEN",
+            help="What a browser must know to get in.",
+            show_default="none on this machine, else a random one",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Checkpoint file or name of a bundled model.", show_default="bundled")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
+    ] = False,
+) -> None:
+    """Open a page with a CT, its superpatches and masks; fill it in, and compare. Ctrl-C ends it."""
+    from rich.console import Console
+
+    from MAESILCore.optional import require
+
+    purpose = "The page"
+    # In this order, so that the first one missing is the one to install.
+    require("trame_slicer", purpose)
+    options = require("MAESILSlicerLib.web.options", purpose).AppOptions(
+        scans=tuple(scans or ()),
+        port=port,
+        host=host,
+        token=token,
+        openBrowser=not no_browser and _has_screen(),
+        device=device,
+        model=model,
+    )
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    require("MAESILSlicerLib.web.server", purpose).serveApp(
+        options, lambda address: console.print(f"MAESIL is at {address} (ctrl-C ends it)")
+    )
+
+
+def _has_screen() -> bool:
+    """Without one, `webbrowser` would start a text browser in this terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,131 @@
+"""The page as a whole: one scene, one session, the sections of the page, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+from trame.ui.html import DivLayout
+from trame.widgets import html
+from trame_slicer.core import SlicerApp
+
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.web.catalog import Catalog
+from MAESILSlicerLib.web.downloads import Downloads
+from MAESILSlicerLib.web.latest import Latest
+from MAESILSlicerLib.web.notice import Notice
+from MAESILSlicerLib.web.options import AppOptions
+from MAESILSlicerLib.web.panels.masks import MaskPanel
+from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
+from MAESILSlicerLib.web.panels.results import ResultsPanel
+from MAESILSlicerLib.web.panels.volume import VolumePanel
+from MAESILSlicerLib.web.rendering import Rendering
+from MAESILSlicerLib.web.uploads import Uploads
+from MAESILSlicerLib.web.views import FOUR_UP, Views, onSliceClick, usesSoftware
+
+if TYPE_CHECKING:
+    from trame_server import Server
+
+STATIC = Path(__file__).with_name("static")
+_SERVED = "__maesil"
+
+
+class Application:
+    """Everything behind one page; all browsers that open it see the same.
+
+    Args:
+        server: trame's.
+        options: what was asked for.
+        folder: for uploads and jobs; whoever makes it removes it.
+
+    Attributes:
+        server: trame's.
+        state: of the page.
+        scene: the MRML scene.
+        session: the work on the shown scan.
+        notice: the page's line for messages.
+        views: of the page.
+
+    Raises:
+        MaesilError: a scan or a model that was named cannot be used.
+    """
+
+    def __init__(self, server: Server, options: AppOptions, folder: Path) -> None:
+        self.server, self.state = server, server.state
+        server.enable_module(
+            {
+                "serve": {_SERVED: str(STATIC)},
+                "scripts": [f"{_SERVED}/maesil.js"],
+                "styles": [f"{_SERVED}/maesil.css"],
+            }
+        )
+        self.state.update(
+            {"trame__title": "MAESIL", "trame__favicon": f"{_SERVED}/icon.svg", "theme": "dark"}
+        )
+        self._slicer = SlicerApp()
+        self.scene = self._slicer.scene
+        # What a desktop Slicer offers under this name; scene code may rely on it.
+        slicer.mrmlScene = self.scene
+        self.notice = Notice(self.state)
+        self.views = Views(server, self._slicer)
+        self.session = Session(self.scene, jobsFolder=folder / "jobs")
+        if options.model is not None:
+            self.session.setModel(options.model)
+        catalog = Catalog()
+        self._first = catalog.addPaths(options.scans, "This server") if options.scans else 0
+        rendering = Rendering(self._slicer, usesSoftware(self.views.threeD))
+        self.results = ResultsPanel(self)
+        self.masks = MaskPanel(self)
+        self.reconstruct = ReconstructPanel(self, options.device)
+        self.volume = VolumePanel(self, rendering, catalog)
+        for view in self.views.slices:
+            onSliceClick(view, self._onSliceClick)
+        self.uploads = Uploads(folder, self.volume.openUpload)
+        self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._buildPage()
+
+    def latest(self, action: Callable[[], None]) -> Latest:
+        """See `Latest`."""
+        return Latest(self.state, self.notice, action)
+
+    def start(self) -> None:
+        """Begin with the first scan, once the server runs."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self.reconstruct.watch()),
+            loop.create_task(self.reconstruct.findDevices()),
+        ]
+        self.volume.open(self._first)
+
+    def close(self) -> None:
+        """End the job."""
+        for task in self._tasks:
+            task.cancel()
+        self.session.close()
+
+    def _name(self) -> str:
+        node = self.session.volumeNode
+        return "MAESIL" if node is None else node.GetName()
+
+    def _onSliceClick(self, ras: tuple[float, float, float]) -> None:
+        try:
+            self.masks.chooseAt(ras)
+        except MaesilError as error:
+            with self.state:
+                self.notice.tellError(error)
+
+    def _buildPage(self) -> None:
+        """The page is a Vue template, `page.html`; the views are put where it says so."""
+        before, after = (STATIC / "page.html").read_text(encoding="utf-8").split("<!-- views -->")
+        with DivLayout(self.server) as layout:
+            layout.root.classes = "maesil"
+            layout.root.add_child(before)
+            with html.Div(classes="views"):
+                self.views.layouts.initialize_layout_grid(layout)
+            layout.root.add_child(after)
+        self.views.show(FOUR_UP)

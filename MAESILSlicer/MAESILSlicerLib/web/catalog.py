@@ -1,0 +1,83 @@
+"""The scans that the page offers, each under a number: the browser never names a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from MAESILCore.errors import MaesilError
+from MAESILCore.volume import Volume, find_scans, list_series, read_volume
+
+#: A folder with more would make a list that nobody can read.
+MOST_SCANS = 500
+
+#: Voxels along k, j, i and mm along i, j, k of the made-up torso.
+_PHANTOM_SHAPE = (96, 192, 192)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scan on offer.
+
+    Attributes:
+        title: for people.
+        group: under which heading.
+        read: reads it; may take long and raise a MaesilError.
+    """
+
+    title: str
+    group: str
+    read: Callable[[], Volume]
+
+
+class Catalog:
+    """Samples, scans of the server, and uploads."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = [Entry("Torso phantom", "Samples", _makePhantom)]
+
+    @property
+    def items(self) -> list[dict[str, object]]:
+        """The entries for the page."""
+        return [
+            {"id": number, "title": entry.title, "group": entry.group}
+            for number, entry in enumerate(self.entries)
+        ]
+
+    def addPaths(self, paths: Iterable[Path], group: str) -> int:
+        """Add the scans at and below paths; the number of the first one.
+
+        Raises:
+            MaesilError: there is none; nothing is added.
+        """
+        first = len(self.entries)
+        found = [entry for path in find_scans(paths)[:MOST_SCANS] for entry in _entriesOf(path, group)]
+        self.entries += found
+        return first
+
+
+def _entriesOf(path: Path, group: str) -> list[Entry]:
+    if not path.is_dir():
+        return [Entry(path.name, group, lambda: read_volume(path))]
+    try:
+        series = [one for one in list_series(path) if one.is_volume]
+    except MaesilError:
+        # Reading it tells why, in front of whoever chooses it.
+        series = []
+    if len(series) < 2:
+        return [Entry(path.name, group, lambda: read_volume(path))]
+    return [
+        Entry(
+            f"{path.name}, {one}",
+            group,
+            lambda one=one: read_volume(path, series=one.uid or one.number or None),
+        )
+        for one in series
+    ]
+
+
+def _makePhantom() -> Volume:
+    from MAESILCore.phantom import make_phantom
+
+    return make_phantom(_PHANTOM_SHAPE).volume

@@ -1,0 +1,62 @@
+"""What `maesil app` was asked for."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from MAESILCore.errors import ConfigError
+
+#: Shorter tokens could be guessed.
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """How the page is served.
+
+    Attributes:
+        scans: files and folders that the page offers, beside samples and uploads.
+        port: 0 is any free one.
+        host: the address to listen at; all but this machine's own only together with a token.
+        token: who opens the page must know it; None asks for none.
+        openBrowser: whether the page opens by itself.
+        device: what reconstructions run on unless the page says otherwise.
+        model: checkpoint file or name of a bundled model; None is the default one.
+    """
+
+    scans: tuple[Path, ...] = ()
+    port: int = 0
+    host: str = "127.0.0.1"
+    token: str | None = None
+    openBrowser: bool = True
+    device: str = "auto"
+    model: str | None = None
+
+    @property
+    def isLocal(self) -> bool:
+        """Whether only programs on this machine can reach the page."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def effectiveToken(self) -> str | None:
+        """The token to ask for; one is made up where the page can be reached from elsewhere and none was given.
+
+        Raises:
+            ConfigError: it is so short that it could be guessed.
+        """
+        if self.token is None:
+            return None if self.isLocal else secrets.token_urlsafe(32)
+        if len(self.token) < SHORTEST_TOKEN:
+            message = (
+                f"The access token has {len(self.token)} characters and could be guessed; "
+                f"give at least {SHORTEST_TOKEN}."
+            )
+            raise ConfigError(message)
+        return self.token

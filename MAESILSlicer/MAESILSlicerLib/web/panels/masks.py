@@ -1,0 +1,135 @@
+"""The section of superpatches and masks: how the mask is drawn, and what of it is seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from MAESILSlicerLib import comparison
+from MAESILSlicerLib.choices import MaskChoices
+from MAESILSlicerLib.overlays import STAGE_COLORS, OverlayDisplay
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.web.application import Application
+
+MODES = {
+    "nested": "Dual: nested planes and axes",
+    "product": "Dual: planes times axes",
+    "random": "Random patches",
+    "block": "Random blocks",
+    "plane": "In-plane positions, through all depths",
+    "axis": "Each depth on its own",
+}
+_LARGEST_SEED = 2**31 - 1
+
+
+class MaskPanel:
+    """Draws masks as the sliders say.
+
+    Args:
+        application: what the sections share.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._app = application
+        usual, display = MaskChoices(), OverlayDisplay()
+        state = application.state
+        state.update(
+            {
+                "modes": [{"title": title, "value": value} for value, title in MODES.items()],
+                "mode": usual.mode,
+                "ratio": usual.ratio,
+                "plane_ratio": usual.planeRatio,
+                "axis_ratio": usual.axisRatio,
+                "block_size": usual.blockSize,
+                "seed": usual.seed,
+                "hidden_share": "",
+                "stage_shares": [],
+                "stage_colors": [_css(color) for color in STAGE_COLORS.values()],
+                "superpatches": [],
+                "superpatch": -1,
+                "show_grid": display.grid,
+                "show_labels": display.labels,
+                "show_mask2d": display.mask2d,
+                "show_mask3d": display.mask3d,
+                "opacity": display.opacity,
+                "clip": False,
+            }
+        )
+        latest = application.latest
+        drawn = ("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "seed")
+        state.change(*drawn)(latest(self._draw))
+        shown = ("show_grid", "show_labels", "show_mask2d", "show_mask3d", "opacity", "clip", "superpatch")
+        state.change(*shown)(latest(self._display))
+        application.server.trigger("choose_superpatch")(self.choose)
+
+    @property
+    def choices(self) -> MaskChoices:
+        """What the page says."""
+        state = self._app.state
+        return MaskChoices(
+            mode=str(state.mode),
+            ratio=float(state.ratio),
+            planeRatio=float(state.plane_ratio),
+            axisRatio=float(state.axis_ratio),
+            blockSize=int(state.block_size),
+            seed=min(max(int(state.seed or 0), 0), _LARGEST_SEED),
+        )
+
+    def refresh(self) -> None:
+        """Take over the grid of another volume."""
+        state, session = self._app.state, self._app.session
+        count = len(session.grid) if session.grid is not None else 0
+        state.superpatches = [session.overlays.labelOf(index) for index in range(count)]
+        state.superpatch, state.clip = -1, False
+        self._draw()
+        self._display()
+
+    def choose(self, index: int) -> None:
+        """Outline a superpatch and bring it into the slices."""
+        state, overlays = self._app.state, self._app.session.overlays
+        if not isinstance(index, int) or not -1 <= index < len(state.superpatches):
+            return
+        with state:
+            state.superpatch = index
+        if index >= 0:
+            comparison.jumpTo(self._app.scene, overlays.centerOf(index))
+
+    def chooseAt(self, ras: tuple[float, float, float]) -> None:
+        """Outline the superpatch at a point, in world RAS mm."""
+        index = self._app.session.overlays.superpatchAt(ras)
+        if index is not None:
+            self.choose(index)
+
+    def _draw(self) -> None:
+        state = self._app.state
+        if self._app.session.isRunning:
+            # The very mask that is shown is being reconstructed.
+            return
+        mask = self._app.session.setMask(self.choices)
+        if mask is None:
+            state.hidden_share, state.stage_shares = "", []
+            return
+        first, second = ((mask.stages == stage).mean() for stage in (1, 2))
+        state.hidden_share = f"{first + second:.1%}"
+        state.stage_shares = [f"{first:.1%}", f"{second:.1%}"] if second else [f"{first:.1%}"]
+
+    def _display(self) -> None:
+        state, session = self._app.state, self._app.session
+        if session.grid is None:
+            return
+        chosen = state.superpatch if state.superpatch >= 0 else None
+        session.setDisplay(
+            OverlayDisplay(
+                grid=bool(state.show_grid),
+                labels=bool(state.show_labels),
+                mask2d=bool(state.show_mask2d),
+                mask3d=bool(state.show_mask3d),
+                opacity=float(state.opacity),
+                clip=chosen if state.clip else None,
+            )
+        )
+        session.overlays.setHighlight(chosen)
+
+
+def _css(color: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color)

@@ -1,0 +1,124 @@
+"""The section that starts a reconstruction and shows how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from MAESILCore.errors import MaesilError
+from MAESILCore.jobs import estimate_text, probe_devices
+from MAESILSlicerLib.choices import USUAL_COVERAGE, ReconstructionChoices
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.web.application import Application
+
+_POLL_SECONDS = 0.25
+_COVERAGES = (
+    {"title": "The shown mask only", "value": 0},
+    {"title": "Whole volume, 2 masks", "value": 2},
+    {"title": f"Whole volume, {USUAL_COVERAGE} masks", "value": USUAL_COVERAGE},
+    {"title": "Whole volume, 8 masks", "value": 8},
+)
+
+
+class ReconstructPanel:
+    """Starts, watches and cancels the job of the session.
+
+    Args:
+        application: what the sections share.
+        device: the one to begin with.
+    """
+
+    def __init__(self, application: Application, device: str) -> None:
+        self._app = application
+        state = application.state
+        state.update(
+            {
+                "coverages": list(_COVERAGES),
+                "coverage": USUAL_COVERAGE,
+                "devices": [{"title": _titleOf(device), "value": device}],
+                "device": device,
+                "model": application.session.model.name,
+                "model_card": application.session.model.text,
+                "running": False,
+                "cancelling": False,
+                "fraction": None,
+                "time_left": "",
+            }
+        )
+        application.server.trigger("reconstruct")(self.start)
+        application.server.trigger("cancel")(self.cancel)
+
+    def start(self) -> None:
+        """Reconstruct as the page says."""
+        state = self._app.state
+        with state:
+            if state.loading:
+                self._app.notice.tellError("The scan is still being read; reconstruct once it is shown.")
+                return
+            try:
+                choices = ReconstructionChoices(int(state.coverage), str(state.device), export=True)
+                self._app.session.startReconstruction(choices)
+            except MaesilError as error:
+                self._app.notice.tellError(error)
+                return
+            self._app.notice.clear()
+            self._refresh()
+
+    def cancel(self) -> None:
+        """Ask the job to end."""
+        with self._app.state:
+            self._app.session.cancel()
+            self._refresh()
+
+    async def watch(self) -> None:
+        """Take in what the job tells, for as long as the page is served."""
+        session, state = self._app.session, self._app.state
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            wasRunning = session.isRunning
+            if not session.poll():
+                continue
+            with state:
+                self._refresh()
+                if wasRunning and not session.isRunning:
+                    self._close()
+
+    async def findDevices(self) -> None:
+        """Ask PyTorch, in a process of its own, what it can work on."""
+        report = await asyncio.to_thread(probe_devices)
+        state = self._app.state
+        with state:
+            if report.error:
+                self._app.notice.tellError(report.error)
+            found = [
+                {"title": f"{device.name} ({device.id})", "value": device.id} for device in report.devices
+            ]
+            known = {item["value"] for item in found}
+            first = [{"title": _titleOf("auto"), "value": "auto"}]
+            extra = (
+                []
+                if state.device in known | {"auto"}
+                else [{"title": _titleOf(state.device), "value": state.device}]
+            )
+            state.devices = [*first, *extra, *found]
+
+    def _refresh(self) -> None:
+        session, state = self._app.session, self._app.state
+        job = session.job
+        state.running = job is not None
+        state.cancelling = job is not None and job.state == "cancelling"
+        state.fraction = None if job is None else job.fraction
+        left = None if job is None else job.seconds_left
+        state.time_left = "" if left is None else f"{estimate_text(left)} left"
+        if session.message:
+            (self._app.notice.tellError if session.failed else self._app.notice.tell)(session.message)
+
+    def _close(self) -> None:
+        """Show what an ended job has left."""
+        if self._app.session.results is not None:
+            self._app.results.show()
+
+
+def _titleOf(device: str) -> str:
+    return "Automatic" if device == "auto" else device

@@ -1,0 +1,145 @@
+"""The section of results: scores, one row a superpatch, a plot, the comparison, and files to take home."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import slicer
+
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
+from MAESILSlicerLib.results import DISCLAIMER
+from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
+from MAESILSlicerLib.web.downloads import ZIP, filesOf
+from MAESILSlicerLib.web.plot import scatter
+from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.web.application import Application
+
+#: In the input's window; error and uncertainty have one of their own.
+_IN_WINDOW = ("masked", "reconstruction", "mosaic")
+
+_FILE_TITLES = {
+    "reconstruction.nii.gz": "Reconstruction",
+    "mosaic.nii.gz": "Mosaic",
+    "error.nii.gz": "Error, HU",
+    "uncertainty.nii.gz": "Uncertainty, HU",
+    "mask.nii.gz": "Mask, by voxel",
+    "mask_lattice.nii.gz": "Mask, by patch",
+    "metrics.json": "Scores",
+    "report.png": "Report",
+}
+
+
+class ResultsPanel:
+    """Shows what the last reconstruction has made.
+
+    Args:
+        application: what the sections share.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._app = application
+        self._comparison = Comparison(application.scene)
+        state = application.state
+        state.update(
+            {
+                "disclaimer": DISCLAIMER,
+                "layout": FOUR_UP,
+                "orientation": ORIENTATIONS[0],
+                "orientations": list(ORIENTATIONS),
+                "zip_name": ZIP,
+            }
+        )
+        self.forget()
+        state.change("layout", "orientation")(application.latest(self._arrange))
+
+    def forget(self) -> None:
+        """Show no results, as after a change of the scan."""
+        state = self._app.state
+        state.has_results = False
+        state.score_head, state.score_rows, state.superpatch_rows = [], [], []
+        state.plot, state.files = "", []
+        if state.layout == COMPARISON:
+            state.layout = FOUR_UP
+            self._arrange()
+
+    def show(self) -> None:
+        """Fill the tables and switch to the comparison."""
+        results, state = self._app.session.results, self._app.state
+        state.has_results = True
+        state.score_head, state.score_rows = _scores(results.metrics)
+        state.superpatch_rows = _superpatches(results.superpatches)
+        state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
+        state.files = [
+            {"name": name, "title": _FILE_TITLES.get(name, name), "size": _sizeText(path.stat().st_size)}
+            for name, path in filesOf(self._app.session.exportFolder).items()
+        ]
+        state.layout = COMPARISON
+        self._arrange()
+
+    def followWindow(self, display: slicer.vtkMRMLScalarVolumeDisplayNode) -> None:
+        """Show the results in the window of the scan."""
+        results = self._app.session.results
+        if results is None:
+            return
+        for role in _IN_WINDOW:
+            target = results.byRole[role].GetDisplayNode()
+            target.SetWindowLevel(display.GetWindow(), display.GetLevel())
+
+    def _arrange(self) -> None:
+        state, session = self._app.state, self._app.session
+        if state.layout not in (FOUR_UP, COMPARISON, ONLY_3D) or state.orientation not in ORIENTATIONS:
+            return
+        if state.layout == COMPARISON and session.results is None:
+            state.layout = FOUR_UP
+        self._app.views.show(state.layout)
+        if state.layout == COMPARISON:
+            try:
+                self._comparison.enter(None, session.results, session.volumeNode, state.orientation)
+            except MaesilError as error:
+                self._app.notice.tellError(error)
+
+
+def _scores(node: slicer.vtkMRMLTableNode | None) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows, as text; the unit goes beside each number."""
+    if node is None:
+        return [], []
+    table = node.GetTable()
+    names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+    shown = [name for name in names if name != "unit"]
+    rows = []
+    for row in range(table.GetNumberOfRows()):
+        unit = table.GetValueByName(row, "unit").ToString()
+        cells = [table.GetValueByName(row, name) for name in shown]
+        rows.append([_cell(value, unit) for value in cells])
+    return [{"score": "Score", "window": "Window, HU"}.get(name, name) for name in shown], rows
+
+
+def _cell(value: object, unit: str) -> str:
+    if value.IsString():
+        return value.ToString()
+    number = value.ToDouble()
+    return "–" if math.isnan(number) else f"{number:g} {unit}".strip()
+
+
+def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
+    table = node.GetTable()
+    rows = []
+    for row in range(table.GetNumberOfRows()):
+        psnr, error = (table.GetValueByName(row, name).ToDouble() for name in (PSNR_COLUMN, "mae_hu"))
+        rows.append(
+            {
+                "index": superpatchOfRow(node, row),
+                "place": table.GetValueByName(row, "place").ToString(),
+                "psnr": None if math.isnan(psnr) else psnr,
+                "error": None if math.isnan(error) else error,
+            }
+        )
+    return rows
+
+
+def _sizeText(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

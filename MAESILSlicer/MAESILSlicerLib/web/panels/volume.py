@@ -1,0 +1,165 @@
+"""The volume section: which scan, its window, and how it is rendered in 3D."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+
+from MAESILCore.errors import MaesilError
+from MAESILCore.volume import Volume, describe
+from MAESILSlicerLib.nodes import removeNode
+from MAESILSlicerLib.scene import addVolume
+from MAESILSlicerLib.web.catalog import Catalog
+from MAESILSlicerLib.web.latest import Latest
+from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.web.application import Application
+
+#: Width and centre in HU, by the names that radiologists use.
+WINDOWS = {
+    "Soft tissue": (400, 40),
+    "Lung": (1500, -600),
+    "Bone": (1800, 400),
+    "Mediastinum": (350, 50),
+    "Whole range": (2000, 0),
+}
+_USUAL_WINDOW = "Soft tissue"
+
+
+class VolumePanel:
+    """Loads scans and shows them.
+
+    Args:
+        application: what the sections share.
+        rendering: of the 3D view.
+        catalog: the scans on offer.
+    """
+
+    def __init__(self, application: Application, rendering: Rendering, catalog: Catalog) -> None:
+        self._app, self._rendering, self.catalog = application, rendering, catalog
+        self._node: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._loading: asyncio.Task[None] | None = None
+        state = application.state
+        width, level = WINDOWS[_USUAL_WINDOW]
+        state.update(
+            {
+                "scans": catalog.items,
+                "scan": -1,
+                "scan_facts": [],
+                "scan_warnings": [],
+                "loading": "",
+                "window_width": width,
+                "window_level": level,
+                "window_presets": [{"title": name, "value": list(value)} for name, value in WINDOWS.items()],
+                "rendered": True,
+                "preset": USUAL_PRESET,
+                "presets": [{"title": title, "value": value} for value, title in PRESETS.items()],
+                "shift": 0,
+                "shift_range": list(SHIFT_RANGE),
+            }
+        )
+        latest = application.latest
+        state.change("window_width", "window_level")(latest(self._applyWindow))
+        state.change("preset", "shift", "rendered")(latest(self._applyRendering))
+        application.server.trigger("open_scan")(self.open)
+
+    def open(self, number: int) -> None:
+        """Load a scan of the catalog in the background; the one before stays until this one can be shown."""
+        entries = self.catalog.entries
+        if not isinstance(number, int) or not 0 <= number < len(entries):
+            return
+        if self._app.session.isRunning:
+            self._app.notice.tellError(
+                "A reconstruction is running; cancel it, or wait for it, before you change the scan."
+            )
+            return
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.get_running_loop().create_task(self._open(number))
+
+    def openUpload(self, folder: Path) -> None:
+        """Add what the browser has sent, and open it."""
+        state = self._app.state
+        with state:
+            try:
+                first = self.catalog.addPaths([folder], "Uploads")
+            except MaesilError as error:
+                # The folder's name says nothing to whoever sent it.
+                self._app.notice.tellError(str(error).replace(str(folder), "what you sent"))
+                return
+            state.scans = self.catalog.items
+            self.open(first)
+
+    async def _open(self, number: int) -> None:
+        entry, state = self.catalog.entries[number], self._app.state
+        with state:
+            state.loading = f"Reading {entry.title} ..."
+            self._app.notice.clear()
+        try:
+            volume = await asyncio.to_thread(entry.read)
+            facts = await asyncio.to_thread(_factsOf, volume)
+            problem = None
+        except (MaesilError, OSError) as error:
+            problem = error
+        except MemoryError:
+            problem = "There is not enough memory on the server for this scan."
+        with state:
+            state.loading = ""
+            if problem is not None:
+                self._app.notice.tellError(problem)
+            else:
+                self._show(volume, entry.title, facts)
+                state.scan = number
+            # Also where it did not change, so that the page's list shows what is really open.
+            state.dirty("scan")
+
+    def _show(self, volume: Volume, title: str, facts: list[str]) -> None:
+        application, state = self._app, self._app.state
+        previous = self._node
+        try:
+            node = addVolume(application.scene, volume, volume.name or title)
+        except MaesilError as error:
+            application.notice.tellError(error)
+            return
+        self._node = node
+        check = application.session.setVolume(node)
+        application.results.forget()
+        self._rendering.show(node)
+        removeNode(previous)
+        application.views.showVolume(node.GetID())
+        application.views.fit()
+        self._applyWindow()
+        application.masks.refresh()
+        state.scan_facts = facts
+        state.scan_warnings = list(dict.fromkeys([*check.warnings, *volume.notes]))
+        if check.problem:
+            application.notice.tellError(check.problem)
+
+    def _applyWindow(self) -> None:
+        if self._node is None:
+            return
+        display = self._node.GetDisplayNode()
+        with slicer.util.NodeModify(display):
+            display.AutoWindowLevelOff()
+            state = self._app.state
+            display.SetWindowLevel(max(1.0, float(state.window_width)), float(state.window_level))
+        self._app.results.followWindow(display)
+
+    def _applyRendering(self) -> None:
+        state = self._app.state
+        if state.preset in PRESETS:
+            self._rendering.set(state.preset, float(state.shift), bool(state.rendered))
+
+
+def _factsOf(volume: Volume) -> list[str]:
+    told = describe(volume)
+    k, j, i = told["shape_kji"]
+    x, y, z = told["spacing_mm_ijk"]
+    low, high = told["value_range"]
+    return [
+        f"{i} × {j} × {k} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm",
+        f"{low:g} to {high:g} HU" if told["looks_like_hu"] else f"Values {low:g} to {high:g}",
+    ]

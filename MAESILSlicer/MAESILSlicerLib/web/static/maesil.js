@@ -1,0 +1,125 @@
+// Uploads by button and by drop, and clicks into the plot. All else of the page is its template.
+(function () {
+  "use strict";
+
+  const MOST_FILES = 5000;
+
+  function status(text, isError) {
+    const line = document.getElementById("upload-status");
+    line.textContent = text;
+    line.classList.toggle("error", Boolean(isError));
+  }
+
+  // `files` are pairs of a path below the drop and a File.
+  function send(files) {
+    if (!files.length) {
+      return;
+    }
+    if (files.length > MOST_FILES) {
+      status(`These are more than ${MOST_FILES} files; send one series at a time.`, true);
+      return;
+    }
+    const form = new FormData();
+    files.forEach(([path, file]) => form.append("file", file, path));
+    const request = new XMLHttpRequest();
+    request.open("POST", "upload");
+    request.upload.onprogress = (event) => {
+      if (event.lengthComputable) {
+        status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
+      }
+    };
+    request.onload = () => {
+      let answer = {};
+      try {
+        answer = JSON.parse(request.responseText);
+      } catch {
+        answer = { error: `The upload failed: the server answered ${request.status}.` };
+      }
+      status(answer.error || "", Boolean(answer.error));
+    };
+    request.onerror = () => status("The upload failed: the server cannot be reached.", true);
+    request.send(form);
+  }
+
+  function upload(input) {
+    send(Array.from(input.files, (file) => [file.webkitRelativePath || file.name, file]));
+    // So that the same file can be chosen again.
+    input.value = "";
+  }
+
+  async function below(entry, prefix) {
+    if (entry.isFile) {
+      const file = await new Promise((done, failed) => entry.file(done, failed));
+      return [[prefix + file.name, file]];
+    }
+    const reader = entry.createReader();
+    const found = [];
+    // A reader gives its entries by portions, an empty one at last.
+    for (;;) {
+      const portion = await new Promise((done, failed) => reader.readEntries(done, failed));
+      if (!portion.length) {
+        return found;
+      }
+      for (const child of portion) {
+        found.push(...(await below(child, `${prefix}${entry.name}/`)));
+      }
+    }
+  }
+
+  async function drop(event) {
+    // The items are gone after the first await.
+    const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry()).filter(Boolean);
+    try {
+      const lists = await Promise.all(entries.map((entry) => below(entry, "")));
+      send(lists.flat());
+    } catch (error) {
+      status(`What was dropped cannot be read (${error.message}).`, true);
+    }
+  }
+
+  let depth = 0;
+
+  function showTarget(isShown) {
+    const target = document.getElementById("drop-target");
+    if (target) {
+      target.hidden = !isShown;
+    }
+  }
+
+  const holdsFiles = (event) => Array.from(event.dataTransfer?.types || []).includes("Files");
+
+  window.addEventListener("dragenter", (event) => {
+    if (holdsFiles(event)) {
+      depth += 1;
+      showTarget(true);
+    }
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (holdsFiles(event)) {
+      depth = Math.max(0, depth - 1);
+      showTarget(depth > 0);
+    }
+  });
+  window.addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) {
+      event.preventDefault();
+    }
+  });
+  window.addEventListener("drop", (event) => {
+    depth = 0;
+    showTarget(false);
+    if (holdsFiles(event)) {
+      event.preventDefault();
+      drop(event);
+    }
+  });
+
+  function choosePoint(event) {
+    const point = event.target.closest("[data-superpatch]");
+    if (point) {
+      window.trame.trigger("choose_superpatch", [Number(point.dataset.superpatch)]);
+    }
+  }
+
+  window.maesil = { upload, choosePoint };
+})();

@@ -1,0 +1,138 @@
+"""Scans that the browser sends: streamed to a folder of their own, checked as they come, and removed if refused."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from aiohttp import BodyPartReader, web
+
+from MAESILCore.errors import MaesilError
+from MAESILCore.formats.names import READABLE, extension_of
+
+LARGEST_BYTES = 4 * 2**30
+MOST_FILES = 5000
+#: Left free on the disk, since a full one stops more than MAESIL.
+_SPARE_BYTES = 2**30
+
+_CHUNK_BYTES = 2**20
+_LONGEST_NAME = 200
+_DICOM_MARK_AT = 128
+#: Raw voxels belong to a header that comes with them.
+_COMPANIONS = {".raw", ".zraw"}
+_UNSAFE = set('<>:"|?*\0')
+
+
+class UploadError(MaesilError):
+    """An upload that is refused."""
+
+
+class Uploads:
+    """Takes uploads in.
+
+    Args:
+        folder: where they are kept.
+        onUploaded: called with the folder of a complete upload.
+        largestBytes: of one upload.
+    """
+
+    def __init__(
+        self, folder: Path, onUploaded: Callable[[Path], None], largestBytes: int = LARGEST_BYTES
+    ) -> None:
+        self._folder, self._onUploaded, self._largestBytes = folder, onUploaded, largestBytes
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer `POST /upload` with multipart form data: one part a file, its name with the path below the drop."""
+        target = Path(tempfile.mkdtemp(prefix="upload-", dir=self._folder))
+        try:
+            await self._store(request, target)
+        except UploadError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            return web.json_response({"error": str(error)}, status=400)
+        except BaseException:
+            # The browser has gone away or the disk failed: nothing half-sent may stay.
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        self._onUploaded(target)
+        return web.json_response({"ok": True})
+
+    async def _store(self, request: web.Request, target: Path) -> None:
+        if not request.content_type.startswith("multipart/"):
+            message = "An upload must be sent as a form with files."
+            raise UploadError(message)
+        announced = request.content_length or 0
+        self._checkRoom(announced)
+        received = kept = seen = 0
+        lastUnknown = ""
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or not part.filename:
+                continue
+            seen += 1
+            if seen > MOST_FILES:
+                message = f"These are more than {MOST_FILES} files; send one series at a time."
+                raise UploadError(message)
+            path = target / _safePath(part.filename)
+            size, isScan = await self._storePart(part, path, received)
+            received += size
+            if isScan:
+                kept += 1
+            else:
+                lastUnknown = path.name
+                path.unlink()
+        if kept == 0:
+            what = f"{lastUnknown} is" if seen == 1 else "None of these files is"
+            message = (
+                f"{what} not a scan: send NIfTI, NRRD, MetaImage or MGH files, or a folder of DICOM slices."
+            )
+            raise UploadError(message if seen else "No file was sent.")
+
+    async def _storePart(self, part: BodyPartReader, path: Path, before: int) -> tuple[int, bool]:
+        """Write one file; its size, and whether it can belong to a scan."""
+        if path.exists():
+            message = f"Two of the files are called {path.name}; send one series at a time."
+            raise UploadError(message)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size, head = 0, b""
+        with path.open("wb") as file:
+            while chunk := await part.read_chunk(_CHUNK_BYTES):
+                size += len(chunk)
+                if before + size > self._largestBytes:
+                    message = (
+                        f"This is more than {self._largestBytes / 2**30:g} GiB; "
+                        "put the scan into a folder of the server and name it to `maesil app`."
+                    )
+                    raise UploadError(message)
+                head = head if len(head) >= _DICOM_MARK_AT + 4 else head + chunk[: _DICOM_MARK_AT + 4]
+                file.write(chunk)
+        isDicom = head[_DICOM_MARK_AT : _DICOM_MARK_AT + 4] == b"DICM"
+        return size, isDicom or extension_of(path) in READABLE or extension_of(path) in _COMPANIONS
+
+    def _checkRoom(self, announced: int) -> None:
+        if announced > self._largestBytes + 2**20:
+            message = (
+                f"This is more than {self._largestBytes / 2**30:g} GiB; "
+                "put the scan into a folder of the server and name it to `maesil app`."
+            )
+            raise UploadError(message)
+        if shutil.disk_usage(self._folder).free < announced + _SPARE_BYTES:
+            message = "The server's disk is too full for this upload; make room, or ask who runs the server."
+            raise UploadError(message)
+
+
+def _safePath(name: str) -> Path:
+    """A relative path that stays where it is put.
+
+    Raises:
+        UploadError: it would not, or no file system would take it.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    isBad = not parts or any(
+        part in ("/", "..") or len(part) > _LONGEST_NAME or _UNSAFE & set(part) or not part.isprintable()
+        for part in parts
+    )
+    if isBad or len(parts) > 16:
+        message = "A file's name cannot be used; rename it with letters and digits, and send it again."
+        raise UploadError(message)
+    return Path(*parts)

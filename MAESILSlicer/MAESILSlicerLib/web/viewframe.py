@@ -1,0 +1,63 @@
+"""What lies over each view: its name, the sides of the patient, and the slider of a slice view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trame.widgets import html
+from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to_state
+
+from MAESILSlicerLib import comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trame_server import Server
+    from trame_slicer.views import SliceView, ThreeDView
+
+#: Left, right, top and bottom of each orientation, patient's right on the screen's left.
+_SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
+_NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+_COMPARED = {view.tag: view for view in comparison.VIEWS}
+
+
+def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
+    """Lay name, sides and slider over a slice view."""
+    tag = view.get_singleton_tag()
+    compared = _COMPARED.get(tag)
+    name = compared.label if compared else _NAMES.get(tag, tag)
+    _bar(name, tag, view.reset_view)
+    if compared is None:
+        for side, letter in zip(("left", "right", "top", "bottom"), _SIDES[name], strict=True):
+            html.Span(letter, classes=f"side side-{side}", raw_attrs=['aria-hidden="true"'])
+    slider = connect_slice_view_slider_to_state(server, view).name
+    with html.Label(classes="slice-slider"):
+        html.Span(f"Position of the {name.lower()} slice in mm", classes="hidden-label")
+        html.Input(
+            type="range",
+            raw_attrs=[
+                f'data-view="{tag}"',
+                f':min="{slider.min_value}"',
+                f':max="{slider.max_value}"',
+                f':step="{slider.step}"',
+                f':value="{slider.value}"',
+                f'@input="{slider.value} = Number($event.target.value)"',
+            ],
+        )
+        html.Span(f"{{{{ Number({slider.value}).toFixed(1) }}}} mm", raw_attrs=['aria-hidden="true"'])
+
+
+def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
+    """Lay its name over the 3D view."""
+    _bar("3D", "ThreeD", view.reset_view)
+
+
+def _bar(name: str, tag: str, reset: Callable[[], None]) -> None:
+    with html.Div(classes=f"view-bar view-{tag}"):
+        html.Span(name)
+        html.Button(
+            "Fit",
+            click=reset,
+            type="button",
+            raw_attrs=[f'aria-label="Fit {name} to its view"', 'title="Show the whole scan"'],
+        )

@@ -1,0 +1,196 @@
+"""The views of the page: which there are, how they are arranged, and what is drawn when."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from trame_rca.utils import RcaViewAdapter
+from trame_slicer.core import LayoutManager, SlicerApp
+from trame_slicer.rca_view.rca_view_factory import RcaView, RemoteSliceViewFactory, RemoteThreeDViewFactory
+from trame_slicer.views import (
+    AbstractView,
+    Layout,
+    LayoutDirection,
+    ScheduledRenderStrategy,
+    SliceView,
+    ThreeDView,
+    ViewLayoutDefinition,
+    slicer_layout_to_vue,
+)
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+
+from MAESILSlicerLib import comparison
+from MAESILSlicerLib.web.viewframe import sliceFrame, threeDFrame
+
+if TYPE_CHECKING:
+    from trame_server import Server
+
+FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
+
+#: The slices of a dragged slider come first; 3D follows when the hand rests for so long.
+_REST_SECONDS = 0.12
+#: JPEG of slices and 3D; the same at rest, so that nothing is drawn twice.
+_QUALITY = 88
+
+
+class _AfterSlices(ScheduledRenderStrategy):
+    """Draws a 3D view once nothing has changed for a moment: it takes longer than all slices together."""
+
+    def __init__(self, adapter: RcaViewAdapter) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._timer: asyncio.TimerHandle | None = None
+
+    def schedule_render(self) -> None:  # noqa: N802 - trame-slicer's name
+        """Called by the scene for each change."""
+        if self.abstract_view is not None and _isHeld(self.abstract_view):
+            # Turned by hand, the view itself is what shall follow.
+            self._adapter.schedule_render()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # Before the server runs, nobody looks; each client asks for a picture when it comes.
+            return
+        self._timer = loop.call_later(_REST_SECONDS, self._adapter.schedule_render)
+
+
+def _isHeld(view: AbstractView) -> bool:
+    style = view.interactor().GetInteractorStyle()
+    return style is not None and bool(getattr(style, "GetState", int)())
+
+
+class _ThreeDFactory(RemoteThreeDViewFactory):
+    def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
+        made = super()._create_view(*arguments, **keywords)
+        made.slicer_view.set_scheduled_render(_AfterSlices(made.view_adapter))
+        renderer = made.slicer_view.renderer()
+        # Nothing transparent lies in the volume, and peeling would draw it several times over.
+        renderer.SetUseDepthPeeling(False)
+        renderer.SetUseDepthPeelingForVolumes(False)
+        return _withoutSamples(made)
+
+
+class _SliceFactory(RemoteSliceViewFactory):
+    def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
+        return _withoutSamples(super()._create_view(*arguments, **keywords))
+
+
+def _withoutSamples(made: RcaView) -> RcaView:
+    """Eight samples a pixel, the default, are most of the work where there is no graphics card."""
+    made.slicer_view.render_window().SetMultiSamples(0)
+    return made
+
+
+class Views:
+    """All views of the page and their arrangement.
+
+    Args:
+        server: trame's.
+        app: trame-slicer's.
+    """
+
+    def __init__(self, server: Server, app: SlicerApp) -> None:
+        self.app = app
+        manager = app.view_manager
+        common = {"interactive_quality": 90, "target_fps": 30.0, "blur_fps": 30.0}
+        manager.register_factory(_SliceFactory(server, populate_view_ui_f=sliceFrame, **common))
+        manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
+        self.layouts = LayoutManager(app.scene, manager, server)
+        self.layouts.register_layout_dict(_layouts())
+
+    @property
+    def slices(self) -> list[SliceView]:
+        """The three orthogonal slice views."""
+        return [self.app.view_manager.get_view(tag) for tag in ("Red", "Green", "Yellow")]
+
+    @property
+    def threeD(self) -> ThreeDView:
+        """The 3D view."""
+        return self.app.view_manager.get_view("ThreeD")
+
+    def show(self, layout: str) -> None:
+        """Arrange the views: `FOUR_UP`, `COMPARISON` or `ONLY_3D`."""
+        self.layouts.set_layout(layout)
+
+    def showVolume(self, volumeId: str | None) -> None:
+        """Put a volume into the three slice views, whole, and nothing else."""
+        for view in self.slices:
+            view.set_background_volume_id(volumeId)
+            view.set_foreground_volume_id(None)
+
+    def fit(self) -> None:
+        """Show the whole of what is there in every view."""
+        for view in (*self.slices, self.threeD):
+            view.reset_view()
+
+    def screenshot(self) -> bytes:
+        """The views of the present layout, side by side as on the page, as PNG."""
+        from PIL import Image
+
+        shown = self.layouts.get_layout(self.layouts.layout_id).get_views(is_recursive=True)
+        pictures = [_pixelsOf(self.app.view_manager.get_view(view.singleton_tag)) for view in shown]
+        columns = 1 if len(pictures) == 1 else 2
+        height = min(len(picture) for picture in pictures)
+        width = min(picture.shape[1] for picture in pictures)
+        pictures = [picture[:height, :width] for picture in pictures]
+        rows = [np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
+        file = io.BytesIO()
+        Image.fromarray(np.vstack(rows)).save(file, "PNG")
+        return file.getvalue()
+
+
+def _layouts() -> dict[str, Layout]:
+    axial = ViewLayoutDefinition.axial_view()
+    coronal = ViewLayoutDefinition.coronal_view()
+    sagittal = ViewLayoutDefinition.sagittal_view()
+    threeD = ViewLayoutDefinition.threed_view(background_color=("#0b0d10", "#1c232b"))
+    across, down = LayoutDirection.Horizontal, LayoutDirection.Vertical
+    return {
+        FOUR_UP: Layout(down, [Layout(across, [axial, threeD]), Layout(across, [coronal, sagittal])]),
+        COMPARISON: slicer_layout_to_vue(comparison.LAYOUT_XML),
+        ONLY_3D: Layout(down, [threeD]),
+    }
+
+
+def _pixelsOf(view: AbstractView) -> np.ndarray:
+    """(rows, columns, 3) uint8, top row first."""
+    view.render_window().Render()
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(view.render_window())
+    grab.ReadFrontBufferOff()
+    grab.ShouldRerenderOff()
+    grab.Update()
+    image = grab.GetOutput()
+    columns, rows, _ = image.GetDimensions()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)
+    return pixels[::-1, :, :3].copy()
+
+
+def usesSoftware(view: AbstractView) -> bool:
+    """Whether pictures are computed by the processor, for want of a graphics card."""
+    window = view.render_window()
+    window.Render()
+    told = window.ReportCapabilities().lower()
+    return any(name in told for name in ("llvmpipe", "softpipe", "swrast", "software rasterizer"))
+
+
+OnClick = Callable[[tuple[float, float, float]], None]
+
+
+def onSliceClick(view: SliceView, callback: OnClick) -> None:
+    """Have `callback` called with the world RAS point (mm) of each double click into a slice view."""
+
+    def clicked(interactor: object, _event: str) -> None:
+        x, y = interactor.GetEventPosition()
+        r, a, s, _ = view.get_view_node().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))
+        callback((r, a, s))
+
+    view.interactor().AddObserver("LeftButtonDoubleClickEvent", clicked)
