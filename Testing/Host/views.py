@@ -8,7 +8,7 @@ from PySide6.QtCore import Property, QObject
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from trame_slicer.core import SlicerApp
-from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView
+from trame_slicer.views import AbstractView, NoScheduleRendering, SliceView, ThreeDView
 from vtk.util.numpy_support import vtk_to_numpy
 
 
@@ -44,7 +44,9 @@ class ViewWidget(QLabel):
         if self._view is None:
             return
         window = self._view.render_window()
-        self._view.update_size(max(self.width, 64), max(self.height, 64))
+        window.SetSize(self.width, self.height)
+        if isinstance(self._view, SliceView):
+            self.sliceLogic().ResizeSliceNode(self.width, self.height)
         self._view.render()
         grabbed = vtk.vtkWindowToImageFilter()
         grabbed.SetInput(window)
@@ -74,7 +76,7 @@ class LayoutManager(QObject):
         self._viewport = QWidget()
         self._grid = QGridLayout(self._viewport)
         self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._arrange())
-        self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+        self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def core(self) -> SlicerApp:
         return self._core
@@ -130,11 +132,25 @@ class LayoutManager(QObject):
             self._widgets[node.GetID()].show()
 
     def _makeView(self, node: slicer.vtkMRMLAbstractViewNode) -> SliceView | ThreeDView | None:
-        kind = {"vtkMRMLSliceNode": SliceView, "vtkMRMLViewNode": ThreeDView}.get(node.GetClassName())
-        if kind is None:
+        base = {"vtkMRMLSliceNode": SliceView, "vtkMRMLViewNode": ThreeDView}.get(node.GetClassName())
+        if base is None:
             return None
+
+        class View(base):
+            """A view of the layout's node, where trame-slicer's own would make another."""
+
+            def set_scene(self, scene: slicer.vtkMRMLScene) -> None:
+                AbstractView.set_scene(self, scene)
+                self._logic.SetMRMLScene(scene)
+                if base is SliceView:
+                    self._logic.SetSliceNode(node)
+                self.set_view_node(node)
+
+            def _reset_node_view_properties(self) -> None:
+                """They are the layout's."""
+
         still, logic = NoScheduleRendering(), self._core.app_logic
-        view = kind(node.GetScene(), logic, node.GetLayoutName(), scheduled_render_strategy=still)
+        view = View(node.GetScene(), logic, node.GetLayoutName(), scheduled_render_strategy=still)
         # With samples the software that draws here leaves out what is translucent.
         view.render_window().SetMultiSamples(0)
         view.render_window().SetAlphaBitPlanes(1)
