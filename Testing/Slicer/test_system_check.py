@@ -188,6 +188,13 @@ def test_the_line_names_what_matters(name: str, line: str) -> None:
     assert judge(PROBLEMS[name], SLICER).line == line
 
 
+def test_a_gpu_without_a_known_name_or_driver_still_makes_a_sentence() -> None:
+    nameless = judge(makeFacts({"driver": "550.54.15", "pciGpus": 1}), SLICER)
+    assert nameless.line.endswith("does not use the NVIDIA GPU, although driver 550.54.15 is there.")
+    driverless = judge(makeFacts({"gpus": [GPU]}), SLICER)
+    assert driverless.line.endswith("does not use NVIDIA RTX A4000, although a driver is there.")
+
+
 def test_without_the_pytorch_extension_that_comes_first() -> None:
     report = judge(PROBLEMS["torch-missing"], Application("5.12.3", hasPyTorchExtension=False))
     assert report.problem is not None

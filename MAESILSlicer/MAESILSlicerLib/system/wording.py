@@ -24,8 +24,9 @@ def line(report: SystemReport) -> str:
     torch = f"PyTorch {report.torchVersion} ({report.build})" if report.torchVersion else "PyTorch"
     if report.problem is None:
         return _good(report, torch)
-    gpus = _list(report.gpus)
-    there = f"; {gpus} with driver {report.driver or 'unknown'} is there" if gpus else ""
+    gpus = _list(report.gpus) or "the NVIDIA GPU"
+    driver = f"driver {report.driver}" if report.driver else "a driver"
+    there = f"; {gpus} with {driver} is there" if report.gpus else ""
     said = {
         "check-failed": "The system could not be checked.",
         "extension-missing": f"PyTorch and the extension that installs it are missing{there}.",
@@ -33,7 +34,7 @@ def line(report: SystemReport) -> str:
         "packages-missing": f"{torch} is there; still missing: {', '.join(map(str, report.missing))}.",
         "driver-old": f"{torch} needs NVIDIA driver {_needed(report)} or newer; {gpus} has {report.driver}.",
         "driver-missing": f"{torch} runs on the processor: an NVIDIA GPU is there, but no driver runs it.",
-        "gpu-unused": f"{torch} does not use {gpus}, although driver {report.driver} is there.",
+        "gpu-unused": f"{torch} does not use {gpus}, although {driver} is there.",
     }.get(report.problem.id)
     if said:
         return said
