@@ -95,7 +95,9 @@ class MaskPanel:
     def _showSuperpatch(self, index: int) -> None:
         grid = self._session.grid
         hasOne = grid is not None and 0 <= index < len(grid)
-        self._ui.superpatchSpinBox.setMaximum(len(grid) - 1 if grid is not None else NO_SUPERPATCH)
+        if grid is not None:
+            # Never below what is chosen, which a spin box would change: that is the follower's to do.
+            self._ui.superpatchSpinBox.setMaximum(max(len(grid) - 1, index))
         self._ui.superpatchSpinBox.setEnabled(grid is not None)
         self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
         self._ui.clipCheckBox.setEnabled(hasOne)

@@ -16,7 +16,7 @@ from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.wording import durationText
-from MAESILSlicerLib.models import SUFFIX
+from MAESILSlicerLib.models import SUFFIX, ModelInfo
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
@@ -47,6 +47,7 @@ class ReconstructPanel:
         self._ui, self._session = ui, session
         self._onStart, self._obstacle, self._estimate = onStart, obstacle, estimate
         self._parameters: MAESILSlicerParameterNode | None = None
+        self._shownModel: ModelInfo | None = None
         self._connections = Connections()
         self._connections.connect(ui.reconstructButton, "clicked()", self._onButton)
         self._connections.connect(ui.modelButton, "clicked()", self._chooseFile)
@@ -123,9 +124,11 @@ class ReconstructPanel:
         isRunning = self._session.isRunning
         combo.setEnabled(not isRunning)
         self._ui.modelButton.setEnabled(not isRunning)
-        lines = self._session.model.text.splitlines()
-        self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
-        self._ui.modelCardLabel.setText("\n".join(lines[2:]))
+        if self._session.model is not self._shownModel:
+            self._shownModel = self._session.model
+            lines = self._shownModel.text.splitlines()
+            self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
+            self._ui.modelCardLabel.setText("\n".join(lines[2:]))
 
     def _onModel(self, index: int) -> None:
         if self._parameters is not None:

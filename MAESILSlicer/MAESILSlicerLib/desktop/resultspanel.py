@@ -10,9 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.comparison import Comparison
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.desktop.views import layoutNode
+from MAESILSlicerLib.desktop.resultviews import ResultViews
 from MAESILSlicerLib.results import ResultNodes, allResults
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.tables import superpatchOfRow
@@ -37,31 +36,43 @@ class ResultsPanel:
     ) -> None:
         self._ui, self._session = ui, session
         self._onSuperpatch, self._onFailed = onSuperpatch, onFailed
-        self._comparison = Comparison(slicer.mrmlScene)
+        self._views = ResultViews(self._showChecked)
         self._results: ResultNodes | None = None
+        self._arrived: ResultNodes | None = None
+        self._isEntered = False
         self._connections = Connections()
-        self._connections.connect(ui.compareButton, "toggled(bool)", self._compare)
+        self._connections.connect(ui.compareButton, "clicked()", self._compare)
         self._connections.connect(ui.plotButton, "clicked()", self._plot)
         self._connections.connect(ui.openFilesButton, "clicked()", self._openFiles)
         self._connections.connect(ui.superpatchTable, "selectionChanged()", self._onRow)
 
-    def refresh(self) -> None:
-        """Show what there is; results that have just come are opened and compared."""
-        arrived = self._session.results is not None and self._session.results is not self._results
-        self._results = self._session.results or self._found()
-        self._show()
-        if arrived:
-            self._ui.resultsSection.collapsed = False
-            self._leave()
-            self._ui.compareButton.setChecked(True)
+    def enter(self) -> None:
+        """The module was opened: results that come now may take the views."""
+        self._isEntered = True
 
     def leave(self) -> None:
         """Give the user's own layout back."""
-        self._ui.compareButton.setChecked(False)
+        self._isEntered = False
+        self._views.leave()
+
+    def refresh(self) -> None:
+        """Show what there is; results that have just come are opened and compared."""
+        arrived = self._session.results is not None and self._session.results is not self._arrived
+        self._arrived = self._session.results
+        # Looked for in the scene, where a result may have been deleted, or loaded.
+        self._results = self._found()
+        if self._results is None:
+            self._views.leave()
+        self._show()
+        if arrived and self._results is not None:
+            self._ui.resultsSection.collapsed = False
+            if self._isEntered:
+                self._showComparison()
+        self._showChecked()
 
     def close(self) -> None:
         """Give the layout back and undo all connections."""
-        self._leave()
+        self._views.close()
         self._connections.close()
 
     def _found(self) -> ResultNodes | None:
@@ -77,10 +88,8 @@ class ResultsPanel:
             if results is None
             else results.reconstruction.GetDescription()
         )
-        if results is None:
-            ui.compareButton.setChecked(False)
         hasScores = results is not None and results.superpatches is not None
-        hasFiles = self._session.exportFolder is not None
+        folder = self._session.exportFolder
         for button, isPossible, purpose, reason in (
             (
                 ui.compareButton,
@@ -93,12 +102,12 @@ class ResultsPanel:
             (
                 ui.plotButton,
                 hasScores,
-                _("Plot the score of each superpatch."),
+                _("Plot the score of each superpatch; again to go back."),
                 _("There are no scores; tick them under Advanced and reconstruct."),
             ),
             (
                 ui.openFilesButton,
-                hasFiles,
+                folder is not None and folder.is_dir(),
                 _("Open the folder with the written files and the report."),
                 _("No files were written; tick them under Advanced and reconstruct."),
             ),
@@ -120,21 +129,30 @@ class ResultsPanel:
             view.setMRMLTableNode(node)
             view.resizeColumnsToContents()
 
-    def _compare(self, isWanted: bool) -> None:
-        if not isWanted:
-            self._leave()
-            return
+    def _showChecked(self) -> None:
+        """The user may have chosen another layout."""
+        self._ui.compareButton.setChecked(self._views.isComparing)
+        self._ui.plotButton.setChecked(self._views.isPlotting)
+
+    def _compare(self) -> None:
+        if self._views.isComparing:
+            self._views.leave()
+        else:
+            self._showComparison()
+        self._showChecked()
+
+    def _showComparison(self) -> None:
         try:
-            self._comparison.enter(layoutNode(), self._results, self._session.volumeNode)
+            self._views.compare(self._results, self._session.volumeNode)
         except MaesilError as error:
-            self._ui.compareButton.setChecked(False)
             self._onFailed(str(error))
 
-    def _leave(self) -> None:
-        self._comparison.leave(layoutNode())
-
     def _plot(self) -> None:
-        slicer.modules.plots.logic().ShowChartInLayout(self._results.chart)
+        if self._views.isPlotting:
+            self._views.leave()
+        else:
+            self._views.plot(self._results.chart)
+        self._showChecked()
 
     def _openFiles(self) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._session.exportFolder)))

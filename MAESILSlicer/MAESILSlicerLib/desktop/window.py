@@ -65,6 +65,7 @@ class Window:
     def enter(self) -> None:
         """The module was opened."""
         self._system.enter()
+        self._results.enter()
         self.refresh()
 
     def leave(self) -> None:

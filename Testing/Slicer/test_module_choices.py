@@ -1,0 +1,365 @@
+"""Moving the controls: what a person chooses is what is hidden, shown and kept with the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from hosting import Host
+from modulehelp import FACTS, OpenModule, answerAtOnce, stagesOf
+from volumes import addTestVolume
+from vtk.util.numpy_support import vtk_to_numpy
+
+
+@pytest.fixture
+def module(host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenModule]:
+    answerAtOnce(monkeypatch, FACTS)
+    return OpenModule(host, tiny_model)
+
+
+def rowsShown(module: OpenModule) -> set[str]:
+    rows = ("ratio", "planeRatio", "axisRatio", "blockSize", "roi", "segment", "seed")
+    return {row for row in rows if getattr(module.ui, row + "Label").isVisibleTo(module.host.window)}
+
+
+def chooseMode(module: OpenModule, name: str) -> None:
+    from MAESILSlicerLib.desktop.parameters import MaskMode
+
+    module.ui.modeComboBox.setCurrentIndex(list(MaskMode).index(MaskMode[name]))
+    module.host.process()
+
+
+def paint(segmentation: slicer.vtkMRMLSegmentationNode, label: np.ndarray, segmentId: str) -> None:
+    """Give a segment the voxels of a label on a grid of 1 mm whose voxel (0, 0, 0) lies at RAS (0, 0, 0)."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(label.shape[::-1])
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = label.ravel()
+    segment = segmentation.GetSegmentation().GetSegment(segmentId)
+    segment.AddRepresentation("Binary labelmap", image)
+    segmentation.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
+
+
+def test_the_window_says_what_the_volume_is(module: OpenModule) -> None:
+    assert "Choose a volume" in module.ui.volumeInfoLabel.text
+    assert not module.ui.reconstructButton.isEnabled()
+    assert "Choose a volume" in module.ui.reconstructButton.toolTip
+    module.use(spacing=(0.7, 0.7, 1.5))
+    assert module.ui.volumeInfoLabel.text.startswith("40 x 32 x 24 voxels of 0.7 x 0.7 x 1.5 mm; 3 x 2 x 2")
+    assert module.ui.reconstructButton.isEnabled()
+    assert module.host.ui.maskInfoLabel.text.startswith("75.0 % hidden: 360 of 480 patches.")
+
+
+def test_a_volume_that_cannot_be_used_says_why(module: OpenModule) -> None:
+    colored = addTestVolume(module.host.scene, nodeClass="vtkMRMLVectorVolumeNode", name="Photo")
+    module.ui.volumeSelector.setCurrentNode(colored)
+    assert module.ui.volumeSelector.currentNode() is None
+    module.parameters.inputVolume = colored
+    module.host.process()
+    assert "colours" in module.ui.volumeInfoLabel.text
+    assert not module.ui.reconstructButton.isEnabled()
+    assert module.ui.reconstructButton.toolTip == module.ui.volumeInfoLabel.text
+    assert module.session.overlays.maskNode is None
+
+
+def test_an_image_that_is_no_ct_is_warned_about(module: OpenModule) -> None:
+    module.use(voxels=np.full((16, 16, 16), 200, np.uint8))
+    assert "8-bit" in module.ui.volumeInfoLabel.text
+    assert module.ui.reconstructButton.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("mode", "rows"),
+    [
+        ("NESTED", {"planeRatio", "axisRatio", "seed"}),
+        ("PRODUCT", {"planeRatio", "axisRatio", "seed"}),
+        ("RANDOM", {"ratio", "seed"}),
+        ("BLOCK", {"ratio", "blockSize", "seed"}),
+        ("PLANE", {"ratio", "seed"}),
+        ("AXIS", {"ratio", "seed"}),
+        ("ROI", {"roi"}),
+        ("SEGMENT", {"segment"}),
+    ],
+)
+def test_only_what_a_mode_needs_is_shown(module: OpenModule, mode: str, rows: set[str]) -> None:
+    module.use()
+    chooseMode(module, mode)
+    assert rowsShown(module) == rows
+
+
+def test_each_slider_moves_the_mask(module: OpenModule) -> None:
+    module.use()
+    for mode, slider in (("NESTED", "planeRatio"), ("NESTED", "axisRatio"), ("RANDOM", "ratio")):
+        chooseMode(module, mode)
+        shares = []
+        for value in (0.25, 0.5, 0.75):
+            getattr(module.ui, slider + "Slider").value = value
+            module.host.process()
+            shares.append(module.session.mask.hidden_fraction)
+            assert getattr(module.parameters, slider) == value
+        assert shares == sorted(set(shares)), (mode, slider)
+        assert module.session.overlays.maskNode is not None
+
+
+def test_many_moves_in_one_go_are_drawn_once(module: OpenModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    module.use()
+    drawn = []
+    setMask = module.session.setMask
+    monkeypatch.setattr(module.session, "setMask", lambda choices: drawn.append(choices) or setMask(choices))
+    for percent in range(20, 80):
+        module.ui.planeRatioSlider.value = percent / 100
+    assert not drawn
+    module.host.process()
+    assert [choices.planeRatio for choices in drawn] == [0.79]
+
+
+def test_seed_and_block_size_draw_another_mask(module: OpenModule) -> None:
+    module.use()
+    chooseMode(module, "BLOCK")
+    first = stagesOf(module)
+    module.ui.blockSizeSpinBox.value = 3
+    module.host.process()
+    second = stagesOf(module)
+    assert (first != second).any()
+    module.host.click(module.ui.redrawButton)
+    assert module.ui.seedSpinBox.value == module.parameters.seed != 0
+    assert (stagesOf(module) != second).any()
+
+
+def test_shares_that_hide_nothing_are_refused_in_words(module: OpenModule) -> None:
+    module.use()
+    module.ui.planeRatioSlider.value = 0.0
+    module.ui.axisRatioSlider.value = 0.0
+    module.host.process()
+    assert "both 0" in module.status
+    assert module.ui.reconstructButton.toolTip == module.status
+    assert not module.ui.reconstructButton.isEnabled()
+    module.ui.axisRatioSlider.value = 0.5
+    module.host.process()
+    assert module.status == ""
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_the_check_boxes_and_the_opacity_reach_the_overlays(module: OpenModule) -> None:
+    from MAESILSlicerLib.overlays import OverlayDisplay
+
+    module.use()
+    for box, field in (
+        ("gridCheckBox", "grid"),
+        ("labelsCheckBox", "labels"),
+        ("mask2dCheckBox", "mask2d"),
+        ("mask3dCheckBox", "mask3d"),
+        ("outlineCheckBox", "outline"),
+    ):
+        module.host.click(getattr(module.ui, box))
+        assert getattr(module.session.overlays._display, field) is False, box
+    module.ui.opacitySlider.value = 0.8
+    module.host.process()
+    assert module.session.overlays._display == OverlayDisplay(False, False, False, False, 0.8, False)
+
+
+def test_a_superpatch_is_outlined_and_the_views_go_there(module: OpenModule) -> None:
+    module.use()
+    assert not module.ui.clipCheckBox.isEnabled()
+    module.ui.superpatchSpinBox.value = 7
+    module.host.process()
+    assert module.session.overlays.highlightNode is not None
+    assert module.ui.superpatchInfoLabel.text.startswith("Superpatch 1-0-1 (i-j-k)")
+    center = module.session.overlays.centerOf(7)
+    sliceNode = module.host.scene.GetNodeByID("vtkMRMLSliceNodeRed")
+    assert sliceNode.GetSliceOffset() == pytest.approx(center[2])
+    module.host.click(module.ui.clipCheckBox)
+    assert module.session.overlays._display.clip == 7
+
+
+def test_a_smaller_volume_forgets_a_superpatch_that_it_has_not(module: OpenModule) -> None:
+    module.use()
+    module.ui.superpatchSpinBox.value = 11
+    module.host.process()
+    module.use(shape=(16, 16, 16))
+    assert module.parameters.superpatch == -1
+    assert module.ui.superpatchSpinBox.maximum == 0
+    assert not module.ui.superpatchInfoLabel.isVisibleTo(module.host.window)
+
+
+def test_a_click_in_a_slice_chooses_the_superpatch_below(module: OpenModule) -> None:
+    module.use()
+    crosshair = module.host.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is None:
+        crosshair = module.host.scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    interactor = module.host.app.layoutManager().sliceWidget("Red").sliceView().interactor()
+    crosshair.SetCursorPositionRAS(module.session.overlays.centerOf(4))
+    interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+    module.host.process()
+    assert module.parameters.superpatch == -1
+    module.host.click(module.ui.pickButton)
+    interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+    module.host.process()
+    assert module.ui.superpatchSpinBox.value == 4
+
+
+def test_a_region_hides_what_it_covers_and_is_followed(module: OpenModule) -> None:
+    module.use()
+    chooseMode(module, "ROI")
+    assert "ROI" in module.status
+    assert not module.ui.reconstructButton.isEnabled()
+    roi = module.host.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion")
+    module.ui.roiSelector.nodeAddedByUser.emit(roi)
+    module.ui.roiSelector.setCurrentNode(roi)
+    module.host.process()
+    assert module.status == ""
+    assert 0 < module.session.mask.hidden_fraction < 0.2
+    before = stagesOf(module)
+    roi.SetCenter(8.0, 8.0, 8.0)
+    module.host.wait(lambda: (stagesOf(module) != before).any(), 5)
+    assert not module.ui.predictionComboBox.isEnabled()
+    assert module.ui.reconstructButton.isEnabled()
+    roi.SetCenter(500.0, 0.0, 0.0)
+    module.host.wait(lambda: "Lesion" in module.status, 5)
+    assert not module.ui.reconstructButton.isEnabled()
+
+
+def test_a_deleted_region_is_asked_for_again(module: OpenModule) -> None:
+    module.use()
+    chooseMode(module, "ROI")
+    roi = module.host.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    module.ui.roiSelector.nodeAddedByUser.emit(roi)
+    module.ui.roiSelector.setCurrentNode(roi)
+    module.host.process()
+    module.host.scene.RemoveNode(roi)
+    module.host.process()
+    assert "Choose the ROI" in module.status
+    chooseMode(module, "NESTED")
+    assert module.status == ""
+
+
+def test_a_segment_hides_what_it_covers(module: OpenModule) -> None:
+    module.use()
+    segmentation = module.host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Organs")
+    segmentId = segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
+    chooseMode(module, "SEGMENT")
+    assert "Choose the segment" in module.status
+    module.ui.segmentSelector.setCurrentNode(segmentation)
+    module.ui.segmentSelector.setCurrentSegmentID(segmentId)
+    module.host.process()
+    assert module.parameters.segmentId == segmentId
+    assert "Liver" in module.status
+    label = np.zeros((24, 32, 40), np.uint8)
+    label[4:12, 8:16, 8:20] = 1
+    paint(segmentation, label, segmentId)
+    module.host.wait(lambda: module.status == "", 5)
+    hidden = module.session.grid.expand(module.session.mask.hidden)
+    np.testing.assert_array_equal(hidden, label.astype(bool))
+
+
+def test_another_checkpoint_cuts_the_volume_anew(module: OpenModule, tiny_model: Path) -> None:
+    module.use()
+    assert "tiny" in module.ui.modelInfoLabel.text
+    module.ui.modelComboBox.setCurrentIndex(0)
+    module.ui.modelComboBox.activated.emit(0)
+    module.host.process()
+    assert module.session.grid.superpatch_size == (128, 128, 128)
+    assert "Trained on" in module.ui.modelCardLabel.text
+    module.host.dialogs.answers.append(str(tiny_model))
+    module.host.click(module.ui.modelButton)
+    assert module.session.grid.superpatch_size == (16, 16, 16)
+    assert module.ui.modelComboBox.currentText == "tiny.safetensors"
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "another kind"])
+def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(
+    module: OpenModule, tiny_model: Path, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "patient model.safetensors"
+    if damage == "cut short":
+        path.write_bytes(tiny_model.read_bytes()[:-50])
+    elif damage == "another kind":
+        path.write_bytes(b"PK\x03\x04 a pickle in a zip")
+    module.use()
+    mask = stagesOf(module)
+    module.parameters.model = str(path)
+    module.host.process()
+    assert path.name in module.status
+    assert module.ui.reconstructButton.toolTip == module.status
+    assert not module.ui.reconstructButton.isEnabled()
+    np.testing.assert_array_equal(stagesOf(module), mask)
+    module.parameters.model = str(tiny_model)
+    module.host.process()
+    assert module.status == ""
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_the_choices_of_the_computer_outlive_the_scene(module: OpenModule) -> None:
+    from MAESILSlicerLib.desktop import settings
+
+    index = module.ui.deviceComboBox.findData("cpu")
+    assert index > 0
+    module.ui.deviceComboBox.setCurrentIndex(index)
+    module.ui.deviceComboBox.activated.emit(index)
+    module.ui.batchSizeSpinBox.value = 3
+    module.host.closeScene()
+    module.host.reload()
+    assert (settings.device(), settings.batchSize()) == ("cpu", 3)
+    assert module.ui.deviceComboBox.currentData == "cpu"
+    assert module.ui.batchSizeSpinBox.value == 3
+
+
+def test_a_device_that_is_gone_is_named_so(module: OpenModule) -> None:
+    from MAESILSlicerLib.desktop import settings
+
+    settings.setDevice("cuda:1")
+    module.window._reconstruct.showDevices(module.window._system.report)
+    assert module.ui.deviceComboBox.currentText == "cuda:1, not found"
+
+
+def test_choices_are_saved_with_the_scene_and_come_back(module: OpenModule, tmp_path: Path) -> None:
+    module.use(name="Chest")
+    chooseMode(module, "RANDOM")
+    module.ui.ratioSlider.value = 0.4
+    module.ui.seedSpinBox.value = 12
+    module.ui.superpatchSpinBox.value = 3
+    module.ui.gridCheckBox.setChecked(False)
+    module.host.process()
+    stages = stagesOf(module)
+    path = tmp_path / "Szene.mrb"
+    assert slicer.util.saveScene(str(path))
+    module.host.closeScene()
+    assert module.session.volumeNode is None
+    assert "Choose a volume" in module.ui.volumeInfoLabel.text
+    assert module.ui.ratioSlider.value == 0.75
+    slicer.util.loadScene(str(path))
+    module.host.process()
+    assert module.session.volumeNode.GetName() == "Chest"
+    assert module.ui.ratioSlider.value == 0.4
+    assert module.ui.seedSpinBox.value == 12
+    assert module.ui.superpatchSpinBox.value == 3
+    assert not module.ui.gridCheckBox.checked
+    np.testing.assert_array_equal(stagesOf(module), stages)
+    assert module.session.overlays.maskNode is not None
+
+
+def test_a_closed_and_reopened_scene_starts_anew(module: OpenModule) -> None:
+    for _ in range(2):
+        module.use()
+        assert module.session.mask is not None
+        module.host.closeScene()
+        assert module.session.mask is None
+        assert module.ui.volumeSelector.currentNode() is None
+        assert not module.ui.reconstructButton.isEnabled()
+
+
+def test_a_reload_leaves_one_window_that_works(module: OpenModule) -> None:
+    module.use()
+    before = module.host.widget
+    module.host.reload()
+    assert module.host.widget is not before
+    module.host.widget.enter()
+    module.host.wait(lambda: module.window._system.report is not None)
+    module.ui.planeRatioSlider.value = 0.25
+    module.host.process()
+    assert module.session.choices.planeRatio == 0.25
+    assert before.logic.session.choices.planeRatio == 0.5

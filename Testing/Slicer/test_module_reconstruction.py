@@ -1,0 +1,281 @@
+"""Pressing Reconstruct: progress, results, cancelling, and everything that may happen to a job on its way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from hosting import Host
+from modulehelp import FACTS, OpenModule, answerAtOnce
+
+from MAESILCore.errors import Cancelled, MaesilError
+
+RESULT_ROLES = {"masked", "reconstruction", "mosaic", "error"}
+
+
+@pytest.fixture
+def module(host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> OpenModule:
+    answerAtOnce(monkeypatch, FACTS)
+    return OpenModule(host, tiny_model)
+
+
+def layoutOf(module: OpenModule) -> int:
+    return module.host.scene.GetFirstNodeByClass("vtkMRMLLayoutNode").GetViewArrangement()
+
+
+def assertNothingIsLeft(module: OpenModule, volumes: list[str]) -> None:
+    assert module.namesOf("vtkMRMLScalarVolumeNode") == volumes
+    assert module.namesOf("vtkMRMLTableNode") == []
+    assert module.leftovers() == []
+    assert not module.session.isRunning
+    assert not module.ui.progressBar.isVisibleTo(module.host.window)
+    assert module.ui.reconstructButton.text == "&Reconstruct"
+
+
+def hasBegun(module: OpenModule) -> Callable[[], bool]:
+    return lambda: module.session.job is None or module.session.job.fraction > 0
+
+
+def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> None:
+    from MAESILSlicerLib.comparison import LAYOUT_ID
+
+    node = module.use(name="Chest")
+    layout = layoutOf(module)
+    module.ui.advancedGroup.collapsed = False
+    module.host.click(module.ui.exportCheckBox)
+    module.start()
+    assert module.ui.reconstructButton.text == "&Cancel"
+    assert module.ui.progressBar.isVisibleTo(module.host.window)
+    assert not module.ui.volumeSelector.isEnabled()
+    assert "running" in module.ui.volumeSelector.toolTip
+    module.ui.planeRatioSlider.value = 0.25  # The job has its mask already.
+    module.finish()
+    assert "Reconstructed with tiny" in module.status
+
+    results = module.session.results
+    assert results.reconstruction.GetName() == "Chest reconstruction"
+    hidden = slicer.util.arrayFromVolume(results.mosaic) != slicer.util.arrayFromVolume(node)
+    assert 0.7 < hidden.mean() <= 0.75
+    assert layoutOf(module) == LAYOUT_ID
+    assert module.ui.compareButton.checked
+    assert not module.ui.resultsSection.collapsed
+    assert module.ui.metricsTable.mrmlTableNode() is results.metrics
+    assert "Research use only" in module.ui.resultsLabel.text
+
+    module.ui.superpatchTable.selectRow(5)
+    module.host.process()
+    assert module.ui.superpatchSpinBox.value == 5
+    module.host.click(module.ui.openFilesButton)
+    assert module.session.exportFolder.name in module.host.dialogs.asked[-1]
+
+    module.host.click(module.ui.compareButton)
+    assert layoutOf(module) == layout
+    module.host.click(module.ui.plotButton)
+    plots = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
+    assert plots
+    assert {view.GetPlotChartNodeID() for view in plots} == {results.chart.GetID()}
+    module.host.click(module.ui.compareButton)
+    assert layoutOf(module) == LAYOUT_ID
+    assert not module.ui.plotButton.checked
+    module.host.widget.exit()
+    assert layoutOf(module) == layout
+    assert module.leftovers() == []
+
+
+def test_another_layout_that_the_user_chooses_stays(module: OpenModule) -> None:
+    module.use()
+    module.start()
+    module.finish()
+    assert module.ui.compareButton.checked
+    oneUp = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+    module.host.scene.GetFirstNodeByClass("vtkMRMLLayoutNode").SetViewArrangement(oneUp)
+    module.host.process()
+    assert not module.ui.compareButton.checked
+    module.host.widget.exit()
+    assert layoutOf(module) == oneUp
+
+
+def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:
+    module.use(name="Chest")
+    module.start()
+    module.finish()
+    path = tmp_path / "scene.mrb"
+    assert slicer.util.saveScene(str(path))
+    module.host.closeScene()
+    assert "No reconstruction" in module.ui.resultsLabel.text
+    assert not module.ui.compareButton.isEnabled()
+    slicer.util.loadScene(str(path))
+    module.host.process()
+    assert "filled in by tiny" in module.ui.resultsLabel.text
+    assert module.ui.superpatchTable.mrmlTableNode().GetName() == "Chest superpatches"
+    module.host.click(module.ui.compareButton)
+    assert module.ui.compareButton.checked
+
+
+def test_a_cancelled_reconstruction_leaves_nothing(module: OpenModule) -> None:
+    module.use(name="Chest", shape=(160, 160, 160))
+    module.start()
+    module.finish(until=hasBegun(module))
+    assert 0 < module.ui.progressBar.value < 1000
+    module.host.click(module.ui.reconstructButton)
+    assert module.ui.reconstructButton.text == "Cancelling..."
+    assert not module.ui.reconstructButton.isEnabled()
+    module.finish()
+    assert "Cancelled" in module.status
+    assertNothingIsLeft(module, ["Chest"])
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_deleting_the_volume_stops_its_reconstruction(module: OpenModule) -> None:
+    node = module.use()
+    module.start()
+    module.host.scene.RemoveNode(node)
+    module.host.process()
+    assert "deleted" in module.status
+    assertNothingIsLeft(module, [])
+    assert "Choose a volume" in module.ui.reconstructButton.toolTip
+
+
+def test_closing_the_scene_stops_the_reconstruction(module: OpenModule) -> None:
+    module.use()
+    module.start()
+    module.host.closeScene()
+    assertNothingIsLeft(module, [])
+    module.use(name="Next")
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_a_killed_worker_is_told_in_a_sentence(module: OpenModule) -> None:
+    module.use(name="Chest", shape=(160, 160, 160))
+    module.start()
+    module.finish(until=hasBegun(module))
+    processes = module.session.job._process
+    os.kill(getattr(processes, "pid", None) or processes._process.pid, signal.SIGKILL)
+    module.finish()
+    assert module.status
+    assert "Traceback" not in module.status
+    assert module.ui.statusIcon.accessibleName == "Warning"
+    assertNothingIsLeft(module, ["Chest"])
+
+
+def test_a_checkpoint_that_vanishes_before_the_start_is_told_in_a_sentence(
+    module: OpenModule, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(module.model.read_bytes())
+    module.use(name="Chest")
+    module.parameters.model = str(path)
+    module.host.process()
+    path.unlink()
+    module.start()
+    module.finish()
+    assert "mine.safetensors" in module.status
+    assertNothingIsLeft(module, ["Chest"])
+
+
+def test_a_full_disk_is_told_before_anything_is_started(
+    module: OpenModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", ("total", "used", "free"))
+    module.use(name="Chest")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9, 1000))
+    module.host.click(module.ui.reconstructButton)
+    assert "disk" in module.status
+    assertNothingIsLeft(module, ["Chest"])
+
+
+def test_leaving_the_module_lets_the_job_go_on_and_the_views_alone(module: OpenModule) -> None:
+    module.use()
+    layout = layoutOf(module)
+    module.start()
+    module.host.widget.exit()
+    module.finish()
+    assert module.session.results is not None
+    assert layoutOf(module) == layout
+    module.host.widget.enter()
+    module.host.process()
+    assert module.ui.compareButton.isEnabled()
+
+
+# The console
+
+
+def test_the_console_waits_for_results_and_hears_of_progress(module: OpenModule) -> None:
+    node = module.use(name="Chest")
+    logic = slicer.util.getModuleLogic("MAESILSlicer")
+    heard: list[tuple[float, str]] = []
+    results = logic.reconstruct(
+        node,
+        mode="random",
+        ratio=0.5,
+        seed=3,
+        coverage=2,
+        model=str(module.model),
+        device="cpu",
+        scores=False,
+        waitForCompletion=True,
+        onProgress=lambda fraction, sentence: heard.append((fraction, sentence)),
+    )
+    assert results.uncertainty is not None
+    assert results.metrics is None
+    assert heard
+    assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
+    module.host.process()
+    assert module.ui.ratioSlider.value == 0.5
+    assert module.ui.modeComboBox.currentText == "Single patches at random"
+
+    running = logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu", scores=False)
+    assert running.isRunning
+    with pytest.raises(MaesilError, match="running already"):
+        logic.reconstruct(node, model=str(module.model))
+    assert running.wait().reconstruction.GetName() == "Chest reconstruction 2"
+
+
+def test_the_console_needs_no_views(module: OpenModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = module.use()
+    module.host.widget.exit()
+    monkeypatch.setattr(type(module.host.app), "layoutManager", lambda app: None)
+    running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu", scores=False)
+    running.cancel()
+    with pytest.raises(Cancelled):
+        running.wait()
+    assert module.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        ({"mode": "checkerboard"}, "no mask mode 'checkerboard'"),
+        ({"ratio": 2.0}, "ratio"),
+        ({"seed": -1}, "seed"),
+        ({"mode": "roi"}, "ROI"),
+        ({"model": "nowhere.safetensors"}, "nowhere"),
+        ({"planeRatio": 0.0, "axisRatio": 0.0}, "both 0"),
+    ],
+)
+def test_the_console_refuses_in_a_sentence(module: OpenModule, choices: dict[str, object], told: str) -> None:
+    node = module.use()
+    with pytest.raises(MaesilError, match=told):
+        module.logic.reconstruct(node, **{"model": str(module.model), **choices})
+    assert not module.session.isRunning
+
+
+def test_the_console_refuses_what_is_no_volume(module: OpenModule) -> None:
+    with pytest.raises(MaesilError, match="Choose a volume"):
+        module.logic.showMask(None)
+
+
+def test_a_script_gets_the_mask_that_is_shown(module: OpenModule) -> None:
+    node = module.use()
+    mask = module.logic.showMask(node, mode="axis", ratio=0.5, model=str(module.model))
+    assert mask is module.session.mask
+    assert np.ptp(mask.stages, axis=0).max() == 1  # Superpatches differ along k,
+    assert (mask.stages[:4] == mask.stages[0]).all()  # but each hides whole columns.
