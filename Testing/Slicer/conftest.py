@@ -24,6 +24,10 @@ if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("trame
     # Real MRML comes with `pip install maesil[app]`; without it there is nothing to test here.
     collect_ignore_glob = ["test_*.py"]
 
+# Only the topmost conftest may name plugins, but whatever fixture is imported here is known below, too.
+from hosting import host as host  # noqa: E402
+from hosting import hostApplication as hostApplication  # noqa: E402
+
 
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[OffscreenApplication]:
