@@ -11,6 +11,7 @@ import slicer
 from trame.ui.html import DivLayout
 from trame.widgets import html
 from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.session import Session
@@ -67,6 +68,7 @@ class Application:
             {"trame__title": "MAESIL", "trame__favicon": f"{_SERVED}/icon.svg", "theme": "dark"}
         )
         self._slicer = SlicerApp()
+        _quietVtk()
         self.scene = self._slicer.scene
         # What a desktop Slicer offers under this name; scene code may rely on it.
         slicer.mrmlScene = self.scene
@@ -129,3 +131,9 @@ class Application:
                 self.views.layouts.initialize_layout_grid(layout)
             layout.root.add_child(after)
         self.views.show(FOUR_UP)
+
+
+def _quietVtk() -> None:
+    """Leave VTK its errors: without a screen, it warns about each view that it makes."""
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
+    vtkOutputWindow.GetInstance().SetDisplayModeToNever()

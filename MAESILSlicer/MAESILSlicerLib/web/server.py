@@ -75,6 +75,7 @@ def _addRoutes(app: object, application: object, token: str | None, isLocal: boo
     app.router.add_get("/results/{name}", application.downloads.sendResult)
     app.router.add_get("/screenshot.png", application.downloads.sendScreenshot)
     app.router.add_get("/loading.tpl", _sendLoading)
+    app.router.add_post("/paraview/", _sendSession)
 
 
 async def _sendLoading(_request: object) -> object:
@@ -84,6 +85,14 @@ async def _sendLoading(_request: object) -> object:
     from MAESILSlicerLib.web.application import STATIC
 
     return web.Response(text=(STATIC / "loading.html").read_text(encoding="utf-8"), content_type="text/html")
+
+
+async def _sendSession(request: object) -> object:
+    """Tell trame's client, which asks for a launcher of sessions first, that this one server is all there is."""
+    from aiohttp import web
+
+    scheme = "wss" if request.headers.get("X-Forwarded-Proto", request.scheme) == "https" else "ws"
+    return web.json_response({"sessionURL": f"{scheme}://{request.host}/ws"})
 
 
 def _onReady(

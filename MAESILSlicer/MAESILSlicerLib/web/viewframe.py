@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Left, right, top and bottom of each orientation, patient's right on the screen's left.
 _SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 _NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+_AZIMUTH_DEGREES, _ELEVATION_DEGREES, _ZOOM = -28, 14, 1.15
 _COMPARED = {view.tag: view for view in comparison.VIEWS}
 
 
@@ -49,7 +50,19 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
 
 def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
     """Lay its name over the 3D view."""
-    _bar("3D", "ThreeD", view.reset_view)
+    _bar("3D", "ThreeD", lambda: fitThreeD(view))
+
+
+def fitThreeD(view: ThreeDView) -> None:
+    """Look at the whole from the front, a little from the side and from above, so that depth is seen."""
+    view.reset_view()
+    cameraNode = view.get_camera_node()
+    camera = cameraNode.GetCamera()
+    camera.Azimuth(_AZIMUTH_DEGREES)
+    camera.Elevation(_ELEVATION_DEGREES)
+    camera.OrthogonalizeViewUp()
+    camera.Zoom(_ZOOM)
+    cameraNode.ResetClippingRange()
 
 
 def _bar(name: str, tag: str, reset: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from MAESILSlicerLib import comparison
-from MAESILSlicerLib.web.viewframe import sliceFrame, threeDFrame
+from MAESILSlicerLib.web.viewframe import fitThreeD, sliceFrame, threeDFrame
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -34,8 +34,8 @@ FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 
 #: The slices of a dragged slider come first; 3D follows when the hand rests for so long.
 _REST_SECONDS = 0.12
-#: JPEG of slices and 3D; the same at rest, so that nothing is drawn twice.
-_QUALITY = 88
+#: Of the JPEG pictures: that of trame-rca's pictures at rest, so that nothing is drawn a second time for looks.
+_QUALITY = 90
 
 
 class _AfterSlices(ScheduledRenderStrategy):
@@ -46,7 +46,7 @@ class _AfterSlices(ScheduledRenderStrategy):
         self._adapter = adapter
         self._timer: asyncio.TimerHandle | None = None
 
-    def schedule_render(self) -> None:  # noqa: N802 - trame-slicer's name
+    def schedule_render(self) -> None:
         """Called by the scene for each change."""
         if self.abstract_view is not None and _isHeld(self.abstract_view):
             # Turned by hand, the view itself is what shall follow.
@@ -100,11 +100,13 @@ class Views:
     def __init__(self, server: Server, app: SlicerApp) -> None:
         self.app = app
         manager = app.view_manager
-        common = {"interactive_quality": 90, "target_fps": 30.0, "blur_fps": 30.0}
+        common = {"interactive_quality": _QUALITY, "target_fps": 30.0, "blur_fps": 30.0}
         manager.register_factory(_SliceFactory(server, populate_view_ui_f=sliceFrame, **common))
         manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
         self.layouts = LayoutManager(app.scene, manager, server)
-        self.layouts.register_layout_dict(_layouts())
+        # A view takes a good part of a second to make, so those of the comparison wait until they are wanted.
+        self.layouts.register_layout_dict(_layouts(), lazy_initialization=True)
+        self.layouts.create_layout_views_if_needed(FOUR_UP)
 
     @property
     def slices(self) -> list[SliceView]:
@@ -128,8 +130,9 @@ class Views:
 
     def fit(self) -> None:
         """Show the whole of what is there in every view."""
-        for view in (*self.slices, self.threeD):
+        for view in self.slices:
             view.reset_view()
+        fitThreeD(self.threeD)
 
     def screenshot(self) -> bytes:
         """The views of the present layout, side by side as on the page, as PNG."""

@@ -95,13 +95,9 @@ class ReconstructPanel:
                 {"title": f"{device.name} ({device.id})", "value": device.id} for device in report.devices
             ]
             known = {item["value"] for item in found}
-            first = [{"title": _titleOf("auto"), "value": "auto"}]
-            extra = (
-                []
-                if state.device in known | {"auto"}
-                else [{"title": _titleOf(state.device), "value": state.device}]
-            )
-            state.devices = [*first, *extra, *found]
+            # The one that was named at the start stays on offer, known or not: the job tells what is wrong with it.
+            others = [one for one in dict.fromkeys(("auto", state.device)) if one not in known]
+            state.devices = [{"title": _titleOf(one), "value": one} for one in others] + found
 
     def _refresh(self) -> None:
         session, state = self._app.session, self._app.state

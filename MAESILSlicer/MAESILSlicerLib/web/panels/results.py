@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: In the input's window; error and uncertainty have one of their own.
 _IN_WINDOW = ("masked", "reconstruction", "mosaic")
 
+_NO_SCORE = "\N{EN DASH}"
+
 _FILE_TITLES = {
     "reconstruction.nii.gz": "Reconstruction",
     "mosaic.nii.gz": "Mosaic",
@@ -122,7 +124,7 @@ def _cell(value: object, unit: str) -> str:
     if value.IsString():
         return value.ToString()
     number = value.ToDouble()
-    return "–" if math.isnan(number) else f"{number:g} {unit}".strip()
+    return _NO_SCORE if math.isnan(number) else f"{number:g} {unit}".strip()
 
 
 def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:

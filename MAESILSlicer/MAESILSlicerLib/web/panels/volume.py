@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
+from vtkmodules.vtkCommonCore import vtkCommand
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, describe
 from MAESILSlicerLib.nodes import removeNode
 from MAESILSlicerLib.scene import addVolume
 from MAESILSlicerLib.web.catalog import Catalog
-from MAESILSlicerLib.web.latest import Latest
 from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ WINDOWS = {
     "Whole range": (2000, 0),
 }
 _USUAL_WINDOW = "Soft tissue"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class VolumePanel:
@@ -73,9 +74,7 @@ class VolumePanel:
         if not isinstance(number, int) or not 0 <= number < len(entries):
             return
         if self._app.session.isRunning:
-            self._app.notice.tellError(
-                "A reconstruction is running; cancel it, or wait for it, before you change the scan."
-            )
+            self._app.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._open(number))
@@ -132,6 +131,8 @@ class VolumePanel:
         application.views.showVolume(node.GetID())
         application.views.fit()
         self._applyWindow()
+        # The left mouse button changes the window, too.
+        node.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, self._onDisplayModified)
         application.masks.refresh()
         state.scan_facts = facts
         state.scan_warnings = list(dict.fromkeys([*check.warnings, *volume.notes]))
@@ -148,6 +149,13 @@ class VolumePanel:
             display.SetWindowLevel(max(1.0, float(state.window_width)), float(state.window_level))
         self._app.results.followWindow(display)
 
+    def _onDisplayModified(self, display: slicer.vtkMRMLScalarVolumeDisplayNode, _event: str) -> None:
+        state = self._app.state
+        shown = round(display.GetWindow()), round(display.GetLevel())
+        if shown != (round(float(state.window_width)), round(float(state.window_level))):
+            with state:
+                state.window_width, state.window_level = shown
+
     def _applyRendering(self) -> None:
         state = self._app.state
         if state.preset in PRESETS:
@@ -160,6 +168,6 @@ def _factsOf(volume: Volume) -> list[str]:
     x, y, z = told["spacing_mm_ijk"]
     low, high = told["value_range"]
     return [
-        f"{i} × {j} × {k} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm",
+        f"{i} {_TIMES} {j} {_TIMES} {k} voxels of {x:.2f} {_TIMES} {y:.2f} {_TIMES} {z:.2f} mm",
         f"{low:g} to {high:g} HU" if told["looks_like_hu"] else f"Values {low:g} to {high:g}",
     ]
