@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import slicer
-from finishedjob import expanded, writeFinishedJob
+from finishedjob import PATCH, expanded, writeFinishedJob
 from MAESILSlicerLib.colors import ERROR_STOPS, UNCERTAINTY_STOPS
 from MAESILSlicerLib.results import ResultsError, allResults, importResults
-from MAESILSlicerLib.scene import geometryOf, voxelsOf
+from MAESILSlicerLib.scene import geometryOf, readVolume, voxelsOf
 from MAESILSlicerLib.tables import SCORE_NAMES, rowOfSuperpatch, superpatchOfRow
 
 if TYPE_CHECKING:
@@ -390,3 +391,34 @@ def test_results_with_a_deleted_volume_are_not_offered(
     kept, broken = (importResults(scene, node, makeJob(node)) for _ in range(2))
     scene.RemoveNode(broken.masked)
     assert [results.reconstruction for results in allResults(scene, node)] == [kept.reconstruction]
+
+
+def test_the_files_that_the_worker_writes_are_understood(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, tmp_path: Path
+) -> None:
+    from MAESILCore.jobs import ReconstructionRequest, outcome, scores
+    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.reconstruct import Reconstruction, score_reconstruction
+    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.window import LUNG_TO_BONE
+
+    node = makeVolume(shape=(20, 36, 44))
+    volume = readVolume(node)
+    grid = SuperpatchGrid(volume.shape, 16, PATCH)
+    mask = MaskStrategy().sample_grid(grid, seed=0)
+    hidden = grid.expand(mask.hidden)
+    error = np.where(hidden, np.float32(10), np.float32(0))
+    filled, difference = volume.with_voxels(volume.voxels + error), volume.with_voxels(error)
+    result = Reconstruction(volume, filled, filled, difference, None, mask, [mask], grid, LUNG_TO_BONE)
+    request = ReconstructionRequest(tmp_path, volume.ijk_to_ras)
+    measured = outcome.describe_metrics(result, "a model", request, score_reconstruction(result))
+    outcome.write_arrays(result, tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps(measured))
+    (tmp_path / "superpatches.json").write_text(json.dumps(scores.superpatch_scores(result)))
+    outcome.write_result(result, request, {"model": "a model"}, ())
+
+    results = importResults(scene, node, tmp_path)
+    assert np.array_equal(voxelsOf(results.masked), np.where(hidden, -1000, voxelsOf(node)))
+    assert np.array_equal(voxelsOf(results.error), error)
+    assert results.metrics.GetNumberOfRows() > 0
+    assert results.superpatches.GetNumberOfRows() == len(grid)
