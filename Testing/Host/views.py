@@ -51,6 +51,7 @@ class ViewWidget(QLabel):
         grabbed = vtk.vtkWindowToImageFilter()
         grabbed.SetInput(window)
         grabbed.ReadFrontBufferOff()
+        grabbed.ShouldRerenderOff()
         grabbed.Update()
         columns, rows, _ = grabbed.GetOutput().GetDimensions()
         pixels = vtk_to_numpy(grabbed.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1]
@@ -154,4 +155,7 @@ class LayoutManager(QObject):
         # With samples the software that draws here leaves out what is translucent.
         view.render_window().SetMultiSamples(0)
         view.render_window().SetAlphaBitPlanes(1)
+        if base is SliceView:
+            # As in Slicer, the picture of the slice is there first: what is translucent is blended with what lies below.
+            view._render_manager._AddSliceActorToRendererIfNeeded()
         return view
