@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import slicer
 
-from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.errors import ConfigError
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume
 from MAESILSlicerLib.colors import errorColors, roundLimit, showInColors, uncertaintyColors
+from MAESILSlicerLib.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.nodes import findNodes, markNode
 from MAESILSlicerLib.scene import addVolume, geometryOf, voxelsOf
 from MAESILSlicerLib.tables import addScoreChart, addScoreTable, addSuperpatchTable
@@ -38,10 +38,6 @@ OPTIONAL = {"uncertainty", "metrics"}
 
 #: A reconstruction refers to its fellows by this and their role.
 _FELLOW_REFERENCE = "MAESIL.result."
-
-
-class ResultsError(MaesilError):
-    """Results that cannot be shown."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def importResults(
         message = "The volume that was reconstructed is no longer in the scene; its results cannot be shown."
         raise ResultsError(message)
     with allOrNothing(scene):
-        return _Import(scene, inputNode, _JobFiles(folder)).run()
+        return _Import(scene, inputNode, JobFiles(folder)).run()
 
 
 def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultNodes]:
@@ -116,49 +112,11 @@ def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None 
     return found
 
 
-class _JobFiles:
-    """The files of a finished job."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.result: dict[str, Any] = self._json("result.json")
-
-    def array(self, name: str) -> np.ndarray:
-        """One of the .npy files, (k, j, i), read page by page when it is used."""
-        try:
-            return np.load(self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise self._damaged(f"{name}.npy") from error
-
-    def has(self, file: str) -> bool:
-        """Whether the job has left this file."""
-        return (self._folder / file).is_file()
-
-    def metrics(self) -> dict[str, Any]:
-        """The scores of the whole volume."""
-        return self._json("metrics.json")
-
-    def superpatches(self) -> list[dict[str, Any]]:
-        """The scores of each superpatch."""
-        return self._json("superpatches.json")
-
-    def _json(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        try:
-            return json.loads((self._folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise self._damaged(name) from error
-
-    def _damaged(self, name: str) -> ResultsError:
-        return ResultsError(
-            f"The results of this reconstruction are incomplete ({name} is missing or damaged); reconstruct again."
-        )
-
-
 class _Import:
     """One run of `importResults`."""
 
     def __init__(
-        self, scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, files: _JobFiles
+        self, scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, files: JobFiles
     ) -> None:
         self._scene, self._inputNode, self._files = scene, inputNode, files
         self._names = _freeNames(scene, inputNode.GetName())

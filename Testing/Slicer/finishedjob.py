@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+
 from MAESILSlicerLib.scene import voxelsOf
 
 MakeJob = Callable[..., Path]

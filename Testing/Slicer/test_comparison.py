@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import slicer
+
 from finishedjob import writeFinishedJob
 from MAESILSlicerLib.comparison import (
     LAYOUT_ID,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import slicer
+
 from finishedjob import PATCH, expanded, writeFinishedJob
 from MAESILSlicerLib.colors import ERROR_STOPS, UNCERTAINTY_STOPS
-from MAESILSlicerLib.results import ResultsError, allResults, importResults
+from MAESILSlicerLib.jobfiles import ResultsError
+from MAESILSlicerLib.results import allResults, importResults
 from MAESILSlicerLib.scene import geometryOf, readVolume, voxelsOf
 from MAESILSlicerLib.tables import SCORE_NAMES, rowOfSuperpatch, superpatchOfRow
 

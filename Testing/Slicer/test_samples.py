@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import slicer
+
 from MAESILSlicerLib import samples
 from MAESILSlicerLib.scene import checkVolume, geometryOf, voxelsOf
 
