@@ -153,10 +153,12 @@ class JobProcess:
             return
         self.state, self.message, self.seconds_left = "cancelling", "Cancelling.", None
         self._escalate_at = time.monotonic() + self.kill_after
-        try:
+        self._leave_note()
+
+    def _leave_note(self) -> None:
+        """Make the file that asks the worker to end; where the folder is gone, the worker sees that, too."""
+        with suppress(OSError):
             (self.request.folder / CANCEL).touch()
-        except OSError:
-            self._escalate_at = 0.0
 
     def wait(self, timeout: float | None = None) -> JobState:
         """Wait until the job is over, or so many seconds; returns the state."""
@@ -170,6 +172,9 @@ class JobProcess:
     def close(self) -> None:
         """End the worker at once if it still runs, and remove the job's folder with all that is in it."""
         if self._process is not None:
+            if not self.is_over:
+                # For a worker that a kill does not find: on Windows, the child of a launcher that is dead.
+                self._leave_note()
             self._process.close()
             self._process = None
         if not self.is_over:

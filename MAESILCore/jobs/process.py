@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from MAESILCore.jobs.watch import GREETING
+from MAESILCore.jobs.parent import GREETING, PARENT
 
 #: How long a launcher may take to end after its child has.
 _LAUNCHER_SECONDS = 1.5
@@ -41,7 +41,12 @@ class PythonProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                "PYTHONIOENCODING": "utf-8",
+                "PYTHONUNBUFFERED": "1",
+                PARENT: str(os.getpid()),
+            },
             creationflags=_creation_flags(),
             start_new_session=sys.platform != "win32",
         )
@@ -102,7 +107,6 @@ class PythonProcess:
     def close(self, timeout: float = 3.0) -> None:
         """End everything at once and wait for that, at most so many seconds."""
         self.end(at_once=True)
-        # On Windows, where a dead launcher's child is not found, this ends it.
         with suppress(OSError):
             self._stdin.close()
         self._reader.join(timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -12,12 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from MAESILCore.jobs.files import CANCEL
+from MAESILCore.jobs.parent import Parent
 
 Reason = Literal["cancelled", "orphaned", "vanished"]
-
-#: What the parent writes to stdin at first. Only then does stdin's end mean that the parent is gone: a launcher between
-#: the two may not pass its stdin on.
-GREETING = b"\n"
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0
@@ -37,7 +33,7 @@ class Watch:
     def __init__(self, folder: Path, tick: Callable[[], None], end: Callable[[Reason], None]) -> None:
         self.reason: Reason | None = None
         self._folder, self._tick, self._end = folder, tick, end
-        self._orphaned, self._over = threading.Event(), threading.Event()
+        self._parent, self._over = Parent(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -45,7 +41,6 @@ class Watch:
         if sys.platform != "win32":
             # Blocked, the signal stays pending where this thread sees it, also while the main thread is inside a pass.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=self._read_stdin, name="stdin", daemon=True).start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,19 +50,6 @@ class Watch:
     def asked(self) -> bool:
         """Whether the work shall end."""
         return self.reason is not None
-
-    def _read_stdin(self) -> None:
-        greeted = False
-        while True:
-            try:
-                read = os.read(0, 64)
-            except OSError:
-                read = b""
-            if not read:
-                break
-            greeted = True
-        if greeted:
-            self._orphaned.set()
 
     def _watch(self) -> None:
         ticked = time.monotonic()
@@ -82,7 +64,7 @@ class Watch:
                 self._tick()
 
     def _find_reason(self) -> Reason | None:
-        if self._orphaned.is_set():
+        if self._parent.is_gone():
             return "orphaned"
         if (self._folder / CANCEL).exists() or _is_terminated():
             return "cancelled"
