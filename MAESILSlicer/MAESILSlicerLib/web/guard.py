@@ -98,7 +98,8 @@ def _knows(request: web.Request, cookie: tuple[str, str]) -> bool:
 
 
 def _isSame(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+    # What a header brings need not be text.
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def _welcome(request: web.Request, cookie: tuple[str, str]) -> web.Response:

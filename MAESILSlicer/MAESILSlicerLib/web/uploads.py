@@ -21,7 +21,7 @@ _CHUNK_BYTES = 2**20
 _LONGEST_NAME = 200
 _DICOM_MARK_AT = 128
 #: Raw voxels belong to a header that comes with them.
-_COMPANIONS = {".raw", ".zraw"}
+_COMPANIONS = (".raw", ".raw.gz", ".zraw", ".bin")
 _UNSAFE = set('<>:"|?*\0')
 
 
@@ -50,7 +50,8 @@ class Uploads:
             await self._store(request, target)
         except UploadError as error:
             shutil.rmtree(target, ignore_errors=True)
-            return web.json_response({"error": str(error)}, status=400)
+            # As an answer and not as an HTTP error, which a browser would also print on its console.
+            return web.json_response({"error": str(error)})
         except BaseException:
             # The browser has gone away or the disk failed: nothing half-sent may stay.
             shutil.rmtree(target, ignore_errors=True)
@@ -107,7 +108,7 @@ class Uploads:
                 head = head if len(head) >= _DICOM_MARK_AT + 4 else head + chunk[: _DICOM_MARK_AT + 4]
                 file.write(chunk)
         isDicom = head[_DICOM_MARK_AT : _DICOM_MARK_AT + 4] == b"DICM"
-        return size, isDicom or extension_of(path) in READABLE or extension_of(path) in _COMPANIONS
+        return size, isDicom or extension_of(path) in READABLE or path.name.lower().endswith(_COMPANIONS)
 
     def _checkRoom(self, announced: int) -> None:
         if announced > self._largestBytes + 2**20:

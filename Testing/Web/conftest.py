@@ -1,0 +1,137 @@
+"""What the tests of the page share: a quick model, a real server, and a browser that nothing escapes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from serving import OpenPage, Served
+
+_HERE = Path(__file__).resolve().parent
+REPOSITORY = _HERE.parents[1]
+# The scene code, and the helpers beside this file.
+sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(_HERE)]
+
+if any(importlib.util.find_spec(name) is None for name in ("playwright", "trame_slicer")):
+    # They come with `pip install maesil[app,test]`; without them there is nothing to test here.
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that knows nothing and is quick."""
+    import torch
+
+    from MAESILCore.checkpoint import Card, save_checkpoint
+    from MAESILCore.methods import create
+
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    torch.manual_seed(0)
+    method = create("maesil", {"superpatch_size": (64, 64, 64), "patch_size": (8, 8, 8)}, preset="tiny")
+    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    config = method.config.model_dump(mode="json")
+    card = Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0)
+    save_checkpoint(path, weights, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def a_ct(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small CT as a file: a real one where there is one, else the phantom."""
+    data = Path(os.environ.get("MAESIL_DATA") or REPOSITORY.parent / "shared" / "data")
+    real = data / "test" / "TS_example_ct.nii.gz"
+    if real.is_file():
+        return real
+    from MAESILCore.phantom import make_phantom
+    from MAESILCore.volume import write_volume
+
+    path = tmp_path_factory.mktemp("scan") / "phantom.nii.gz"
+    write_volume(make_phantom((64, 96, 96)).volume, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def a_dicom_folder(a_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few slices of the CT as DICOM files, in a folder of their own."""
+    from dicomfiles import write_slices
+
+    from MAESILCore.volume import read_volume
+
+    folder = tmp_path_factory.mktemp("dicom") / "CT thorax"
+    folder.mkdir()
+    volume = read_volume(a_ct)
+    write_slices(folder, np.ascontiguousarray(volume.voxels[:16]), volume.spacing)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def a_server(a_model: Path, a_ct: Path) -> Iterator[Served]:
+    """One server for all tests that leave it as it was: four-up, the CT shown, no job."""
+    from serving import serving
+
+    with serving(str(a_ct), "--model", str(a_model), "--device", "cpu") as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def a_browser(chromium: str) -> Iterator[Browser]:
+    """The installed Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")
+        # Continuous integration and containers run as root, for whom Chromium's sandbox does not start.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(a_browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address; in the end, an error in the console or a request to another host fails the test."""
+    from serving import PATIENCE_MS
+
+    problems: list[str] = []
+    contexts = []
+
+    def open_(address: str) -> Page:
+        context = a_browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        host = urlsplit(address).netloc
+
+        def check_request(url: str) -> None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("blob", "data") and parts.netloc != host:
+                problems.append(f"request to another host: {url}")
+
+        page.on("console", lambda told: problems.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: check_request(request.url))
+        page.on("websocket", lambda socket: check_request(socket.url))
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def a_page(a_server: Served, open_page: OpenPage) -> Page:
+    """The page of the shared server, with its CT shown."""
+    page = open_page(a_server.address)
+    page.get_by_test_id("share").wait_for()
+    return page
