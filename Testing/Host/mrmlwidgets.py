@@ -175,8 +175,10 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         return self._ids[row] if 0 <= row < len(self._ids) else ""
 
     def setCurrentSegmentID(self, identity: str) -> None:
-        row = self._ids.index(identity) if identity in self._ids else -1
-        self._segments.currentIndex = row + self.noneEnabled
+        if identity in self._ids:
+            self._segments.currentIndex = self._ids.index(identity) + self.noneEnabled
+        else:
+            self._segments.currentIndex = 0 if self.noneEnabled or self._ids else -1
 
     def _useNode(self, node: vtkMRMLNode | None) -> None:
         self._observation.observe(node)

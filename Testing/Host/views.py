@@ -156,6 +156,6 @@ class LayoutManager(QObject):
         view.render_window().SetMultiSamples(0)
         view.render_window().SetAlphaBitPlanes(1)
         if base is SliceView:
-            # As in Slicer, the picture of the slice is there first: what is translucent is blended with what lies below.
+            # As in Slicer, the slice itself is there first: what is translucent is blended with what lies below.
             view._render_manager._AddSliceActorToRendererIfNeeded()
         return view
