@@ -136,8 +136,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 def lives(pid: int) -> bool:
     """Whether a process runs; one that has ended and that nobody asked for its status does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(done.stdout.strip()) and not done.stdout.strip().startswith("Z")
+    if Path("/proc/self/stat").exists():
+        stat = Path(f"/proc/{pid}/stat")
+        state = stat.read_text().rpartition(")")[2].strip() if stat.exists() else ""
+    else:
+        ask = ["ps", "-o", "stat=", "-p", str(pid)]
+        state = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 @pytest.fixture
