@@ -187,7 +187,13 @@ class _Import:
         isMap = role in ("error", "uncertainty")
         volume = Volume(voxels, self._geometry, self._names[role])
         return addVolume(
-            self._scene, volume, self._names[role], self._inputNode, role=role, sameDisplay=not isMap
+            self._scene,
+            volume,
+            self._names[role],
+            self._inputNode,
+            role=role,
+            sameDisplay=not isMap,
+            autoWindow=not isMap,
         )
 
     def _showMaps(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:

@@ -29,7 +29,7 @@ def loadSample(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
     Raises:
         SceneError: there is not enough memory; the scene is then as it was.
     """
-    node = addVolume(scene, readSample(cacheFolder(scene)), scene.GenerateUniqueName(NAME))
+    node = addVolume(scene, readSample(cacheFolder(scene)), scene.GenerateUniqueName(NAME), autoWindow=False)
     display = node.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevel(_WINDOW, _LEVEL)

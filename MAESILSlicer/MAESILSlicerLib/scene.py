@@ -172,6 +172,7 @@ def addVolume(
     like: slicer.vtkMRMLScalarVolumeNode | None = None,
     role: str | None = None,
     sameDisplay: bool = False,
+    autoWindow: bool = True,
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Put a volume into the scene.
 
@@ -183,6 +184,7 @@ def addVolume(
             the subject hierarchy.
         role: for what MAESIL made it, as `nodes.findNodes` finds it; with `like` as its input.
         sameDisplay: show it as `like` is shown: window, level, colours, interpolation.
+        autoWindow: find a window for its values, which takes seconds on a large volume; False where the caller sets one.
 
     Raises:
         SceneError: there is not enough memory; the scene is then as it was.
@@ -199,7 +201,11 @@ def addVolume(
         raise SceneError(message) from error
     # Only now, so that whoever watches the scene never sees a volume without voxels.
     scene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
+    hasExample = sameDisplay and like is not None and like.GetDisplayNode() is not None
+    if autoWindow and not hasExample:
+        node.CreateDefaultDisplayNodes()
+    else:
+        _addDisplayWithoutWindow(node)
     if role is not None:
         markNode(node, role, like)
     if like is not None:
@@ -207,6 +213,16 @@ def addVolume(
         if sameDisplay:
             copyDisplay(like, node)
     return node
+
+
+def _addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """What CreateDefaultDisplayNodes does, without the histogram of all voxels from which it takes a window."""
+    display = node.GetScene().CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.UnRegister(None)
+    display.AutoWindowLevelOff()
+    display.SetDefaultColorMap()
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
