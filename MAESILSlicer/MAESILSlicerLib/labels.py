@@ -12,7 +12,6 @@ from MAESILSlicerLib import lattice
 from MAESILSlicerLib.nodes import markNode, removeNode
 from MAESILSlicerLib.placed import PlacedGrid
 from MAESILSlicerLib.sections import sectionsOf
-from MAESILSlicerLib.transforms import linearTransformToWorld
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
@@ -114,7 +113,10 @@ class SliceLabels:
 
     def _labelsIn(self, xyToWorld: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The labels that have room in a view, and where they begin, in pixels x, y."""
-        rasToXy = np.linalg.solve(xyToWorld, linearTransformToWorld(self._placed.volumeNode))
+        rasToWorld = self._placed.rasToWorld()
+        if rasToWorld is None:
+            return [], np.empty((0, 2))
+        rasToXy = np.linalg.solve(xyToWorld, rasToWorld)
         cornersXyz = (self._cornersRas @ rasToXy.T)[:, :3]
         sections = sectionsOf(cornersXyz.reshape(*np.add(self._placed.grid.counts, 1), 3))
         hasRoom = (sections.size >= LEAST_ROOM).all(axis=1)

@@ -65,7 +65,8 @@ def outerFaces(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The faces between hidden patches and what is visible or outside; neighbours in a row are one face.
 
     Returns:
-        Corners of each face, (N, 4) int32, around it, and the stage of the hidden patch behind it, (N,) uint8.
+        Corners of each face, (N, 4) int32, and the stage of the hidden patch behind it, (N,) uint8. Seen from outside,
+        the corners go counter-clockwise where i, j and k are right-handed.
     """
     strides = _strides(stages.shape)
     order = _byLikeness(stages)
@@ -74,7 +75,10 @@ def outerFaces(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         along, across = (axis for axis in order if axis != normal)
         for far in (False, True):
             first, last, stage = _runs(_exposed(stages, normal, far), along)
-            begin = np.array([0, strides[across]], dtype=np.int32) + far * strides[normal]
+            begin = np.array([0, strides[across]], dtype=np.int32)
+            if far != ((across - along) % 3 == 1):
+                begin = begin[::-1]
+            begin = begin + far * strides[normal]
             faces.append(np.hstack([first[:, None] + begin, last[:, None] + begin[::-1] + strides[along]]))
             behind.append(stage)
     return np.concatenate(faces), np.concatenate(behind)

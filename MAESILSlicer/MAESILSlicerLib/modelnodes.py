@@ -38,7 +38,6 @@ def addModel(
         display.SetHideFromEditors(True)
         display.SetVisibility(False)
         display.SetVisibility2D(True)
-        # A flipped volume turns every face inside out.
         display.SetBackfaceCulling(False)
     return node
 
@@ -103,7 +102,8 @@ def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorT
     node.SetHideFromEditors(True)
     node.SetTypeToUser()
     node.SetNumberOfColors(1 + max(STAGE_COLORS))
-    node.SetColor(0, "visible", 0.0, 0.0, 0.0, 0.0)
+    # Opaque, though never seen: one transparent colour has 3D views draw everything as translucent, in many passes.
+    node.SetColor(0, "visible", 0.0, 0.0, 0.0, 1.0)
     for stage, color in STAGE_COLORS.items():
         node.SetColor(stage, f"hidden by stage {stage}", *color, 1.0)
     volumeNode.GetScene().AddNode(node)

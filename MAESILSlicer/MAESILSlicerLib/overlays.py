@@ -39,7 +39,7 @@ class OverlayDisplay:
         mask2d: hidden patches in the slice views.
         mask3d: hidden patches in 3D.
         opacity: of the fill in the slice views, 0 to 1. In 3D the cubes are solid, or one could not tell near from far.
-        outline: outlines in the slice views, and hatching of the second stage.
+        outline: in the slice views hatch the second stage and, where patches are not too many, outline what is hidden.
         clip: the superpatch to which the cubes in 3D are confined; None shows all.
     """
 
@@ -209,7 +209,7 @@ class Overlays:
         points = pointsOf(lattice.cornersRas(lattice.patchEdges(placed.grid), placed.ijkToRas))
         slicemask.addFill(volumeNode, points, colorNode)
         slicemask.addLines(volumeNode, points, colorNode)
-        cubes.addCubes(volumeNode, points, colorNode)
+        cubes.addCubes(placed, points, colorNode)
         gridlines.addGrid(placed)
         gridlines.addHighlight(volumeNode)
         labels.addLabels(volumeNode)
@@ -262,4 +262,5 @@ class Overlays:
         """Follow the volume under another parent transform; a change of the same one reaches the nodes by itself."""
         for role in _ROLES:
             self._node(role).SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+        cubes.cullInside(self.cubesNode, self._placed)
         self._sliceLabels.update()

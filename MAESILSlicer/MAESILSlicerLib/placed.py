@@ -9,7 +9,7 @@ import slicer
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.superpatch import SuperpatchGrid
-from MAESILSlicerLib.transforms import geometryOf, linearTransformToWorld
+from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
 
 
 class PlacedGrid:
@@ -36,6 +36,13 @@ class PlacedGrid:
         linearTransformToWorld(volumeNode)
         self.volumeNode, self.grid = volumeNode, grid.without_overlap()
         self.ijkToRas = geometryOf(volumeNode)
+
+    def rasToWorld(self) -> np.ndarray | None:
+        """What the transforms above the volume do now, (4, 4); None while one of them is not linear."""
+        try:
+            return linearTransformToWorld(self.volumeNode)
+        except SceneError:
+            return None
 
     def superpatchAt(self, ras: Sequence[float]) -> int | None:
         """The superpatch at a point in world RAS mm; None outside the volume."""

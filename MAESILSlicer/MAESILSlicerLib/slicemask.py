@@ -12,6 +12,9 @@ from MAESILSlicerLib.modelnodes import addModel, cellsOf, colorByStage, drawBySt
 
 FILL_ROLE, LINES_ROLE = "overlay.mask", "overlay.maskLines"
 
+#: Outlines of more patches than this would be a tangle in a view, and too slow to follow a slider.
+MOST_OUTLINED = 100_000
+
 
 def addFill(
     volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
@@ -44,11 +47,11 @@ def drawFill(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
 
 
 def drawLines(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
-    """Outline what is hidden, and hatch the second stage: a cue for whoever cannot tell the colours apart."""
-    faces, ofStage = lattice.outerFaces(stages)
+    """Hatch the second stage, a cue for whoever cannot tell the colours apart, and outline what is hidden."""
     hatching = lattice.hatching(stages, SECOND_STAGE)
-    drawByStage(
-        node,
-        cellsOf(faces, hatching),
-        np.append(ofStage, np.full(len(hatching), SECOND_STAGE, dtype=np.uint8)),
-    )
+    ofHatching = np.full(len(hatching), SECOND_STAGE, dtype=np.uint8)
+    if stages.size > MOST_OUTLINED:
+        drawByStage(node, cellsOf(hatching), ofHatching)
+        return
+    faces, ofFaces = lattice.outerFaces(stages)
+    drawByStage(node, cellsOf(faces, hatching), np.append(ofFaces, ofHatching))

@@ -43,6 +43,7 @@ def main() -> None:
     from rich.table import Table
 
     from MAESILCore.devices import pick_device
+    from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.training import training_rows
 
@@ -53,7 +54,8 @@ def main() -> None:
     device = pick_device("auto")
     title = f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {platform.machine()}"
     table = Table("what", "measured", "ratio", title=title)
-    for row in [import_row(), *training_rows(options.rounds, device), *reconstruction_rows(scan)]:
+    rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
+    for row in [*rows, *reconstruction_rows(scan)]:
         table.add_row(*row)
     Console(width=140).print(table)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.masking import Mask, MaskStrategy
+from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib.nodes import ROLE_ATTRIBUTE
 from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.transforms import SceneError
 from offscreen import AXIAL, OffscreenViews
 from volumes import MakeVolume, matrixOf
-
-from MAESILCore.errors import ConfigError
-from MAESILCore.masking import Mask, MaskStrategy
-from MAESILCore.superpatch import SuperpatchGrid
 
 SHAPE = (21, 30, 35)
 GRID = SuperpatchGrid(SHAPE, superpatch_size=16)
@@ -184,6 +184,19 @@ def test_what_does_not_fit_is_refused_and_what_was_shown_stays(
         overlays.show(volumeNode, GRID)
     assert visible(overlays) == before
     assert overlays.maskNode.GetMesh().GetNumberOfCells() == cells
+
+
+def test_a_volume_that_is_warped_while_it_is_shown_loses_its_labels_alone(
+    views: OffscreenViews, overlays: Overlays, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    warp = volumeNode.GetScene().AddNewNodeByClass("vtkMRMLBSplineTransformNode")
+    volumeNode.SetAndObserveTransformNodeID(warp.GetID())
+    views.jumpTo((3.0, 4.0, 5.0))
+    lists = overlays.scene.GetNodesByClass("vtkMRMLMarkupsFiducialNode")
+    assert sum(node.GetNumberOfControlPoints() for node in lists if node is not overlays.labelsNode) == 0
+    assert overlays.maskNode.GetTransformNodeID() == warp.GetID()
+    with pytest.raises(SceneError, match="not linear"):
+        overlays.centerOf(0)
 
 
 def test_a_chosen_superpatch_survives_a_change_of_the_mask_and_not_of_the_volume(

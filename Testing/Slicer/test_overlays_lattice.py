@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from MAESILSlicerLib import cubes, lattice
-from MAESILSlicerLib.sections import sectionsOf
 
 from MAESILCore.masking import MODES, MaskStrategy
 from MAESILCore.superpatch import SuperpatchGrid
+from MAESILSlicerLib import cubes, lattice
+from MAESILSlicerLib.sections import sectionsOf
 
 SHAPES = [(5, 6, 7), (1, 4, 3), (3, 1, 1), (9, 2, 4)]
 Place = tuple[int, ...]
@@ -83,7 +83,11 @@ def test_outer_faces_are_those_between_hidden_and_not_hidden(stages: np.ndarray)
         assert (np.count_nonzero(steps, axis=0) == 1).all(), (
             "the corners do not follow each other around the face"
         )
+        first, second = places[::-1, 1] - places[::-1, 0], places[::-1, 2] - places[::-1, 1]
+        outwardKji = np.cross(first, second)[::-1]
         for place in patchesWithin(corners, stages.shape):
+            beyond = np.array(place) + (outwardKji[axis] < 0) * np.eye(3, dtype=int)[axis] * -1
+            assert around[tuple(beyond + 1)] == 0, "the face looks inward"
             assert (axis, *place) not in found, "two faces overlap"
             found[(axis, *place)] = stage
     assert found == expected

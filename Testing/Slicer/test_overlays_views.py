@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from MAESILSlicerLib.overlays import HIGHLIGHT_COLOR, STAGE_COLORS, OverlayDisplay, Overlays
-from offscreen import AXIAL, SLICES, THREE_D, OffscreenViews
-from volumes import MakeVolume, matrixOf
 
 from MAESILCore.masking import Mask
 from MAESILCore.superpatch import SuperpatchGrid
+from MAESILSlicerLib.overlays import HIGHLIGHT_COLOR, STAGE_COLORS, OverlayDisplay, Overlays
+from offscreen import AXIAL, SLICES, THREE_D, OffscreenViews
+from volumes import MakeVolume, matrixOf
 
 SHAPE = (21, 30, 35)
 GEOMETRIES: dict[str, dict[str, Any]] = {
@@ -265,6 +265,32 @@ def test_cubes_in_3d_have_both_colors_and_are_confined_to_a_superpatch(
     assert not isSeen(2)
     overlays.setDisplay(OverlayDisplay(grid=False, labels=False, mask3d=False))
     assert not isSeen(1)
+
+
+@pytest.mark.parametrize("isVolumeMirrored", [False, True])
+@pytest.mark.parametrize("isTransformMirrored", [False, True])
+def test_cubes_are_seen_from_outside_also_where_space_is_mirrored(
+    views: OffscreenViews, makeVolume: MakeVolume, isVolumeMirrored: bool, isTransformMirrored: bool
+) -> None:
+    node = shownVolume(views, makeVolume, GEOMETRIES["mirrored"] if isVolumeMirrored else {})
+    transformNode = node.GetScene().AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform = np.diag([1.0, -1.0 if isTransformMirrored else 1.0, 1.0, 1.0])
+    transformNode.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(transform))
+    node.SetAndObserveTransformNodeID(transformNode.GetID())
+    overlays = Overlays(node.GetScene())
+    overlays.show(node, SuperpatchGrid(SHAPE, 16))
+    overlays.setDisplay(OverlayDisplay(grid=False, labels=False))
+    overlays.setMask(maskOf({(1, 1, 1): 1, (1, 1, 2): 2, (2, 3, 4): 2}))
+    views.view(THREE_D).reset_view()
+    views.view(THREE_D).renderer().GetActiveCamera().Azimuth(30)
+    culled = views.pictureOf(THREE_D)
+    display = overlays.cubesNode.GetDisplayNode()
+    display.SetBackfaceCulling(False)
+    display.SetFrontfaceCulling(False)
+    # Not one pixel is allowed on a face; on an edge, which is as near, either colour is right.
+    assert (culled != views.pictureOf(THREE_D)).any(axis=2).sum() < 10
+    display.SetVisibility(False)
+    assert (culled != views.pictureOf(THREE_D)).sum() > 1000
 
 
 def test_labels_are_written_in_the_slices_where_there_is_room(
