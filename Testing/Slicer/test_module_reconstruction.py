@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from hosting import Host
-from modulehelp import FACTS, OpenModule, answerAtOnce
 
+from hosting import Host
 from MAESILCore.errors import Cancelled, MaesilError
+from modulehelp import FACTS, OpenModule, answerAtOnce
 
 RESULT_ROLES = {"masked", "reconstruction", "mosaic", "error"}
 
@@ -63,6 +63,7 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
     assert 0.7 < hidden.mean() <= 0.75
     assert layoutOf(module) == LAYOUT_ID
     assert module.ui.compareButton.checked
+    assert not module.ui.mask2dCheckBox.checked  # It would cover what was filled in.
     assert not module.ui.resultsSection.collapsed
     assert module.ui.metricsTable.mrmlTableNode() is results.metrics
     assert "Research use only" in module.ui.resultsLabel.text
@@ -75,6 +76,7 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
 
     module.host.click(module.ui.compareButton)
     assert layoutOf(module) == layout
+    assert module.ui.mask2dCheckBox.checked
     module.host.click(module.ui.plotButton)
     plots = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
     assert plots
@@ -87,23 +89,34 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
     assert module.leftovers() == []
 
 
-def test_another_layout_that_the_user_chooses_stays(module: OpenModule) -> None:
+def addResults(module: OpenModule, folder: Path) -> None:
+    """Give the chosen volume results, as of a job that has just ended."""
+    from finishedjob import writeFinishedJob
+    from MAESILSlicerLib.results import importResults
+
+    node = module.session.volumeNode
+    importResults(module.host.scene, node, writeFinishedJob(folder, node))
+    module.window.refresh()
+
+
+def test_another_layout_that_the_user_chooses_stays(module: OpenModule, tmp_path: Path) -> None:
     module.use()
-    module.start()
-    module.finish()
+    addResults(module, tmp_path / "job")
+    module.host.click(module.ui.resultsSection)
+    module.host.click(module.ui.compareButton)
     assert module.ui.compareButton.checked
     oneUp = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
     module.host.scene.GetFirstNodeByClass("vtkMRMLLayoutNode").SetViewArrangement(oneUp)
     module.host.process()
     assert not module.ui.compareButton.checked
+    assert module.ui.mask2dCheckBox.checked
     module.host.widget.exit()
     assert layoutOf(module) == oneUp
 
 
 def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:
     module.use(name="Chest")
-    module.start()
-    module.finish()
+    addResults(module, tmp_path / "job")
     path = tmp_path / "scene.mrb"
     assert slicer.util.saveScene(str(path))
     module.host.closeScene()
@@ -111,8 +124,9 @@ def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) ->
     assert not module.ui.compareButton.isEnabled()
     slicer.util.loadScene(str(path))
     module.host.process()
-    assert "filled in by tiny" in module.ui.resultsLabel.text
+    assert "filled in by maesil-small-ct" in module.ui.resultsLabel.text
     assert module.ui.superpatchTable.mrmlTableNode().GetName() == "Chest superpatches"
+    module.host.click(module.ui.resultsSection)
     module.host.click(module.ui.compareButton)
     assert module.ui.compareButton.checked
 

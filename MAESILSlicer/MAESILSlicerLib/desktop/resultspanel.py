@@ -24,6 +24,7 @@ class ResultsPanel:
         ui: the window's widgets.
         session: whose results are shown.
         onSuperpatch: called with the superpatch of a chosen row.
+        onComparing: called with whether the comparison has come onto the screen, or has left it.
         onFailed: called with a sentence when something cannot be shown.
     """
 
@@ -32,10 +33,12 @@ class ResultsPanel:
         ui: SimpleNamespace,
         session: Session,
         onSuperpatch: Callable[[int], None],
+        onComparing: Callable[[bool], None],
         onFailed: Callable[[str], None],
     ) -> None:
         self._ui, self._session = ui, session
-        self._onSuperpatch, self._onFailed = onSuperpatch, onFailed
+        self._onSuperpatch, self._onComparing, self._onFailed = onSuperpatch, onComparing, onFailed
+        self._wasComparing = False
         self._views = ResultViews(self._showChecked)
         self._results: ResultNodes | None = None
         self._arrived: ResultNodes | None = None
@@ -131,6 +134,9 @@ class ResultsPanel:
 
     def _showChecked(self) -> None:
         """The user may have chosen another layout."""
+        if self._views.isComparing != self._wasComparing:
+            self._wasComparing = self._views.isComparing
+            self._onComparing(self._wasComparing)
         self._ui.compareButton.setChecked(self._views.isComparing)
         self._ui.plotButton.setChecked(self._views.isPlotting)
 

@@ -20,6 +20,7 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     if not hasViews() or _isShown(volumeNode):
         return
     slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+    slicer.util.resetThreeDViews()
 
 
 def _isShown(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> bool:

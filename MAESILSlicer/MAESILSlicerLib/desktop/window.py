@@ -37,6 +37,7 @@ class Window:
     def __init__(self, ui: SimpleNamespace, logic: MAESILSlicerLogic) -> None:
         self._ui, self._logic, self._session = ui, logic, logic.session
         self._parameters: MAESILSlicerParameterNode | None = None
+        self._hadMask2d = False
         self._notice: tuple[str, bool] = ("", False)
         self._shownReport: SystemReport | None = None
         # A slider tells of itself many times a second; the window is written once for all of it.
@@ -49,7 +50,9 @@ class Window:
         self._mask = MaskPanel(ui, self._session)
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle, self._estimate)
-        self._results = ResultsPanel(ui, self._session, self._useSuperpatch, self._fail)
+        self._results = ResultsPanel(
+            ui, self._session, self._useSuperpatch, self._uncoverComparison, self._fail
+        )
         self._panels = (self._system, self._volume, self._mask, self._reconstruct, self._results)
         self._session.addListener(self._onSessionChanged)
         logic.follower.onApplied = self._schedule
@@ -130,6 +133,16 @@ class Window:
     def _useSuperpatch(self, index: int) -> None:
         if self._parameters is not None:
             self._parameters.superpatch = index
+
+    def _uncoverComparison(self, isComparing: bool) -> None:
+        """Take the mask off what was made of the hidden patches; who ticks it again sees it there, too."""
+        if self._parameters is None:
+            return
+        if isComparing:
+            self._hadMask2d = self._parameters.showMask2d
+            self._parameters.showMask2d = False
+        elif self._hadMask2d:
+            self._parameters.showMask2d = True
 
     def _start(self) -> None:
         # A slider may just have been moved, and its mask not yet been drawn.
