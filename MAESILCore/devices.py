@@ -29,12 +29,12 @@ def pick_device(name: str = "auto") -> torch.device:
         if (device.index or 0) >= count:
             message = (
                 f"The device {name!r} is not there: PyTorch {torch.__version__} sees {count} CUDA devices. "
-                "Use --device cpu, or install a CUDA build of PyTorch that fits the driver."
+                "Use the device cpu, or install a CUDA build of PyTorch that fits the driver."
             )
             raise ConfigError(message)
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use --device cpu."
+        message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use the device cpu."
         raise ConfigError(message)
     if device.type not in ("cpu", "mps"):
         message = f"The device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps."

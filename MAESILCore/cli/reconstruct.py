@@ -22,8 +22,6 @@ from MAESILCore.cli.mask_options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from MAESILCore.reconstruct import Reconstruction
-
 
 @app.command()
 def reconstruct(
@@ -81,6 +79,7 @@ def reconstruct(
     from MAESILCore.optional import require
     from MAESILCore.reconstruct import (
         check_controls,
+        describe_metrics,
         save_reconstruction,
         score_reconstruction,
         usual_overlap,
@@ -117,11 +116,11 @@ def reconstruct(
         scores = None
         if not no_scores:
             scores = score_reconstruction(result, control or (), progress=progress, cancelled=stopped)
-    options = {"seed": seed, "coverage": coverage, "overlap": list(grid.overlap), "roi": roi, **masks}
+    options = {"seed": seed, "coverage": coverage, "roi": roi, **masks}
     files = save_reconstruction(
         result,
         out,
-        metrics=None if scores is None else _metrics(result, loaded.name, options, scores),
+        metrics=None if scores is None else describe_metrics(result, loaded.name, options, scores),
         draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
     )
     for note in (*volume.notes, *result.notes):
@@ -161,25 +160,6 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
         raise ConfigError(message)
     ends = [int(end) for end in found.groups()]
     return tuple(ends[4::-2]), tuple(ends[5::-2])
-
-
-def _metrics(
-    result: Reconstruction, model: str, options: Mapping[str, Any], scores: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What `metrics.json` holds: what was done, and how well."""
-    from MAESILCore import __version__
-
-    setup = {
-        "scan": result.volume.name,
-        "model": model,
-        "window_hu": [result.window.low, result.window.high],
-        "hidden_fraction": result.mask.hidden_fraction,
-        "masks": len(result.masks),
-        **{name: value for name, value in options.items() if value is not None},
-        "maesil": __version__,
-    }
-    notes = [*result.volume.notes, *result.notes, *scores["notes"]]
-    return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
 
 
 def _closing_line(files: int, folder: str, scores: Mapping[str, Any] | None) -> str:

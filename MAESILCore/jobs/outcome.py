@@ -17,27 +17,6 @@ if TYPE_CHECKING:
     from MAESILCore.volume import Volume
 
 
-def describe_metrics(
-    result: Reconstruction, model: str, request: ReconstructionRequest, scores: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What `metrics.json` holds, as that of `maesil reconstruct`: what was done, and how well."""
-    setup = {
-        "scan": result.volume.name,
-        "model": model,
-        "window_hu": [result.window.low, result.window.high],
-        "hidden_fraction": result.mask.hidden_fraction,
-        "masks": len(result.masks),
-        "seed": request.seed,
-        "coverage": request.coverage,
-        "overlap": list(result.grid.overlap),
-        "maesil": __version__,
-    }
-    if not request.has_mask:
-        setup |= {"mode": request.mode}
-    notes = [*result.volume.notes, *result.notes, *scores["notes"]]
-    return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
-
-
 def write_arrays(result: Reconstruction, folder: Path) -> None:
     """Write the volumes (k, j, i), float32, and the stages of the mask's patches."""
     write_array(folder / MASK, result.mask.stages)

@@ -69,6 +69,12 @@ class ReconstructionRequest:
 
         return MaskStrategy(self.mode, self.ratio, self.plane_ratio, self.axis_ratio, self.block_size)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What belongs beside the scores: how the masks came about."""
+        drawn = {} if self.has_mask else {"mode": self.mode}
+        return {"seed": self.seed, "coverage": self.coverage, **drawn}
+
     def write(self) -> None:
         """Write `job.json` into the folder.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobs.events import JobEvent
 from MAESILCore.jobs.files import MASK, METRICS, SUPERPATCHES, VOXELS, read_array, write_json
-from MAESILCore.jobs.outcome import describe_metrics, write_arrays, write_export, write_result
+from MAESILCore.jobs.outcome import write_arrays, write_export, write_result
 from MAESILCore.jobs.progress import Progress, Stage
 from MAESILCore.jobs.scores import superpatch_scores
 from MAESILCore.jobs.speed import measure_seconds_per_megavoxel, voxels_to_pass
@@ -109,7 +109,7 @@ class Work:
 
     def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
         """Write everything that `result.json` vouches for; notes on it."""
-        from MAESILCore.reconstruct import score_reconstruction
+        from MAESILCore.reconstruct import describe_metrics, score_reconstruction
 
         folder, metrics = self._request.folder, None
         notes: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Work:
         if self._request.scores:
             self._begin("scoring", "Scoring the reconstruction.")
             scores = score_reconstruction(result, cancelled=self._stopped)
-            metrics = describe_metrics(result, model, self._request, scores)
+            metrics = describe_metrics(result, model, self._request.options, scores)
             write_json(folder / METRICS, metrics)
         self._begin("superpatches", "Scoring its superpatches.")
         write_json(folder / SUPERPATCHES, superpatch_scores(result))

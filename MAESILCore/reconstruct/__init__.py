@@ -3,13 +3,14 @@
 from MAESILCore.reconstruct.network import Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.saving import save_reconstruction
-from MAESILCore.reconstruct.scoring import check_controls, score_reconstruction
+from MAESILCore.reconstruct.scoring import check_controls, describe_metrics, score_reconstruction
 from MAESILCore.reconstruct.whole_volume import reconstruct, usual_overlap
 
 __all__ = [
     "Reconstruction",
     "Reconstructor",
     "check_controls",
+    "describe_metrics",
     "reconstruct",
     "save_reconstruction",
     "score_reconstruction",

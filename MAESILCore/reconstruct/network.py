@@ -113,7 +113,7 @@ class NetworkPasses:
         if self.batch_size == 1:
             message = (
                 f"The memory of {str(self.device)!r} does not suffice for a single superpatch; "
-                "close other programs, or use another --device or a smaller model."
+                "close other programs, or use another device or a smaller model."
             )
             raise OutOfMemoryError(message)
         self.batch_size //= 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,33 @@ def score_reconstruction(
             entries[name] |= {"soft_tissue": scores} if window_number else scores
     progress(total, total, "Scored.")
     return {"model": entries.pop("model"), "controls": entries, "notes": [note]}
+
+
+def describe_metrics(
+    result: Reconstruction, model: str, options: Mapping[str, Any], scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `metrics.json` holds: what was done, and how well.
+
+    Args:
+        result: what `reconstruct` gave.
+        model: its name.
+        options: what was asked for; what is None is left out.
+        scores: of `score_reconstruction`.
+    """
+    from MAESILCore import __version__
+
+    setup = {
+        "scan": result.volume.name,
+        "model": model,
+        "window_hu": [result.window.low, result.window.high],
+        "hidden_fraction": result.mask.hidden_fraction,
+        "masks": len(result.masks),
+        "overlap": list(result.grid.overlap),
+        **{name: value for name, value in options.items() if value is not None},
+        "maesil": __version__,
+    }
+    notes = [*result.volume.notes, *result.notes, *scores["notes"]]
+    return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
 
 
 def check_controls(controls: Sequence[str], *, is_coverage: bool) -> None:

@@ -400,7 +400,7 @@ def test_the_files_that_the_worker_writes_are_understood(
 ) -> None:
     from MAESILCore.jobs import ReconstructionRequest, outcome, scores
     from MAESILCore.masking import MaskStrategy
-    from MAESILCore.reconstruct import Reconstruction, score_reconstruction
+    from MAESILCore.reconstruct import Reconstruction, describe_metrics, score_reconstruction
     from MAESILCore.superpatch import SuperpatchGrid
     from MAESILCore.window import LUNG_TO_BONE
 
@@ -413,7 +413,7 @@ def test_the_files_that_the_worker_writes_are_understood(
     filled, difference = volume.with_voxels(volume.voxels + error), volume.with_voxels(error)
     result = Reconstruction(volume, filled, filled, difference, None, mask, [mask], grid, LUNG_TO_BONE)
     request = ReconstructionRequest(tmp_path, volume.ijk_to_ras)
-    measured = outcome.describe_metrics(result, "a model", request, score_reconstruction(result))
+    measured = describe_metrics(result, "a model", request.options, score_reconstruction(result))
     outcome.write_arrays(result, tmp_path)
     (tmp_path / "metrics.json").write_text(json.dumps(measured))
     (tmp_path / "superpatches.json").write_text(json.dumps(scores.superpatch_scores(result)))
