@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     import slicer
+
     from offscreen import OffscreenApplication, OffscreenViews
     from volumes import MakeVolume
 
@@ -33,6 +34,7 @@ from hosting import hostApplication as hostApplication  # noqa: E402
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[OffscreenApplication]:
     """Slicer without Qt, its scene empty and known as `slicer.mrmlScene`; an error of MRML or VTK fails the test."""
     import slicer
+
     from offscreen import OffscreenApplication
 
     application = OffscreenApplication()

@@ -117,6 +117,8 @@ class Host:
         if self.widget is not None:
             self.app.moduleAboutToBeUnloaded.emit(self.widget.moduleName)
         self.window.close()
+        # It lives until Python forgets it, and is not to be taken for the next test's.
+        self.window.objectName = ""
         self.window.deleteLater()
         self.process()
 

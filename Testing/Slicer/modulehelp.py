@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import slicer
+
 from volumes import addTestVolume
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
+
 from MAESILSlicerLib.nodes import (
     findNodes,
     hierarchyItemOf,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+
 from offscreen import SLICES, THREE_D, OffscreenApplication, OffscreenViews
 from volumes import MakeVolume, matrixOf
 

@@ -10,12 +10,12 @@ import slicer
 import vtk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
-from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
-from volumes import MakeVolume, addTestVolume, matrixOf, putUnder, putUnderBent
 
 from MAESILCore.masking import FIRST_STAGE, Mask
 from MAESILCore.superpatch import SuperpatchGrid
+from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
+from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld
+from volumes import MakeVolume, addTestVolume, matrixOf, putUnder, putUnderBent
 
 SHAPE = (22, 30, 37)
 GRID = SuperpatchGrid(SHAPE, 16, 4)

@@ -8,13 +8,13 @@ import slicer
 import vtk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from MAESILCore.volume import Volume
 from MAESILSlicerLib.nodes import findNodes, removeNode
 from MAESILSlicerLib.scene import VolumeCheck, addVolume, checkVolume, modalityOf, readVolume
 from MAESILSlicerLib.transforms import SceneError, geometryOf
 from offscreen import SLICES, OffscreenViews
 from volumes import MakeVolume, matrixOf, putUnder, putUnderBent
-
-from MAESILCore.volume import Volume
 
 
 def makeDicom(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLScalarVolumeNode, modality: str) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+
+from MAESILCore.volume import read_volume
 from MAESILSlicerLib.scene import addVolume, checkVolume, readVolume
 from MAESILSlicerLib.transforms import geometryOf
 from offscreen import OffscreenApplication
-
-from MAESILCore.volume import read_volume
 
 
 def loadedBySlicer(application: OffscreenApplication, path: Path) -> slicer.vtkMRMLScalarVolumeNode:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+
+from MAESILCore.errors import CheckpointError, ConfigError, MaesilError
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.models import readModelInfo
 from MAESILSlicerLib.nodes import findNodes
 from MAESILSlicerLib.session import Session
 from volumes import MakeVolume
-
-from MAESILCore.errors import CheckpointError, ConfigError, MaesilError
 
 SINGLE = ReconstructionChoices(coverage=0, device="cpu")
 TIMEOUT_SECONDS = 120.0

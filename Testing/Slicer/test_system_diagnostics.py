@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from MAESILSlicerLib.system import Device, SystemReport, diagnosticsText, explanation, redact
-from MAESILSlicerLib.system import diagnostics as module
 
 import MAESILCore
+from MAESILSlicerLib.system import Device, SystemReport, diagnosticsText, explanation, redact
+from MAESILSlicerLib.system import diagnostics as module
 
 REPORT = SystemReport(
     line="PyTorch 2.6.0+cpu (processor only) does not use NVIDIA RTX A4000.",

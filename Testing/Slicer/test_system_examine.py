@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from MAESILSlicerLib.system import examine
 
 QUERY = "NVIDIA RTX A4000, 16376, 550.54.15\nNVIDIA T400 4GB, 4096, 550.54.15\n"

@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
 from MAESILSlicerLib.system import (
     InstallError,
     Installers,

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from MAESILSlicerLib.system import messages
 
 TABLE = json.loads(Path(messages.__file__).with_name("messages.json").read_text(encoding="utf-8"))["messages"]

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
 from MAESILSlicerLib.system import requirements
 from MAESILSlicerLib.system.requirements import Requirement
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from MAESILSlicerLib.system import requirements, wheels
 from MAESILSlicerLib.system.requirements import Requirement
 

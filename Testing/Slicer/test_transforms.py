@@ -7,6 +7,7 @@ import pytest
 import slicer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
 from volumes import MakeVolume, matrixOf, putUnder, putUnderBent
 
