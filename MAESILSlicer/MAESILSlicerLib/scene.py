@@ -184,7 +184,7 @@ def addVolume(
             the subject hierarchy.
         role: for what MAESIL made it, as `nodes.findNodes` finds it; with `like` as its input.
         sameDisplay: show it as `like` is shown: window, level, colours, interpolation.
-        autoWindow: find a window for its values, which takes seconds on a large volume; False where the caller sets one.
+        autoWindow: find a window for its values, which takes seconds on a large volume; False if the caller sets one.
 
     Raises:
         SceneError: there is not enough memory; the scene is then as it was.
