@@ -157,12 +157,17 @@ def _module(name: str, **names: object) -> types.ModuleType:
 
 def start(app: Application, folder: Path, patch: pytest.MonkeyPatch) -> Window:
     """Open a window on an empty scene; until the test ends, `import` finds what the application brings."""
-    samples = types.SimpleNamespace(registered=[])
-    samples.registerCustomSampleDataSource = lambda **source: samples.registered.append(source)
+    samples: dict[str, list[types.SimpleNamespace]] = {}
+    sampleData = types.SimpleNamespace(
+        sampleDataSourcesByCategory=lambda category: samples.setdefault(category, []),
+        registerCustomSampleDataSource=lambda category, **source: samples.setdefault(category, []).append(
+            types.SimpleNamespace(category=category, **source)
+        ),
+    )
     made = {
         "qt": pythonqt.qt,
         "ctk": ctkwidgets,
-        "SampleData": _module("SampleData", SampleDataLogic=samples),
+        "SampleData": _module("SampleData", SampleDataLogic=sampleData),
         "slicer.ScriptedLoadableModule": scripted,
         "slicer.parameterNodeWrapper": parameters,
         "slicer.i18n": _module("slicer.i18n", tr=str, translate=lambda context, text: text),

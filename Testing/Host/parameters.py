@@ -19,7 +19,7 @@ from slicer import vtkMRMLNode, vtkMRMLScriptedModuleNode
 _EMPTY = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WithinRange:
     """Bounds of a number, both of them allowed."""
 
@@ -31,7 +31,7 @@ class WithinRange:
             raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Minimum:
     """The least value of a number."""
 
@@ -43,7 +43,7 @@ class Minimum:
             raise ValueError(f"Value must be greater than {self.minimum}, is {value}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
     """The values that a field may have."""
 
