@@ -173,7 +173,6 @@ def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
     [
         "../evil.nii",
         "..\\\\evil.nii",
-        "/etc/evil.nii",
         "a/../../evil.nii",
         "C:\\\\evil.nii",
         "x" * 300 + ".nii",
@@ -183,7 +182,15 @@ def test_an_upload_cannot_choose_where_it_goes(a_server: Served, name: str) -> N
     body, headers = form((name, b"content"))
     answer = Answer(a_server.port, "/upload", "POST", body, **headers)
     assert "name cannot be used" in json.loads(answer.body)["error"]
-    assert not list(Path(tempfile.gettempdir()).glob("**/evil.nii"))
+    temporary = Path(tempfile.gettempdir())
+    assert not [*temporary.glob("evil.nii"), *temporary.glob("maesil-app-*/**/*evil.nii")]
+
+
+def test_an_upload_with_an_absolute_name_stays_below_its_folder(a_server: Served) -> None:
+    place = Path(tempfile.gettempdir()) / "evil.nii"
+    body, headers = form((str(place), b"content"))
+    assert Answer(a_server.port, "/upload", "POST", body, **headers).status == 200
+    assert not place.exists()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.rendering import Rendering
 from MAESILSlicerLib.web.uploads import Uploads
-from MAESILSlicerLib.web.views import FOUR_UP, Views, onSliceClick, usesSoftware
+from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick, usesSoftware
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -85,7 +85,7 @@ class Application:
         self.reconstruct = ReconstructPanel(self, options.device)
         self.volume = VolumePanel(self, rendering, catalog)
         for view in self.views.slices:
-            onSliceClick(view, self._onSliceClick)
+            onDoubleClick(view, self._onDoubleClick)
         self.uploads = Uploads(folder, self.volume.openUpload)
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
         self._tasks: list[asyncio.Task[None]] = []
@@ -114,7 +114,7 @@ class Application:
         node = self.session.volumeNode
         return "MAESIL" if node is None else node.GetName()
 
-    def _onSliceClick(self, ras: tuple[float, float, float]) -> None:
+    def _onDoubleClick(self, ras: tuple[float, float, float]) -> None:
         try:
             self.masks.chooseAt(ras)
         except MaesilError as error:

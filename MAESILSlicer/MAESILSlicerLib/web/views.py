@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 
 #: The slices of a dragged slider come first; 3D follows when the hand rests for so long.
 _REST_SECONDS = 0.12
+_DOUBLE_CLICK_SECONDS, _DOUBLE_CLICK_PIXELS = 0.5, 4
 #: Of the JPEG pictures: that of trame-rca's pictures at rest, so that nothing is drawn a second time for looks.
 _QUALITY = 90
 
@@ -188,12 +190,20 @@ def usesSoftware(view: AbstractView) -> bool:
 OnClick = Callable[[tuple[float, float, float]], None]
 
 
-def onSliceClick(view: SliceView, callback: OnClick) -> None:
-    """Have `callback` called with the world RAS point (mm) of each double click into a slice view."""
+def onDoubleClick(view: SliceView, callback: OnClick) -> None:
+    """Have `callback` called with the world RAS point (mm) of each double click into a slice view.
 
-    def clicked(interactor: object, _event: str) -> None:
+    The browser sends presses only, so two that are close in time and place are taken for a double click.
+    """
+    last = (0.0, 0, 0)
+
+    def pressed(interactor: object, _event: str) -> None:
+        nonlocal last
         x, y = interactor.GetEventPosition()
-        r, a, s, _ = view.get_view_node().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))
-        callback((r, a, s))
+        before, last = last, (time.monotonic(), x, y)
+        isClose = max(abs(x - before[1]), abs(y - before[2])) <= _DOUBLE_CLICK_PIXELS
+        if isClose and last[0] - before[0] <= _DOUBLE_CLICK_SECONDS:
+            r, a, s, _ = view.get_view_node().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))
+            callback((r, a, s))
 
-    view.interactor().AddObserver("LeftButtonDoubleClickEvent", clicked)
+    view.interactor().AddObserver("LeftButtonPressEvent", pressed)

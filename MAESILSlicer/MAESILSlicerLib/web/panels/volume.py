@@ -44,6 +44,7 @@ class VolumePanel:
         self._app, self._rendering, self.catalog = application, rendering, catalog
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._wanted: int | None = None
         state = application.state
         width, level = WINDOWS[_USUAL_WINDOW]
         state.update(
@@ -76,8 +77,10 @@ class VolumePanel:
         if self._app.session.isRunning:
             self._app.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
+        # What was wished for last is shown in the end, also if a scan is being read meanwhile.
+        self._wanted = number
         if self._loading is None or self._loading.done():
-            self._loading = asyncio.get_running_loop().create_task(self._open(number))
+            self._loading = asyncio.get_running_loop().create_task(self._openWanted())
 
     def openUpload(self, folder: Path) -> None:
         """Add what the browser has sent, and open it."""
@@ -91,6 +94,11 @@ class VolumePanel:
                 return
             state.scans = self.catalog.items
             self.open(first)
+
+    async def _openWanted(self) -> None:
+        while self._wanted is not None:
+            number, self._wanted = self._wanted, None
+            await self._open(number)
 
     async def _open(self, number: int) -> None:
         entry, state = self.catalog.entries[number], self._app.state
@@ -107,6 +115,8 @@ class VolumePanel:
             problem = "There is not enough memory on the server for this scan."
         with state:
             state.loading = ""
+            if self._wanted is not None:
+                return
             if problem is not None:
                 self._app.notice.tellError(problem)
             else:
