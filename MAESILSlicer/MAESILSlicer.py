@@ -19,12 +19,12 @@ from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
     import qt
+
+    from MAESILCore.masking import Mask
     from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
     from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
     from MAESILSlicerLib.desktop.window import Window
     from MAESILSlicerLib.results import ResultNodes
-
-    from MAESILCore.masking import Mask
 
 
 class MAESILSlicer(ScriptedLoadableModule):
@@ -249,10 +249,9 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
             Cancelled: it was cancelled while it was waited for.
             MaesilError: it cannot be started or has failed; the message says why.
         """
+        from MAESILCore.errors import ConfigError
         from MAESILSlicerLib.choices import ReconstructionChoices
         from MAESILSlicerLib.desktop.running import RunningReconstruction
-
-        from MAESILCore.errors import ConfigError
 
         if self.session.isRunning:
             raise ConfigError(_("A reconstruction is running already; wait for it, or cancel it."))

@@ -26,6 +26,7 @@ class ModelInfo:
     Attributes:
         name: short name.
         path: the file.
+        megabytes: its size.
         method: name of the method.
         superpatchSize: voxels along k, j, i.
         patchSize: voxels along k, j, i.
@@ -36,6 +37,7 @@ class ModelInfo:
 
     name: str
     path: Path
+    megabytes: float
     method: str
     superpatchSize: tuple[int, int, int]
     patchSize: tuple[int, int, int]
@@ -49,7 +51,7 @@ class ModelInfo:
         low, high = self.windowHu
         return "\n".join(
             (
-                f"{self.name} ({self.method}), {self.path.stat().st_size / 1e6:.0f} MB",
+                f"{self.name} ({self.method}), {self.megabytes:.0f} MB",
                 f"Superpatch {_product(self.superpatchSize)}, patch {_product(self.patchSize)} voxels, "
                 f"window {low:g} to {high:g} HU, {self.steps} training steps",
                 f"Trained on {self.data}" if self.data else "Its card does not say what it was trained on.",
@@ -77,6 +79,7 @@ def readModelInfo(model: str | Path | None = None) -> ModelInfo:
         return ModelInfo(
             name=str(card["name"]),
             path=path,
+            megabytes=path.stat().st_size / 1e6,
             method=str(card["method"]),
             superpatchSize=_triple(sizes["superpatch_size"]),
             patchSize=_triple(sizes["patch_size"]),

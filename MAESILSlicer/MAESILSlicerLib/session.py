@@ -23,6 +23,7 @@ from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
 from MAESILSlicerLib.results import ResultNodes, importResults
 from MAESILSlicerLib.scene import VolumeCheck, checkVolume, readVolume
+from MAESILSlicerLib.volumewatch import VolumeWatch
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
@@ -64,6 +65,8 @@ class Session:
         self.mask: Mask | None = None
         self.isRegion = False
         self.job: JobProcess | None = None
+        self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._volumeWatch = VolumeWatch(self._onVolumeChanged)
         self.results: ResultNodes | None = None
         self.exportFolder: Path | None = None
         self.message, self.failed = "", False
@@ -96,6 +99,7 @@ class Session:
     def setVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> VolumeCheck:
         """Show grid and mask on a volume; one that cannot be used gets none, and the reason is returned."""
         self.volumeNode = node
+        self._volumeWatch.follow(node)
         self.results = None
         self.isRegion = False
         self._refresh()
@@ -210,7 +214,7 @@ class Session:
         )
         job = JobProcess(request) if self.python is None else JobProcess(request, python=self.python)
         job.start()
-        self.job = job
+        self.job, self._jobVolumeNode = job, self.volumeNode
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self._changed("Starting ...")
 
@@ -240,7 +244,10 @@ class Session:
         try:
             if job.state != "finished":
                 return job.message, job.state == "failed"
-            self.results = importResults(self.scene, self.volumeNode, job.request.folder)
+            results = importResults(self.scene, self._jobVolumeNode, job.request.folder)
+            # Whoever has gone on to another volume meanwhile finds them in the scene.
+            if self._jobVolumeNode is self.volumeNode:
+                self.results = results
             if job.request.export:
                 self.exportFolder = self._keep(job.request.folder / "export")
             return job.message, False
@@ -267,31 +274,37 @@ class Session:
             self.job.close()
             self.job = None
 
+    def _stopFor(self, reason: str) -> None:
+        """Stop the job because its volume is not there any more as it was."""
+        self._stopAtOnce()
+        self._changed(f"{reason}, so its reconstruction was stopped; nothing was kept.", True)
+
     # The scene
+
+    def _onVolumeChanged(self) -> None:
+        wasRunning = self.isRunning and self._jobVolumeNode is self.volumeNode
+        self.setVolume(self.volumeNode)
+        if wasRunning:
+            self._stopFor("The volume was cropped, moved or otherwise changed")
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
-        if node is not self.volumeNode:
-            return
-        wasRunning = self.isRunning
-        self._stopAtOnce()
-        self.volumeNode = None
-        self._refresh()
+        wasRunning = self.isRunning and node is self._jobVolumeNode
+        if node is self.volumeNode:
+            self.setVolume(None)
         if wasRunning:
-            self._changed(
-                "The volume was deleted, so its reconstruction was stopped; nothing was kept.", True
-            )
+            self._stopFor("The volume was deleted")
 
     def _onSceneClosing(self, _caller: object, _event: str) -> None:
         self._stopAtOnce()
-        self.volumeNode = self.results = None
         self._forgetExport()
-        self._refresh()
+        self.setVolume(None)
 
     def close(self) -> None:
         """End the job, take the overlays out of the scene and stop watching it; results stay."""
         self._stopAtOnce()
         self._forgetExport()
+        self._volumeWatch.follow(None)
         for observation in self._observations:
             self.scene.RemoveObserver(observation)
         self._observations = []

@@ -15,7 +15,7 @@ import slicer
 from MAESILCore.errors import CheckpointError, ConfigError, MaesilError
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.models import readModelInfo
-from MAESILSlicerLib.nodes import findNodes
+from MAESILSlicerLib.nodes import findNodes, inputOf
 from MAESILSlicerLib.session import Session
 from volumes import MakeVolume
 
@@ -183,6 +183,36 @@ def test_closing_the_scene_ends_the_job(
     assert session.volumeNode is None
     assert jobFolders(session) == []
     assert session.setVolume(makeVolume()).usable
+
+
+def test_results_belong_to_the_volume_that_was_reconstructed(
+    session: Session, makeVolume: MakeVolume
+) -> None:
+    volume, other = makeVolume(name="First"), makeVolume(shape=(8, 8, 8), name="Second")
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    session.setVolume(other)
+    finish(session)
+    assert not session.failed, session.message
+    assert session.results is None
+    assert [inputOf(node).GetName() for node in findNodes(session.scene, "error")] == ["First"]
+
+
+def test_a_volume_that_is_cropped_or_moved_in_place_gets_a_new_grid(
+    session: Session, makeVolume: MakeVolume
+) -> None:
+    volume = makeVolume(shape=(24, 32, 40))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    slicer.util.updateVolumeFromArray(volume, np.zeros((16, 16, 16), np.int16))
+    assert session.grid.lattice_shape == (4, 4, 4)
+    assert not session.isRunning
+    assert session.failed
+    assert "changed" in session.message
+    volume.SetOrigin(10.0, 0.0, 0.0)
+    bounds = [0.0] * 6
+    session.overlays.gridNode.GetRASBounds(bounds)
+    assert bounds[0] == pytest.approx(9.5)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
