@@ -1,6 +1,6 @@
 # Everything here sets itself up in .venv, from Python >= 3.10 alone. The first call installs; later calls find it done.
 #
-#   make run [SCAN=path]            fill in a masked CT with the bundled model and open the report
+#   make run [SCAN=path]            open a page with a CT, its superpatches and masks; SCAN may be a file or a folder
 #   make test                       all checks and all tests
 #
 # PIP_ARGS is handed to pip, for example an index that has the PyTorch build for your machine.
@@ -27,8 +27,8 @@ PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
-run: $(VENV)/.ready-to-run ## Fill in a masked CT (SCAN=path, else the phantom) and open the report; NO_BROWSER=1 only prints its path
-	@$(BIN)/maesil demo $(if $(SCAN),"$(SCAN)") --out results
+run: $(VENV)/.ready-to-run ## Open a CT (SCAN=path, else a phantom) in the browser; NO_BROWSER=1 only prints the address
+	@$(BIN)/maesil app $(if $(SCAN),"$(SCAN)")
 
 test: $(VENV)/.ready-to-test lint ## Run all checks, then all tests (PYTEST_ARGS="-k name")
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
