@@ -14,9 +14,9 @@ ROLE = "rendered"
 
 #: The presets worth a try on a CT of the trunk, by what people look for.
 PRESETS = {
-    "CT-Chest-Contrast-Enhanced": "Chest with contrast",
-    "CT-Bones": "Bones, airy",
-    "CT-AAA": "Bones and vessels",
+    "CT-Chest-Contrast-Enhanced": "Bones and contrast",
+    "CT-Bones": "Bones, red",
+    "CT-AAA": "Bones, white",
     "CT-Muscle": "Muscle",
     "CT-Lung": "Lung",
     "CT-Pulmonary-Arteries": "Pulmonary vessels",
@@ -26,7 +26,7 @@ PRESETS = {
     "CT-MIP": "Brightest along the ray",
     "CT-X-ray": "X-ray",
 }
-USUAL_PRESET = "CT-Cardiac3"
+USUAL_PRESET = "CT-Chest-Contrast-Enhanced"
 SHIFT_RANGE = (-300, 300)
 
 #: More voxels than this are thinned out before the processor casts rays through them.

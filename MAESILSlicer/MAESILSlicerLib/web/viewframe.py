@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Left, right, top and bottom of each orientation, patient's right on the screen's left.
 _SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 _NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
-_AZIMUTH_DEGREES, _ELEVATION_DEGREES, _ZOOM = -28, 14, 1.15
+_MARGIN = 0.1
+_AZIMUTH_DEGREES, _ELEVATION_DEGREES = -28, 14
 _COMPARED = {view.tag: view for view in comparison.VIEWS}
 
 
@@ -27,7 +28,7 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
     tag = view.get_singleton_tag()
     compared = _COMPARED.get(tag)
     name = compared.label if compared else _NAMES.get(tag, tag)
-    _bar(name, tag, view.reset_view)
+    _bar(name, tag, lambda: fitSlice(view))
     if compared is None:
         for side, letter in zip(("left", "right", "top", "bottom"), _SIDES[name], strict=True):
             html.Span(letter, classes=f"side side-{side}", raw_attrs=['aria-hidden="true"'])
@@ -48,6 +49,12 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
         html.Span(f"{{{{ Number({slider.value}).toFixed(1) }}}} mm", raw_attrs=['aria-hidden="true"'])
 
 
+def fitSlice(view: SliceView) -> None:
+    """Show the whole slice, with room for the slider below it."""
+    view.reset_view()
+    view.zoom(-_MARGIN)
+
+
 def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
     """Lay its name over the 3D view."""
     _bar("3D", "ThreeD", lambda: fitThreeD(view))
@@ -61,7 +68,8 @@ def fitThreeD(view: ThreeDView) -> None:
     camera.Azimuth(_AZIMUTH_DEGREES)
     camera.Elevation(_ELEVATION_DEGREES)
     camera.OrthogonalizeViewUp()
-    camera.Zoom(_ZOOM)
+    # Seen from there, the whole has another outline.
+    view.reset_camera()
     cameraNode.ResetClippingRange()
 
 

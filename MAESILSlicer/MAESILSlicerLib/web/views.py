@@ -26,7 +26,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from MAESILSlicerLib import comparison
-from MAESILSlicerLib.web.viewframe import fitThreeD, sliceFrame, threeDFrame
+from MAESILSlicerLib.web.viewframe import fitSlice, fitThreeD, sliceFrame, threeDFrame
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -82,7 +82,25 @@ class _ThreeDFactory(RemoteThreeDViewFactory):
 
 class _SliceFactory(RemoteSliceViewFactory):
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
-        return _withoutSamples(super()._create_view(*arguments, **keywords))
+        made = _withoutSamples(super()._create_view(*arguments, **keywords))
+        _fitAtEachSize(made.slicer_view)
+        return made
+
+
+def _fitAtEachSize(view: SliceView) -> None:
+    """Fit a slice anew when its place on the page has got another size: only the page knows how large it is."""
+    size = view.render_window().GetSize()
+
+    def resized(_interactor: object, _event: str) -> None:
+        nonlocal size
+        if size == view.render_window().GetSize():
+            return
+        size = view.render_window().GetSize()
+        offset = view.get_slice_value()
+        fitSlice(view)
+        view.set_slice_value(offset)
+
+    view.interactor().AddObserver("WindowResizeEvent", resized)
 
 
 def _withoutSamples(made: RcaView) -> RcaView:
@@ -133,7 +151,7 @@ class Views:
     def fit(self) -> None:
         """Show the whole of what is there in every view."""
         for view in self.slices:
-            view.reset_view()
+            fitSlice(view)
         fitThreeD(self.threeD)
 
     def screenshot(self) -> bytes:

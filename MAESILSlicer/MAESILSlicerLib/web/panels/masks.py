@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from MAESILSlicerLib import comparison
 from MAESILSlicerLib.choices import MaskChoices
 from MAESILSlicerLib.overlays import STAGE_COLORS, OverlayDisplay
+from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application
@@ -19,6 +20,8 @@ MODES = {
     "plane": "In-plane positions, through all depths",
     "axis": "Each depth on its own",
 }
+#: Shares of the way from left to right, back to front, bottom to top.
+_FRONT = (0.3, 0.7, 0.6)
 _LARGEST_SEED = 2**31 - 1
 
 
@@ -50,6 +53,8 @@ class MaskPanel:
                 "show_grid": display.grid,
                 "show_labels": display.labels,
                 "show_mask2d": display.mask2d,
+                # The comparison is about what lies beneath.
+                "show_mask_compared": False,
                 "show_mask3d": display.mask3d,
                 "opacity": display.opacity,
                 "clip": False,
@@ -58,7 +63,10 @@ class MaskPanel:
         latest = application.latest
         drawn = ("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "seed")
         state.change(*drawn)(latest(self._draw))
-        shown = ("show_grid", "show_labels", "show_mask2d", "show_mask3d", "opacity", "clip", "superpatch")
+        shown = (
+            *("show_grid", "show_labels", "show_mask2d", "show_mask_compared", "show_mask3d"),
+            *("opacity", "clip", "superpatch", "layout"),
+        )
         state.change(*shown)(latest(self._display))
         application.server.trigger("choose_superpatch")(self.choose)
 
@@ -80,9 +88,24 @@ class MaskPanel:
         state, session = self._app.state, self._app.session
         count = len(session.grid) if session.grid is not None else 0
         state.superpatches = [session.overlays.labelOf(index) for index in range(count)]
-        state.superpatch, state.clip = -1, False
+        # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
+        first = self._frontSuperpatch()
+        state.superpatch, state.clip = (-1, False) if first is None else (first, True)
         self._draw()
         self._display()
+
+    def _frontSuperpatch(self) -> int | None:
+        """One between the middle of the volume and its upper corner in front, where 3D shows it well."""
+        node, overlays = self._app.session.volumeNode, self._app.session.overlays
+        bounds = [0.0] * 6
+        if node is None or self._app.session.grid is None:
+            return None
+        node.GetRASBounds(bounds)
+        ras = [
+            bounds[2 * axis] + share * (bounds[2 * axis + 1] - bounds[2 * axis])
+            for axis, share in enumerate(_FRONT)
+        ]
+        return overlays.superpatchAt(ras)
 
     def choose(self, index: int) -> None:
         """Outline a superpatch and bring it into the slices."""
@@ -122,7 +145,7 @@ class MaskPanel:
             OverlayDisplay(
                 grid=bool(state.show_grid),
                 labels=bool(state.show_labels),
-                mask2d=bool(state.show_mask2d),
+                mask2d=bool(state.show_mask_compared if state.layout == COMPARISON else state.show_mask2d),
                 mask3d=bool(state.show_mask3d),
                 opacity=float(state.opacity),
                 clip=chosen if state.clip else None,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.25
 _COVERAGES = (
-    {"title": "The shown mask only", "value": 0},
-    {"title": "Whole volume, 2 masks", "value": 2},
-    {"title": f"Whole volume, {USUAL_COVERAGE} masks", "value": USUAL_COVERAGE},
-    {"title": "Whole volume, 8 masks", "value": 8},
+    {"title": "Shown mask only", "value": 0},
+    {"title": "All, by 2 masks", "value": 2},
+    {"title": f"All, by {USUAL_COVERAGE} masks", "value": USUAL_COVERAGE},
+    {"title": "All, by 8 masks", "value": 8},
 )
 
 

@@ -16,6 +16,8 @@ from MAESILSlicerLib.web.plot import scatter
 from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from MAESILSlicerLib.web.application import Application
 
 #: In the input's window; error and uncertainty have one of their own.
@@ -62,7 +64,7 @@ class ResultsPanel:
         """Show no results, as after a change of the scan."""
         state = self._app.state
         state.has_results = False
-        state.score_head, state.score_rows, state.superpatch_rows = [], [], []
+        state.score_groups, state.superpatch_rows = [], []
         state.plot, state.files = "", []
         if state.layout == COMPARISON:
             state.layout = FOUR_UP
@@ -72,12 +74,12 @@ class ResultsPanel:
         """Fill the tables and switch to the comparison."""
         results, state = self._app.session.results, self._app.state
         state.has_results = True
-        state.score_head, state.score_rows = _scores(results.metrics)
+        state.score_groups = _scores(results.metrics)
         state.superpatch_rows = _superpatches(results.superpatches)
         state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
         state.files = [
             {"name": name, "title": _FILE_TITLES.get(name, name), "size": _sizeText(path.stat().st_size)}
-            for name, path in filesOf(self._app.session.exportFolder).items()
+            for name, path in _ordered(filesOf(self._app.session.exportFolder))
         ]
         state.layout = COMPARISON
         self._arrange()
@@ -105,24 +107,27 @@ class ResultsPanel:
                 self._app.notice.tellError(error)
 
 
-def _scores(node: slicer.vtkMRMLTableNode | None) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows, as text; the unit goes beside each number."""
+def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
+    """One group for each window: its range, the titles of its columns, and its rows as text."""
     if node is None:
-        return [], []
+        return []
     table = node.GetTable()
     names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
-    shown = [name for name in names if name != "unit"]
-    rows = []
+    candidates = [name for name in names if name not in ("score", "unit", "window")]
+    groups: dict[str, list[list[str]]] = {}
     for row in range(table.GetNumberOfRows()):
-        unit = table.GetValueByName(row, "unit").ToString()
-        cells = [table.GetValueByName(row, name) for name in shown]
-        rows.append([_cell(value, unit) for value in cells])
-    return [{"score": "Score", "window": "Window, HU"}.get(name, name) for name in shown], rows
+        score, unit, window = (
+            table.GetValueByName(row, name).ToString() for name in ("score", "unit", "window")
+        )
+        cells = [_cell(table.GetValueByName(row, name), unit) for name in candidates]
+        groups.setdefault(window, []).append([score, *cells])
+    return [
+        {"window": f"{window} HU" if window else "", "titles": candidates, "rows": rows}
+        for window, rows in groups.items()
+    ]
 
 
 def _cell(value: object, unit: str) -> str:
-    if value.IsString():
-        return value.ToString()
     number = value.ToDouble()
     return _NO_SCORE if math.isnan(number) else f"{number:g} {unit}".strip()
 
@@ -145,3 +150,9 @@ def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
 
 def _sizeText(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def _ordered(files: dict[str, Path]) -> list[tuple[str, Path]]:
+    """Known files first, as `_FILE_TITLES` has them."""
+    known = [name for name in _FILE_TITLES if name in files]
+    return [(name, files[name]) for name in (*known, *(name for name in files if name not in _FILE_TITLES))]
