@@ -46,6 +46,7 @@ def main() -> None:
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.training import training_rows
+    from Testing.Benchmarks.web import web_rows
 
     warnings.filterwarnings("ignore", message="torch.meshgrid")
     data = Path(os.environ.get("MAESIL_DATA", ROOT.parent / "shared" / "data"))
@@ -55,7 +56,7 @@ def main() -> None:
     title = f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {platform.machine()}"
     table = Table("what", "measured", "ratio", title=title)
     rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
-    for row in [*rows, *reconstruction_rows(scan)]:
+    for row in [*rows, *reconstruction_rows(scan), *web_rows(scan)]:
         table.add_row(*row)
     Console(width=140).print(table)
 

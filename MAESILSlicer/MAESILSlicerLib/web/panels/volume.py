@@ -178,6 +178,6 @@ def _factsOf(volume: Volume) -> list[str]:
     x, y, z = told["spacing_mm_ijk"]
     low, high = told["value_range"]
     return [
-        f"{i} {_TIMES} {j} {_TIMES} {k} voxels of {x:.2f} {_TIMES} {y:.2f} {_TIMES} {z:.2f} mm",
+        f"{i} {_TIMES} {j} {_TIMES} {k} voxels, {x:.2f} {_TIMES} {y:.2f} {_TIMES} {z:.2f} mm",
         f"{low:g} to {high:g} HU" if told["looks_like_hu"] else f"Values {low:g} to {high:g}",
     ]
