@@ -46,11 +46,12 @@ format: $(VENV)/.ready-to-test ## Put the code into the house style
 bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
 	@$(BIN)/python Testing/Benchmarks/run.py
 
-screenshots: $(VENV)/.ready-to-run ## Draw the picture of the README anew
+screenshots: $(VENV)/.ready-to-test ## Draw the pictures of the README anew; takes some minutes, needs no screen
 	@mkdir -p Resources/Screenshots
 	@$(BIN)/maesil phantom "$(VENV)/torso phantom.nii.gz" --shape 256 256 128 --seed 3
 	@$(BIN)/maesil reconstruct "$(VENV)/torso phantom.nii.gz" --out $(VENV)/torso --control biharmonic
 	@$(BIN)/python -c "from PIL import Image; Image.open('$(VENV)/torso/report.png').convert('RGB').quantize(256).save('Resources/Screenshots/report.png', optimize=True)"
+	@$(BIN)/python Testing/Slicer/screenshots.py
 
 lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import types
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,9 @@ from PySide6.QtUiTools import QUiLoader as PlainLoader
 from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from . import ctkwidgets, mrmlwidgets, parameters, pythonqt, scripted
-from .views import LayoutManager
+
+if TYPE_CHECKING:
+    from layoutviews import LayoutManager
 
 
 class QUiLoader(PlainLoader):
@@ -155,7 +158,7 @@ def _module(name: str, **names: object) -> types.ModuleType:
     return module
 
 
-def start(app: Application, folder: Path, patch: pytest.MonkeyPatch) -> Window:
+def start(app: Application, folder: Path, layout: LayoutManager, patch: pytest.MonkeyPatch) -> Window:
     """Open a window on an empty scene; until the test ends, `import` finds what the application brings."""
     samples: dict[str, list[types.SimpleNamespace]] = {}
     sampleData = types.SimpleNamespace(
@@ -173,7 +176,7 @@ def start(app: Application, folder: Path, patch: pytest.MonkeyPatch) -> Window:
         "slicer.i18n": _module("slicer.i18n", tr=str, translate=lambda context, text: text),
     }
     pythonqt.qt.QUiLoader = QUiLoader
-    layout, plots = LayoutManager(), slicer.vtkSlicerPlotsLogic()
+    plots = slicer.vtkSlicerPlotsLogic()
     plots.SetMRMLApplicationLogic(layout.core().app_logic)
     plots.SetMRMLScene(layout.core().scene)
     names = {name: kind for name, kind in vars(mrmlwidgets).items() if name.startswith("qMRML")}

@@ -229,6 +229,9 @@ class qMRMLTableView(QTableView):
         model, node = self.model(), self.mrmlTableNode()
         model.clear()
         columns = range(node.GetNumberOfColumns()) if node is not None else ()
-        model.setHorizontalHeaderLabels([node.GetColumnName(column) for column in columns])
+        names = [node.GetColumnName(column) for column in columns]
+        if node is not None and node.GetUseColumnTitleAsColumnHeader():
+            names = [node.GetColumnTitle(name) or name for name in names]
+        model.setHorizontalHeaderLabels(names)
         for row in range(node.GetNumberOfRows() if node is not None else 0):
             model.appendRow([QStandardItem(node.GetCellText(row, column)) for column in columns])

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -123,26 +124,46 @@ class Host:
         self.process()
 
 
-@pytest.fixture(scope="session")
-def hostApplication() -> Application:
-    """The one QApplication of the test run; without a screen unless `QT_QPA_PLATFORM` names one."""
+def makeApplication() -> Application:
+    """The one QApplication of a process; without a screen unless `QT_QPA_PLATFORM` names one."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    if importlib.util.find_spec("PySide6") is None:
-        pytest.skip("the module's window needs PySide6-Essentials")
     from Host.application import Application
 
     return Application()
 
 
-@pytest.fixture
-def host(hostApplication: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """The stand-in for 3D Slicer: an open window, an empty scene; the module is opened by `host.open()`."""
+@contextmanager
+def opened(application: Application, folder: Path) -> Iterator[Host]:
+    """An open window on an empty scene, closed at the end, which raises what nobody could catch meanwhile.
+
+    Args:
+        application: as `makeApplication` makes it.
+        folder: for what is temporary, settings among it.
+    """
     from Host.application import start
 
-    running = Host(hostApplication, start(hostApplication, tmp_path, monkeypatch))
-    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: running.failures.append(error))
-    yield running
-    running.close()
-    if running.failures:
-        raise running.failures[0]
+    from layoutviews import LayoutManager
+
+    with pytest.MonkeyPatch.context() as patch:
+        host = Host(application, start(application, folder, LayoutManager(), patch))
+        patch.setattr(sys, "excepthook", lambda kind, error, trace: host.failures.append(error))
+        yield host
+        host.close()
+        if host.failures:
+            raise host.failures[0]
+
+
+@pytest.fixture(scope="session")
+def hostApplication() -> Application:
+    """The one QApplication of the test run."""
+    if importlib.util.find_spec("PySide6") is None:
+        pytest.skip("the module's window needs PySide6-Essentials")
+    return makeApplication()
+
+
+@pytest.fixture
+def host(hostApplication: Application, tmp_path: Path) -> Iterator[Host]:
+    """The stand-in for 3D Slicer: an open window, an empty scene; the module is opened by `host.open()`."""
+    with opened(hostApplication, tmp_path) as running:
+        yield running

@@ -52,6 +52,28 @@ class OffscreenApplication:
         self._app.io_manager.cache_dir.cleanup()
 
 
+def prepare(view: SliceView | ThreeDView) -> None:
+    """Let a view draw the same on every machine."""
+    # Blended edges would make a pixel's colour depend on the machine, and with samples the software that draws here
+    # leaves out what is translucent.
+    view.render_window().SetMultiSamples(0)
+    view.render_window().SetAlphaBitPlanes(1)
+
+
+def drawn(view: SliceView | ThreeDView) -> np.ndarray:
+    """What a view shows now, (rows, columns, 3) uint8 RGB, from the top."""
+    view.render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(view.render_window())
+    grab.ReadFrontBufferOff()
+    grab.ShouldRerenderOff()
+    grab.Update()
+    image = grab.GetOutput()
+    columns, rows, _ = image.GetDimensions()
+    colors = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)
+    return colors[::-1].copy()
+
+
 class OffscreenViews:
     """Three slice views and a 3D view of a scene, drawn when asked and only then.
 
@@ -82,10 +104,7 @@ class OffscreenViews:
             definition.singleton_tag,
             scheduled_render_strategy=NoScheduleRendering(),
         )
-        # Blended edges would make a pixel's colour depend on the machine, and with samples the software that draws
-        # here leaves out what is translucent.
-        view.render_window().SetMultiSamples(0)
-        view.render_window().SetAlphaBitPlanes(1)
+        prepare(view)
         view.render_window().SetSize(*self.size)
         view.update_size(*self.size)
         view.set_view_properties(definition.properties)
@@ -121,17 +140,7 @@ class OffscreenViews:
 
     def pictureOf(self, name: str) -> np.ndarray:
         """What a view shows now, (rows, columns, 3) uint8 RGB, from the top."""
-        view = self._views[name]
-        view.render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(view.render_window())
-        grab.ReadFrontBufferOff()
-        grab.ShouldRerenderOff()
-        grab.Update()
-        image = grab.GetOutput()
-        columns, rows, _ = image.GetDimensions()
-        colors = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)
-        return colors[::-1].copy()
+        return drawn(self._views[name])
 
     def colorAt(self, name: str, pointRas: Sequence[float]) -> tuple[int, int, int]:
         """The colour that a slice view shows at a point in world RAS, 0 to 255."""

@@ -160,10 +160,9 @@ class ReconstructPanel:
         spinBox.setEnabled(not isRegion and parameters.prediction is Prediction.EVERY_PATCH)
 
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
-        isRunning = self._session.isRunning
         sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
-        self._ui.estimateLabel.setText(sentence)
-        self._ui.estimateLabel.setVisible(bool(sentence) and not isRunning)
+        # Its line stays when there is nothing to say, so that the button does not move away below the mouse.
+        self._ui.estimateLabel.setText("" if self._session.isRunning else sentence)
 
     # The computer
 

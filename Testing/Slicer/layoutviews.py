@@ -1,15 +1,16 @@
-"""The layout and its views: real views of trame-slicer, drawn off screen and shown as pictures."""
+"""The host's layout and its views: real views of trame-slicer, drawn off screen and shown as pictures."""
 
 from __future__ import annotations
 
 import slicer
 import vtk
 from PySide6.QtCore import Property, QObject
-from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtGui import QColor, QImage, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, NoScheduleRendering, SliceView, ThreeDView
-from vtk.util.numpy_support import vtk_to_numpy
+
+from offscreen import drawn, prepare
 
 
 class ViewWidget(QLabel):
@@ -40,24 +41,32 @@ class ViewWidget(QLabel):
         if self._view is not None:
             self._view.fit_view_to_content()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        if self._view is not None:
+            self._view.render_window().SetSize(self.width, self.height)
+        if isinstance(self._view, SliceView):
+            self.sliceLogic().ResizeSliceNode(self.width, self.height)
+
     def forceRender(self) -> None:
         if self._view is None:
             return
-        window = self._view.render_window()
-        window.SetSize(self.width, self.height)
-        if isinstance(self._view, SliceView):
-            self.sliceLogic().ResizeSliceNode(self.width, self.height)
-        self._view.render()
-        grabbed = vtk.vtkWindowToImageFilter()
-        grabbed.SetInput(window)
-        grabbed.ReadFrontBufferOff()
-        grabbed.ShouldRerenderOff()
-        grabbed.Update()
-        columns, rows, _ = grabbed.GetOutput().GetDimensions()
-        pixels = vtk_to_numpy(grabbed.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1]
-        self.pixmap = QPixmap.fromImage(
+        pixels = drawn(self._view)
+        rows, columns, _ = pixels.shape
+        picture = QPixmap.fromImage(
             QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format_RGB888)
         )
+        self._paintBar(picture)
+        self.pixmap = picture
+
+    def _paintBar(self, picture: QPixmap) -> None:
+        """A bar in the colour of the view with its label, as Slicer has one above each view."""
+        height = self.fontMetrics().height() + 2
+        bar = QColor.fromRgbF(*self._node.GetLayoutColor())
+        painter = QPainter(picture)
+        painter.fillRect(0, 0, picture.width(), height, bar)
+        painter.setPen(QColor("white" if bar.lightnessF() < 0.6 else "black"))
+        painter.drawText(6, height - 5, self._node.GetLayoutLabel() or self._node.GetLayoutName())
+        painter.end()
 
 
 class LayoutManager(QObject):
@@ -152,9 +161,7 @@ class LayoutManager(QObject):
 
         still, logic = NoScheduleRendering(), self._core.app_logic
         view = View(node.GetScene(), logic, node.GetLayoutName(), scheduled_render_strategy=still)
-        # With samples the software that draws here leaves out what is translucent.
-        view.render_window().SetMultiSamples(0)
-        view.render_window().SetAlphaBitPlanes(1)
+        prepare(view)
         if base is SliceView:
             # As in Slicer, the slice itself is there first: what is translucent is blended with what lies below.
             view._render_manager._AddSliceActorToRendererIfNeeded()
