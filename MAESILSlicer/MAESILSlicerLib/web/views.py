@@ -6,12 +6,13 @@ import asyncio
 import io
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from trame_rca.utils import RcaViewAdapter
 from trame_slicer.core import LayoutManager, SlicerApp
-from trame_slicer.rca_view.rca_view_factory import RcaView, RemoteSliceViewFactory, RemoteThreeDViewFactory
+from trame_slicer.rca_view.rca_view_factory import RcaView, RemoteViewFactory
 from trame_slicer.views import (
     AbstractView,
     Layout,
@@ -20,6 +21,7 @@ from trame_slicer.views import (
     SliceView,
     ThreeDView,
     ViewLayoutDefinition,
+    ViewType,
     slicer_layout_to_vue,
 )
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 
 #: The slices of a dragged slider come first; 3D follows when the hand rests for so long.
-_REST_SECONDS = 0.12
+_REST_SECONDS, _SENDING_SECONDS = 0.12, 0.03
 _DOUBLE_CLICK_SECONDS, _DOUBLE_CLICK_PIXELS = 0.5, 4
 #: Of the JPEG pictures: that of trame-rca's pictures at rest, so that nothing is drawn a second time for looks.
 _QUALITY = 90
@@ -61,7 +63,11 @@ class _AfterSlices(ScheduledRenderStrategy):
         except RuntimeError:
             # Before the server runs, nobody looks; each client asks for a picture when it comes.
             return
-        self._timer = loop.call_later(_REST_SECONDS, self._adapter.schedule_render)
+        # In two steps: if drawing the slices took longer than the rest, they are sent before 3D is begun.
+        self._timer = loop.call_later(_REST_SECONDS, self._yieldOnce, loop)
+
+    def _yieldOnce(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(_SENDING_SECONDS, self._adapter.schedule_render)
 
 
 def _isHeld(view: AbstractView) -> bool:
@@ -69,7 +75,10 @@ def _isHeld(view: AbstractView) -> bool:
     return style is not None and bool(getattr(style, "GetState", int)())
 
 
-class _ThreeDFactory(RemoteThreeDViewFactory):
+class _ThreeDFactory(RemoteViewFactory):
+    def __init__(self, server: Server, **keywords: object) -> None:
+        super().__init__(server, _still(ThreeDView), view_type=ViewType.THREE_D_VIEW, **keywords)
+
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = super()._create_view(*arguments, **keywords)
         made.slicer_view.set_scheduled_render(_AfterSlices(made.view_adapter))
@@ -80,11 +89,19 @@ class _ThreeDFactory(RemoteThreeDViewFactory):
         return _withoutSamples(made)
 
 
-class _SliceFactory(RemoteSliceViewFactory):
+class _SliceFactory(RemoteViewFactory):
+    def __init__(self, server: Server, **keywords: object) -> None:
+        super().__init__(server, _still(SliceView), view_type=ViewType.SLICE_VIEW, **keywords)
+
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = _withoutSamples(super()._create_view(*arguments, **keywords))
         _fitAtEachSize(made.slicer_view)
         return made
+
+
+def _still(viewClass: Callable[..., AbstractView]) -> Callable[..., AbstractView]:
+    """A view that draws nothing while it is being made: by default it would at each step, for seconds in all."""
+    return partial(viewClass, scheduled_render_strategy=ScheduledRenderStrategy())
 
 
 def _fitAtEachSize(view: SliceView) -> None:

@@ -46,7 +46,6 @@ class MaskPanel:
                 "block_size": usual.blockSize,
                 "seed": usual.seed,
                 "hidden_share": "",
-                "stage_shares": [],
                 "stage_colors": [_css(color) for color in STAGE_COLORS.values()],
                 "superpatches": [],
                 "superpatch": -1,
@@ -91,7 +90,11 @@ class MaskPanel:
         # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
-        self._draw()
+        if session.choices == self.choices:
+            # Drawn by the session when it took over the volume.
+            self._tellShares()
+        else:
+            self._draw()
         self._display()
 
     def _frontSuperpatch(self) -> int | None:
@@ -124,17 +127,19 @@ class MaskPanel:
             self.choose(index)
 
     def _draw(self) -> None:
-        state = self._app.state
         if self._app.session.isRunning:
             # The very mask that is shown is being reconstructed.
             return
-        mask = self._app.session.setMask(self.choices)
+        self._app.session.setMask(self.choices)
+        self._tellShares()
+
+    def _tellShares(self) -> None:
+        """Write on the page how much is hidden."""
+        state, mask = self._app.state, self._app.session.mask
         if mask is None:
-            state.hidden_share, state.stage_shares = "", []
+            state.hidden_share = ""
             return
-        first, second = ((mask.stages == stage).mean() for stage in (1, 2))
-        state.hidden_share = f"{first + second:.1%}"
-        state.stage_shares = [f"{first:.1%}", f"{second:.1%}"] if second else [f"{first:.1%}"]
+        state.hidden_share = f"{(mask.stages > 0).mean():.1%}"
 
     def _display(self) -> None:
         state, session = self._app.state, self._app.session
