@@ -67,10 +67,14 @@
   }
 
   async function drop(event) {
-    // The items are gone after the first await.
-    const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry()).filter(Boolean);
+    // The items are gone after the first await. Not everything that is dropped comes from a file system.
+    const dropped = Array.from(event.dataTransfer.items)
+      .filter((item) => item.kind === "file")
+      .map((item) => [item.webkitGetAsEntry(), item.getAsFile()]);
     try {
-      const lists = await Promise.all(entries.map((entry) => below(entry, "")));
+      const lists = await Promise.all(
+        dropped.map(([entry, file]) => (entry ? below(entry, "") : [[file.name, file]])),
+      );
       send(lists.flat());
     } catch (error) {
       status(`What was dropped cannot be read (${error.message}).`, true);
