@@ -95,6 +95,8 @@ class _SliceFactory(RemoteViewFactory):
 
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = _withoutSamples(super()._create_view(*arguments, **keywords))
+        # As in the desktop, the slice itself is there first: what is translucent is blended with what lies below it.
+        made.slicer_view._render_manager._AddSliceActorToRendererIfNeeded()
         _fitAtEachSize(made.slicer_view)
         return made
 
