@@ -23,7 +23,12 @@ class ScriptedLoadableModuleWidget:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent, self.layout, self.developerMode = parent, parent.layout(), False
-        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", lambda name: self.cleanup())
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onUnloaded)
+
+    def _onUnloaded(self, name: str) -> None:
+        if name == self.moduleName:
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onUnloaded)
+            self.cleanup()
 
     def resourcePath(self, name: str) -> str:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / name)

@@ -1,4 +1,4 @@
-"""Opening the module: at once, also before PyTorch is there, and with a way to install it."""
+"""Opening the module: at once, also before PyTorch is there, with a sample or a real CT, to its own test of itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import slicer
@@ -78,121 +77,58 @@ def test_the_computer_is_checked_in_the_background(host: Host) -> None:
     assert host.ui.deviceComboBox.count > 1
 
 
-class Installation:
-    """Stands in for Slicer's ways to install, and for the check afterwards."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, works: bool = True) -> None:
-        from MAESILSlicerLib.system.check import SystemCheck, judge
-        from MAESILSlicerLib.system.installers import Installers
-        from MAESILSlicerLib.system.report import Application
-
-        self.done: list[tuple[str, Any]] = []
-        report = judge(FACTS, Application("5.12.3", True))
-        monkeypatch.setattr(Application, "current", classmethod(lambda cls: cls("5.12.3", True)))
-        monkeypatch.setattr(SystemCheck, "wait", lambda check: report)
-
-        def installTorch(bounds: str) -> str:
-            self.done.append(("torch", bounds))
-            if not works:
-                raise RuntimeError("[Errno 28] No space left on device")
-            return bounds
-
-        installers = Installers(
-            ensure=lambda needs, constraints: self.done.append(("packages", needs)),
-            pip=lambda arguments: self.done.append(("pip", arguments)),
-            uninstall=lambda names: self.done.append(("uninstall", names)),
-            installTorch=installTorch,
-        )
-        monkeypatch.setattr(Installers, "fromSlicer", classmethod(lambda cls: installers))
-
-
-def agree(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:
-    """Answer the question before the installation, and keep it."""
-    asked: list[str] = []
-    monkeypatch.setattr(
-        slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or answer, raising=False
-    )
-    return asked
-
-
-def test_an_installation_is_agreed_to_with_its_size_and_then_checked(
-    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
-    installation = Installation(monkeypatch)
-    module = OpenModule(host, tiny_model)
-    module.use()
-    asked = agree(monkeypatch, False)
-    host.click(module.ui.installButton)
-    assert "MB to download" in asked[0]
-    assert "Not now" in module.status
-    assert installation.done == []
-    agree(monkeypatch, True)
-    host.click(module.ui.installButton)
-    assert installation.done[0] == ("torch", ">=2.2")
-    assert "Installed." in module.status
-    assert not module.ui.installButton.isVisibleTo(host.window)
-    assert module.ui.reconstructButton.isEnabled()
-
-
-def test_an_installation_that_fails_says_why(
-    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
-    Installation(monkeypatch, works=False)
-    agree(monkeypatch, True)
-    module = OpenModule(host, tiny_model)
-    host.click(module.ui.installButton)
-    assert "disk is full" in module.status
-    assert module.ui.installButton.isEnabled()
-
-
-def test_diagnostics_are_copied_without_the_names_in_the_scene(
-    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answerAtOnce(monkeypatch, FACTS)
-    module = OpenModule(host, tiny_model)
-    module.use(name="Mustermann")
-    module.ui.systemSection.collapsed = False
-    host.click(module.ui.copyButton)
-    copied = host.app.clipboard().text()
-    assert "MAESIL" in copied
-    assert "2.6.0" in copied
-    assert "Mustermann" not in copied
-
-
-def test_what_maesil_keeps_can_be_deleted(
-    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answerAtOnce(monkeypatch, FACTS)
-    module = OpenModule(host, tiny_model)
-    assert "no files" in module.ui.storageLabel.text
-    left = module.session.jobsFolder / "maesil-job-old"
-    left.mkdir(parents=True)
-    (left / "voxels.npy").write_bytes(bytes(3_000_000))
-    host.widget.exit()
-    host.widget.enter()
-    module.ui.systemSection.collapsed = False
-    host.process()
-    assert "3.0 MB" in module.ui.storageLabel.text
-    assert module.ui.deleteButton.toolTip == "Choose a row first."
-    module.ui.storageTable.selectRow(0)
-    host.process()
-    host.click(module.ui.deleteButton)
-    assert not left.exists()
-    assert "3.0 MB are free again" in module.status
-
-
-def test_the_sample_is_one_click_away(host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def smallSample(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
+    """The sample with fewer voxels than it has for people, (k, j, i)."""
     from MAESILSlicerLib import samples
-    from volumes import addTestVolume
+
+    monkeypatch.setattr(samples, "SHAPE", (24, 48, 40))
+    monkeypatch.setattr(samples, "FILE_NAME", "MAESIL-small-phantom.nrrd")
+    return samples.SHAPE
+
+
+def test_the_sample_is_one_click_away(
+    host: Host, smallSample: tuple[int, int, int], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    for name in ("Torso phantom", "Torso phantom_1"):  # Made, then read from where it was kept.
+        host.click(module.ui.sampleButton)
+        node = module.ui.volumeSelector.currentNode()
+        assert node.GetName() == name
+        assert slicer.util.arrayFromVolume(node).shape == smallSample
+        assert module.ui.volumeInfoLabel.text.startswith("40 x 48 x 24 voxels")
+        assert module.session.overlays.maskNode is not None
+    assert host.scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed").GetBackgroundVolumeID()
+
+
+def test_a_sample_that_cannot_be_made_says_why(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib import samples
+    from MAESILSlicerLib.scene import SceneError
+
+    def fail(_scene: object) -> None:
+        raise SceneError("There is not enough memory.")
 
     answerAtOnce(monkeypatch, FACTS)
-    monkeypatch.setattr(samples, "loadSample", lambda scene: addTestVolume(scene, name="Torso phantom"))
+    monkeypatch.setattr(samples, "loadSample", fail)
     module = OpenModule(host, tiny_model)
     host.click(module.ui.sampleButton)
-    assert module.ui.volumeSelector.currentNode().GetName() == "Torso phantom"
-    assert module.session.mask is not None
+    assert module.status == "There is not enough memory."
+    assert module.ui.statusIcon.accessibleName == "Warning"
+
+
+def test_the_modules_own_test_passes(
+    host: Host, smallSample: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    host.open()
+    sys.modules["MAESILSlicer"].MAESILSlicerTest().runTest()
+    host.process()
+    results = host.widget.logic.session.results
+    assert slicer.util.arrayFromVolume(results.reconstruction).shape == smallSample
+    assert host.ui.compareButton.checked
 
 
 def test_a_real_ct_is_cut_and_masked(host: Host, scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:

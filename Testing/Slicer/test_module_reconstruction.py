@@ -89,6 +89,23 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
     assert module.leftovers() == []
 
 
+def test_as_many_masks_take_turns_as_are_chosen_and_scores_are_left_out(module: OpenModule) -> None:
+    module.use(shape=(16, 16, 16))
+    assert module.ui.maskCountSpinBox.value == 4
+    module.ui.maskCountSpinBox.value = 2
+    module.ui.advancedGroup.collapsed = False
+    module.host.click(module.ui.scoresCheckBox)
+    module.host.click(module.ui.reconstructButton)
+    assert (module.session.job.request.coverage, module.session.job.request.scores) == (2, False)
+    module.finish()
+    assert module.session.results.uncertainty is not None
+    assert not module.ui.metricsTable.isVisibleTo(module.host.window)
+    assert module.ui.superpatchTable.isVisibleTo(module.host.window)  # They are scored in any case.
+    module.ui.predictionComboBox.setCurrentIndex(1)
+    module.host.process()
+    assert not module.ui.maskCountSpinBox.isEnabled()
+
+
 def addResults(module: OpenModule, folder: Path) -> None:
     """Give the chosen volume results, as of a job that has just ended."""
     from finishedjob import writeFinishedJob
@@ -231,14 +248,14 @@ def test_the_console_waits_for_results_and_hears_of_progress(module: OpenModule)
         mode="random",
         ratio=0.5,
         seed=3,
-        coverage=2,
+        coverage=0,
         model=str(module.model),
         device="cpu",
         scores=False,
         waitForCompletion=True,
         onProgress=lambda fraction, sentence: heard.append((fraction, sentence)),
     )
-    assert results.uncertainty is not None
+    assert results.reconstruction.GetName() == "Chest reconstruction"
     assert results.metrics is None
     assert heard
     assert [fraction for fraction, _ in heard] == sorted(fraction for fraction, _ in heard)
@@ -246,11 +263,17 @@ def test_the_console_waits_for_results_and_hears_of_progress(module: OpenModule)
     assert module.ui.ratioSlider.value == 0.5
     assert module.ui.modeComboBox.currentText == "Single patches at random"
 
-    running = logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu", scores=False)
+
+def test_the_console_starts_one_job_at_a_time_and_cancels_it(module: OpenModule) -> None:
+    node = module.use()
+    running = module.logic.reconstruct(node, model=str(module.model), device="cpu")
     assert running.isRunning
     with pytest.raises(MaesilError, match="running already"):
-        logic.reconstruct(node, model=str(module.model))
-    assert running.wait().reconstruction.GetName() == "Chest reconstruction 2"
+        module.logic.reconstruct(node, model=str(module.model))
+    module.logic.cancel()
+    with pytest.raises(Cancelled):
+        running.wait()
+    assert module.leftovers() == []
 
 
 def test_the_console_needs_no_views(module: OpenModule, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,17 @@
-"""Installs what the model needs, at the press of a button."""
+"""Installs what the model needs, at the press of a button, and goes on after a restart of Slicer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.system.install import Outcome, install, installPyTorchExtension
+from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.system.install import Confirm, Outcome, install, installPyTorchExtension
 from MAESILSlicerLib.system.installers import Installers
 from MAESILSlicerLib.system.plan import makePlan
 from MAESILSlicerLib.system.report import SystemReport
@@ -32,31 +34,57 @@ class Installation:
     ) -> None:
         self._onNotice, self._onReport, self._installers = onNotice, onReport, installers
 
-    def run(self, report: SystemReport, folder: str = "") -> None:
-        """Install what a report misses; from a folder of wheels if one is named."""
+    def run(self, report: SystemReport, reinstallTorch: bool = False, folder: str = "") -> None:
+        """Install what a report misses.
+
+        Args:
+            report: of the last system check.
+            reinstallTorch: whether PyTorch is replaced although nothing seems wrong with it.
+            folder: of wheels to install from; "" for the internet.
+        """
+        settings.setPendingInstallation("")
         try:
-            with slicer.util.WaitCursor():
-                outcome = self._installed(report, folder)
+            # Whoever is asked needs the usual cursor; the other one comes with the answer.
+            with ExitStack() as waiting:
+                outcome = self._installed(report, reinstallTorch, folder, _confirmation(waiting))
         except MaesilError as error:
+            settings.setPendingInstallation("")
             self._onNotice(str(error), True)
             return
         if outcome.report is not None:
             self._onReport(outcome.report)
         self._onNotice(outcome.sentence, False)
 
-    def _installed(self, report: SystemReport, folder: str) -> Outcome:
+    def resume(self, report: SystemReport) -> None:
+        """Go on with what waited for a restart of Slicer, once the extension that it brought is there."""
+        pending = settings.pendingInstallation()
+        if pending and report.hasPyTorchExtension:
+            self.run(report, reinstallTorch=pending == settings.REINSTALL)
+
+    def _installed(
+        self, report: SystemReport, reinstallTorch: bool, folder: str, confirm: Confirm
+    ) -> Outcome:
         installers = self._installers()
-        plan = makePlan(report, fromFolder=bool(folder))
+        plan = makePlan(report, reinstallTorch, fromFolder=bool(folder))
         if plan.obstacle is not None and plan.obstacle.action == "installExtension":
-            return installPyTorchExtension(installers, _confirm)
+            pending = settings.REINSTALL if reinstallTorch else settings.INSTALL
+            return installPyTorchExtension(
+                installers, confirm, remember=lambda: settings.setPendingInstallation(pending)
+            )
         return install(
             plan,
             installers,
-            _confirm,
+            confirm,
             folder=Path(folder) if folder else None,
             onLine=slicer.util.showStatusMessage,
         )
 
 
-def _confirm(question: str) -> bool:
-    return bool(slicer.util.confirmOkCancelDisplay(question, windowTitle=_("MAESIL")))
+def _confirmation(waiting: ExitStack) -> Confirm:
+    def confirm(question: str) -> bool:
+        agreed = bool(slicer.util.confirmOkCancelDisplay(question, windowTitle=_("MAESIL")))
+        if agreed:
+            waiting.enter_context(slicer.util.WaitCursor())
+        return agreed
+
+    return confirm

@@ -54,8 +54,8 @@ class ReconstructPanel:
         self._connections.connect(ui.modelComboBox, "activated(int)", self._onModel)
         self._connections.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
         self._connections.connect(ui.batchSizeSpinBox, "valueChanged(int)", self._onBatchSize)
-        ui.batchSizeSpinBox.setValue(settings.batchSize() or 0)
-        self.showDevices(None)
+        self._report: SystemReport | None = None
+        self._showSettings()
         for path in sorted(models_folder().glob("*" + SUFFIX)):
             ui.modelComboBox.addItem(path.stem, path.stem)
 
@@ -64,7 +64,8 @@ class ReconstructPanel:
         self._parameters = parameters
 
     def refresh(self) -> None:
-        """Show parameters and session."""
+        """Show parameters, session and settings."""
+        self._showSettings()
         self._showButton()
         self._showProgress()
         if self._parameters is not None:
@@ -168,6 +169,7 @@ class ReconstructPanel:
 
     def showDevices(self, report: SystemReport | None) -> None:
         """Offer the devices that a system check has found; the automatic choice alone while it runs."""
+        self._report = report
         combo, chosen = self._ui.deviceComboBox, settings.device()
         devices = [device for device in report.devices if not device.problem] if report is not None else []
         combo.clear()
@@ -178,6 +180,13 @@ class ReconstructPanel:
             absent = _("{device}, not found") if report is not None else _("{device}, not checked yet")
             combo.addItem(absent.format(device=chosen), chosen)
         combo.setCurrentIndex(combo.findData(chosen))
+
+    def _showSettings(self) -> None:
+        """They may have been deleted as a whole."""
+        if self._ui.deviceComboBox.currentData != settings.device():
+            self.showDevices(self._report)
+        if self._ui.batchSizeSpinBox.value != (settings.batchSize() or 0):
+            self._ui.batchSizeSpinBox.setValue(settings.batchSize() or 0)
 
     def _onDevice(self, index: int) -> None:
         settings.setDevice(self._ui.deviceComboBox.itemData(index))

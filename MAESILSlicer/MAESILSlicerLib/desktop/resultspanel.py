@@ -106,7 +106,7 @@ class ResultsPanel:
                 ui.plotButton,
                 hasScores,
                 _("Plot the score of each superpatch; again to go back."),
-                _("There are no scores; tick them under Advanced and reconstruct."),
+                _("Reconstruct first."),
             ),
             (
                 ui.openFilesButton,

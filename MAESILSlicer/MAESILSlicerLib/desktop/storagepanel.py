@@ -7,9 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
+from MAESILSlicerLib import samples
+from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.system.storage import Place, Storage, StoredItem
@@ -17,7 +20,7 @@ from MAESILSlicerLib.system.wording import sizeText
 
 
 class StoragePanel:
-    """Shows folders with their sizes and deletes the chosen one.
+    """Shows jobs, kept files, the sample and the settings with their sizes, and deletes what is chosen.
 
     Args:
         ui: the window's widgets.
@@ -28,7 +31,7 @@ class StoragePanel:
     def __init__(self, ui: SimpleNamespace, session: Session, onNotice: Callable[[str, bool], None]) -> None:
         self._ui, self._session, self._onNotice = ui, session, onNotice
         self._items: list[StoredItem] = []
-        self._storage = Storage([Place("job", session.jobsFolder)], self._runningFolders)
+        self._storage = Storage(_places(session), self._runningFolders, settings.keptSettings())
         self._wasRunning = False
         ui.storageTable.setColumnCount(2)
         ui.storageTable.setHorizontalHeaderLabels([_("What"), _("Size")])
@@ -42,8 +45,8 @@ class StoragePanel:
         table = self._ui.storageTable
         table.setRowCount(len(self._items))
         for row, item in enumerate(self._items):
-            table.setItem(row, 0, qt.QTableWidgetItem(item.path.name))
-            table.setItem(row, 1, qt.QTableWidgetItem(sizeText(item.bytes)))
+            table.setItem(row, 0, qt.QTableWidgetItem(_nameOf(item)))
+            table.setItem(row, 1, qt.QTableWidgetItem(sizeText(item.bytes) if item.bytes else ""))
         table.resizeColumnsToContents()
         table.setVisible(bool(self._items))
         self._ui.deleteButton.setVisible(bool(self._items))
@@ -51,7 +54,7 @@ class StoragePanel:
         self._ui.storageLabel.setText(
             _("MAESIL keeps {size} on this computer:").format(size=sizeText(total))
             if self._items
-            else _("MAESIL keeps no files on this computer.")
+            else _("MAESIL keeps nothing on this computer.")
         )
         self._showButton()
 
@@ -80,7 +83,7 @@ class StoragePanel:
         elif item.inUse:
             button.setToolTip(_("A job works in it; cancel that or wait for it."))
         else:
-            button.setToolTip(_("Delete {name} for good.").format(name=item.path.name))
+            button.setToolTip(_("Delete {name} for good.").format(name=_nameOf(item)))
 
     def _delete(self) -> None:
         item = self._chosen()
@@ -91,5 +94,24 @@ class StoragePanel:
         except MaesilError as error:
             self._onNotice(str(error), True)
         else:
-            self._onNotice(_("Deleted; {size} are free again.").format(size=sizeText(freed)), False)
+            told = (
+                _("Deleted; {size} are free again.").format(size=sizeText(freed)) if freed else _("Deleted.")
+            )
+            self._onNotice(told, False)
         self.refresh()
+
+
+def _places(session: Session) -> list[Place]:
+    folder = samples.cacheFolder(slicer.mrmlScene)
+    kept = [Place("sample", folder, samples.FILE_NAME)] if folder is not None else []
+    return [Place("job", session.jobsFolder), *kept]
+
+
+def _nameOf(item: StoredItem) -> str:
+    if item.kind == "settings":
+        return _("Settings")
+    if item.kind == "sample":
+        return _("Sample ({name})").format(name=item.path.name)
+    if item.path.name.startswith("export-"):
+        return _("Written files ({name})").format(name=item.path.name)
+    return _("Job ({name})").format(name=item.path.name)

@@ -57,10 +57,11 @@ class SystemPanel:
             (ui.checkButton, self.start),
             (ui.copyButton, self._copy),
             (ui.installButton, self._install),
-            (ui.reinstallButton, self._install),
+            (ui.reinstallButton, self._reinstall),
             (ui.offlineButton, self._installFromFolder),
         ):
             self._connections.connect(button, "clicked()", slot)
+        self._connections.connect(ui.systemSection, "contentsCollapsed(bool)", self._onCollapsed)
 
     @property
     def obstacle(self) -> str:
@@ -102,6 +103,8 @@ class SystemPanel:
         ui.checkButton.setEnabled(not isChecking)
         for button in (ui.copyButton, ui.reinstallButton, ui.offlineButton):
             button.setEnabled(report is not None and not self._session.isRunning)
+        hasTorch = report is not None and report.hasTorch
+        ui.reinstallButton.setText(_("Reinstall PyTorch...") if hasTorch else _("Install PyTorch..."))
         obstacle = self.obstacle
         ui.installLabel.setText(obstacle)
         ui.installLabel.setVisible(bool(obstacle))
@@ -125,6 +128,7 @@ class SystemPanel:
         report = self._check.poll() if self._check is not None else None
         if report is not None:
             self._takeReport(report)
+            self._installation.resume(report)
 
     def _takeReport(self, report: SystemReport) -> None:
         self._stop()
@@ -142,9 +146,19 @@ class SystemPanel:
         if self.report is not None:
             self._installation.run(self.report)
 
+    def _reinstall(self) -> None:
+        if self.report is not None:
+            self._installation.run(self.report, reinstallTorch=self.report.hasTorch)
+
     def _installFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
             slicer.util.mainWindow(), _("Choose the folder of wheel files")
         )
         if folder and self.report is not None:
-            self._installation.run(self.report, folder)
+            # Where nothing is missing, it is another PyTorch that the folder is chosen for.
+            isComplete = self.report.hasTorch and not self.report.missing
+            self._installation.run(self.report, reinstallTorch=isComplete, folder=folder)
+
+    def _onCollapsed(self, isCollapsed: bool) -> None:
+        if not isCollapsed:
+            self._storage.refresh()

@@ -1,0 +1,221 @@
+"""What the module tells of the computer, repairs on it and keeps on it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+
+from hosting import Host
+from modulehelp import FACTS, FACTS_WITHOUT_TORCH, OpenModule, answerAtOnce
+
+
+class Installation:
+    """Stands in for Slicer's ways to install, and for the check afterwards.
+
+    Attributes:
+        done: what was called, with its arguments.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, works: bool = True, hasExtension: bool = True
+    ) -> None:
+        from MAESILSlicerLib.system.check import SystemCheck, judge
+        from MAESILSlicerLib.system.installers import Installers
+        from MAESILSlicerLib.system.report import Application
+
+        self.done: list[tuple[str, Any]] = []
+        self.works, self.hasExtension = works, hasExtension
+        report = judge(FACTS, Application("5.12.3", True))
+        current = classmethod(lambda cls: cls("5.12.3", self.hasExtension))
+        monkeypatch.setattr(Application, "current", current)
+        monkeypatch.setattr(SystemCheck, "wait", lambda check: report)
+        # What is in use is not replaced, and other tests use it.
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+        installers = Installers(
+            ensure=lambda needs, constraints: self.note("packages", needs),
+            pip=lambda arguments: self.note("pip", arguments),
+            uninstall=lambda names: self.note("uninstall", names),
+            installTorch=lambda bounds: self.note("torch", bounds),
+            installExtension=lambda name: bool(self.note("extension", name)),
+        )
+        monkeypatch.setattr(Installers, "fromSlicer", classmethod(lambda cls: installers))
+
+    def note(self, way: str, argument: object) -> object:
+        self.done.append((way, argument))
+        if not self.works:
+            raise RuntimeError("[Errno 28] No space left on device")
+        return argument
+
+
+def agree(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:
+    """Answer the question before the installation, and keep it."""
+    asked: list[str] = []
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or answer, raising=False
+    )
+    return asked
+
+
+def test_an_installation_is_agreed_to_with_its_size_and_then_checked(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    installation = Installation(monkeypatch)
+    module = OpenModule(host, tiny_model)
+    module.use()
+    asked = agree(monkeypatch, False)
+    host.click(module.ui.installButton)
+    assert "MB to download" in asked[0]
+    assert "Not now" in module.status
+    assert installation.done == []
+    agree(monkeypatch, True)
+    host.click(module.ui.installButton)
+    assert installation.done[0] == ("torch", ">=2.2")
+    assert "Installed." in module.status
+    assert not module.ui.installButton.isVisibleTo(host.window)
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_an_installation_that_fails_says_why(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    Installation(monkeypatch, works=False)
+    agree(monkeypatch, True)
+    module = OpenModule(host, tiny_model)
+    host.click(module.ui.installButton)
+    assert "disk is full" in module.status
+    assert module.ui.installButton.isEnabled()
+
+
+def test_an_installation_goes_on_after_the_restart_that_its_extension_needs(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    installation = Installation(monkeypatch, hasExtension=False)
+    asked = agree(monkeypatch, True)
+    module = OpenModule(host, tiny_model)
+    host.click(module.ui.installButton)
+    assert installation.done == [("extension", "PyTorch")]
+    assert "restart Slicer" in module.status
+    openAnew(module)
+    assert len(asked) == 1  # Not restarted yet: the extension is not there.
+    installation.hasExtension = True
+    openAnew(module)
+    assert "to download" in asked[1]
+    assert ("torch", ">=2.2") in installation.done
+    assert "Installed." in module.status
+    openAnew(module)
+    assert len(asked) == 2
+
+
+def openAnew(module: OpenModule) -> None:
+    """Open the module as after a restart of the application."""
+    module.host.widget.exit()
+    module.host.app.moduleAboutToBeUnloaded.emit("MAESILSlicer")
+    module.__init__(module.host, module.model)
+
+
+def test_an_extension_that_is_declined_is_not_asked_for_again(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    installation = Installation(monkeypatch, hasExtension=False)
+    asked = agree(monkeypatch, False)
+    module = OpenModule(host, tiny_model)
+    host.click(module.ui.installButton)
+    installation.hasExtension = True
+    openAnew(module)
+    assert len(asked) == 1
+    assert installation.done == []
+
+
+def test_a_pytorch_that_works_is_replaced_when_that_is_asked_for(
+    host: Host, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    installation = Installation(monkeypatch)
+    asked = agree(monkeypatch, True)
+    module = OpenModule(host, tiny_model)
+    module.ui.systemSection.collapsed = False
+    assert module.ui.reinstallButton.text == "Reinstall PyTorch..."
+    host.click(module.ui.reinstallButton)
+    assert "is removed first" in asked[0]
+    assert [way for way, _ in installation.done] == ["uninstall", "torch"]
+    host.dialogs.answers = [str(tmp_path)]
+    host.click(module.ui.offlineButton)
+    assert "torch" in module.status
+    assert "wheel" in module.status
+
+
+def test_the_cursor_says_wait_only_once_the_question_was_answered(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+
+    cursors: list[bool] = []
+
+    def lookAtCursor(*_: object, **_options: object) -> bool:
+        cursors.append(qt.QApplication.overrideCursor() is not None)
+        return True
+
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    installation = Installation(monkeypatch)
+    monkeypatch.setattr(installation, "note", lookAtCursor)
+    module = OpenModule(host, tiny_model)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lookAtCursor, raising=False)
+    host.click(module.ui.installButton)
+    assert cursors[:2] == [False, True]
+    assert qt.QApplication.overrideCursor() is None
+
+
+def test_diagnostics_are_copied_without_the_names_in_the_scene(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    module.use(name="Mustermann")
+    module.ui.systemSection.collapsed = False
+    host.click(module.ui.copyButton)
+    copied = host.app.clipboard().text()
+    assert "MAESIL" in copied
+    assert "2.6.0" in copied
+    assert "Mustermann" not in copied
+
+
+def test_what_maesil_keeps_can_be_deleted(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib import samples
+
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    assert "keeps nothing" in module.ui.storageLabel.text
+    job = module.session.jobsFolder / "maesil-job-old" / "voxels.npy"
+    export = module.session.jobsFolder / "export-old" / "report.png"
+    sample = samples.cacheFolder(host.scene) / samples.FILE_NAME
+    for path, size in ((job, 3_000_000), (export, 2_000_000), (sample, 1_000_000)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+    module.ui.batchSizeSpinBox.value = 3
+    module.ui.systemSection.collapsed = False
+    host.process()
+    assert "6.0 MB" in module.ui.storageLabel.text
+    assert module.ui.deleteButton.toolTip == "Choose a row first."
+    table = module.ui.storageTable
+    shown = [(table.item(row, 0).text().split()[0], table.item(row, 1).text()) for row in range(4)]
+    assert shown == [("Job", "3.0 MB"), ("Written", "2.0 MB"), ("Sample", "1.0 MB"), ("Settings", "")]
+    for told in ("3.0 MB are free", "2.0 MB are free", "1.0 MB are free", "Deleted."):
+        table.selectRow(0)
+        host.process()
+        host.click(module.ui.deleteButton)
+        assert told in module.status
+        table.clearSelection()
+        table.setCurrentCell(-1, -1)
+    assert not any(path.exists() for path in (job.parent, export.parent, sample))
+    assert module.ui.batchSizeSpinBox.value == 0
+    assert "keeps nothing" in module.ui.storageLabel.text
