@@ -222,6 +222,7 @@ def test_only_its_own_machine_reaches_it_unless_asked(a_server: Served) -> None:
             socket.create_connection((address, a_server.port), timeout=2)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="tells processes by /proc, as Linux has it")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_server_its_workers_and_its_files(
     a_model: Path, a_ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -229,20 +230,30 @@ def test_a_signal_ends_the_server_its_workers_and_its_files(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with serving(str(a_ct), "--model", str(a_model)) as served:
         until = time.monotonic() + 60
-        # The worker that looks for devices is a child from the start.
-        while not children(served.process.pid) and time.monotonic() < until:
-            time.sleep(0.05)
+        # What looks for devices is a child from the start.
+        while not (workers := children(served.process.pid)) and time.monotonic() < until:
+            time.sleep(0.02)
         started = time.monotonic()
         assert served.stop(number) == 0
         assert time.monotonic() - started < 10
+    assert workers
+    assert not [worker for worker in workers if is_alive(worker)]
     assert list(tmp_path.glob("maesil-app-*")) == []
     assert served.output.count("http://") == 1
     assert served.output.strip().count("\n") == 0
 
 
 def children(process: int) -> list[int]:
-    path = Path(f"/proc/{process}/task/{process}/children")
-    return [int(word) for word in path.read_text().split()] if path.is_file() else []
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for path in lists for word in path.read_text().split()]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        # An ended one whose parent has not asked for its status is only a name.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:

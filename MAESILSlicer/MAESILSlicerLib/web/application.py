@@ -105,9 +105,10 @@ class Application:
         self.volume.open(self._first)
 
     def close(self) -> None:
-        """End the job."""
+        """End the job, and whatever else runs."""
         for task in self._tasks:
             task.cancel()
+        self.reconstruct.close()
         self.session.close()
 
     def _name(self) -> str:

@@ -83,10 +83,8 @@ class Uploads:
                 lastUnknown = path.name
                 path.unlink()
         if kept == 0:
-            what = f"{lastUnknown} is" if seen == 1 else "None of these files is"
-            message = (
-                f"{what} not a scan: send NIfTI, NRRD, MetaImage or MGH files, or a folder of DICOM slices."
-            )
+            what = f"{lastUnknown} is not" if seen == 1 else "None of these files is"
+            message = f"{what} a scan: send NIfTI, NRRD, MetaImage or MGH files, or a folder of DICOM slices."
             raise UploadError(message if seen else "No file was sent.")
 
     async def _storePart(self, part: BodyPartReader, path: Path, before: int) -> tuple[int, bool]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.jobs import estimate_text, probe_devices
+from MAESILCore.jobs import DeviceProbe, estimate_text
 from MAESILSlicerLib.choices import USUAL_COVERAGE, ReconstructionChoices
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class ReconstructPanel:
 
     def __init__(self, application: Application, device: str) -> None:
         self._app = application
+        self._probe: DeviceProbe | None = None
         state = application.state
         state.update(
             {
@@ -48,6 +49,11 @@ class ReconstructPanel:
         )
         application.server.trigger("reconstruct")(self.start)
         application.server.trigger("cancel")(self.cancel)
+
+    def close(self) -> None:
+        """End what looks for devices; the job is the session's."""
+        if self._probe is not None:
+            self._probe.close()
 
     def start(self) -> None:
         """Reconstruct as the page says."""
@@ -86,7 +92,9 @@ class ReconstructPanel:
 
     async def findDevices(self) -> None:
         """Ask PyTorch, in a process of its own, what it can work on."""
-        report = await asyncio.to_thread(probe_devices)
+        self._probe = DeviceProbe()
+        while (report := self._probe.poll()) is None or not report.is_complete:
+            await asyncio.sleep(_POLL_SECONDS)
         state = self._app.state
         with state:
             if report.error:
