@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 #: What pip calls a package whose import name is another.
-_PIP_NAMES = {"lightning_fabric": "lightning-fabric", "skimage": "scikit-image"}
+_PIP_NAMES = {
+    "lightning_fabric": "lightning-fabric",
+    "skimage": "scikit-image",
+    "trame_slicer": "trame-slicer[standalone]",
+}
 
 
 def require(module: str, purpose: str) -> ModuleType:
@@ -32,5 +36,7 @@ def require(module: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         name = _PIP_NAMES.get(package, package)
-        message = f"{purpose} needs the package {name}; install it with: python -m pip install {name}"
+        # Shells take brackets for a pattern.
+        quoted = f"'{name}'" if "[" in name else name
+        message = f"{purpose} needs the package {name}; install it with: python -m pip install {quoted}"
         raise MissingPackageError(message) from error

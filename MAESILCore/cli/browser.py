@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.screen import has_screen
 
 
 @app.command("app")
@@ -55,18 +54,11 @@ def serve(
         port=port,
         host=host,
         token=token,
-        openBrowser=not no_browser and _has_screen(),
+        openBrowser=not no_browser and has_screen(),
         device=device,
         model=model,
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)
     require("MAESILSlicerLib.web.server", purpose).serveApp(
         options, lambda address: console.print(f"MAESIL is at {address} (ctrl-C ends it)")
-    )
-
-
-def _has_screen() -> bool:
-    """Without one, `webbrowser` would start a text browser in this terminal."""
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

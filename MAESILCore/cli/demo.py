@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +10,7 @@ import typer
 
 from MAESILCore.cli import app
 from MAESILCore.cli.progress import watched
+from MAESILCore.cli.screen import has_screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,12 +104,5 @@ def _show(page: Path, console: Console, no_browser: bool) -> None:
     from rich.markup import escape
 
     console.print(f"The report is {escape(str(page.resolve()))}")
-    if not no_browser and _has_screen():
+    if not no_browser and has_screen():
         webbrowser.open(page.resolve().as_uri())
-
-
-def _has_screen() -> bool:
-    """Without one, `webbrowser` would start a text browser in this terminal."""
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
