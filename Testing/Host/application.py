@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-import pytest
 import slicer
 from PySide6.QtCore import QBuffer, QSettings, Qt, Signal
 from PySide6.QtUiTools import QUiLoader as PlainLoader
 from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from . import ctkwidgets, mrmlwidgets, parameters, pythonqt, scripted
+from . import ctkwidgets, mrmlwidgets, pythonqt, scripted
 
 if TYPE_CHECKING:
     from layoutviews import LayoutManager
@@ -150,50 +148,3 @@ class Window(QMainWindow):
 
     def area(self) -> QScrollArea:
         return self._area
-
-
-def _module(name: str, **names: object) -> types.ModuleType:
-    module = types.ModuleType(name)
-    vars(module).update(names)
-    return module
-
-
-def start(app: Application, folder: Path, layout: LayoutManager, patch: pytest.MonkeyPatch) -> Window:
-    """Open a window on an empty scene; until the test ends, `import` finds what the application brings."""
-    samples: dict[str, list[types.SimpleNamespace]] = {}
-    sampleData = types.SimpleNamespace(
-        sampleDataSourcesByCategory=lambda category: samples.setdefault(category, []),
-        registerCustomSampleDataSource=lambda category, **source: samples.setdefault(category, []).append(
-            types.SimpleNamespace(category=category, **source)
-        ),
-    )
-    made = {
-        "qt": pythonqt.qt,
-        "ctk": ctkwidgets,
-        "SampleData": _module("SampleData", SampleDataLogic=sampleData),
-        "slicer.ScriptedLoadableModule": scripted,
-        "slicer.parameterNodeWrapper": parameters,
-        "slicer.i18n": _module("slicer.i18n", tr=str, translate=lambda context, text: text),
-    }
-    pythonqt.qt.QUiLoader = QUiLoader
-    plots = slicer.vtkSlicerPlotsLogic()
-    plots.SetMRMLApplicationLogic(layout.core().app_logic)
-    plots.SetMRMLScene(layout.core().scene)
-    names = {name: kind for name, kind in vars(mrmlwidgets).items() if name.startswith("qMRML")}
-    names |= {name.partition(".")[2]: module for name, module in made.items() if "." in name}
-    names |= {
-        "app": app,
-        "mrmlScene": layout.core().scene,
-        "modules": types.SimpleNamespace(plots=types.SimpleNamespace(logic=lambda: plots)),
-        "qSlicerScriptedLoadableModule": Module,
-        "qSlicerScriptedLoadableModuleWidget": ModulePanel,
-    }
-    for name, module in made.items():
-        patch.setitem(sys.modules, name, module)
-    for name, value in names.items():
-        patch.setattr(slicer, name, value, raising=False)
-    pythonqt.Dialogs.asked = pythonqt.Dialogs.answers = ()
-    app.start(folder, layout)
-    window = Window(layout)
-    window.show()
-    return window

@@ -61,8 +61,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
     """A list of nodes of some classes; where "None" is no choice, a node is chosen as soon as there is one."""
 
     vars().update(kept("qMRMLNodeComboBox"))
-    currentNodeChanged = Signal((object,), (bool,))
-    currentNodeIDChanged = Signal(str)
+    currentNodeChanged = Signal(object)
     nodeAddedByUser = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -83,18 +82,11 @@ class qMRMLNodeComboBox(qMRMLWidget):
     def currentNode(self) -> vtkMRMLNode | None:
         return self._scene.GetNodeByID(self._current) if self._current else None
 
-    def setCurrentNode(self, node: vtkMRMLNode | str | None) -> None:
-        identity = node.GetID() if isinstance(node, vtkMRMLNode) else node
+    def setCurrentNode(self, node: vtkMRMLNode | None) -> None:
+        identity = node.GetID() if node is not None else ""
         self._select(identity if identity in self._ids else "")
 
-    setCurrentNodeID = setCurrentNode
-    currentNodeID = Property(str, lambda self: self._current, setCurrentNode)
-
-    def nodeCount(self) -> int:
-        return len(self._ids)
-
-    def nodeFromIndex(self, index: int) -> vtkMRMLNode:
-        return self._scene.GetNodeByID(self._ids[index])
+    currentNodeID = Property(str, lambda self: self._current)
 
     def addNode(self) -> vtkMRMLNode:
         node = self._scene.AddNewNodeByClass(self.nodeTypes[0], self.baseName)
@@ -129,9 +121,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         )
         if identity != self._current:
             self._current = identity
-            self.currentNodeChanged[object].emit(self.currentNode())
-            self.currentNodeChanged[bool].emit(bool(identity))
-            self.currentNodeIDChanged.emit(identity)
+            self.currentNodeChanged.emit(self.currentNode())
 
     def _choose(self, row: int) -> None:
         index = row - self.noneEnabled
@@ -145,7 +135,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     """A choice of a segmentation and of a segment in it."""
 
     vars().update(kept("qMRMLSegmentSelectorWidget"))
-    currentNodeChanged = Signal((object,), (bool,))
+    currentNodeChanged = Signal(object)
     currentSegmentChanged = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -183,8 +173,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     def _useNode(self, node: vtkMRMLNode | None) -> None:
         self._observation.observe(node)
         self._update()
-        self.currentNodeChanged[object].emit(node)
-        self.currentNodeChanged[bool].emit(node is not None)
+        self.currentNodeChanged.emit(node)
 
     def _update(self) -> None:
         node, before = self.currentNode(), self.currentSegmentID()

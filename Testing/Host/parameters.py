@@ -9,14 +9,13 @@ import enum
 import functools
 import typing
 from dataclasses import dataclass
-from pathlib import Path
 
 import slicer
 import vtk
 from PySide6.QtWidgets import QWidget
 from slicer import vtkMRMLNode, vtkMRMLScriptedModuleNode
 
-_EMPTY = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
+_EMPTY = {int: 0, float: 0.0, str: "", bool: False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,34 +23,15 @@ class WithinRange:
     """Bounds of a number, both of them allowed."""
 
     minimum: float
-    maximum: float
+    maximum: float = 2**31 - 1
 
     def validate(self, value: float) -> None:
         if not self.minimum <= value <= self.maximum:
             raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
 
 
-@dataclass(frozen=True, eq=False)
-class Minimum:
+class Minimum(WithinRange):
     """The least value of a number."""
-
-    minimum: float
-    maximum: typing.ClassVar[float] = 2**31 - 1
-
-    def validate(self, value: float) -> None:
-        if value < self.minimum:
-            raise ValueError(f"Value must be greater than {self.minimum}, is {value}")
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The values that a field may have."""
-
-    choices: list[object]
-
-    def validate(self, value: object) -> None:
-        if value not in self.choices:
-            raise ValueError(f"Value is {value}, but must be in one of the following: {self.choices}")
 
 
 class Field:
@@ -86,12 +66,8 @@ class Field:
 #: Class of a widget -> type of its field, property with the value, signal of a change.
 _WIDGETS = {
     "QSpinBox": (int, "value", "valueChanged"),
-    "QSlider": (int, "value", "valueChanged"),
-    "QDoubleSpinBox": (float, "value", "valueChanged"),
     "ctkSliderWidget": (float, "value", "valueChanged"),
     "QCheckBox": (bool, "checked", "stateChanged"),
-    "QPushButton": (bool, "checked", "toggled"),
-    "QLineEdit": (str, "text", "textChanged"),
     "QComboBox": (enum.Enum, "currentIndex", "currentIndexChanged"),
     "qMRMLNodeComboBox": (vtkMRMLNode, "currentNodeID", "currentNodeChanged"),
 }
@@ -103,24 +79,20 @@ class Connector:
     def __init__(self, field: Field, widget: QWidget) -> None:
         self._widget, self._values, kind = widget, [], type(widget).__name__
         expected, self._property, signal = _WIDGETS.get(kind, (type(None), "", ""))
-        choices = next(
-            (rule.choices for rule in field.rules if isinstance(rule, Choice)), field.isEnum and field.kind
-        )
-        if not issubclass(field.kind, expected) and not (kind == "QComboBox" and choices):
+        if not issubclass(field.kind, expected):
             raise RuntimeError(
                 f"Unable to create GUI connector from datatype '{field.kind}' to widget type '{kind}'"
             )
-        bounds = next((rule for rule in field.rules if hasattr(rule, "minimum")), None)
-        if bounds is not None:
-            widget.minimum, widget.maximum = bounds.minimum, bounds.maximum
-        elif kind in ("ctkSliderWidget", "QSlider"):
+        if field.rules:
+            widget.minimum, widget.maximum = field.rules[0].minimum, field.rules[0].maximum
+        elif kind == "ctkSliderWidget":
             raise RuntimeError(f"Cannot have a connection to {kind} where the type is unbounded.")
         if field.isNode:
             widget.nodeTypes = [field.kind.__name__]
-        elif kind == "QComboBox":
-            self._values = list(choices)
+        elif field.isEnum:
+            self._values = list(field.kind)
+            label = getattr(field.kind, "label", lambda value: value.name)
             widget.clear()
-            label = getattr(field.kind, "label", lambda value: getattr(value, "name", str(value)))
             widget.addItems([label(value) for value in self._values])
         self.changed = getattr(widget, signal)
 

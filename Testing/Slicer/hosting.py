@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from Host.application import Application, ModulePanel, Window
     from PySide6.QtWidgets import QAbstractButton
 
+    from layoutviews import LayoutManager
     from MAESILSlicer import MAESILSlicerWidget
 
 _TESTING = Path(__file__).resolve().parents[1]
@@ -141,17 +142,77 @@ def opened(application: Application, folder: Path) -> Iterator[Host]:
         application: as `makeApplication` makes it.
         folder: for what is temporary, settings among it.
     """
-    from Host.application import start
+    from Host.application import Window
+    from Host.pythonqt import Dialogs
 
     from layoutviews import LayoutManager
 
     with pytest.MonkeyPatch.context() as patch:
-        host = Host(application, start(application, folder, LayoutManager(), patch))
+        layout = LayoutManager()
+        _bringAlong(patch, application, layout)
+        Dialogs.asked = Dialogs.answers = ()
+        application.start(folder, layout)
+        window = Window(layout)
+        window.show()
+        host = Host(application, window)
         patch.setattr(sys, "excepthook", lambda kind, error, trace: host.failures.append(error))
         yield host
         host.close()
+        layout.close()
         if host.failures:
             raise host.failures[0]
+
+
+def _bringAlong(patch: pytest.MonkeyPatch, application: Application, layout: LayoutManager) -> None:
+    """Have `import` and `slicer` find what the real application brings along."""
+    import slicer
+    from Host import ctkwidgets, mrmlwidgets, parameters, pythonqt, scripted
+    from Host.application import Module, ModulePanel, QUiLoader
+
+    modules = {
+        "qt": pythonqt.qt,
+        "ctk": ctkwidgets,
+        "SampleData": _module("SampleData", SampleDataLogic=_SampleData()),
+        "slicer.ScriptedLoadableModule": scripted,
+        "slicer.parameterNodeWrapper": parameters,
+        "slicer.i18n": _module("slicer.i18n", tr=str, translate=lambda context, text: text),
+    }
+    pythonqt.qt.QUiLoader = QUiLoader
+    plots = slicer.vtkSlicerPlotsLogic()
+    plots.SetMRMLApplicationLogic(layout.core().app_logic)
+    plots.SetMRMLScene(layout.core().scene)
+    names = {name: kind for name, kind in vars(mrmlwidgets).items() if name.startswith("qMRML")}
+    names |= {name.partition(".")[2]: module for name, module in modules.items() if "." in name}
+    names |= {
+        "app": application,
+        "mrmlScene": layout.core().scene,
+        "modules": SimpleNamespace(plots=SimpleNamespace(logic=lambda: plots)),
+        "qSlicerScriptedLoadableModule": Module,
+        "qSlicerScriptedLoadableModuleWidget": ModulePanel,
+    }
+    for name, module in modules.items():
+        patch.setitem(sys.modules, name, module)
+    for name, value in names.items():
+        patch.setattr(slicer, name, value, raising=False)
+
+
+class _SampleData:
+    """What the module Sample Data offers, by category."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, list[SimpleNamespace]] = {}
+
+    def sampleDataSourcesByCategory(self, category: str) -> list[SimpleNamespace]:
+        return self._sources.setdefault(category, [])
+
+    def registerCustomSampleDataSource(self, category: str, **source: object) -> None:
+        self.sampleDataSourcesByCategory(category).append(SimpleNamespace(category=category, **source))
+
+
+def _module(name: str, **names: object) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(names)
+    return module
 
 
 @pytest.fixture(scope="session")

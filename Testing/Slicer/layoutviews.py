@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, NoScheduleRendering, SliceView, ThreeDView
 
-from offscreen import drawn, prepare
+from offscreen import drawn, prepare, release
 
 
 class ViewWidget(QLabel):
@@ -40,6 +40,11 @@ class ViewWidget(QLabel):
     def resetView(self) -> None:
         if self._view is not None:
             self._view.fit_view_to_content()
+
+    def finalize(self) -> None:
+        if self._view is not None:
+            self._view.finalize()
+        self._view = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         if self._view is not None:
@@ -87,6 +92,13 @@ class LayoutManager(QObject):
         self._grid = QGridLayout(self._viewport)
         self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._arrange())
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+    def close(self) -> None:
+        """Free the views' windows."""
+        for widget in self._widgets.values():
+            widget.finalize()
+        self._widgets = {}
+        release(self._core)
 
     def core(self) -> SlicerApp:
         return self._core

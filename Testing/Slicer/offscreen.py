@@ -12,6 +12,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 import numpy as np
 import slicer
 import vtk
+from slicer import vtkMRMLLayerDMPipelineFactory
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayoutDefinition
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
@@ -49,7 +50,14 @@ class OffscreenApplication:
     def close(self) -> None:
         """Remove what the application keeps on disk, and hear of no more errors."""
         self._output.RemoveObserver(self._observation)
-        self._app.io_manager.cache_dir.cleanup()
+        release(self._app)
+
+
+def release(app: SlicerApp) -> None:
+    """Remove what an application keeps on disk, and its entry in a list that every later one goes through."""
+    app.io_manager.cache_dir.cleanup()
+    creator = app.segmentation_editor._pipeline_creator
+    vtkMRMLLayerDMPipelineFactory.GetInstance().RemovePipelineCreator(creator)
 
 
 def prepare(view: SliceView | ThreeDView) -> None:

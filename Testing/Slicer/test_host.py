@@ -116,26 +116,23 @@ def demo(tmp_path: Path) -> Path:
 def Parameters(host: Host) -> type:
     """A parameter node with the fields of the observation."""
     import slicer
-    from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+    from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
     class Fields:
         ratio: float = 0.25
         seed: int = 3
         show: bool = True
         name: str = "a"
-        path: Path
 
     Fields.__annotations__ = {
         "inputVolume": slicer.vtkMRMLScalarVolumeNode,
         "ratio": Annotated[float, WithinRange(0, 1)],
         "seed": Annotated[int, WithinRange(0, 100)],
         "mode": Mode,
-        "choice": Annotated[str, Choice(["a", "b"])],
         "show": bool,
         "name": str,
-        "path": Path,
     }
-    Fields.mode, Fields.choice = Mode.random, "a"
+    Fields.mode = Mode.random
     return parameterNodeWrapper(Fields)
 
 
@@ -488,16 +485,14 @@ def test_choices_are_kept_as_text_in_the_node(Parameters: type, parameterNode: A
     parameters = Parameters(parameterNode)
     stored = {name: parameterNode.GetParameter(name) for name in parameterNode.GetParameterNames()}
     assert stored == {
-        "choice": "a",
         "inputVolume": "",
         "mode": "random",
         "name": "a",
-        "path": ".",
         "ratio": "0.25",
         "seed": "3",
         "show": "True",
     }
-    assert (parameters.inputVolume, parameters.ratio, parameters.path) == (None, 0.25, Path())
+    assert (parameters.inputVolume, parameters.ratio) == (None, 0.25)
     volume = parameterNode.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     parameters.inputVolume = volume
     assert Parameters(parameterNode).inputVolume is volume
@@ -511,8 +506,6 @@ def test_choices_keep_to_their_bounds(Parameters: type, parameterNode: Any) -> N
         parameters.ratio = 2
     with pytest.raises(TypeError, match="Value must be of type"):
         parameters.seed = 1.5
-    with pytest.raises(ValueError, match="must be in one of"):
-        parameters.choice = "c"
     assert parameters.ratio == 0.25
 
 
