@@ -52,6 +52,7 @@ screenshots: $(VENV)/.ready-to-test ## Draw the pictures of the README anew; tak
 	@$(BIN)/maesil reconstruct "$(VENV)/torso phantom.nii.gz" --out $(VENV)/torso --control biharmonic
 	@$(BIN)/python -c "from PIL import Image; Image.open('$(VENV)/torso/report.png').convert('RGB').quantize(256).save('Resources/Screenshots/report.png', optimize=True)"
 	@$(BIN)/python Testing/Slicer/screenshots.py
+	@$(BIN)/python Testing/Web/screenshots.py
 
 lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv
