@@ -109,7 +109,7 @@ def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str) -> None:
     legend.SetLabelFormat("%.0f")
     legend.SetNumberOfLabels(5)
     legend.SetPosition(0.96, 0.5)
-    legend.SetSize(0.15, 0.6)
+    legend.SetSize(0.1, 0.4)
     for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         textProperty.SetFontFamily(vtk.VTK_ARIAL)
         textProperty.SetColor(1.0, 1.0, 1.0)
