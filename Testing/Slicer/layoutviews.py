@@ -41,11 +41,6 @@ class ViewWidget(QLabel):
         if self._view is not None:
             self._view.fit_view_to_content()
 
-    def finalize(self) -> None:
-        if self._view is not None:
-            self._view.finalize()
-        self._view = None
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         if self._view is not None:
             self._view.render_window().SetSize(self.width, self.height)
@@ -94,10 +89,7 @@ class LayoutManager(QObject):
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def close(self) -> None:
-        """Free the views' windows."""
-        for widget in self._widgets.values():
-            widget.finalize()
-        self._widgets = {}
+        """End the application below; its views go when Python forgets them."""
         release(self._core)
 
     def core(self) -> SlicerApp:
