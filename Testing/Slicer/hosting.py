@@ -156,11 +156,28 @@ def opened(application: Application, folder: Path) -> Iterator[Host]:
         window.show()
         host = Host(application, window)
         patch.setattr(sys, "excepthook", lambda kind, error, trace: host.failures.append(error))
-        yield host
-        host.close()
+        with _unreloaded():
+            yield host
+            host.close()
         layout.close()
         if host.failures:
             raise host.failures[0]
+
+
+@contextmanager
+def _unreloaded() -> Iterator[None]:
+    """Undo a reload of the library at the end: other tests know the classes that were there before."""
+    before = {
+        module: dict(vars(module))
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "MAESILSlicerLib"
+    }
+    try:
+        yield
+    finally:
+        for module, names in before.items():
+            vars(module).clear()
+            vars(module).update(names)
 
 
 def _bringAlong(patch: pytest.MonkeyPatch, application: Application, layout: LayoutManager) -> None:

@@ -150,7 +150,8 @@ def test_the_error_has_a_legend_in_its_view_alone(
     node.GetDisplayNode().AutoWindowLevelOff()
     node.GetDisplayNode().SetWindowLevel(20000, 9100)
     Comparison(scene).enter(None, resultsOf(node), node)
-    whitePixels = {tag: (comparisonViews.pictureOf(tag).min(axis=2) > 240).sum() for tag in TAGS}
+    # Thin strokes are blended with what lies below them.
+    whitePixels = {tag: (comparisonViews.pictureOf(tag).min(axis=2) > 150).sum() for tag in TAGS}
     assert whitePixels[ERROR] > 50
     assert [whitePixels[tag] for tag in TAGS if tag != ERROR] == [0, 0, 0]
 

@@ -68,13 +68,15 @@ def listed(cmakeFile: Path, name: str) -> list[str]:
     return values[name]
 
 
+#: What builds the package or draws its pictures, and the browser's face, whose packages Slicer does not have.
+NOT_SHIPPED = re.compile(r"/CMakeLists\.txt$|/Resources/.*/draw_\w+\.py$|^/MAESILSlicerLib/web/")
+
+
 def shipped(folder: Path) -> set[str]:
-    """Every file that belongs to the package, relative to its folder; what builds it or draws its pictures does not."""
+    """Every file that belongs to the package, relative to its folder."""
     files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    names = {path.relative_to(folder).as_posix() for path in files}
-    return {
-        name for name in names if not re.search(r"CMakeLists\.txt$|Resources/.*/draw_\w+\.py$", f"/{name}")
-    }
+    names = (path.relative_to(folder).as_posix() for path in files)
+    return {name for name in names if not NOT_SHIPPED.search(f"/{name}")}
 
 
 SOURCES = sorted(name for name in shipped(MODULE) if name.endswith(".py"))
