@@ -82,11 +82,10 @@ def reconstruct(
         describe_metrics,
         save_reconstruction,
         score_reconstruction,
-        usual_overlap,
     )
     from MAESILCore.reconstruct import reconstruct as reconstruct_volume
     from MAESILCore.report import write_report_png
-    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
     from MAESILCore.volume import read_volume
 
     masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
@@ -96,8 +95,9 @@ def reconstruct(
     require("matplotlib", "The report")  # now, not after minutes of work
     volume = read_volume(scan, series=series)
     loaded = load_checkpoint(model)
-    shared = usual_overlap(loaded) if overlap is None else overlap
-    grid = SuperpatchGrid(volume.shape, loaded.superpatch_size, loaded.patch_size, shared)
+    sizes = loaded.superpatch_size, loaded.patch_size
+    shared = usual_overlap(*sizes) if overlap is None else overlap
+    grid = SuperpatchGrid(volume.shape, *sizes, shared)
     console = Console(stderr=True)
     with watched(console, "Starting") as (progress, stopped):
         result = reconstruct_volume(

@@ -17,7 +17,8 @@ from MAESILCore.evaluate.selection import Selection
 from MAESILCore.evaluate.summary import summarise
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.metrics import lpips_obstacle
-from MAESILCore.reconstruct import Reconstructor, usual_overlap
+from MAESILCore.reconstruct import Reconstructor
+from MAESILCore.superpatch import usual_overlap
 from MAESILCore.window import SOFT_TISSUE
 
 ProgressCallback = Callable[[int, int, str], None]
@@ -145,7 +146,7 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
         "soft_tissue_window_hu": [SOFT_TISSUE.low, SOFT_TISSUE.high],
         "superpatch_size_kji": list(model.superpatch_size),
         "patch_size_kji": list(model.patch_size),
-        "overlap_kji": list(usual_overlap(model)),
+        "overlap_kji": list(usual_overlap(model.superpatch_size, model.patch_size)),
         "mask": {**asdict(options.strategy), "hidden_share": options.strategy.hidden_share},
         "seed": options.seed,
         "coverage": options.coverage,

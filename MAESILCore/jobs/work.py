@@ -74,12 +74,13 @@ class Work:
 
     def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
         from MAESILCore.masking import Mask
-        from MAESILCore.reconstruct import reconstruct, usual_overlap
-        from MAESILCore.superpatch import SuperpatchGrid
+        from MAESILCore.reconstruct import reconstruct
+        from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
 
         request, progress = self._request, self._progress
-        overlap = usual_overlap(model) if request.overlap is None else request.overlap
-        grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
+        sizes = model.superpatch_size, model.patch_size
+        overlap = usual_overlap(*sizes) if request.overlap is None else request.overlap
+        grid = SuperpatchGrid(volume.shape, *sizes, overlap)
         mask = Mask(self._read(MASK)) if request.has_mask else None
         progress.plan(volume.voxels.size, self._stages())
         left = self._estimate(model, device, voxels_to_pass(grid, request.coverage, mask))

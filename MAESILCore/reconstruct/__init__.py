@@ -4,7 +4,7 @@ from MAESILCore.reconstruct.network import Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.saving import save_reconstruction
 from MAESILCore.reconstruct.scoring import check_controls, describe_metrics, score_reconstruction
-from MAESILCore.reconstruct.whole_volume import reconstruct, usual_overlap
+from MAESILCore.reconstruct.whole_volume import reconstruct
 
 __all__ = [
     "Reconstruction",
@@ -14,5 +14,4 @@ __all__ = [
     "reconstruct",
     "save_reconstruction",
     "score_reconstruction",
-    "usual_overlap",
 ]

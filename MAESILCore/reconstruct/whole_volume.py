@@ -13,7 +13,7 @@ from MAESILCore.masking import Mask, MaskStrategy
 from MAESILCore.reconstruct.network import NetworkPasses, Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
-from MAESILCore.superpatch import LatticeBox, SuperpatchGrid
+from MAESILCore.superpatch import LatticeBox, SuperpatchGrid, usual_overlap
 from MAESILCore.volume import Volume
 from MAESILCore.window import Window
 
@@ -62,7 +62,7 @@ def reconstruct(
         OutOfMemoryError: not enough memory for one superpatch.
     """
     if overlap is None:
-        overlap = usual_overlap(model)
+        overlap = usual_overlap(model.superpatch_size, model.patch_size)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
     network = NetworkPasses(model, device, batch_size)
@@ -80,13 +80,6 @@ def reconstruct(
         if progress is not None:
             progress(done, total, f"Reconstructed {done} of {total} superpatches.")
     return work.result()
-
-
-def usual_overlap(model: Reconstructor) -> tuple[int, int, int]:
-    """A quarter of the model's superpatch in whole patches, along k, j, i."""
-    sizes = zip(model.superpatch_size, model.patch_size, strict=True)
-    k, j, i = (size // patch // 4 * patch for size, patch in sizes)
-    return k, j, i
 
 
 def _masks(

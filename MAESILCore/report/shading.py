@@ -20,7 +20,10 @@ VIEWING_WINDOW = Window(-1000.0, 500.0)
 #: From less than the patient to more than the patient; dark where they agree.
 ERROR_STOPS = ("#a9d3ff", "#2f7fd6", "#123a63", "#101418", "#6b1f17", "#e0533a", "#ffc7a8")
 UNCERTAINTY_STOPS = ("#101418", "#3b1d5c", "#8a2a6d", "#dd5a4f", "#fbb45c", "#fdf3c8")
-_NICE_LIMITS = (20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000)
+#: A window of errors narrower than this would show rounding, HU.
+LEAST_LIMIT_HU = 20.0
+_NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0)
+_MOST_SAMPLES = 1_000_000
 
 
 def viewing_window(volume: Volume) -> Window:
@@ -39,13 +42,17 @@ def colour_map(name: str, stops: tuple[str, ...]) -> Colormap:
 
 
 def nice_limit(values: np.ndarray, share: float = 99.0) -> float:
-    """A round number that the given percentage of the magnitudes, those of 0 left out, stays below."""
-    magnitudes = np.abs(np.asarray(values)[::2, ::2, ::2]).ravel()
-    magnitudes = magnitudes[magnitudes > 0]
-    if magnitudes.size == 0:
-        return float(_NICE_LIMITS[0])
-    wanted = float(np.percentile(magnitudes, share))
-    return float(next((limit for limit in _NICE_LIMITS if limit >= wanted), np.ceil(wanted)))
+    """A round number that the given percentage of the magnitudes, those of 0 left out, stays below.
+
+    At least `LEAST_LIMIT_HU`; a large array is sampled.
+    """
+    samples = np.ravel(values)[:: max(1, values.size // _MOST_SAMPLES)]
+    magnitudes = np.abs(samples[samples != 0].astype(np.float32))
+    wanted = float(np.percentile(magnitudes, share)) if magnitudes.size else 0.0
+    if wanted <= LEAST_LIMIT_HU:
+        return LEAST_LIMIT_HU
+    power = 10.0 ** np.floor(np.log10(wanted))
+    return float(next(step for step in _NICE_STEPS if step * power >= wanted) * power)
 
 
 def rgb(colour: str) -> np.ndarray:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.volume import Volume
+
+if TYPE_CHECKING:
+    # It needs PyTorch, which a GUI that shows the same words may lack.
+    from MAESILCore.reconstruct import Reconstruction
 
 #: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
 Scores = Mapping[str, Any]
@@ -73,10 +76,12 @@ CONTROL_MEANINGS = {
 
 def value_of(entry: Mapping[str, Any], metric: Metric) -> float | None:
     """A finite score, or None where there is none."""
-    value = entry.get(metric.key)
-    if isinstance(value, int | float) and np.isfinite(value):
-        return float(value)
-    return None
+    return finite(entry.get(metric.key))
+
+
+def finite(value: object) -> float | None:
+    """A number that can be shown, or None."""
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
 
 def control_name(key: str) -> str:

@@ -2,6 +2,6 @@
 
 from MAESILCore.superpatch.assembler import Assembler
 from MAESILCore.superpatch.box import LatticeBox, Triple, as_triple
-from MAESILCore.superpatch.grid import SuperpatchGrid
+from MAESILCore.superpatch.grid import SuperpatchGrid, usual_overlap
 
-__all__ = ["Assembler", "LatticeBox", "SuperpatchGrid", "Triple", "as_triple"]
+__all__ = ["Assembler", "LatticeBox", "SuperpatchGrid", "Triple", "as_triple", "usual_overlap"]

@@ -219,3 +219,8 @@ def _padded(part: np.ndarray, size: Triple) -> np.ndarray:
     """A copy of `part`, at its end padded to `size` by repeating the edge."""
     missing = [(0, want - have) for want, have in zip(size, part.shape, strict=True)]
     return np.pad(part, missing, mode="edge") if any(after for _, after in missing) else part.copy()
+
+
+def usual_overlap(superpatch_size: Sequence[int], patch_size: Sequence[int]) -> Triple:
+    """A quarter of a superpatch in whole patches, along k, j, i: what hides the seams of a reconstruction."""
+    return per_axis(s // p // 4 * p for s, p in zip(superpatch_size, patch_size, strict=True))

@@ -7,10 +7,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
+from MAESILCore.report.shading import STAGE_COLOURS, rgb
 from MAESILSlicerLib.nodes import markNode
-
-#: Colours of the stages that hide patches, red, green, blue from 0 to 1: two that everybody can tell apart.
-STAGE_COLORS = {1: (0.0, 0.447, 0.698), 2: (0.902, 0.624, 0.0)}
 
 COLORS_ROLE = "overlay.colors"
 
@@ -90,7 +88,7 @@ def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTa
         display.SetAndObserveColorNodeID(colorNode.GetID())
         display.SetActiveScalar(_STAGE_ARRAY, vtk.vtkAssignAttribute.CELL_DATA)
         display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
-        display.SetScalarRange(0, max(STAGE_COLORS))
+        display.SetScalarRange(0, max(STAGE_COLOURS))
         display.SetScalarVisibility(True)
 
 
@@ -101,11 +99,11 @@ def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorT
     node.SetName("MAESIL stages")
     node.SetHideFromEditors(True)
     node.SetTypeToUser()
-    node.SetNumberOfColors(1 + max(STAGE_COLORS))
+    node.SetNumberOfColors(1 + max(STAGE_COLOURS))
     # Opaque, though never seen: one transparent colour has 3D views draw everything as translucent, in many passes.
     node.SetColor(0, "visible", 0.0, 0.0, 0.0, 1.0)
-    for stage, color in STAGE_COLORS.items():
-        node.SetColor(stage, f"hidden by stage {stage}", *color, 1.0)
+    for stage, color in STAGE_COLOURS.items():
+        node.SetColor(stage, f"hidden by stage {stage}", *map(float, rgb(color)), 1.0)
     volumeNode.GetScene().AddNode(node)
     markNode(node, COLORS_ROLE, volumeNode)
     return node

@@ -12,11 +12,11 @@ from MAESILCore.masking import Mask
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib import cubes, gridlines, labels, lattice, slicemask
 from MAESILSlicerLib.gridlines import HIGHLIGHT_COLOR
-from MAESILSlicerLib.modelnodes import COLORS_ROLE, STAGE_COLORS, addStageColors, pointsOf, setVisible
+from MAESILSlicerLib.modelnodes import COLORS_ROLE, addStageColors, pointsOf, setVisible
 from MAESILSlicerLib.nodes import findNodes, removeNodes
 from MAESILSlicerLib.placed import PlacedGrid
 
-__all__ = ["HIGHLIGHT_COLOR", "STAGE_COLORS", "OverlayDisplay", "Overlays"]
+__all__ = ["HIGHLIGHT_COLOR", "OverlayDisplay", "Overlays"]
 
 #: In the order in which slice views draw them, one over the other.
 _ROLES = (

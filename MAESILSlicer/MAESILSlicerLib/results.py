@@ -11,16 +11,16 @@ import numpy as np
 import slicer
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.report.shading import nice_limit
+from MAESILCore.report.summary import DISCLAIMER
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume
-from MAESILSlicerLib.colors import errorColors, roundLimit, showInColors, uncertaintyColors
+from MAESILSlicerLib.colors import errorColors, showInColors, uncertaintyColors
 from MAESILSlicerLib.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.nodes import findNodes, markNode
 from MAESILSlicerLib.scene import addVolume, geometryOf, voxelsOf
 from MAESILSlicerLib.tables import addScoreChart, addScoreTable, addSuperpatchTable
 from MAESILSlicerLib.undo import allOrNothing
-
-DISCLAIMER = "Research use only; not a medical device."
 
 #: Names of the nodes after the name of the input, by the member of `ResultNodes`, which is also their role.
 NAMES = {
@@ -198,10 +198,10 @@ class _Import:
 
     def _showMaps(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:
         error, uncertainty = volumes["error"], volumes.get("uncertainty")
-        limit = roundLimit(voxelsOf(error))
+        limit = nice_limit(voxelsOf(error))
         showInColors(error, errorColors(self._scene), (-limit, limit), "Error (HU)")
         if uncertainty is not None:
-            limit = roundLimit(voxelsOf(uncertainty))
+            limit = nice_limit(voxelsOf(uncertainty))
             showInColors(uncertainty, uncertaintyColors(self._scene), (0.0, limit), "Uncertainty (HU)")
 
     def _addTables(self) -> dict[str, slicer.vtkMRMLNode]:

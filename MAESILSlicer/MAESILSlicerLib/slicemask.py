@@ -20,21 +20,27 @@ def addFill(
     volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
 ) -> slicer.vtkMRMLModelNode:
     """A model of solid boxes, whose cut by a slice is filled; empty until `drawFill`."""
-    mesh = vtk.vtkUnstructuredGrid()
-    mesh.SetPoints(points)
-    node = addModel(volumeNode, FILL_ROLE, "MAESIL mask", mesh)
-    colorByStage(node, colorNode)
-    node.GetDisplayNode().SetVisibility3D(False)
-    return node
+    return _addFlat(volumeNode, FILL_ROLE, "MAESIL mask", vtk.vtkUnstructuredGrid(), points, colorNode)
 
 
 def addLines(
     volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
 ) -> slicer.vtkMRMLModelNode:
     """A model of surfaces, whose cuts by a slice are lines; empty until `drawLines`."""
-    mesh = vtk.vtkPolyData()
+    return _addFlat(volumeNode, LINES_ROLE, "MAESIL mask outlines", vtk.vtkPolyData(), points, colorNode)
+
+
+def _addFlat(
+    volumeNode: slicer.vtkMRMLVolumeNode,
+    role: str,
+    name: str,
+    mesh: vtk.vtkPointSet,
+    points: vtk.vtkPoints,
+    colorNode: slicer.vtkMRMLColorTableNode,
+) -> slicer.vtkMRMLModelNode:
+    """A model that slice views alone show."""
     mesh.SetPoints(points)
-    node = addModel(volumeNode, LINES_ROLE, "MAESIL mask outlines", mesh)
+    node = addModel(volumeNode, role, name, mesh)
     colorByStage(node, colorNode)
     node.GetDisplayNode().SetVisibility3D(False)
     return node

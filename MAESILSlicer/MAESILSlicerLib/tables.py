@@ -9,23 +9,15 @@ from typing import Any, NamedTuple
 import slicer
 import vtk
 
+from MAESILCore.masking import FIRST_STAGE
+from MAESILCore.report.shading import STAGE_COLOURS, rgb
+from MAESILCore.report.summary import METRICS, control_name, finite, plain, value_of
+from MAESILCore.window import SOFT_TISSUE
 from MAESILSlicerLib.nodes import markNode
 
 #: Column of the superpatch table that holds a superpatch's number, as `SuperpatchGrid.box` counts.
 SUPERPATCH_COLUMN = "superpatch"
 PSNR_COLUMN = "psnr_hidden"
-
-_MINUS = "\N{MINUS SIGN}"
-_CHART_COLOR = (0.0, 0.447, 0.698)
-
-
-class ScoreName(NamedTuple):
-    """How a score of `metrics.json` is shown."""
-
-    key: str
-    title: str
-    unit: str
-    digits: int
 
 
 class Column(NamedTuple):
@@ -34,19 +26,6 @@ class Column(NamedTuple):
     name: str
     title: str
     values: Sequence[Any]
-
-
-#: In the order of their rows. The titles are those of the report, whose module needs PyTorch.
-SCORE_NAMES = (
-    ScoreName("psnr_hidden", "PSNR, hidden voxels", "dB", 2),
-    ScoreName("ssim_hidden", "SSIM, hidden voxels", "", 3),
-    ScoreName("psnr_hidden_body", "PSNR, hidden body", "dB", 2),
-    ScoreName("mae_hu_hidden_body", "Mean error, hidden body", "HU", 1),
-    ScoreName("ssim_hidden_body", "SSIM, hidden body", "", 3),
-    ScoreName("psnr_full", "PSNR, all voxels", "dB", 2),
-    ScoreName("psnr_unmasked", "PSNR, nothing hidden", "dB", 2),
-    ScoreName("blockiness_ratio", "Blockiness", "", 2),
-)
 
 
 def addScoreTable(
@@ -61,18 +40,18 @@ def addScoreTable(
     """
     model = metrics["model"]
     candidates = {"Model": model} | {
-        f"Control: {key.replace('_', ' ')}": entry for key, entry in metrics.get("controls", {}).items()
+        f"Control: {control_name(key)}": entry for key, entry in metrics.get("controls", {}).items()
     }
     setup = metrics.get("setup", {})
-    windows = [(_windowText(setup.get("window_hu")), candidates)]
+    windows = [(_windowText(*setup["window_hu"]) if "window_hu" in setup else "", candidates)]
     if "soft_tissue" in model:
         softTissue = {title: entry["soft_tissue"] for title, entry in candidates.items()}
-        windows.append((_windowText((-175, 250)), softTissue))
+        windows.append((_windowText(SOFT_TISSUE.low, SOFT_TISSUE.high), softTissue))
     rows = [
         (score, window, entries)
         for window, entries in windows
-        for score in SCORE_NAMES
-        if _finite(next(iter(entries.values())).get(score.key)) is not None
+        for score in METRICS
+        if value_of(entries["Model"], score) is not None
     ]
     columns = [
         Column("score", "Score", [score.title for score, _window, _entries in rows]),
@@ -83,7 +62,7 @@ def addScoreTable(
         Column(
             title,
             title,
-            [_rounded(entries[title].get(score.key), score.digits) for score, _, entries in rows],
+            [_rounded(value_of(entries[title], score), score.digits) for score, _, entries in rows],
         )
         for title in candidates
     ]
@@ -105,8 +84,10 @@ def addSuperpatchTable(
         Column(SUPERPATCH_COLUMN, "Superpatch", [int(row["index"]) for row in rows]),
         Column("place", "Place i-j-k", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
         Column("hidden_voxels", "Hidden voxels", [int(row["hidden_voxels"]) for row in rows]),
-        Column(PSNR_COLUMN, "PSNR, hidden voxels (dB)", [_rounded(row["psnr_hidden"], 2) for row in rows]),
-        Column("mae_hu", "Mean error (HU)", [_rounded(row["mae_hu"], 1) for row in rows]),
+        Column(
+            PSNR_COLUMN, "PSNR, hidden voxels (dB)", [_rounded(finite(row["psnr_hidden"]), 2) for row in rows]
+        ),
+        Column("mae_hu", "Mean error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
     ]
     return _addTable(scene, name, columns)
 
@@ -137,7 +118,7 @@ def addScoreChart(
     series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
     series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
     series.SetMarkerSize(9)
-    series.SetColor(*_CHART_COLOR)
+    series.SetColor(*map(float, rgb(STAGE_COLOURS[FIRST_STAGE])))
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     chart.SetTitle(name)
     chart.SetXAxisTitle("Superpatch")
@@ -169,15 +150,10 @@ def _array(column: Column) -> vtk.vtkAbstractArray:
     return array
 
 
-def _finite(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _rounded(value: object, digits: int) -> float:
+def _rounded(value: float | None, digits: int) -> float:
     """For a column of numbers; one that is not there becomes NaN."""
-    number = _finite(value)
-    return math.nan if number is None else round(number, digits)
+    return math.nan if value is None else round(value, digits)
 
 
-def _windowText(window: Sequence[float] | None) -> str:
-    return f"{window[0]:g} to {window[1]:g}".replace("-", _MINUS) if window else ""
+def _windowText(low: float, high: float) -> str:
+    return f"{plain(low)} to {plain(high)}"

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
 from MAESILCore.reconstruct import reconstruct as reconstruct_as_usual
-from MAESILCore.reconstruct import save_reconstruction, score_reconstruction, usual_overlap
+from MAESILCore.reconstruct import save_reconstruction, score_reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
-from MAESILCore.superpatch import SuperpatchGrid
+from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
 from MAESILCore.volume import Volume, read_volume
 from MAESILCore.window import LUNG_TO_BONE, Window
 
@@ -87,8 +87,8 @@ def a_scan(
 
 def test_superpatches_share_a_quarter_unless_told_otherwise() -> None:
     scan, model = a_scan(), FakeModel(mean_of_visible)
-    assert usual_overlap(model) == (4, 4, 4)
-    assert usual_overlap(FakeModel(superpatch_size=(8, 8, 8))) == (0, 0, 0)
+    assert usual_overlap(model.superpatch_size, model.patch_size) == (4, 4, 4)
+    assert usual_overlap((8, 16, 128), (4, 4, 8)) == (0, 4, 32)
     usual, explicit = reconstruct_as_usual(scan, model), reconstruct_as_usual(scan, model, overlap=4)
     assert usual.grid.overlap == (4, 4, 4)
     np.testing.assert_array_equal(usual.reconstruction.voxels, explicit.reconstruction.voxels)

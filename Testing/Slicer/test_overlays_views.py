@@ -10,8 +10,9 @@ import pytest
 import slicer
 
 from MAESILCore.masking import Mask
+from MAESILCore.report.shading import STAGE_COLOURS, rgb
 from MAESILCore.superpatch import SuperpatchGrid
-from MAESILSlicerLib.overlays import HIGHLIGHT_COLOR, STAGE_COLORS, OverlayDisplay, Overlays
+from MAESILSlicerLib.overlays import HIGHLIGHT_COLOR, OverlayDisplay, Overlays
 from offscreen import AXIAL, SLICES, THREE_D, OffscreenViews
 from volumes import MakeVolume, matrixOf
 
@@ -67,7 +68,7 @@ def bytesOf(color: tuple[float, float, float]) -> list[int]:
 
 
 def isStage(color: tuple[int, int, int], stage: int) -> bool:
-    return np.allclose(color, bytesOf(STAGE_COLORS[stage]), atol=2)
+    return np.allclose(color, bytesOf(rgb(STAGE_COLOURS[stage])), atol=2)
 
 
 def colorsAt(
@@ -138,7 +139,7 @@ def test_slices_askew_to_the_volume_show_the_mask_where_its_voxels_are(
     stages = SuperpatchGrid(SHAPE, 16).expand(mask.stages)
     for voxel in itertools.product((4, 7, 8, 15, 16), (8, 11, 15, 16), (15, 16, 23, 24, 31)):
         for color in colorsAt(views, matrixOf(**geometry), voxel):
-            shown = next((stage for stage in STAGE_COLORS if isStage(color, stage)), 0)
+            shown = next((stage for stage in STAGE_COLOURS if isStage(color, stage)), 0)
             assert shown == stages[voxel]
 
 
@@ -179,7 +180,7 @@ def test_the_fill_lets_the_anatomy_through_as_chosen(
     (anatomy, *_) = colorsAt(views, np.eye(4), (12, 12, 20))
     overlays.setDisplay(OverlayDisplay(grid=False, labels=False, outline=False, opacity=opacity))
     overlays.setMask(maskOf({(1, 1, 2): 2}))
-    expected = opacity * np.array(bytesOf(STAGE_COLORS[2])) + (1 - opacity) * np.array(anatomy)
+    expected = opacity * np.array(bytesOf(rgb(STAGE_COLOURS[2]))) + (1 - opacity) * np.array(anatomy)
     for color in colorsAt(views, np.eye(4), (12, 12, 20)):
         np.testing.assert_allclose(color, expected, atol=2)
 

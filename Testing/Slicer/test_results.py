@@ -12,11 +12,11 @@ import pytest
 import slicer
 
 from finishedjob import PATCH, expanded, writeFinishedJob
-from MAESILSlicerLib.colors import ERROR_STOPS, UNCERTAINTY_STOPS
+from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS
 from MAESILSlicerLib.jobfiles import ResultsError
 from MAESILSlicerLib.results import allResults, importResults
 from MAESILSlicerLib.scene import geometryOf, readVolume, voxelsOf
-from MAESILSlicerLib.tables import SCORE_NAMES, rowOfSuperpatch, superpatchOfRow
+from MAESILSlicerLib.tables import rowOfSuperpatch, superpatchOfRow
 
 if TYPE_CHECKING:
     from finishedjob import MakeJob
@@ -155,19 +155,6 @@ def test_zero_error_has_the_middle_colour_of_its_table(
         UNCERTAINTY_STOPS[0],
         UNCERTAINTY_STOPS[-1],
     ]
-
-
-def test_maps_have_the_colours_of_the_report() -> None:
-    from MAESILCore.report import shading
-
-    assert ERROR_STOPS == shading.ERROR_STOPS
-    assert UNCERTAINTY_STOPS == shading.UNCERTAINTY_STOPS
-
-
-def test_scores_have_the_names_of_the_report() -> None:
-    from MAESILCore.report.summary import METRICS
-
-    assert [tuple(score) for score in SCORE_NAMES] == [(m.key, m.title, m.unit, m.digits) for m in METRICS]
 
 
 def test_maps_have_a_legend(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob) -> None:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import CheckpointError
 from MAESILCore.jobs.devices import Device, DeviceProbe, DeviceReport, estimate_seconds, estimate_text
 from MAESILCore.resources import models_folder
-from MAESILCore.superpatch import SuperpatchGrid
+from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
 from MAESILSlicerLib.desktop.settings import AUTOMATIC
 from MAESILSlicerLib.session import Session
 
@@ -89,12 +89,6 @@ class Estimate:
             return False
 
     def _workGrid(self) -> SuperpatchGrid:
-        """The grid of the reconstruction: with the overlap of `reconstruct.usual_overlap`, which needs PyTorch."""
-        model = self._session.model
-        sizes = zip(model.superpatchSize, model.patchSize, strict=True)
-        return SuperpatchGrid(
-            self._session.grid.shape,
-            model.superpatchSize,
-            model.patchSize,
-            [size // patch // 4 * patch for size, patch in sizes],
-        )
+        """The grid of the reconstruction, whose superpatches overlap."""
+        sizes = self._session.model.superpatchSize, self._session.model.patchSize
+        return SuperpatchGrid(self._session.grid.shape, *sizes, usual_overlap(*sizes))

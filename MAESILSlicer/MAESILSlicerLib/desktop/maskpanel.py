@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import slicer
 from slicer.i18n import tr as _
 
+from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import (
     NO_SUPERPATCH,
@@ -15,7 +16,6 @@ from MAESILSlicerLib.desktop.parameters import (
     MaskMode,
 )
 from MAESILSlicerLib.desktop.picker import SuperpatchPicker
-from MAESILSlicerLib.overlays import STAGE_COLORS
 from MAESILSlicerLib.session import Session
 
 
@@ -86,7 +86,7 @@ class MaskPanel:
             return count
         names = {1: _("first stage"), 2: _("second stage")}
         legend = " ".join(
-            f'<font color="{_hex(STAGE_COLORS[stage])}">\u25a0</font> {name}' for stage, name in names.items()
+            f'<font color="{STAGE_COLOURS[stage]}">\u25a0</font> {name}' for stage, name in names.items()
         )
         return f"{count}<br>{legend}"
 
@@ -163,7 +163,3 @@ class MaskPanel:
         self._session.volumeNode.GetRASBounds(bounds)
         roiNode.SetCenterWorld([(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
         roiNode.SetSizeWorld([(bounds[2 * axis + 1] - bounds[2 * axis]) / 4 for axis in range(3)])
-
-
-def _hex(color: tuple[float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color)

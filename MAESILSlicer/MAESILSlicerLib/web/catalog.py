@@ -8,12 +8,10 @@ from pathlib import Path
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, find_scans, list_series, read_volume
+from MAESILSlicerLib import samples
 
 #: A folder with more would make a list that nobody can read.
 MOST_SCANS = 500
-
-#: Voxels along k, j, i and mm along i, j, k of the made-up torso.
-_PHANTOM_SHAPE = (96, 192, 192)
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Catalog:
     """Samples, scans of the server, and uploads."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = [Entry("Torso phantom", "Samples", _makePhantom)]
+        self.entries: list[Entry] = [Entry(samples.NAME, "Samples", samples.readSample)]
 
     @property
     def items(self) -> list[dict[str, object]]:
@@ -75,9 +73,3 @@ def _entriesOf(path: Path, group: str) -> list[Entry]:
         )
         for one in series
     ]
-
-
-def _makePhantom() -> Volume:
-    from MAESILCore.phantom import make_phantom
-
-    return make_phantom(_PHANTOM_SHAPE).volume

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib import comparison
 from MAESILSlicerLib.choices import MaskChoices
-from MAESILSlicerLib.overlays import STAGE_COLORS, OverlayDisplay
+from MAESILSlicerLib.overlays import OverlayDisplay
 from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class MaskPanel:
                 "block_size": usual.blockSize,
                 "seed": usual.seed,
                 "hidden_share": "",
-                "stage_colors": [_css(color) for color in STAGE_COLORS.values()],
+                "stage_colors": list(STAGE_COLOURS.values()),
                 "superpatches": [],
                 "superpatch": -1,
                 "show_grid": display.grid,
@@ -157,7 +158,3 @@ class MaskPanel:
             )
         )
         session.overlays.setHighlight(chosen)
-
-
-def _css(color: tuple[float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color)

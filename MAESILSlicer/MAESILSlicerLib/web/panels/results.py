@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import slicer
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.report.summary import DISCLAIMER
 from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
-from MAESILSlicerLib.results import DISCLAIMER
 from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
