@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 from MAESILCore.masking import MaskStrategy
 
+#: What is hidden, by the mode of `MAESILCore.masking.MaskStrategy`, for people.
+MODE_TITLES = {
+    "nested": "Two stages (nested)",
+    "random": "Single patches at random",
+    "block": "Blocks of patches",
+    "plane": "Whole planes",
+    "axis": "Whole columns",
+    "product": "Planes and columns",
+}
+
 #: Masks of a coverage in which every patch is hidden at least twice with the usual ratios.
 USUAL_COVERAGE = 4
 

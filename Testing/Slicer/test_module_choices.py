@@ -12,6 +12,8 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from hosting import Host
+from MAESILCore.masking import MODES
+from MAESILSlicerLib.choices import MODE_TITLES
 from modulehelp import FACTS, OpenModule, answerAtOnce, stagesOf
 from volumes import addTestVolume
 
@@ -85,6 +87,14 @@ def test_only_what_a_mode_needs_is_shown(module: OpenModule) -> None:
         for mode in modes:
             chooseMode(module, mode)
             assert rowsShown(module) == rows, mode
+
+
+def test_both_faces_call_the_modes_the_same(module: OpenModule) -> None:
+    """The window's titles are literals of their own, since translations are looked up by these."""
+    from MAESILSlicerLib.desktop.parameters import MaskMode
+
+    assert MODE_TITLES.keys() == set(MODES)
+    assert {mode.value: mode.label() for mode in MaskMode if not mode.isRegion} == MODE_TITLES
 
 
 def test_each_slider_moves_the_mask(module: OpenModule) -> None:

@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING
 
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib import comparison
-from MAESILSlicerLib.choices import MaskChoices
+from MAESILSlicerLib.choices import MODE_TITLES, MaskChoices
 from MAESILSlicerLib.overlays import OverlayDisplay
 from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application
 
-MODES = {
-    "nested": "Dual: nested planes and axes",
-    "product": "Dual: planes times axes",
-    "random": "Random patches",
-    "block": "Random blocks",
-    "plane": "In-plane positions, through all depths",
-    "axis": "Each depth on its own",
-}
 #: Shares of the way from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
 _LARGEST_SEED = 2**31 - 1
@@ -39,7 +31,7 @@ class MaskPanel:
         state = application.state
         state.update(
             {
-                "modes": [{"title": title, "value": value} for value, title in MODES.items()],
+                "modes": [{"title": title, "value": value} for value, title in MODE_TITLES.items()],
                 "mode": usual.mode,
                 "ratio": usual.ratio,
                 "plane_ratio": usual.planeRatio,
