@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,22 +49,28 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained checkpoint of superpatches of 16 x 16 x 16 voxels, which takes no time to use."""
-    import torch
+def make_tiny_model() -> Callable[..., Path]:
+    """Writes an untrained checkpoint that takes hardly any time to use."""
 
-    from MAESILCore.checkpoint import Card, save_checkpoint
-    from MAESILCore.methods import create
+    def make(path: Path, superpatch: int = 16, patch: int = 4) -> Path:
+        import torch
 
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
-    method = create("maesil", sizes, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    save_checkpoint(
-        path,
-        weights,
-        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
-    )
-    return path
+        from MAESILCore.checkpoint import Card, save_checkpoint
+        from MAESILCore.methods import create
+
+        torch.manual_seed(0)
+        sizes = {"superpatch_size": (superpatch,) * 3, "patch_size": (patch,) * 3}
+        method = create("maesil", sizes, preset="tiny")
+        weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+        config = method.config.model_dump(mode="json")
+        card = Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0)
+        save_checkpoint(path, weights, card)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of superpatches of 16 x 16 x 16 voxels, in a folder that is not all English."""
+    return make_tiny_model(tmp_path_factory.mktemp("modèle") / "tiny.safetensors")

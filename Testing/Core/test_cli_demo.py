@@ -7,29 +7,11 @@ import webbrowser
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
 
 from MAESILCore import cli, read_volume, write_volume
-from MAESILCore.checkpoint import Card, save_checkpoint
 from MAESILCore.cli import demo
-from MAESILCore.methods import create
 from MAESILCore.phantom import make_phantom
-
-
-@pytest.fixture(scope="module")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    method = create("maesil", {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    save_checkpoint(
-        path,
-        weights,
-        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
-    )
-    return path
 
 
 @pytest.fixture
@@ -47,10 +29,10 @@ def run(model: Path, out: Path, *more: str) -> int:
 
 
 def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
-    a_model: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "_PHANTOM_SHAPE", (20, 33, 32))
-    assert run(a_model, tmp_path / "results") == 0
+    assert run(tiny_model, tmp_path / "results") == 0
     assert read_volume(tmp_path / "results" / "reconstruction.nii.gz").shape == (20, 33, 32)
     scores = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert scores["model"]["psnr_hidden"] > 0

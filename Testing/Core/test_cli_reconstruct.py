@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from MAESILCore import Volume, cli, read_volume, write_volume
-from MAESILCore.checkpoint import Card, save_checkpoint
-from MAESILCore.methods import create
 from MAESILCore.reconstruct.network import NetworkPasses
 
 OBLIQUE = np.array([[0.7, 0.1, 0, 31.0], [-0.1, 0.7, 0, -80.5], [0, 0, 2.0, 12.25], [0, 0, 0, 1]])
@@ -24,19 +21,6 @@ def a_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     k, j, i = np.ogrid[:30, :37, :45]
     voxels = 500 * np.sin(k / 5) * np.cos(j / 7) + 10 * i - 500
     write_volume(Volume(voxels.astype(np.int16), OBLIQUE), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
-    method = create("maesil", sizes, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    card = Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0)
-    save_checkpoint(path, weights, card)
     return path
 
 
@@ -55,8 +39,10 @@ def run(scan: Path, model: Path, out: Path, *options: str) -> int:
     return cli.main(command)
 
 
-def test_a_coverage_writes_all_files_on_the_scans_grid(a_scan: Path, a_model: Path, tmp_path: Path) -> None:
-    assert run(a_scan, a_model, tmp_path / "out", "--coverage", "4") == 0
+def test_a_coverage_writes_all_files_on_the_scans_grid(
+    a_scan: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    assert run(a_scan, tiny_model, tmp_path / "out", "--coverage", "4") == 0
     scan = read_volume(a_scan)
     for name in ("reconstruction", "mosaic", "error", "uncertainty", "mask"):
         volume = read_volume(tmp_path / "out" / f"{name}.nii.gz")
@@ -73,18 +59,20 @@ def test_a_coverage_writes_all_files_on_the_scans_grid(a_scan: Path, a_model: Pa
 
 
 def test_controls_are_scored_on_demand_and_scores_can_be_left_out(
-    a_scan: Path, a_model: Path, tmp_path: Path
+    a_scan: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert run(a_scan, a_model, tmp_path, "--control", "mean", "--control", "nearest") == 0
+    assert run(a_scan, tiny_model, tmp_path, "--control", "mean", "--control", "nearest") == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics["controls"]) == ["mean", "nearest"]
-    assert run(a_scan, a_model, tmp_path, "--no-scores") == 0
+    assert run(a_scan, tiny_model, tmp_path, "--no-scores") == 0
     assert not (tmp_path / "metrics.json").exists()
     assert (tmp_path / "report.png").exists()
 
 
-def test_a_region_is_given_in_i_j_k_and_hidden_exactly(a_scan: Path, a_model: Path, tmp_path: Path) -> None:
-    assert run(a_scan, a_model, tmp_path, "--roi", "8:17,4:8, 0:4") == 0
+def test_a_region_is_given_in_i_j_k_and_hidden_exactly(
+    a_scan: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    assert run(a_scan, tiny_model, tmp_path, "--roi", "8:17,4:8, 0:4") == 0
     stages = read_volume(tmp_path / "mask_lattice.nii.gz").voxels
     expected = np.zeros((8, 10, 12), dtype=np.uint8)
     expected[0, 1, 2:5] = 1
@@ -93,7 +81,7 @@ def test_a_region_is_given_in_i_j_k_and_hidden_exactly(a_scan: Path, a_model: Pa
 
 
 def test_the_seed_and_the_mode_decide_on_the_mask(
-    a_scan: Path, a_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    a_scan: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("MAESILCore.report.write_report_png", lambda *_, **__: None)
     masks = []
@@ -103,7 +91,7 @@ def test_the_seed_and_the_mode_decide_on_the_mask(
         ["--seed", "2"],
         ["--mode", "block", "--block-size", "4"],
     ):
-        assert run(a_scan, a_model, tmp_path, "--no-scores", *options) == 0
+        assert run(a_scan, tiny_model, tmp_path, "--no-scores", *options) == 0
         masks.append(read_volume(tmp_path / "mask_lattice.nii.gz").voxels)
     np.testing.assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
@@ -131,13 +119,13 @@ def test_the_seed_and_the_mode_decide_on_the_mask(
 )
 def test_a_mistake_is_said_in_one_sentence_and_leaves_nothing(
     a_scan: Path,
-    a_model: Path,
+    tiny_model: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
     reason: str,
 ) -> None:
-    assert run(a_scan, a_model, tmp_path / "out", *options) == 2
+    assert run(a_scan, tiny_model, tmp_path / "out", *options) == 2
     error = capsys.readouterr().err
     assert reason in error
     assert "Traceback" not in error
@@ -146,7 +134,7 @@ def test_a_mistake_is_said_in_one_sentence_and_leaves_nothing(
 
 def test_ctrl_c_stops_clean_and_leaves_nothing(
     a_scan: Path,
-    a_model: Path,
+    tiny_model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -160,7 +148,7 @@ def test_ctrl_c_stops_clean_and_leaves_nothing(
 
     predict = NetworkPasses.predict
     monkeypatch.setattr(NetworkPasses, "predict", press_ctrl_c)
-    assert run(a_scan, a_model, tmp_path / "out") == 130
+    assert run(a_scan, tiny_model, tmp_path / "out") == 130
     assert passes == [1]
     assert "Stopped." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -14,15 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from MAESILCore import Volume
-from MAESILCore.checkpoint import Card, load_checkpoint, save_checkpoint
+from MAESILCore.checkpoint import load_checkpoint
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobs import JobProcess, ReconstructionRequest, prepare_job
 from MAESILCore.jobs.failures import KILLED, NO_PYTORCH, VANISHED
 from MAESILCore.masking import MaskStrategy
-from MAESILCore.methods import create
 from MAESILCore.reconstruct import reconstruct
 
 pytestmark = pytest.mark.skipif(
@@ -67,22 +65,6 @@ def a_scan() -> Volume:
 @pytest.fixture
 def a_job(a_root: Path, a_scan: Volume) -> ReconstructionRequest:
     return prepare_job(a_root, a_scan)
-
-
-@pytest.fixture(scope="module")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("modèle") / "tiny.safetensors"
-    torch.manual_seed(0)
-    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
-    method = create("maesil", sizes, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    save_checkpoint(
-        path,
-        weights,
-        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
-    )
-    return path
 
 
 @pytest.fixture
@@ -167,9 +149,11 @@ def running(a_job: ReconstructionRequest, a_python: PythonMaker) -> Iterator[Cal
 
 
 def test_a_finished_job_leaves_what_the_library_itself_would_make(
-    a_root: Path, a_scan: Volume, a_model: Path
+    a_root: Path, a_scan: Volume, tiny_model: Path
 ) -> None:
-    request = prepare_job(a_root, a_scan, model=str(a_model), mode="random", ratio=0.6, seed=5, device="cpu")
+    request = prepare_job(
+        a_root, a_scan, model=str(tiny_model), mode="random", ratio=0.6, seed=5, device="cpu"
+    )
     with JobProcess(request) as job:
         job.start()
         events = []
@@ -186,7 +170,7 @@ def test_a_finished_job_leaves_what_the_library_itself_would_make(
         steps = [event.step for event in events if event.event == "progress"]
         assert steps == sorted(steps)
         expected = reconstruct(
-            a_scan, load_checkpoint(a_model), strategy=MaskStrategy("random", 0.6), seed=5, device="cpu"
+            a_scan, load_checkpoint(tiny_model), strategy=MaskStrategy("random", 0.6), seed=5, device="cpu"
         )
         folder = request.folder
         for name in ("reconstruction", "mosaic", "error"):

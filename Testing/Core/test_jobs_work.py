@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from MAESILCore import Volume
-from MAESILCore.checkpoint import Card, save_checkpoint
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError, VolumeError
 from MAESILCore.jobs import JobEvent, ReconstructionRequest, prepare_job
 from MAESILCore.jobs.failures import VANISHED, sentence_of, sentence_of_exit
 from MAESILCore.jobs.scores import superpatch_scores
 from MAESILCore.jobs.work import Work
 from MAESILCore.masking import Mask, roi_mask_from_box
-from MAESILCore.methods import create
 from MAESILCore.metrics.similarity import psnr_of
 from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.reconstruct.network import NetworkPasses
@@ -43,25 +40,9 @@ def a_grid(a_scan: Volume) -> SuperpatchGrid:
     return SuperpatchGrid(a_scan.shape, 16, 4)
 
 
-@pytest.fixture(scope="module")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
-    method = create("maesil", sizes, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    save_checkpoint(
-        path,
-        weights,
-        Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0),
-    )
-    return path
-
-
 @pytest.fixture
-def a_job(tmp_path: Path, a_scan: Volume, a_model: Path) -> ReconstructionRequest:
-    return prepare_job(tmp_path / "jobs", a_scan, model=str(a_model), device="cpu")
+def a_job(tmp_path: Path, a_scan: Volume, tiny_model: Path) -> ReconstructionRequest:
+    return prepare_job(tmp_path / "jobs", a_scan, model=str(tiny_model), device="cpu")
 
 
 def work(request: ReconstructionRequest, stop_at: str | None = None) -> list[JobEvent]:
@@ -102,10 +83,10 @@ def test_a_coverage_has_an_uncertainty_and_scores_for_every_superpatch(
 
 
 def test_the_very_mask_that_is_given_is_used(
-    tmp_path: Path, a_scan: Volume, a_model: Path, a_grid: SuperpatchGrid
+    tmp_path: Path, a_scan: Volume, tiny_model: Path, a_grid: SuperpatchGrid
 ) -> None:
     mask = roi_mask_from_box(a_grid, (2, 17, 3), (6, 21, 15))
-    request = prepare_job(tmp_path, a_scan, mask=mask, model=str(a_model), device="cpu")
+    request = prepare_job(tmp_path, a_scan, mask=mask, model=str(tiny_model), device="cpu")
     work(request)
     np.testing.assert_array_equal(np.load(request.folder / "mask.npy"), mask.stages)
     hidden = a_grid.expand(mask.hidden)
@@ -185,11 +166,11 @@ def test_a_job_stops_between_its_steps(a_job: ReconstructionRequest, moment: str
 
 
 def test_missing_and_damaged_checkpoints_are_told_in_a_sentence(
-    a_job: ReconstructionRequest, a_model: Path, tmp_path: Path
+    a_job: ReconstructionRequest, tiny_model: Path, tmp_path: Path
 ) -> None:
     assert failure_of(replace(a_job, model="/nowhere.safetensors")).startswith("There is no checkpoint")
     damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(a_model.read_bytes()[:5000])
+    damaged.write_bytes(tiny_model.read_bytes()[:5000])
     assert "damaged" in failure_of(replace(a_job, model=str(damaged)))
 
 

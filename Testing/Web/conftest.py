@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,21 +28,9 @@ if any(importlib.util.find_spec(name) is None for name in ("playwright", "trame_
 
 
 @pytest.fixture(scope="session")
-def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that knows nothing and is quick."""
-    import torch
-
-    from MAESILCore.checkpoint import Card, save_checkpoint
-    from MAESILCore.methods import create
-
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    torch.manual_seed(0)
-    method = create("maesil", {"superpatch_size": (64, 64, 64), "patch_size": (8, 8, 8)}, preset="tiny")
-    weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
-    config = method.config.model_dump(mode="json")
-    card = Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0)
-    save_checkpoint(path, weights, card)
-    return path
+def a_model(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that knows nothing and is quick with a whole CT."""
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors", superpatch=64, patch=8)
 
 
 @pytest.fixture(scope="session")
