@@ -96,6 +96,8 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         # Nothing to undo where the window could not even be built.
         if self.window is not None:
+            # While the parameters are there: what the comparison changed in them is put back.
+            self.window.leave()
             self._setParameters(None)
             self.window.close()
         if self.logic is not None:
@@ -107,6 +109,9 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         reloadLibrary()
         ScriptedLoadableModuleWidget.onReload(self)
+        # Slicer sets the new widget up and no more: for Slicer the module is open already.
+        if self._isEntered:
+            slicer.modules.MAESILSlicerWidget.enter()
 
     def _onSceneStartClose(self, _caller: object, _event: str) -> None:
         self._setParameters(None)

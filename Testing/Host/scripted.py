@@ -23,11 +23,15 @@ class ScriptedLoadableModuleWidget:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent, self.layout, self.developerMode = parent, parent.layout(), False
-        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onUnloaded)
+        slicer.app.moduleManager().connect(
+            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+        )
 
-    def _onUnloaded(self, name: str) -> None:
+    def _onModuleAboutToBeUnloaded(self, name: str) -> None:
         if name == self.moduleName:
-            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onUnloaded)
+            slicer.app.moduleManager().disconnect(
+                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+            )
             self.cleanup()
 
     def resourcePath(self, name: str) -> str:

@@ -12,10 +12,11 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from hosting import Host
+from MAESILCore.errors import CheckpointError
 from MAESILCore.masking import MODES
 from MAESILSlicerLib.choices import MODE_TITLES
 from modulehelp import FACTS, OpenModule, answerAtOnce, stagesOf
-from volumes import addTestVolume
+from volumes import addTestVolume, putUnderBent
 
 
 @pytest.fixture
@@ -361,9 +362,116 @@ def test_a_reload_leaves_one_window_that_works(module: OpenModule) -> None:
     before = module.host.widget
     module.host.reload()
     assert module.host.widget is not before
-    module.host.widget.enter()
     module.host.wait(lambda: module.window._system.report is not None)
+    assert module.ui.reconstructButton.isEnabled(), module.ui.reconstructButton.toolTip
     module.ui.planeRatioSlider.value = 0.25
     module.host.process()
     assert module.session.choices.planeRatio == 0.25
     assert before.logic.session.choices.planeRatio == 0.5
+
+
+def test_a_reload_does_not_enter_a_module_that_was_left(module: OpenModule) -> None:
+    module.use()
+    module.host.widget.exit()
+    module.host.reload()
+    assert not module.ui.reconstructButton.isEnabled()
+    assert module.session.overlays.maskNode is None
+
+
+def useRoi(module: OpenModule) -> slicer.vtkMRMLMarkupsROINode:
+    """Hide the middle of the chosen volume by a ROI."""
+    chooseMode(module, "ROI")
+    roi = module.host.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion")
+    module.ui.roiSelector.nodeAddedByUser.emit(roi)
+    module.ui.roiSelector.setCurrentNode(roi)
+    module.host.process()
+    assert module.session.isRegion
+    return roi
+
+
+def test_a_checkpoint_that_was_refused_once_is_refused_again_until_it_is_there(
+    module: OpenModule, tiny_model: Path, tmp_path: Path
+) -> None:
+    node, path = module.use(), tmp_path / "mine.safetensors"
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="mine"):
+            module.logic.showMask(node, model=str(path))
+    module.host.widget.exit()
+    module.host.widget.enter()
+    module.host.process()
+    assert "mine" in module.status
+    assert not module.ui.reconstructButton.isEnabled()
+    path.write_bytes(tiny_model.read_bytes())
+    assert module.logic.showMask(node, model=str(path)) is module.session.mask
+    module.host.process()
+    assert module.session.model.path == path
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_a_region_is_hidden_anew_when_its_volume_changes(module: OpenModule) -> None:
+    node = module.use()
+    useRoi(module)
+    expected = stagesOf(module)
+    slicer.util.arrayFromVolume(node)[:] += 1
+    node.SetOrigin(0.25, 0.0, 0.0)
+    assert not np.array_equal(stagesOf(module), expected)  # Otherwise the test would show nothing.
+    module.host.process()
+    assert module.session.isRegion
+    np.testing.assert_array_equal(stagesOf(module), expected)
+
+
+def test_a_region_is_what_is_reconstructed_however_soon_after_a_change(module: OpenModule) -> None:
+    node = module.use()
+    useRoi(module)
+    expected = stagesOf(module)
+    node.SetOrigin(0.25, 0.0, 0.0)
+    module.ui.reconstructButton.click()
+    assert module.session.isRunning, module.status
+    assert module.session.isRegion
+    np.testing.assert_array_equal(stagesOf(module), expected)
+
+
+def test_a_cropped_volume_keeps_its_superpatch_outlined_and_clipped(module: OpenModule) -> None:
+    node = module.use()
+    module.ui.superpatchSpinBox.value = 1
+    module.host.process()
+    module.host.click(module.ui.clipCheckBox)
+    slicer.util.updateVolumeFromArray(node, np.zeros((24, 24, 32), np.int16))
+    module.host.process()
+    assert (module.ui.superpatchSpinBox.value, module.ui.clipCheckBox.checked) == (1, True)
+    assert module.session.overlays._highlight == 1
+    assert module.session.overlays._display.clip == 1
+
+
+def test_a_region_is_hidden_where_it_is_when_the_volume_is_moved_below_it(module: OpenModule) -> None:
+    node = module.use()
+    useRoi(module)
+    moved = module.host.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    before = stagesOf(module)
+    node.SetAndObserveTransformNodeID(moved.GetID())
+    matrix = np.eye(4)
+    matrix[0, 3] = 8.0
+    moved.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    expected = np.roll(before, -2, axis=2)
+    module.host.wait(lambda: np.array_equal(stagesOf(module), expected), 5)
+
+
+def test_a_transform_that_is_not_linear_is_an_obstacle_until_it_is_taken_away(module: OpenModule) -> None:
+    node = module.use()
+    module.ui.superpatchSpinBox.value = 3
+    module.host.process()
+    module.host.click(module.ui.pickButton)
+    expected = stagesOf(module)
+    putUnderBent(module.host.scene, node)
+    interactor = module.host.app.layoutManager().sliceWidget("Red").sliceView().interactor()
+    interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+    module.host.process()
+    assert "not linear" in module.ui.volumeInfoLabel.text
+    assert module.ui.reconstructButton.toolTip == module.ui.volumeInfoLabel.text
+    assert not module.ui.reconstructButton.isEnabled()
+    assert module.session.overlays.gridNode is None
+    node.SetAndObserveTransformNodeID(None)
+    module.host.process()
+    assert module.ui.reconstructButton.isEnabled()
+    np.testing.assert_array_equal(stagesOf(module), expected)
+    assert module.session.overlays._highlight == 3

@@ -131,6 +131,24 @@ def test_another_layout_that_the_user_chooses_stays(module: OpenModule, tmp_path
     assert layoutOf(module) == oneUp
 
 
+@pytest.mark.parametrize("isReloaded", [True, False], ids=["reloaded", "closed"])
+def test_a_module_that_ends_while_it_compares_leaves_the_mask_shown(
+    module: OpenModule, tmp_path: Path, isReloaded: bool
+) -> None:
+    module.use()
+    layout, parameters = layoutOf(module), module.parameters
+    addResults(module, tmp_path / "job")
+    module.host.click(module.ui.resultsSection)
+    module.host.click(module.ui.compareButton)
+    assert not parameters.showMask2d
+    if isReloaded:
+        module.host.reload()
+    else:
+        module.host.app.moduleAboutToBeUnloaded.emit("MAESILSlicer")
+    assert parameters.showMask2d
+    assert layoutOf(module) == layout
+
+
 def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:
     module.use(name="Chest")
     addResults(module, tmp_path / "job")
