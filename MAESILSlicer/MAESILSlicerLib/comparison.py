@@ -11,6 +11,7 @@ import vtk
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.colors import showLegend
 from MAESILSlicerLib.layouts import LayoutSwitch
+from MAESILSlicerLib.nodes import nodesOfClass
 from MAESILSlicerLib.results import ResultNodes
 from MAESILSlicerLib.scene import geometryOf, linearTransformToWorld
 
@@ -157,7 +158,7 @@ class Comparison:
 
 def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) -> None:
     """Bring a point, in world RAS mm, into all slice views; a view that would not show it there is centred on it."""
-    for sliceNode in _nodesOfClass(scene, "vtkMRMLSliceNode"):
+    for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
         sliceNode.JumpSliceByOffsetting(*centerRas)
         if not _isInView(sliceNode, centerRas):
             sliceNode.JumpSliceByCentering(*centerRas)
@@ -174,13 +175,8 @@ def _volumesOf(
     return volumes
 
 
-def _nodesOfClass(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
-    count = scene.GetNumberOfNodesByClass(className)
-    return [scene.GetNthNodeByClass(index, className) for index in range(count)]
-
-
 def _byLayoutName(scene: slicer.vtkMRMLScene, className: str) -> dict[str, slicer.vtkMRMLNode]:
-    return {node.GetLayoutName(): node for node in _nodesOfClass(scene, className)}
+    return {node.GetLayoutName(): node for node in nodesOfClass(scene, className)}
 
 
 def _addComposite(scene: slicer.vtkMRMLScene, tag: str) -> slicer.vtkMRMLSliceCompositeNode:

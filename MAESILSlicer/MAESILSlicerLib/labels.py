@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 from MAESILSlicerLib import lattice
-from MAESILSlicerLib.nodes import markNode, removeNode
+from MAESILSlicerLib.nodes import markNode, nodesOfClass, removeNode
 from MAESILSlicerLib.placed import PlacedGrid
 from MAESILSlicerLib.sections import sectionsOf
 
@@ -51,7 +51,7 @@ class SliceLabels:
         self._observations: list[tuple[vtk.vtkObject, int]] = []
         scene = placed.volumeNode.GetScene()
         self._observe(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
-        for sliceNode in scene.GetNodesByClass("vtkMRMLSliceNode"):
+        for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
             self._addView(sliceNode)
 
     def setVisible(self, isVisible: bool) -> None:

@@ -34,6 +34,15 @@ def findNodes(
     return [node for node in ours if inputNode is None or inputOf(node) is inputNode]
 
 
+def nodesOfClass(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
+    """The nodes of a class and of those that inherit from it, in the scene's order.
+
+    `GetNodesByClass` hands over a collection that Python does not know it owns, and that keeps every node alive.
+    """
+    count = scene.GetNumberOfNodesByClass(className)
+    return [scene.GetNthNodeByClass(index, className) for index in range(count)]
+
+
 def removeNode(node: slicer.vtkMRMLNode | None) -> None:
     """Take a node out of its scene, with its display and storage nodes; None or one already out is no error."""
     scene = node.GetScene() if node is not None else None

@@ -234,6 +234,17 @@ def test_a_view_that_comes_later_gets_labels_as_well(overlays: Overlays) -> None
     overlays.remove()
 
 
+def test_showing_a_grid_again_and_again_holds_on_to_no_slice(
+    overlays: Overlays, views: OffscreenViews, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    sliceNode = views.sliceNode("Red")
+    overlays.show(volumeNode, GRID)
+    before = sliceNode.GetReferenceCount()
+    for _ in range(3):
+        overlays.show(volumeNode, GRID)
+    assert sliceNode.GetReferenceCount() == before
+
+
 def test_overlays_come_back_with_a_saved_scene(
     views: OffscreenViews, volumeNode: slicer.vtkMRMLScalarVolumeNode, tmp_path: Path
 ) -> None:
