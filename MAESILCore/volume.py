@@ -121,7 +121,9 @@ def _checked_geometry(ijk_to_ras: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volume:
+def read_volume(
+    path: str | PathLike[str], *, series: str | None = None, within: str | PathLike[str] | None = None
+) -> Volume:
     """Read a scan: a NIfTI, NRRD, MetaImage or MGH file, or a folder of DICOM slices.
 
     Slope and intercept are applied, nothing is resampled, and a sheared or oblique geometry is kept as it is.
@@ -129,6 +131,8 @@ def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volu
     Args:
         path: The file or folder.
         series: Which DICOM series of a folder with several, by its number or UID as `list_series` gives them.
+        within: The folder in which all data that a header names must lie: for files that somebody else has sent, which
+            could name any file of this machine. None trusts the header.
 
     Raises:
         VolumeError: If the file is damaged, or is not one real-valued 3D volume with a usable geometry.
@@ -137,7 +141,7 @@ def read_volume(path: str | PathLike[str], *, series: str | None = None) -> Volu
 
     # Absolute, so that "." has a name.
     path = Path(os.path.abspath(path))
-    scan = files.read(path, series)
+    scan = files.read(path, series, None if within is None else Path(within))
     try:
         voxels, fill_note = numbers.fill_not_finite(scan.voxels)
         volume = Volume(voxels, scan.ijk_to_ras, names.stem_of(path))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import dicom, itk, names, nifti
+from MAESILCore.formats import confined, dicom, itk, names, nifti
 from MAESILCore.formats.dicom_headers import is_dicom
 from MAESILCore.formats.scan import Scan
 
@@ -25,8 +25,13 @@ _WRITERS = {
 }
 
 
-def read(path: Path, series: str | None = None) -> Scan:
+def read(path: Path, series: str | None = None, within: Path | None = None) -> Scan:
     """Read a file by its extension, or a DICOM folder.
+
+    Args:
+        path: The file or folder.
+        series: Number or UID of the wanted series of a DICOM folder.
+        within: The folder in which all data that a header names must lie; None trusts the header.
 
     Raises:
         VolumeError: If there is nothing at the path, or what is there cannot be used.
@@ -34,6 +39,8 @@ def read(path: Path, series: str | None = None) -> Scan:
     if not path.exists():
         raise VolumeError(f"There is no file or folder {path}.")
     try:
+        if within is not None:
+            confined.refuse_data_elsewhere(path, within)
         return _read(path, series)
     except OSError as error:
         raise _unusable(path, "read", error) from error

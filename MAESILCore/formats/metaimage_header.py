@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from pathlib import Path
 
@@ -24,6 +25,11 @@ _ELEMENT_BYTES = {
     "MET_DOUBLE": 8,
 }
 _CHUNK = 1 << 20
+
+#: A line that can be read in one way only: the reader also takes ":" for "=", goes on to the next line for a value that
+#: is missing, and cuts long lines in two.
+_PLAIN_LINE = re.compile(r"([A-Za-z]\w*)[ \t]*=[ \t]*([^\s=:].*)")
+_LONGEST_LINE = 400
 
 
 def check_data(path: Path) -> None:
@@ -49,6 +55,23 @@ def check_data(path: Path) -> None:
         _check_compressed(data, start, voxel_bytes)
     elif data.stat().st_size - start < voxel_bytes:
         raise checks.damaged(data, f"it has {data.stat().st_size - start} of {voxel_bytes} bytes of voxels")
+
+
+def named_data(path: Path) -> list[str]:
+    """The data that a header names, as it writes them; [] if they follow it in the same file.
+
+    Raises:
+        VolumeError: If the header is none, or is written so that the reader could find another name in it.
+    """
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            text = line.decode("utf-8", errors="replace").rstrip()
+            found = _PLAIN_LINE.fullmatch(text)
+            if found is None or not line.endswith(b"\n") or not text.replace("\t", " ").isprintable():
+                break
+            if found[1] == "ElementDataFile":
+                return [] if found[2].upper() == "LOCAL" else [found[2]]
+    raise VolumeError(f"{path.name} has no plain MetaImage header: save the scan anew, such as .nii.gz.")
 
 
 def _read_fields(path: Path) -> tuple[dict[str, str], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ _SIGNS_TO_RAS = {
     "lps": (-1, -1, 1),
 }
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001, "μm": 0.001}
+_DATA_FILE = ("data file", "datafile")
 _QUOTED = re.compile(r'"([^"]*)"')
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
@@ -29,25 +31,38 @@ def read_fields(path: Path) -> dict[str, str]:
     Raises:
         VolumeError: If the file does not begin as NRRD.
     """
-    fields = {}
-    with path.open("rb") as file:
-        if not file.readline(16).startswith(b"NRRD"):
-            raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
-        for raw in file:
-            line = raw.decode("utf-8", errors="replace").strip()
-            if not line:
-                break
-            name, separator, value = line.partition(": ")
-            if separator and not line.startswith("#"):
-                fields[name.lower()] = value.strip()
-    return fields
+    return dict(_stated(path))
 
 
 def detached_files(path: Path, fields: dict[str, str]) -> list[Path]:
     """The single data file that a detached header names, [] for attached data, lists and patterns."""
-    name = fields.get("data file", fields.get("datafile", ""))
+    name = next((fields[name] for name in _DATA_FILE if name in fields), "")
     is_single = name and "%" not in name and not name.upper().startswith("LIST")
     return [path.parent / name] if is_single else []
+
+
+def named_data(path: Path) -> list[str]:
+    """All that a header names as its data, as it writes them, also where it does so more than once.
+
+    Raises:
+        VolumeError: If the file does not begin as NRRD.
+    """
+    return [value for name, value in _stated(path) if name in _DATA_FILE]
+
+
+def _stated(path: Path) -> Iterator[tuple[str, str]]:
+    """Lower-case name and value of each field, in the file's order; some readers end a line at a lone return, too."""
+    with path.open("rb") as file:
+        if not file.readline(16).startswith(b"NRRD"):
+            raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
+        for raw in file:
+            text = raw.decode("utf-8", errors="replace").strip()
+            if not text:
+                break
+            for line in text.split("\r"):
+                name, separator, value = line.partition(": ")
+                if separator and not line.startswith("#"):
+                    yield name.strip().lower(), value.strip()
 
 
 def ijk_to_ras(path: Path, fields: dict[str, str]) -> np.ndarray | None:
