@@ -17,6 +17,26 @@ from MAESILSlicerLib.transforms import SceneError, geometryOf, linearTransformTo
 _LABELMAP = "Binary labelmap"
 
 
+def maskFromRegion(
+    grid: SuperpatchGrid,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    node: slicer.vtkMRMLMarkupsROINode | slicer.vtkMRMLSegmentationNode,
+    segmentId: str | None = None,
+) -> Mask:
+    """Hide what a ROI or a segment covers, as the two functions below do.
+
+    Raises:
+        ConfigError: no segment of the segmentation is named.
+        SceneError: nothing of the volume would be hidden.
+    """
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return maskFromRoi(grid, volumeNode, node)
+    if not segmentId:
+        message = "Choose the segment of the segmentation that is to be hidden."
+        raise ConfigError(message)
+    return maskFromSegment(grid, volumeNode, node, segmentId)
+
+
 def maskFromRoi(
     grid: SuperpatchGrid,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,

@@ -20,7 +20,7 @@ from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
-from MAESILSlicerLib.regions import maskFromRoi, maskFromSegment
+from MAESILSlicerLib.regions import maskFromRegion
 from MAESILSlicerLib.results import ResultNodes, importResults
 from MAESILSlicerLib.scene import VolumeCheck, checkVolume, readVolume
 from MAESILSlicerLib.volumewatch import VolumeWatch
@@ -43,6 +43,8 @@ class Session:
 
     Attributes:
         check: what was found out about the volume.
+        drawings: how often grid and mask were drawn from the start: a region that was hidden, what was outlined and
+            to what the cubes were confined are then gone, and whoever had chosen them chooses them again.
         message: one sentence on what happened last.
         failed: whether that sentence is about something that went wrong.
     """
@@ -64,9 +66,10 @@ class Session:
         self.grid: SuperpatchGrid | None = None
         self.mask: Mask | None = None
         self.isRegion = False
+        self.drawings = 0
         self.job: JobProcess | None = None
         self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._volumeWatch = VolumeWatch(self._onVolumeChanged)
+        self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
         self.results: ResultNodes | None = None
         self.exportFolder: Path | None = None
         self.message, self.failed = "", False
@@ -101,7 +104,6 @@ class Session:
         self.volumeNode = node
         self._volumeWatch.follow(node)
         self.results = None
-        self.isRegion = False
         self._refresh()
         return self.check
 
@@ -141,13 +143,7 @@ class Session:
         """
         if self.grid is None:
             raise ConfigError(self.check.problem or "Choose a volume.")
-        if node.IsA("vtkMRMLSegmentationNode"):
-            if not segmentId:
-                message = "Choose the segment of the segmentation that is to be hidden."
-                raise ConfigError(message)
-            mask = maskFromSegment(self.grid, self.volumeNode, node, segmentId)
-        else:
-            mask = maskFromRoi(self.grid, self.volumeNode, node)
+        mask = maskFromRegion(self.grid, self.volumeNode, node, segmentId)
         self.mask, self.isRegion = mask, True
         self.overlays.setMask(mask)
         self._changed()
@@ -159,9 +155,11 @@ class Session:
 
     def _refresh(self) -> None:
         """Bring check, grid, mask and overlays in line with volume, model and choices."""
+        self.drawings += 1
         self.check = checkVolume(self.volumeNode)
         if self.check.problem is not None:
             self.grid = self.mask = None
+            self.isRegion = False
             self.overlays.remove()
             self._changed()
             return

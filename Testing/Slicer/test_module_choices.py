@@ -12,7 +12,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from hosting import Host
-from MAESILCore.errors import CheckpointError
+from MAESILCore.errors import ConfigError
 from MAESILCore.masking import MODES
 from MAESILSlicerLib.choices import MODE_TITLES
 from modulehelp import FACTS, OpenModule, answerAtOnce, stagesOf
@@ -394,7 +394,7 @@ def test_a_checkpoint_that_was_refused_once_is_refused_again_until_it_is_there(
 ) -> None:
     node, path = module.use(), tmp_path / "mine.safetensors"
     for _ in range(2):
-        with pytest.raises(CheckpointError, match="mine"):
+        with pytest.raises(ConfigError, match="mine"):
             module.logic.showMask(node, model=str(path))
     module.host.widget.exit()
     module.host.widget.enter()

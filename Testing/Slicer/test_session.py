@@ -17,7 +17,7 @@ from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.models import readModelInfo
 from MAESILSlicerLib.nodes import findNodes, inputOf
 from MAESILSlicerLib.session import Session
-from volumes import MakeVolume
+from volumes import MakeVolume, putUnderBent
 
 SINGLE = ReconstructionChoices(coverage=0, device="cpu")
 TIMEOUT_SECONDS = 120.0
@@ -213,6 +213,25 @@ def test_a_volume_that_is_cropped_or_moved_in_place_gets_a_new_grid(
     bounds = [0.0] * 6
     session.overlays.gridNode.GetRASBounds(bounds)
     assert bounds[0] == pytest.approx(9.5)
+
+
+def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume()
+    session.setVolume(volume)
+    stages = session.mask.stages
+    session.startReconstruction(SINGLE)
+    putUnderBent(scene, volume)
+    assert "not linear" in session.check.problem
+    assert session.grid is None
+    assert session.overlays.gridNode is None
+    finish(session)
+    assert session.results is not None
+    volume.SetAndObserveTransformNodeID(None)
+    assert session.check.usable
+    np.testing.assert_array_equal(session.mask.stages, stages)
+    assert session.results is not None
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")

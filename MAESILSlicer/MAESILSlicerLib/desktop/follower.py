@@ -25,11 +25,7 @@ from MAESILSlicerLib.session import Session
 #: A dragged ROI is followed this often: snapping it to patches takes longer on a large volume than drawing a mask.
 REGION_DELAY_MS = 100
 
-_ROI_EVENTS = (
-    vtk.vtkCommand.ModifiedEvent,
-    slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
-    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
-)
+_ROI_EVENTS = (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLMarkupsNode.PointModifiedEvent)
 _SEGMENTATION_EVENTS = (
     slicer.vtkSegmentation.SourceRepresentationModified,
     slicer.vtkSegmentation.SegmentModified,
@@ -52,15 +48,17 @@ class ParameterFollower:
         self.onApplied: Callable[[], None] = lambda: None
         self._parameters: MAESILSlicerParameterNode | None = None
         self._node, self._region = Connections(), Connections()
-        self._regionNode: slicer.vtkMRMLNode | None = None
+        self._watched: tuple[slicer.vtkMRMLNode, slicer.vtkMRMLNode] | None = None
         self._problems: dict[str, str] = {}
         self._model: str | None = None
         self._mask: object = None
         self._display: OverlayDisplay | None = None
         self._highlight: int | None = None
+        self._drawings = session.drawings
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self.applyNow)
+        session.addListener(self._onSessionChanged)
 
     @property
     def problem(self) -> str:
@@ -73,6 +71,9 @@ class ParameterFollower:
         self._node.close()
         self._watchRegion(None)
         self._parameters = parameters
+        if "model" in self._problems:
+            # Nothing of it was used, and what was wrong with it may have been mended.
+            self._model = None
         self._problems = {}
         self._mask = self._display = self._highlight = None
         if parameters is not None:
@@ -93,10 +94,15 @@ class ParameterFollower:
     def close(self) -> None:
         """Stop following."""
         self.follow(None)
+        self._session.removeListener(self._onSessionChanged)
         self._timer.disconnect("timeout()", self.applyNow)
 
     def _onModified(self, _caller: object, _event: str) -> None:
         self._timer.start(0)
+
+    def _onSessionChanged(self) -> None:
+        if self._session.drawings != self._drawings:
+            self._timer.start(0)
 
     def _onRegionModified(self, _caller: object, _event: str) -> None:
         self._mask = None
@@ -113,6 +119,7 @@ class ParameterFollower:
             ("volume", self._applyVolume),
             ("mask", self._applyMask),
             ("display", self._applyDisplay),
+            ("highlight", self._applyHighlight),
         ):
             try:
                 apply(self._parameters)
@@ -124,16 +131,18 @@ class ParameterFollower:
         if parameters.model == self._model:
             return
         self._model = parameters.model
-        self._mask = self._display = self._highlight = None
         self._problems.pop("model", None)
         self._session.setModel(parameters.model or None)
 
     def _applyVolume(self, parameters: MAESILSlicerParameterNode) -> None:
         if parameters.inputVolume is not self._session.volumeNode:
-            self._mask = self._display = self._highlight = None
+            self._problems.pop("volume", None)
             self._session.setVolume(parameters.inputVolume)
 
     def _applyMask(self, parameters: MAESILSlicerParameterNode) -> None:
+        if self._session.drawings != self._drawings:
+            self._drawings = self._session.drawings
+            self._mask = self._display = self._highlight = None
         region = _regionOf(parameters)
         self._watchRegion(region)
         isSegment = parameters.mode is MaskMode.SEGMENT
@@ -163,26 +172,33 @@ class ParameterFollower:
         display = displayOf(parameters)
         if display != self._display:
             self._display = display
+            self._problems.pop("display", None)
             self._session.setDisplay(display)
-        if parameters.superpatch != self._highlight:
+
+    def _applyHighlight(self, parameters: MAESILSlicerParameterNode) -> None:
+        if self._session.grid is not None and parameters.superpatch != self._highlight:
             self._highlight = parameters.superpatch
+            self._problems.pop("highlight", None)
             chosen = None if parameters.superpatch == NO_SUPERPATCH else parameters.superpatch
             self._session.overlays.setHighlight(chosen)
 
     def _watchRegion(self, region: slicer.vtkMRMLNode | None) -> None:
-        """Follow a region while it is moved or painted."""
-        if region is self._regionNode:
+        """Follow a region while it is moved or painted, or the volume is moved below it."""
+        volume = self._session.volumeNode
+        watched = None if region is None or volume is None else (region, volume)
+        if watched == self._watched:
             return
         self._region.close()
-        self._regionNode = region
-        if region is None:
+        self._watched = watched
+        if watched is None:
             return
+        for node in watched:
+            self._region.observe(
+                node, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onRegionModified
+            )
         if region.IsA("vtkMRMLSegmentationNode"):
             for event in _SEGMENTATION_EVENTS:
                 self._region.observe(region.GetSegmentation(), event, self._onRegionModified)
-            self._region.observe(
-                region, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onRegionModified
-            )
         else:
             for event in _ROI_EVENTS:
                 self._region.observe(region, event, self._onRegionModified)
