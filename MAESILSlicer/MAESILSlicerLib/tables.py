@@ -97,12 +97,6 @@ def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
     return tableNode.GetTable().GetValueByName(row, SUPERPATCH_COLUMN).ToInt()
 
 
-def rowOfSuperpatch(tableNode: slicer.vtkMRMLTableNode, superpatch: int) -> int | None:
-    """The row of a superpatch table that is about a superpatch; None if it has none."""
-    rows = range(tableNode.GetNumberOfRows())
-    return next((row for row in rows if superpatchOfRow(tableNode, row) == superpatch), None)
-
-
 def addScoreChart(
     scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
 ) -> slicer.vtkMRMLPlotChartNode:

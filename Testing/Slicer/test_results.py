@@ -16,7 +16,7 @@ from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS
 from MAESILSlicerLib.jobfiles import ResultsError
 from MAESILSlicerLib.results import allResults, importResults
 from MAESILSlicerLib.scene import geometryOf, readVolume, voxelsOf
-from MAESILSlicerLib.tables import rowOfSuperpatch, superpatchOfRow
+from MAESILSlicerLib.tables import superpatchOfRow
 
 if TYPE_CHECKING:
     from finishedjob import MakeJob
@@ -260,13 +260,12 @@ def test_scores_are_told_with_names_units_and_windows(
     assert _column(table, "Control: mean")[0] == "nan"
 
 
-def test_a_row_of_the_superpatch_table_leads_to_its_superpatch_and_back(
+def test_a_row_of_the_superpatch_table_leads_to_its_superpatch(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob
 ) -> None:
     node = makeVolume()
     table = importResults(scene, node, makeJob(node)).superpatches
     assert [superpatchOfRow(table, row) for row in range(2)] == [0, 5]
-    assert [rowOfSuperpatch(table, superpatch) for superpatch in (0, 1, 5)] == [0, None, 1]
     assert _column(table, "place") == ["0-0-0", "1-0-1"]
     assert _column(table, "psnr_hidden") == ["25.13", "31"]
     titles = [table.GetColumnTitle(table.GetColumnName(column)) for column in range(5)]

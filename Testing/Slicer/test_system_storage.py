@@ -11,7 +11,7 @@ from MAESILSlicerLib.system import KeptSettings, Place, Storage, StorageError, S
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two job folders of 3000 and 500 bytes, a sample and a model, and next to them what belongs to others."""
+    """Two job folders of 3000 and 500 bytes and two samples, and next to them what belongs to others."""
     for name, size in (
         ("jobs/maesil-job-a/voxels.npy", 2000),
         ("jobs/maesil-job-a/export/report.png", 1000),
@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
         ("jobs/notes.txt", 10),
         ("cache/MAESIL-phantom.nrrd", 700),
         ("cache/CTChest.nrrd", 9000),
-        ("models/mine.safetensors", 100),
+        ("samples/mine.nrrd", 100),
     ):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,8 @@ def makeStorage(root: Path, *running: Path) -> Storage:
     places = [
         Place("job", root / "jobs", "maesil-job-*"),
         Place("sample", root / "cache", "MAESIL-*"),
-        Place("model", root / "models"),
-        Place("model", root / "absent"),
+        Place("sample", root / "samples"),
+        Place("sample", root / "absent"),
     ]
     return Storage(places, lambda: running)
 
@@ -43,7 +43,7 @@ def test_everything_of_maesil_is_listed_the_largest_first(root: Path) -> None:
         ("job", "maesil-job-a", 3000, False),
         ("sample", "MAESIL-phantom.nrrd", 700, False),
         ("job", "maesil-job-b", 500, False),
-        ("model", "mine.safetensors", 100, False),
+        ("sample", "mine.nrrd", 100, False),
     ]
 
 
@@ -53,25 +53,12 @@ def test_one_thing_is_deleted_and_the_rest_stays(root: Path) -> None:
     assert sorted(path.name for path in (root / "jobs").iterdir()) == ["maesil-job-b", "notes.txt"]
 
 
-def test_deleting_everything_leaves_what_belongs_to_others(root: Path) -> None:
-    assert makeStorage(root).deleteAll() == (4300, [])
-    left = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    assert left == ["cache/CTChest.nrrd", "jobs/notes.txt"]
-    assert (root / "jobs").is_dir()
-
-
-def test_one_kind_can_be_deleted_alone(root: Path) -> None:
-    assert makeStorage(root).deleteAll("sample") == (700, [])
-    assert (root / "jobs" / "maesil-job-a").is_dir()
-
-
 def test_a_running_job_is_told_of_and_stays(root: Path) -> None:
     running = root / "jobs" / "maesil-job-a"
     storage = makeStorage(root, running)
     assert [item.inUse for item in storage.items()] == [True, False, False, False]
-    freed, kept = storage.deleteAll()
-    assert freed == 1300
-    assert kept == ["maesil-job-a belongs to a job that is running; cancel the job or wait for it."]
+    with pytest.raises(StorageError, match="maesil-job-a belongs to a job that is running; cancel the job"):
+        storage.delete(storage.items()[0])
     assert (running / "voxels.npy").is_file()
 
 
@@ -88,14 +75,14 @@ def test_a_running_job_is_told_of_and_stays(root: Path) -> None:
     ],
 )
 def test_what_is_not_ours_is_refused(root: Path, path: str) -> None:
-    item = StoredItem("job", root / path, 0, 0.0)
+    item = StoredItem("job", root / path, 0)
     with pytest.raises(StorageError, match="not in a folder of MAESIL's"):
         makeStorage(root).delete(item)
     assert (root / path).exists()
 
 
 def test_a_link_is_deleted_and_not_what_it_points_to(root: Path) -> None:
-    link = root / "models" / "elsewhere"
+    link = root / "samples" / "elsewhere"
     link.symlink_to(root / "cache", target_is_directory=True)
     storage = makeStorage(root)
     item = next(item for item in storage.items() if item.path == link)
@@ -152,7 +139,7 @@ def test_settings_are_listed_and_forgotten_without_touching_their_file(root: Pat
     storage = Storage([], settings=KeptSettings(file, lambda: keys, keys.clear))
     (item,) = storage.items()
     assert (item.kind, item.path, item.bytes) == ("settings", file, 0)
-    assert storage.deleteAll() == (0, [])
+    assert storage.delete(item) == 0
     assert storage.items() == []
     assert file.is_file()
 
@@ -160,5 +147,5 @@ def test_settings_are_listed_and_forgotten_without_touching_their_file(root: Pat
 def test_a_file_is_not_deleted_under_the_name_of_settings(root: Path) -> None:
     file = root / "cache" / "CTChest.nrrd"
     with pytest.raises(StorageError, match="not in a folder"):
-        makeStorage(root).delete(StoredItem("settings", file, 0, 0.0))
+        makeStorage(root).delete(StoredItem("settings", file, 0))
     assert file.is_file()

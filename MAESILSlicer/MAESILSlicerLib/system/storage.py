@@ -12,7 +12,7 @@ from typing import Literal
 
 from MAESILCore.errors import MaesilError
 
-Kind = Literal["job", "model", "sample", "settings"]
+Kind = Literal["job", "sample", "settings"]
 
 #: Begins the name of what is being deleted. What a deletion could not finish is listed again and deleted by the next.
 _DELETED = ".deleted-"
@@ -65,14 +65,12 @@ class StoredItem:
         kind: of thing.
         path: where it is; of settings, the file that they share with others.
         bytes: that it takes; of settings, 0.
-        modified: seconds since 1970.
         inUse: whether a job works in it, so that it cannot be deleted now.
     """
 
     kind: Kind
     path: Path
     bytes: int
-    modified: float
     inUse: bool = False
 
 
@@ -100,7 +98,7 @@ class Storage:
         running = self._running()
         found = [self._item(place, path, running) for place in self._places for path in _children(place)]
         if self._settings is not None and self._settings.keys():
-            found.append(StoredItem("settings", self._settings.file, 0, _modified(self._settings.file)))
+            found.append(StoredItem("settings", self._settings.file, 0))
         return sorted(found, key=lambda item: (-item.bytes, item.path))
 
     def delete(self, item: StoredItem) -> int:
@@ -133,28 +131,12 @@ class Storage:
             raise StorageError(message) from error
         return size
 
-    def deleteAll(self, kind: Kind | None = None) -> tuple[int, list[str]]:
-        """Delete everything, or everything of one kind, but what is in use.
-
-        Returns:
-            The bytes that this freed, and a sentence for each thing that had to stay.
-        """
-        freed, kept = 0, []
-        for item in self.items():
-            if kind is not None and item.kind != kind:
-                continue
-            try:
-                freed += self.delete(item)
-            except StorageError as error:
-                kept.append(str(error))
-        return freed, kept
-
     def _running(self) -> set[Path]:
         return {Path(os.path.realpath(folder)) for folder in self._runningFolders()}
 
     @staticmethod
     def _item(place: Place, path: Path, running: set[Path]) -> StoredItem:
-        return StoredItem(place.kind, path, _size(path), _modified(path), _isInUse(path, running))
+        return StoredItem(place.kind, path, _size(path), _isInUse(path, running))
 
     def _refuseWhatIsNotOurs(self, path: Path) -> None:
         if not any(path in _children(place) for place in self._places):
@@ -184,14 +166,6 @@ def _size(path: Path) -> int:
                 # A job that runs removes its files while they are counted.
                 continue
     return total
-
-
-def _modified(path: Path) -> float:
-    """Seconds since 1970; 0 for what does not exist (yet)."""
-    try:
-        return path.lstat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _isInUse(path: Path, running: set[Path]) -> bool:

@@ -84,14 +84,12 @@ def shortcoming(
         return f"There is no folder {str(folder)!r}; choose the one that holds the wheels."
     wheels = [wheel for path in sorted(folder.iterdir()) if (wheel := Wheel.fromName(path.name))]
     if not wheels:
-        return (
-            f"The folder {folder.name!r} holds no wheels (files that end in .whl); fill it as the help says."
-        )
+        return f"The folder {folder.name!r} holds no wheels (files that end in .whl). {_howToFill(needs)}"
     for need in needs:
         same = [wheel for wheel in wheels if wheel.name == normalized(need.name)]
         fitting = [wheel for wheel in same if wheel.fits(python, system, machine)]
         if not same:
-            return f"The folder {folder.name!r} holds no wheel of {need.name}."
+            return f"The folder {folder.name!r} holds no wheel of {need.name}. {_howToFill([need])}"
         if not fitting:
             there = "-".join(".".join(tags) for tags in (same[0].pythons, same[0].platforms))
             return (
@@ -103,7 +101,7 @@ def shortcoming(
     return None
 
 
-def fillCommand(needs: Sequence[Requirement]) -> str:
-    """The command that fills a folder, for a computer of the same kind with the same Slicer and with internet."""
+def _howToFill(needs: Sequence[Requirement]) -> str:
     names = " ".join(f'"{need}"' for need in needs)
-    return f"PythonSlicer -m pip download --only-binary=:all: --dest wheels {names}"
+    command = f"PythonSlicer -m pip download --only-binary=:all: --dest wheels {names}"
+    return f"Fill it on a computer of the same kind with the same Slicer and with internet: {command}"
