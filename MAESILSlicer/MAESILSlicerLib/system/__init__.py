@@ -1,6 +1,7 @@
 """What reconstructions need of the machine: the check, the installation, the diagnostics and what lies on disk.
 
-Only the standard library is loaded, and PyTorch is never imported in the process that shows a window.
+Beside the standard library only the light parts of MAESILCore are loaded, so that it works before anything is
+installed, and PyTorch is never imported in the process that shows a window.
 """
 
 from MAESILSlicerLib.system.check import SystemCheck
