@@ -18,6 +18,7 @@ from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.masking import Mask
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.exports import KeptFiles
 from MAESILSlicerLib.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.regions import maskFromRegion
@@ -45,6 +46,8 @@ class Session:
         check: what was found out about the volume.
         drawings: how often grid and mask were drawn from the start: a region that was hidden, what was outlined and
             to what the cubes were confined are then gone, and whoever had chosen them chooses them again.
+        results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
+        made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
         message: one sentence on what happened last.
         failed: whether that sentence is about something that went wrong.
     """
@@ -71,7 +74,8 @@ class Session:
         self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
         self.results: ResultNodes | None = None
-        self.exportFolder: Path | None = None
+        self.made: ResultNodes | None = None
+        self._files = KeptFiles(self.jobsFolder)
         self.message, self.failed = "", False
         self._listeners: list[Listener] = []
         self._observations = [
@@ -146,7 +150,8 @@ class Session:
         mask = maskFromRegion(self.grid, self.volumeNode, node, segmentId)
         self.mask, self.isRegion = mask, True
         self.overlays.setMask(mask)
-        self._changed()
+        # It is drawn anew wherever the volume has changed, and what was told of that is still to be read.
+        self._changed(self.message, self.failed)
         return mask
 
     def setDisplay(self, display: OverlayDisplay) -> None:
@@ -174,6 +179,14 @@ class Session:
     def isRunning(self) -> bool:
         """Whether a job is under way, a cancelled one that has not ended yet included."""
         return self.job is not None
+
+    @property
+    def exportFolder(self) -> Path | None:
+        """The files of the volume's newest reconstruction; None if none were written.
+
+        They are deleted when another reconstruction has ended, and with their volume, the scene or the session.
+        """
+        return self._files.of(self.volumeNode)
 
     def startReconstruction(self, choices: ReconstructionChoices) -> None:
         """Start a job in a process of its own and return at once.
@@ -226,8 +239,9 @@ class Session:
             if events:
                 self._changed(job.message)
             return bool(events)
-        self.job = None
+        self.job, self.made = None, None
         message, failed = self._take(job)
+        self._jobVolumeNode = None
         self._changed(message, failed)
         return True
 
@@ -237,45 +251,37 @@ class Session:
             self.job.cancel()
             self._changed("Cancelling ...")
 
+    def stop(self, reason: str) -> None:
+        """End the job at once, without its results, and tell why in a sentence; nothing needs to run."""
+        self._stopAtOnce()
+        self._changed(reason, True)
+
     def _take(self, job: JobProcess) -> tuple[str, bool]:
         """Import what an ended job has made and remove its folder; the closing sentence, and whether it failed."""
         try:
             if job.state != "finished":
                 return job.message, job.state == "failed"
-            results = importResults(self.scene, self._jobVolumeNode, job.request.folder)
+            self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder)
             # Whoever has gone on to another volume meanwhile finds them in the scene.
             if self._jobVolumeNode is self.volumeNode:
-                self.results = results
+                self.results = self.made
+            self._files.forget()
             if job.request.export:
-                self.exportFolder = self._keep(job.request.folder / "export")
+                self._files.keep(job.request.folder / "export", self._jobVolumeNode)
             return job.message, False
         except MaesilError as error:
             return str(error), True
         finally:
             job.close()
 
-    def _keep(self, folder: Path) -> Path:
-        """Move files for other programs out of the job's folder, in place of those of the job before."""
-        self._forgetExport()
-        kept = Path(tempfile.mkdtemp(prefix="export-", dir=self.jobsFolder))
-        return folder.rename(kept / "files")
-
-    def _forgetExport(self) -> None:
-        import shutil
-
-        if self.exportFolder is not None:
-            shutil.rmtree(self.exportFolder.parent, ignore_errors=True)
-            self.exportFolder = None
-
     def _stopAtOnce(self) -> None:
         if self.job is not None:
             self.job.close()
-            self.job = None
+            self.job = self.made = self._jobVolumeNode = None
 
     def _stopFor(self, reason: str) -> None:
         """Stop the job because its volume is not there any more as it was."""
-        self._stopAtOnce()
-        self._changed(f"{reason}, so its reconstruction was stopped; nothing was kept.", True)
+        self.stop(f"{reason}, so its reconstruction was stopped; nothing was kept.")
 
     # The scene
 
@@ -288,20 +294,32 @@ class Session:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
         wasRunning = self.isRunning and node is self._jobVolumeNode
+        self._forgetResults(node)
+        if self._files.isOf(node):
+            self._files.forget()
         if node is self.volumeNode:
             self.setVolume(None)
         if wasRunning:
             self._stopFor("The volume was deleted")
 
+    def _forgetResults(self, node: slicer.vtkMRMLNode) -> None:
+        """Let go of results that are no longer complete: volumes in Python's hands stay in memory."""
+        if self.made is not None and node in self.made.nodes:
+            self.made = None
+        if self.results is not None and node in self.results.nodes:
+            self.results = None
+            self._changed(self.message, self.failed)
+
     def _onSceneClosing(self, _caller: object, _event: str) -> None:
         self._stopAtOnce()
-        self._forgetExport()
+        self._files.forget()
+        self.made = None
         self.setVolume(None)
 
     def close(self) -> None:
         """End the job, take the overlays out of the scene and stop watching it; results stay."""
         self._stopAtOnce()
-        self._forgetExport()
+        self._files.forget()
         self._volumeWatch.follow(None)
         for observation in self._observations:
             self.scene.RemoveObserver(observation)

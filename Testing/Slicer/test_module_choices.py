@@ -244,6 +244,21 @@ def test_a_deleted_region_is_asked_for_again(module: OpenModule) -> None:
     assert module.status == ""
 
 
+def test_a_region_that_is_given_up_with_its_volume_is_no_obstacle(module: OpenModule) -> None:
+    from MAESILSlicerLib.desktop.parameters import MaskMode
+
+    module.use()
+    chooseMode(module, "ROI")
+    assert "Choose the ROI" in module.status
+    other = addTestVolume(module.host.scene, shape=(16, 16, 16))
+    with slicer.util.NodeModify(module.parameters):
+        module.parameters.inputVolume = other
+        module.parameters.mode = MaskMode.NESTED
+    module.host.process()
+    assert module.status == ""
+    assert module.ui.reconstructButton.isEnabled()
+
+
 def test_a_segment_hides_what_it_covers(module: OpenModule) -> None:
     module.use()
     segmentation = module.host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Organs")
@@ -429,6 +444,10 @@ def test_a_region_is_what_is_reconstructed_however_soon_after_a_change(module: O
     assert module.session.isRunning, module.status
     assert module.session.isRegion
     np.testing.assert_array_equal(stagesOf(module), expected)
+    node.SetOrigin(0.0, 0.25, 0.0)
+    module.host.process()
+    assert module.session.isRegion
+    assert "moved" in module.status
 
 
 def test_a_cropped_volume_keeps_its_superpatch_outlined_and_clipped(module: OpenModule) -> None:

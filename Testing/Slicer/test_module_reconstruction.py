@@ -298,6 +298,40 @@ def test_the_console_starts_one_job_at_a_time_and_cancels_it(module: OpenModule)
     assert module.leftovers() == []
 
 
+def test_the_console_gets_the_results_also_where_another_volume_is_shown_by_then(module: OpenModule) -> None:
+    node = module.use(name="Chest")
+    model = str(module.model)
+    running = module.logic.reconstruct(node, model=model, coverage=0, device="cpu", scores=False)
+    module.use(name="Head", shape=(16, 16, 16))
+    results = running.wait()
+    assert results.reconstruction.GetName() == "Chest reconstruction"
+    assert module.session.results is None
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "told"),
+    [
+        (lambda module, node: module.host.scene.RemoveNode(node), MaesilError, "deleted"),
+        (lambda module, node: node.SetOrigin(1.0, 2.0, 3.0), MaesilError, "moved"),
+        (lambda module, node: module.host.closeScene(), Cancelled, "was stopped"),
+        (lambda module, node: module.session.close(), Cancelled, "was stopped"),
+    ],
+)
+def test_the_console_hears_why_there_are_no_results(
+    module: OpenModule,
+    end: Callable[[OpenModule, slicer.vtkMRMLNode], None],
+    kind: type[MaesilError],
+    told: str,
+) -> None:
+    node = module.use()
+    running = module.logic.reconstruct(node, model=str(module.model), device="cpu")
+    end(module, node)
+    with pytest.raises(kind, match=told) as raised:
+        running.wait()
+    assert raised.type is kind
+    assert module.leftovers() == []
+
+
 def test_the_console_needs_no_views(module: OpenModule, monkeypatch: pytest.MonkeyPatch) -> None:
     node = module.use()
     module.host.widget.exit()

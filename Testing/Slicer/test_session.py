@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -272,6 +275,76 @@ def test_files_for_other_programs_outlive_the_job(session: Session, makeVolume: 
     assert not first.exists()
     session.close()
     assert not session.exportFolder
+
+
+EXPORTED = ReconstructionChoices(coverage=0, device="cpu", export=True)
+
+
+def test_files_are_those_of_the_volume_that_is_shown(session: Session, makeVolume: MakeVolume) -> None:
+    volume, other = makeVolume(shape=(16, 16, 16)), makeVolume(shape=(8, 8, 8))
+    session.setVolume(volume)
+    session.startReconstruction(EXPORTED)
+    finish(session)
+    folder = session.exportFolder
+    session.setVolume(other)
+    assert session.exportFolder is None
+    session.setVolume(volume)
+    assert session.exportFolder == folder
+    session.startReconstruction(SINGLE)
+    finish(session)
+    assert session.exportFolder is None  # They were not those of the newest results any more.
+    assert not folder.exists()
+
+
+def test_files_go_with_their_volume(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(EXPORTED)
+    finish(session)
+    folder = session.exportFolder
+    scene.RemoveNode(volume)
+    assert not folder.exists()
+
+
+def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
+    session: Session, makeVolume: MakeVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.startReconstruction(EXPORTED)
+    session.job.wait(TIMEOUT_SECONDS)
+    monkeypatch.setattr(Path, "rename", refuse)
+    heard: list[str] = []
+    session.addListener(lambda: heard.append(session.message))
+    session.poll()
+    assert session.failed
+    assert "No space left on device" in heard[-1]
+    assert session.results is not None
+    assert session.exportFolder is None
+    assert list(session.jobsFolder.iterdir()) == []
+
+
+def test_deleted_volumes_are_forgotten(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    finish(session)
+    kept = [weakref.ref(node) for node in (volume, session.results.error)]
+    heard: list[object] = []
+    session.addListener(lambda: heard.append(session.results))
+    scene.RemoveNode(session.results.error)
+    assert heard == [None]
+    assert session.message.startswith("Reconstructed")
+    scene.RemoveNode(volume)
+    del volume
+    gc.collect()
+    assert [node() for node in kept] == [None, None]
 
 
 def test_a_listener_hears_of_every_change(session: Session, makeVolume: MakeVolume) -> None:

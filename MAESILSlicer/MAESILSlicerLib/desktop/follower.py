@@ -142,7 +142,10 @@ class ParameterFollower:
     def _applyMask(self, parameters: MAESILSlicerParameterNode) -> None:
         if self._session.drawings != self._drawings:
             self._drawings = self._session.drawings
-            self._mask = self._display = self._highlight = None
+            self._mask = self._session.choices
+            self._display = self._highlight = None
+            for part in ("mask", "display", "highlight"):
+                self._problems.pop(part, None)
         region = _regionOf(parameters)
         self._watchRegion(region)
         isSegment = parameters.mode is MaskMode.SEGMENT

@@ -23,16 +23,16 @@ class RunningReconstruction:
         onProgress: called with the share that is done, 0 to 1, and a sentence.
 
     Attributes:
-        results: the nodes, once it has finished.
+        results: the nodes, once it has finished; of its own volume, whichever is shown by then.
         message: what was told last.
     """
 
     def __init__(self, session: Session, onProgress: ProgressCallback | None = None) -> None:
         self._session, self._onProgress = session, onProgress
-        self._job, self._before = session.job, session.results
-        self._failed = False
+        self._job, self._failed = session.job, False
         self.results: ResultNodes | None = None
         self.message = session.message
+        self._ending = "The reconstruction was stopped; nothing of it was kept."
         session.addListener(self._onChanged)
 
     @property
@@ -49,8 +49,8 @@ class RunningReconstruction:
         """Wait until it has ended; the application stays responsive meanwhile.
 
         Raises:
-            Cancelled: it was cancelled, or its volume or scene was closed.
-            MaesilError: it failed; the message says why.
+            Cancelled: it was cancelled, or its scene was closed.
+            MaesilError: it failed, or its volume was deleted or changed; the message says why.
         """
         while self.isRunning:
             self._session.poll()
@@ -59,16 +59,15 @@ class RunningReconstruction:
         if self.results is not None:
             return self.results
         if self._failed:
-            raise MaesilError(self.message)
-        raise Cancelled(self.message or "The reconstruction was stopped; nothing of it was kept.")
+            raise MaesilError(self._ending)
+        raise Cancelled(self._ending)
 
     def _onChanged(self) -> None:
-        self.message = self._session.message or self.message
         if self.isRunning:
+            self.message = self._session.message or self.message
             if self._onProgress is not None:
                 self._onProgress(self._job.fraction, self.message)
             return
         self._session.removeListener(self._onChanged)
-        self._failed = self._session.failed
-        if self._session.results is not self._before:
-            self.results = self._session.results
+        self._failed, self.results = self._session.failed, self._session.made
+        self.message = self._ending = self._session.message or self._ending
