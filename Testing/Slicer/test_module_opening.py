@@ -46,8 +46,8 @@ def test_the_module_opens_at_once_without_pytorch_and_offers_to_install_it(
     assert time.monotonic() - started < 3.0
     assert "not installed" in host.ui.installLabel.text
     host.wait(lambda: host.widget.window._system.report is not None)
-    assert host.ui.installButton.isVisibleTo(host.window)
-    assert host.ui.installButton.isEnabled()
+    assert host.ui.repairButton.isVisibleTo(host.window)
+    assert host.ui.repairButton.isEnabled()
     assert "PyTorch" in host.ui.systemLabel.text
     from volumes import addTestVolume
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,15 @@ def test_an_installation_is_agreed_to_with_its_size_and_then_checked(
     module = OpenModule(host, tiny_model)
     module.use()
     asked = agree(monkeypatch, False)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     assert "MB to download" in asked[0]
     assert "Not now" in module.status
     assert installation.done == []
     agree(monkeypatch, True)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     assert installation.done[0] == ("torch", ">=2.2")
     assert "Installed." in module.status
-    assert not module.ui.installButton.isVisibleTo(host.window)
+    assert not module.ui.repairButton.isVisibleTo(host.window)
     assert module.ui.reconstructButton.isEnabled()
 
 
@@ -87,9 +88,67 @@ def test_an_installation_that_fails_says_why(
     Installation(monkeypatch, works=False)
     agree(monkeypatch, True)
     module = OpenModule(host, tiny_model)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     assert "disk is full" in module.status
-    assert module.ui.installButton.isEnabled()
+    # What it has left behind is not known: the computer is checked anew.
+    assert module.ui.systemLabel.text == "Checking ..."
+    host.wait(lambda: module.window._system.report is not None)
+    assert module.ui.repairButton.isEnabled()
+    assert "disk is full" in module.status
+    module.ui.systemSection.collapsed = False
+    host.click(module.ui.copyButton)
+    assert "Last installation:\nRuntimeError: [Errno 28] No space left" in host.app.clipboard().text()
+    assert "The disk is full" in host.app.clipboard().text()
+
+
+def factsWith(part: str, **changes: object) -> dict[str, Any]:
+    return FACTS | {part: FACTS[part] | changes}
+
+
+def factsWithout(*parts: str) -> dict[str, Any]:
+    return {name: part for name, part in FACTS.items() if name not in parts} | {"exitCode": 1}
+
+
+@pytest.mark.parametrize(
+    ("facts", "button"),
+    [
+        (FACTS, ""),
+        (FACTS_WITHOUT_TORCH, "Install..."),
+        (factsWith("packages", versions={"scipy": None}), "Install..."),
+        (factsWith("torch", version="1.9"), "Reinstall PyTorch..."),
+        (factsWithout("torch"), "Reinstall PyTorch..."),
+        (factsWithout("torch") | {"timedOut": True}, "Check again"),
+        (factsWith("torch", error="MemoryError: not enough"), "Check again"),
+        (factsWithout("machine", "packages", "torch"), "Check again"),
+        (factsWith("torch", error="version `GLIBC_2.28' not found"), ""),
+    ],
+    ids=["fine", "missing", "packages", "old", "crashes", "hangs", "memory", "failed", "system"],
+)
+def test_the_button_beside_an_obstacle_is_one_that_helps(
+    host: Host,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    facts: dict[str, Any],
+    button: str,
+) -> None:
+    answerAtOnce(monkeypatch, facts)
+    Installation(monkeypatch)
+    asked = agree(monkeypatch, False)
+    module = OpenModule(host, tiny_model)
+    shown = module.ui.repairButton
+    assert (shown.text if shown.isVisibleTo(host.window) else "") == button
+    assert module.ui.installLabel.isVisibleTo(host.window) == (facts is not FACTS)
+    assert module.ui.reinstallButton.isEnabled() == ("machine" in facts)
+    said = f"{module.ui.systemLabel.text} {module.ui.systemDetailsLabel.text}"
+    sentences = [part for part in re.split(r"[.:] ", said) if part]
+    assert len(sentences) == len(set(sentences)), said
+    if not button:
+        return
+    host.click(shown)
+    if button == "Check again":
+        assert module.ui.systemLabel.text == "Checking ..."
+    else:
+        assert "to download" in asked[0]
 
 
 def test_an_installation_goes_on_after_the_restart_that_its_extension_needs(
@@ -99,7 +158,7 @@ def test_an_installation_goes_on_after_the_restart_that_its_extension_needs(
     installation = Installation(monkeypatch, hasExtension=False)
     asked = agree(monkeypatch, True)
     module = OpenModule(host, tiny_model)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     assert installation.done == [("extension", "PyTorch")]
     assert "restart Slicer" in module.status
     openAnew(module)
@@ -127,7 +186,7 @@ def test_an_extension_that_is_declined_is_not_asked_for_again(
     installation = Installation(monkeypatch, hasExtension=False)
     asked = agree(monkeypatch, False)
     module = OpenModule(host, tiny_model)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     installation.hasExtension = True
     openAnew(module)
     assert len(asked) == 1
@@ -168,7 +227,7 @@ def test_the_cursor_says_wait_only_once_the_question_was_answered(
     monkeypatch.setattr(installation, "note", lookAtCursor)
     module = OpenModule(host, tiny_model)
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lookAtCursor, raising=False)
-    host.click(module.ui.installButton)
+    host.click(module.ui.repairButton)
     assert cursors[:2] == [False, True]
     assert qt.QApplication.overrideCursor() is None
 

@@ -100,3 +100,11 @@ def test_of_a_programs_path_the_part_that_is_its_own_stays() -> None:
 
 def test_an_endless_log_is_cut() -> None:
     assert len(diagnosticsText(SystemReport("Ready.", True), "word " * 10_000)) < 10_000
+
+
+def test_what_pip_said_is_told_without_a_name_also_where_it_is_cut() -> None:
+    log = "ERROR: John Smith " * 1000
+    text = diagnosticsText(SystemReport("Ready.", True), hidden=["John Smith"], installLog=log)
+    assert "Last installation:\n" in text
+    assert text.endswith("ERROR: <name>\n")
+    assert "Smith" not in text

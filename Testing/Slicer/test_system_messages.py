@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_every_entry_reads_as_whole_sentences_with_a_known_action(entry: dict[st
         assert sentence[0].isupper()
         assert sentence.endswith(".")
         assert "Traceback" not in sentence
-    assert explained.action in messages.ACTIONS
+    assert explained.action in get_args(messages.Action)
     assert explained.text == f"{explained.sentence} {explained.repair}"
     assert set(entry) == {"id", "patterns", "sentence", "repair", "action"}
 

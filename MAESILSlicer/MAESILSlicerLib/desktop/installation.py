@@ -9,9 +9,8 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop import settings
-from MAESILSlicerLib.system.install import Confirm, Outcome, install, installPyTorchExtension
+from MAESILSlicerLib.system.install import Confirm, InstallError, Outcome, install, installPyTorchExtension
 from MAESILSlicerLib.system.installers import Installers
 from MAESILSlicerLib.system.plan import makePlan
 from MAESILSlicerLib.system.report import SystemReport
@@ -23,16 +22,23 @@ class Installation:
     Args:
         onNotice: called with a sentence, and whether it tells of a failure.
         onReport: called with the check that follows an installation.
+        onBroken: called when an installation has failed halfway and nobody knows what it left.
         installers: gives the ways to install.
+
+    Attributes:
+        failureLog: everything that the last installation said, if it failed; else "".
     """
 
     def __init__(
         self,
         onNotice: Callable[[str, bool], None],
         onReport: Callable[[SystemReport], None],
+        onBroken: Callable[[], None],
         installers: Callable[[], Installers] = lambda: Installers.fromSlicer(),
     ) -> None:
-        self._onNotice, self._onReport, self._installers = onNotice, onReport, installers
+        self._onNotice, self._onReport, self._onBroken = onNotice, onReport, onBroken
+        self._installers = installers
+        self.failureLog = ""
 
     def run(self, report: SystemReport, reinstallTorch: bool = False, folder: str = "") -> None:
         """Install what a report misses.
@@ -43,13 +49,17 @@ class Installation:
             folder: of wheels to install from; "" for the internet.
         """
         settings.setPendingInstallation("")
+        self.failureLog = ""
         try:
             # Whoever is asked needs the usual cursor; the other one comes with the answer.
             with ExitStack() as waiting:
                 outcome = self._installed(report, reinstallTorch, folder, _confirmation(waiting))
-        except MaesilError as error:
+        except InstallError as error:
             settings.setPendingInstallation("")
+            self.failureLog = f"{error.log}\n{error}".strip()
             self._onNotice(str(error), True)
+            if error.log:
+                self._onBroken()
             return
         if outcome.report is not None:
             self._onReport(outcome.report)

@@ -16,6 +16,7 @@ from MAESILSlicerLib.desktop.storagepanel import StoragePanel
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.diagnostics import diagnosticsText
+from MAESILSlicerLib.system.messages import Action
 from MAESILSlicerLib.system.report import SystemReport
 
 INTERVAL_MS = 200
@@ -47,7 +48,7 @@ class SystemPanel:
         self.report: SystemReport | None = None
         self._check: SystemCheck | None = None
         self._lastFailure = ""
-        self._installation = Installation(onNotice, self._takeReport)
+        self._installation = Installation(onNotice, self._takeReport, self.start)
         self._storage = StoragePanel(ui, session, onNotice)
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
@@ -56,7 +57,7 @@ class SystemPanel:
         for button, slot in (
             (ui.checkButton, self.start),
             (ui.copyButton, self._copy),
-            (ui.installButton, self._install),
+            (ui.repairButton, self._repair),
             (ui.reinstallButton, self._reinstall),
             (ui.offlineButton, self._installFromFolder),
         ):
@@ -74,6 +75,13 @@ class SystemPanel:
         if importlib.util.find_spec("torch") is None:
             return _("PyTorch, which runs the model, is not installed yet.")
         return ""
+
+    @property
+    def _action(self) -> Action:
+        """What the button beside the obstacle does."""
+        if self.report is None:
+            return "install"  # What is known at once is that PyTorch is missing.
+        return self.report.problem.action if self.report.problem is not None else ""
 
     def enter(self) -> None:
         """The module was opened: check, unless that was done."""
@@ -98,18 +106,24 @@ class SystemPanel:
         isChecking = self._check is not None
         ui.systemLabel.setText(_("Checking ...") if report is None else report.line)
         problem = report.problem if report is not None else None
-        ui.systemDetailsLabel.setText(problem.text if problem is not None else "")
+        ui.systemDetailsLabel.setText(_detailsOf(report))
         ui.systemDetailsLabel.setVisible(problem is not None)
         ui.checkButton.setEnabled(not isChecking)
-        for button in (ui.copyButton, ui.reinstallButton, ui.offlineButton):
-            button.setEnabled(report is not None and not self._session.isRunning)
+        canAct = report is not None and not self._session.isRunning
+        ui.copyButton.setEnabled(canAct)
+        for button in (ui.reinstallButton, ui.offlineButton):
+            # A check that failed does not know what to install.
+            button.setEnabled(canAct and bool(report.system))
         hasTorch = report is not None and report.hasTorch
         ui.reinstallButton.setText(_("Reinstall PyTorch...") if hasTorch else _("Install PyTorch..."))
         obstacle = self.obstacle
         ui.installLabel.setText(obstacle)
         ui.installLabel.setVisible(bool(obstacle))
-        ui.installButton.setVisible(bool(obstacle))
-        ui.installButton.setEnabled(report is not None)
+        ui.repairButton.setVisible(bool(obstacle and self._action))
+        ui.repairButton.setEnabled(canAct)
+        text, purpose = _buttonOf(self._action)
+        ui.repairButton.setText(text)
+        ui.repairButton.setToolTip(purpose)
         self._storage.showRunning()
 
     def close(self) -> None:
@@ -140,10 +154,14 @@ class SystemPanel:
         names = {
             node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLStorableNode") if node.GetName()
         }
-        slicer.app.clipboard().setText(diagnosticsText(self.report, self._lastFailure, names))
+        slicer.app.clipboard().setText(
+            diagnosticsText(self.report, self._lastFailure, names, self._installation.failureLog)
+        )
 
-    def _install(self) -> None:
-        if self.report is not None:
+    def _repair(self) -> None:
+        if self._action == "checkAgain":
+            self.start()
+        elif self.report is not None:
             self._installation.run(self.report)
 
     def _reinstall(self) -> None:
@@ -162,3 +180,18 @@ class SystemPanel:
     def _onCollapsed(self, isCollapsed: bool) -> None:
         if not isCollapsed:
             self._storage.refresh()
+
+
+def _detailsOf(report: SystemReport | None) -> str:
+    """What a problem means and what repairs it, without what the line above says already."""
+    if report is None or report.problem is None:
+        return ""
+    return report.problem.repair if report.problem.sentence in report.line else report.problem.text
+
+
+def _buttonOf(action: Action) -> tuple[str, str]:
+    """Text and purpose of the button for a repair."""
+    if action == "checkAgain":
+        return _("Check again"), _("Look again for PyTorch, graphics cards and drivers.")
+    purpose = _("Install what the model needs to run. The size is told first.")
+    return (_("Reinstall PyTorch...") if action == "reinstallTorch" else _("Install...")), purpose

@@ -51,22 +51,30 @@ _TECHNICAL = re.compile(
 _BEFORE_AN_IDENTIFIER = re.compile(r"(?:No module named|module|import name|attribute|argument|object) $")
 
 
-def diagnosticsText(report: SystemReport, lastError: str = "", hidden: Iterable[str] = ()) -> str:
+def diagnosticsText(
+    report: SystemReport, lastError: str = "", hidden: Iterable[str] = (), installLog: str = ""
+) -> str:
     """What to paste into a question or an issue.
 
     Args:
         report: of the system check.
-        lastError: what MAESIL showed last as an error, or a whole log.
+        lastError: what MAESIL showed last as an error.
         hidden: words that must not appear, for example the names of everything in the scene.
+        installLog: what was said by the last installation that failed.
     """
     rows = [("MAESIL", __version__), *report.details]
     width = max(len(label) for label, _ in rows)
     said = [report.line, "", *(f"{label:<{width}}  {text}" for label, text in rows)]
     if report.problem is not None:
         said += ["", f"Problem: {report.problem.id}"]
-    for title, text in (("Complaints of the check", report.errors), ("Last error", lastError)):
+    for title, text in (
+        ("Complaints of the check", report.errors),
+        ("Last installation", installLog),
+        ("Last error", lastError),
+    ):
         if text.strip():
-            said += ["", f"{title}:", redact(text.strip()[-_LONGEST_ERROR:], hidden)]
+            # Cut afterwards: half a name would not be known as one.
+            said += ["", f"{title}:", redact(text.strip(), hidden)[-_LONGEST_ERROR:]]
     return "\n".join(said) + "\n"
 
 

@@ -20,7 +20,7 @@ from MAESILSlicerLib.system import requirements, wheels
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.installers import PYTORCH_EXTENSION, Installers
 from MAESILSlicerLib.system.listening import Listener
-from MAESILSlicerLib.system.messages import Explanation, explain, explanation, lastWords
+from MAESILSlicerLib.system.messages import explain, explanation, lastWords
 from MAESILSlicerLib.system.plan import InstallPlan
 from MAESILSlicerLib.system.report import SystemReport
 
@@ -36,13 +36,11 @@ class InstallError(MaesilError):
     """An installation that failed; its message is fit to be shown.
 
     Attributes:
-        explanation: the known failure behind it, or None.
-        log: what pip said, for the diagnostics.
+        log: what pip said, for the diagnostics; "" if nothing was begun.
     """
 
-    def __init__(self, message: str, reason: Explanation | None = None, log: str = "") -> None:
+    def __init__(self, message: str, log: str = "") -> None:
         super().__init__(message)
-        self.explanation = reason
         self.log = log
 
 
@@ -51,12 +49,10 @@ class Outcome:
     """How an installation ended.
 
     Attributes:
-        installed: whether something was installed; a "not now" is no error.
-        sentence: for the status line.
-        report: of the check afterwards, or None when nothing was changed.
+        sentence: for the status line; a "not now" is no error.
+        report: of the check afterwards, or None when nothing was changed that it could tell of.
     """
 
-    installed: bool
     sentence: str
     report: SystemReport | None = None
 
@@ -82,13 +78,13 @@ def install(
     Raises:
         InstallError: it cannot be begun, it failed, or what was installed does not work.
     """
-    if plan.isEmpty:
-        return Outcome(False, plan.text)
+    if plan.isEmpty and plan.obstacle is None:
+        return Outcome(plan.text)
     if installers.isTesting:
-        return Outcome(False, "Slicer runs in testing mode, in which nothing is installed.")
+        return Outcome("Slicer runs in testing mode, in which nothing is installed.")
     _refuseWhatCannotWork(plan, installers, folder)
     if not confirm(plan.text):
-        return Outcome(False, _NOT_NOW)
+        return Outcome(_NOT_NOW)
     listener = Listener(onLine)
     try:
         with listener.listening():
@@ -99,7 +95,7 @@ def install(
         raise _failure(error, listener.log) from error
     importlib.invalidate_caches()
     if not agreed:
-        return Outcome(False, _NOT_NOW)
+        return Outcome(_NOT_NOW)
     return _verified(plan, check(), listener.log)
 
 
@@ -117,35 +113,35 @@ def installPyTorchExtension(
         InstallError: the Extensions Manager could not install it.
     """
     if installers.isTesting or installers.installExtension is None:
-        return Outcome(False, "Extensions cannot be installed in this Slicer.")
+        return Outcome("Extensions cannot be installed in this Slicer.")
     question = "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
     if not confirm(question):
-        return Outcome(False, _NOT_NOW)
+        return Outcome(_NOT_NOW)
     remember()
     if not installers.installExtension(PYTORCH_EXTENSION):
         message = (
             "The extension PyTorch could not be installed; install it in the Extensions Manager, "
             "which says why, or install from a folder of wheels."
         )
-        raise InstallError(message, explanation("extension-missing"))
-    return Outcome(True, "The extension PyTorch was installed; restart Slicer to go on.")
+        raise InstallError(message)
+    return Outcome("The extension PyTorch was installed; restart Slicer to go on.")
 
 
 def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
     """Raise before anything is asked or changed."""
     if threading.current_thread() is not threading.main_thread():
-        raise _explained(explanation("pip-thread"))
+        raise InstallError(explanation("pip-thread").text)
     if plan.obstacle is not None:
-        raise _explained(plan.obstacle)
+        raise InstallError(plan.obstacle.text)
     if plan.torch and folder is None and installers.installTorch is None:
-        raise _explained(explanation("extension-missing"))
+        raise InstallError(explanation("extension-missing").text)
     if plan.removesTorch and "torch" in sys.modules:
         message = "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done."
-        raise InstallError(message, explanation("file-in-use"))
+        raise InstallError(message)
     if folder is not None:
         lacking = wheels.shortcoming(folder, [need for need in (plan.torch, *plan.packages) if need])
         if lacking is not None:
-            raise InstallError(lacking, explanation("wheel-missing"))
+            raise InstallError(lacking)
 
 
 def _carryOut(plan: InstallPlan, installers: Installers, folder: Path | None) -> bool:
@@ -203,8 +199,8 @@ def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
     if (plan.torch and report.torchVersion is None) or (plan.packages and report.missing):
         problem = report.problem or explanation("torch-broken")
         message = f"The installation ended without an error, but does not work: {problem.text}"
-        raise InstallError(message, problem, f"{log}\n{report.errors}".strip())
-    return Outcome(True, f"Installed. {report.line}", report)
+        raise InstallError(message, f"{log}\n{report.errors}".strip())
+    return Outcome(f"Installed. {report.line}", report)
 
 
 def _failure(error: Exception, log: str) -> InstallError:
@@ -212,10 +208,5 @@ def _failure(error: Exception, log: str) -> InstallError:
     text = f"{log}\n{type(error).__name__}: {error}"
     reason = explain(text)
     if reason is not None:
-        return _explained(reason, text)
-    message = f"The installation failed. The last that was said: {lastWords(text)}"
-    return InstallError(message, None, text)
-
-
-def _explained(reason: Explanation, log: str = "") -> InstallError:
-    return InstallError(reason.text, reason, log)
+        return InstallError(reason.text, text)
+    return InstallError(f"The installation failed. The last that was said: {lastWords(text)}", text)

@@ -91,6 +91,10 @@ def _installExtension(name: str) -> bool:
     import slicer
 
     manager = slicer.app.extensionsManagerModel()
+    wasInteractive = manager.interactive
     # No question beside ours, and no restart in the middle of the person's work.
     manager.interactive = False
-    return bool(manager.installExtensionFromServer(name, False))
+    try:
+        return bool(manager.installExtensionFromServer(name, False))
+    finally:
+        manager.interactive = wasInteractive

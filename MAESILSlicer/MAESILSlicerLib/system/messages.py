@@ -7,23 +7,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 _TABLE = Path(__file__).with_name("messages.json")
 
-#: What a repair may ask of the one who shows it; "" where only the person can act.
-ACTIONS = frozenset(
-    {
-        "",
-        "checkAgain",
-        "chooseFolder",
-        "installExtension",
-        "installPackages",
-        "installTorch",
-        "openStorage",
-        "reinstallTorch",
-        "restartSlicer",
-    }
-)
+#: The button beside a sentence; "" where only the person can act.
+Action = Literal["", "checkAgain", "install", "installExtension", "reinstallTorch"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +23,13 @@ class Explanation:
         id: its name in the table.
         sentence: what is wrong.
         repair: what to do.
-        action: one of `ACTIONS`, for a button beside the sentence.
+        action: what a button beside the sentence does about it.
     """
 
     id: str
     sentence: str
     repair: str
-    action: str = ""
+    action: Action = ""
 
     @property
     def text(self) -> str:

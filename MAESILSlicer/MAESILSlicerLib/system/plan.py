@@ -48,7 +48,7 @@ class InstallPlan:
 
     @property
     def isEmpty(self) -> bool:
-        """Whether everything is there already."""
+        """Whether there is nothing to install."""
         return self.torch is None and not self.packages
 
     @property
@@ -78,6 +78,9 @@ def makePlan(
         freeBytes: on the disk of Slicer's Python; asked by default.
         fromFolder: whether it comes from a folder of wheels, for which the PyTorch extension is not needed.
     """
+    if not report.system:
+        # The check has failed: nothing is known, not even whether PyTorch is there.
+        return InstallPlan(obstacle=explanation("check-failed"))
     repairs = report.problem is not None and report.problem.action == "reinstallTorch"
     removes = report.hasTorch and (repairs or reinstallTorch)
     torch = torchRequirement(report.system) if removes or not report.hasTorch else None
@@ -95,6 +98,8 @@ def makePlan(
     elif download + disk > free:
         # Downloads lie on a disk until they are unpacked, as a rule on the same one.
         obstacle = explanation("disk-full")
+    elif torch is None and not report.missing and not report.canCompute:
+        obstacle = report.problem
     return InstallPlan(torch, removes, report.missing, download, disk, obstacle)
 
 
