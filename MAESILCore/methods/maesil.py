@@ -252,7 +252,7 @@ class Maesil(Method):
         if self.config.residual_fill:  # a difference to what is known: none at visible voxels
             prediction = fill + inside * prediction
         if self.refine is not None:
-            mosaic = torch.lerp(fill.to(prediction.dtype), prediction, inside)
+            mosaic = torch.lerp(fill.to(prediction.dtype), prediction, inside.to(prediction.dtype))
             correction = self.refine(mosaic, hidden, decoded)
             prediction = prediction + (inside * correction if self.config.residual_fill else correction)
         return prediction

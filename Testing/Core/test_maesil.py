@@ -56,6 +56,25 @@ def test_every_variant_learns_and_reconstructs(
 
 
 @pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
+def test_every_variant_works_in_half_precision_almost_alike(fields: dict[str, object]) -> None:
+    """Most GPUs and some CPUs get bfloat16, whichever machine runs these tests."""
+    method = a_method(**fields)
+    voxels, hidden = a_batch()
+    found = []
+    for is_half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            loss = method.losses(voxels, hidden, torch.Generator().manual_seed(3))["loss"]
+            with torch.no_grad():
+                predicted = method.reconstruct(voxels, hidden)
+        loss.backward()
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in method.parameters())
+        found.append((loss.detach().float(), predicted.float()))
+    (loss, predicted), (rough_loss, rough) = found
+    torch.testing.assert_close(rough_loss, loss, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(rough, predicted, rtol=0.0, atol=0.05)
+
+
+@pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
 def test_hidden_voxels_never_reach_the_prediction(fields: dict[str, object]) -> None:
     """The one property that a masked autoencoder must have."""
     method = a_method(**fields).eval()

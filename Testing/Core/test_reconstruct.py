@@ -15,10 +15,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from MAESILCore.checkpoint import load_checkpoint
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
+from MAESILCore.phantom import make_phantom
+from MAESILCore.reconstruct import network, save_reconstruction, score_reconstruction
 from MAESILCore.reconstruct import reconstruct as reconstruct_as_usual
-from MAESILCore.reconstruct import save_reconstruction, score_reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
 from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
 from MAESILCore.volume import Volume, read_volume
@@ -83,6 +85,18 @@ def a_scan(
 ) -> Volume:
     rng = np.random.default_rng(sum(shape))
     return Volume(rng.integers(low, high, shape, endpoint=True).astype(np.int16), ijk_to_ras, "scan")
+
+
+def test_the_bundled_model_works_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on most GPUs and some CPUs, whichever machine runs these tests."""
+    scan, model = make_phantom((16, 32, 32)).volume, load_checkpoint()
+    whole, rough = [], []
+    for found, is_half in ((whole, False), (rough, True)):
+        monkeypatch.setattr(network, "computes_in_bf16", lambda device, is_half=is_half: is_half)
+        found.append(reconstruct(scan, model, device="cpu").mosaic.voxels)
+    assert (whole[0] != rough[0]).any()
+    np.testing.assert_allclose(rough[0], whole[0], atol=30.0)
+    assert np.abs(rough[0] - whole[0]).mean() < 3.0
 
 
 def test_superpatches_share_a_quarter_unless_told_otherwise() -> None:
