@@ -43,6 +43,7 @@ class MAESILSlicer(ScriptedLoadableModule):
         ).format(address="https://github.com/SlicerMAESIL/SlicerMAESIL#readme")
         parent.acknowledgementText = _("The bundled model was trained on public CT; its card names the data.")
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerLayout)
 
 
 def registerSampleData() -> None:
@@ -50,6 +51,16 @@ def registerSampleData() -> None:
     from MAESILSlicerLib import samples
 
     samples.registerSamples()
+
+
+def registerLayout() -> None:
+    """Let scenes that were saved while comparing show their views, also before the module was opened."""
+    from MAESILSlicerLib.comparison import Comparison
+    from MAESILSlicerLib.desktop.views import layoutNode
+
+    node = layoutNode()
+    if node is not None:
+        Comparison(slicer.mrmlScene).registerLayout(node)
 
 
 class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -13,7 +13,7 @@ from MAESILSlicerLib.colors import showLegend
 from MAESILSlicerLib.layouts import LayoutSwitch
 from MAESILSlicerLib.nodes import nodesOfClass
 from MAESILSlicerLib.results import ResultNodes
-from MAESILSlicerLib.scene import geometryOf, linearTransformToWorld
+from MAESILSlicerLib.scene import checkVolume, geometryOf, linearTransformToWorld
 
 #: Number of the layout in a vtkMRMLLayoutNode.
 LAYOUT_ID = 62745
@@ -84,7 +84,7 @@ class Comparison:
         self._layout = LayoutSwitch(LAYOUT_ID, LAYOUT_XML)
 
     def registerLayout(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Make the layout known at the start, so that a scene saved while comparing is shown when it is loaded."""
+        """Make the layout known, so that a scene that was saved while comparing shows it, loaded before or after."""
         self._layout.register(layoutNode)
 
     def enter(
@@ -104,7 +104,8 @@ class Comparison:
             orientation: one of `ORIENTATIONS`.
 
         Raises:
-            ComparisonError: a volume was deleted, or the application shows no slice views. The layout stays.
+            ComparisonError: a volume was deleted, the input cannot be used as it is now, or the application shows no
+                slice views. The layout stays.
         """
         volumes = _volumesOf(self.scene, results, inputNode)
         wasOff = layoutNode is not None and not self._layout.isOn(layoutNode)
@@ -125,7 +126,11 @@ class Comparison:
             self._layout.off(layoutNode)
 
     def fit(self, inputNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Show the whole volume in each view, cut through its middle; again once new views have got their size."""
+        """Show the whole volume in each view, cut through its middle; again once new views have got their size.
+
+        Raises:
+            SceneError: the volume lies under a transform that is not linear.
+        """
         for sliceNode in self._sliceNodes():
             _fit(sliceNode, inputNode)
 
@@ -172,6 +177,9 @@ def _volumesOf(
     if any(node is None or node.GetScene() is not scene for node in volumes.values()):
         message = "A volume of this comparison was deleted; reconstruct again."
         raise ComparisonError(message)
+    problem = checkVolume(inputNode).problem
+    if problem is not None:
+        raise ComparisonError(problem)
     return volumes
 
 

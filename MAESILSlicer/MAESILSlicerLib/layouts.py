@@ -27,9 +27,13 @@ class LayoutSwitch:
         return layoutNode.GetViewArrangement() == self._layoutId
 
     def register(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Make the layout known, so that a scene that was saved while it was on is shown when it is loaded."""
-        if not layoutNode.IsLayoutDescription(self._layoutId):
-            layoutNode.AddLayoutDescription(self._layoutId, self._description)
+        """Make the layout known; where it is on already, as in a scene that was loaded before, it is shown now."""
+        if layoutNode.IsLayoutDescription(self._layoutId):
+            return
+        layoutNode.AddLayoutDescription(self._layoutId, self._description)
+        if self.isOn(layoutNode):
+            # Only this makes the node look the description up.
+            layoutNode.SetViewArrangement(self._layoutId)
 
     def on(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
         """Show the layout, as a whole even if the user has one view maximized."""

@@ -74,7 +74,7 @@ class LayoutManager(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._core, self._shown = SlicerApp(), -1
+        self._core, self._shown = SlicerApp(), ""
         for kind in (slicer.vtkMRMLSelectionNode, slicer.vtkMRMLInteractionNode):
             node = kind()
             node.SetSingletonTag("Singleton")
@@ -134,9 +134,10 @@ class LayoutManager(QObject):
             widget.resetView()
 
     def _arrange(self) -> None:
-        if self.layout == self._shown:
+        description = self._logic.GetLayoutNode().GetCurrentLayoutDescription()
+        if description == self._shown:
             return
-        self._shown = self.layout
+        self._shown = description
         for widget in self._widgets.values():
             widget.hide()
         for place, node in enumerate(self._logic.GetViewNodes()):

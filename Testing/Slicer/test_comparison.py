@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 from finishedjob import writeFinishedJob
 from MAESILSlicerLib.comparison import (
@@ -23,6 +24,7 @@ from MAESILSlicerLib.comparison import (
 from MAESILSlicerLib.results import ResultNodes, importResults
 from MAESILSlicerLib.scene import geometryOf, voxelsOf
 from offscreen import OffscreenApplication, OffscreenViews
+from volumes import putUnderBent
 
 if TYPE_CHECKING:
     from volumes import MakeVolume
@@ -355,6 +357,40 @@ def test_a_deleted_volume_is_told_and_the_layout_stays(
     scene.RemoveNode(results.masked)
     with pytest.raises(ComparisonError, match="deleted"):
         Comparison(scene).enter(layoutNode, results, node)
+    assert layoutNode.GetViewArrangement() == FOUR_UP
+
+
+def test_a_bent_volume_is_told_and_the_layout_stays(
+    scene: slicer.vtkMRMLScene,
+    makeVolume: MakeVolume,
+    resultsOf: ResultsOf,
+    layoutNode: slicer.vtkMRMLLayoutNode,
+) -> None:
+    node = makeVolume()
+    results = resultsOf(node)
+    putUnderBent(scene, node)
+    with pytest.raises(ComparisonError, match="not linear"):
+        Comparison(scene).enter(layoutNode, results, node)
+    assert layoutNode.GetViewArrangement() == FOUR_UP
+
+
+def test_a_scene_that_was_saved_while_comparing_shows_its_views(
+    scene: slicer.vtkMRMLScene, layoutNode: slicer.vtkMRMLLayoutNode
+) -> None:
+    """Whether the layout is made known before such a scene is loaded, or afterwards."""
+    comparison = Comparison(scene)
+    shown = []
+    layoutNode.AddObserver(
+        vtk.vtkCommand.ModifiedEvent, lambda *_: shown.append(layoutNode.GetCurrentLayoutDescription())
+    )
+    # What reading the node of such a scene comes to.
+    layoutNode.SetViewArrangement(LAYOUT_ID)
+    assert shown[-1] != LAYOUT_XML
+    for _ in range(2):
+        comparison.registerLayout(layoutNode)
+    assert shown[-1] == LAYOUT_XML
+    assert set(TAGS) <= set(_nodes(scene, "vtkMRMLSliceNode"))
+    comparison.leave(layoutNode)
     assert layoutNode.GetViewArrangement() == FOUR_UP
 
 

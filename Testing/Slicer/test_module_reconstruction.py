@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import slicer
 
-from hosting import Host
+from hosting import MODULE, Host
 from MAESILCore.errors import Cancelled, MaesilError
 from modulehelp import FACTS, OpenModule, answerAtOnce
+from volumes import putUnderBent
 
 RESULT_ROLES = {"masked", "reconstruction", "mosaic", "error"}
 
@@ -147,6 +148,36 @@ def test_a_module_that_ends_while_it_compares_leaves_the_mask_shown(
         module.host.app.moduleAboutToBeUnloaded.emit("MAESILSlicer")
     assert parameters.showMask2d
     assert layoutOf(module) == layout
+
+
+def test_results_of_a_bent_volume_are_not_compared(module: OpenModule, tmp_path: Path) -> None:
+    node = module.use()
+    addResults(module, tmp_path / "job")
+    layout = layoutOf(module)
+    module.host.click(module.ui.resultsSection)
+    module.host.click(module.ui.compareButton)
+    assert module.ui.compareButton.checked
+    transform = putUnderBent(module.host.scene, node)
+    module.host.click(module.ui.compareButton)
+    assert layoutOf(module) == layout
+    module.host.click(module.ui.compareButton)
+    assert "not linear" in module.status
+    assert layoutOf(module) == layout
+    assert not module.ui.compareButton.checked
+    node.SetAndObserveTransformNodeID(None)
+    module.ui.compareButton.click()
+    node.SetAndObserveTransformNodeID(transform.GetID())  # Before the views have been laid out.
+    module.host.process()
+
+
+def test_a_scene_that_was_saved_while_comparing_is_shown_so_before_the_module_is_opened(host: Host) -> None:
+    from MAESILSlicerLib.comparison import LAYOUT_ID, VIEWS
+
+    layoutNode = host.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    layoutNode.SetViewArrangement(LAYOUT_ID)
+    host.app.loadModule(MODULE)
+    host.app.startupCompleted.emit()
+    assert {view.tag for view in VIEWS} <= set(host.app.layoutManager().sliceViewNames())
 
 
 def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:

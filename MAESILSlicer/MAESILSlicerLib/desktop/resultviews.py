@@ -13,6 +13,7 @@ from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.layouts import LayoutSwitch
 from MAESILSlicerLib.results import ResultNodes
+from MAESILSlicerLib.scene import checkVolume
 
 _PLOT_LAYOUT_ID = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
 
@@ -51,12 +52,13 @@ class ResultViews:
         """Show a volume and its results side by side.
 
         Raises:
-            MaesilError: a volume was deleted, or there are no views; the layout stays.
+            MaesilError: a volume was deleted or cannot be used as it is now, or there are no views; then the user's
+                own layout is shown, or the comparison that was there before.
         """
         self._leavePlot()
         self._comparison.enter(layoutNode(), results, volumeNode)
         # New views have their size only once they have been laid out.
-        qt.QTimer.singleShot(0, lambda: self.isComparing and self._comparison.fit(volumeNode))
+        qt.QTimer.singleShot(0, lambda: self._fit(volumeNode))
 
     def plot(self, chartNode: slicer.vtkMRMLPlotChartNode) -> None:
         """Show a chart beside the slices."""
@@ -77,6 +79,11 @@ class ResultViews:
         """Bring the user's own layout back and stop watching it."""
         self._connections.close()
         self.leave()
+
+    def _fit(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Fit the views, unless all has changed until they were laid out."""
+        if self.isComparing and checkVolume(volumeNode).usable:
+            self._comparison.fit(volumeNode)
 
     def _leavePlot(self) -> None:
         node = layoutNode()
