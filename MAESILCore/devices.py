@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Literal
 
 import torch
+from torch.nn import functional as F
 
 from MAESILCore.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -16,9 +21,7 @@ def pick_device(name: str = "auto") -> torch.device:
         ConfigError: the name is not a device, or this machine or this PyTorch build does not have it.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return _pick_best()
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -26,20 +29,70 @@ def pick_device(name: str = "auto") -> torch.device:
         raise ConfigError(message) from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
+        # Of the name: PyTorch keeps eight bits of a number, and takes cuda:256 for cuda:0.
+        index = int(name.partition(":")[2] or 0)
+        if index >= count:
             message = (
                 f"The device {name!r} is not there: PyTorch {torch.__version__} sees {count} CUDA devices. "
                 "Use the device cpu, or install a CUDA build of PyTorch that fits the driver."
             )
             raise ConfigError(message)
-        return torch.device("cuda", device.index or 0)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use the device cpu."
-        raise ConfigError(message)
+        return torch.device("cuda", index)
+    if device.type == "mps":
+        if not torch.backends.mps.is_available():
+            message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use the device cpu."
+            raise ConfigError(message)
+        obstacle = mps_obstacle()
+        if obstacle is not None:
+            message = f"{obstacle} Use the device cpu, or a newer PyTorch."
+            raise ConfigError(message)
     if device.type not in ("cpu", "mps"):
         message = f"The device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps."
         raise ConfigError(message)
     return device
+
+
+def _pick_best() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if not torch.backends.mps.is_available():
+        return torch.device("cpu")
+    obstacle = mps_obstacle()
+    if obstacle is not None:
+        _log.warning("%s The CPU takes its place.", obstacle)
+        return torch.device("cpu")
+    return torch.device("mps")
+
+
+@cache
+def mps_obstacle() -> str | None:
+    """Why this PyTorch cannot use the GPU of a Mac although it is there, a sentence; None if it can.
+
+    PyTorch 2.2 to 2.4 lack some of what a reconstruction needs there, and each lacks other things.
+    """
+    try:
+        _try_out(torch.device("mps"))
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        return f"PyTorch {torch.__version__} cannot use the GPU of this Mac ({reason})."
+    return None
+
+
+def _try_out(device: torch.device) -> None:
+    """Do a little of everything that smooth fill, transformer and convolutional head do.
+
+    Raises:
+        RuntimeError: the device lacks something.
+    """
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        voxels = torch.ones(1, 1, 4, 4, 4, device=device)
+        coarse = F.avg_pool3d(voxels, 2, ceil_mode=True, count_include_pad=False)
+        fine = F.interpolate(coarse, size=(4, 4, 4), mode="trilinear", align_corners=False)
+        mixed = F.conv3d(torch.lerp(fine, voxels, fine), voxels[..., :3, :3, :3], padding=1)
+        rows = F.gelu(mixed).reshape(1, 1, 16, 4)
+        rows = F.scaled_dot_product_attention(rows, rows, rows, attn_mask=rows[..., 0, None].mT > 0)
+        order = (rows[0, 0, :, 0] > 0).to(torch.uint8).argsort(stable=True)
+        torch.linalg.vecdot(rows, rows).flatten().take_along_dim(order, 0).cpu()
 
 
 def computes_in_bf16(device: torch.device) -> bool:

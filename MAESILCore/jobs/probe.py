@@ -36,13 +36,19 @@ def main(out: IO[bytes], *, measure: bool) -> None:
 def _find_devices(report: dict[str, Any]) -> None:
     import torch
 
+    from MAESILCore.devices import mps_obstacle
+
     report |= {"torch": torch.__version__, "cuda": torch.version.cuda}
     # What PyTorch has to say about a GPU that it cannot use it says as a warning.
     found = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     if not torch.cuda.is_available():
         found = []
     if torch.backends.mps.is_available():
-        found.append(torch.device("mps"))
+        obstacle = mps_obstacle()
+        if obstacle is None:
+            found.append(torch.device("mps"))
+        else:
+            warnings.warn(obstacle, stacklevel=1)
     for device in (*found, torch.device("cpu")):
         report["devices"].append(_describe(device))
 

@@ -75,6 +75,17 @@ def test_what_pytorch_says_about_a_gpu_that_it_cannot_use_is_a_detail(
     assert [device["id"] for device in report["devices"]] == ["cpu"]
 
 
+@pytest.mark.parametrize("obstacle", [None, "PyTorch 2 cannot use the GPU of this Mac (no reason)."])
+def test_the_gpu_of_a_mac_is_offered_if_it_works(
+    obstacle: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr("MAESILCore.devices.mps_obstacle", lambda: obstacle)
+    (report,) = asked()
+    assert ("mps" in [device["id"] for device in report["devices"]]) is (obstacle is None)
+    assert report["details"] == (obstacle or "")
+
+
 def test_speeds_are_told_after_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     method = create("maesil", {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, "tiny").eval()
     sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
