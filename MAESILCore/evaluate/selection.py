@@ -72,8 +72,11 @@ class Selection:
 
 def _repetition(volume: Volume, name: str, seen: dict[str, str]) -> str | None:
     """Note a scan; a reason if the same one, perhaps turned or in another format, was noted before."""
-    first = seen.setdefault(_fingerprint(volume), name)
-    return None if first == name else f"The same scan as {first}."
+    fingerprint = _fingerprint(volume)
+    if fingerprint in seen:
+        return f"The same scan as {seen[fingerprint]}."
+    seen[fingerprint] = name
+    return None
 
 
 def _fingerprint(volume: Volume) -> str:

@@ -202,6 +202,15 @@ def test_labels_repetitions_and_what_is_not_hu_are_left_out(a_folder: Path) -> N
     assert "gain_over_best_control" not in found["summary"]
 
 
+def test_a_scan_is_evaluated_once_also_under_the_same_name_in_two_folders(tmp_path: Path) -> None:
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, "scan.nii.gz", scan_voxels(1))
+    found = evaluate([tmp_path], FakeModel(), controls=(), device="cpu")
+    assert [case["name"] for case in found["cases"]] == ["scan"]
+    assert found["left_out"] == [{"name": "scan.nii.gz", "reason": "The same scan as scan.nii.gz."}]
+
+
 def test_scans_that_are_not_in_hu_can_be_included(tmp_path: Path) -> None:
     write(tmp_path, "raw.nii.gz", scan_voxels(1) + 1024)
     with pytest.raises(VolumeError, match=r"raw.nii.gz, was left out: The values .* are not HU"):
