@@ -8,9 +8,9 @@ import vtk
 from PySide6.QtCore import Property, Signal
 from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QTableView, QVBoxLayout, QWidget
-from slicer import vtkMRMLNode, vtkMRMLScene, vtkMRMLTableNode
+from slicer import vtkMRMLNode, vtkMRMLScene, vtkMRMLTableNode, vtkSegmentation
 
-from .ctkwidgets import kept
+from .ctkwidgets import forwarded, kept
 
 _SCENE_EVENTS = (
     vtkMRMLScene.NodeAddedEvent,
@@ -132,23 +132,30 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
 
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
-    """A choice of a segmentation and of a segment in it."""
+    """A choice of a segmentation and of a segment in it.
+
+    The chosen segment outlives the choice of another segmentation, without one of that identity the first is chosen.
+    """
 
     vars().update(kept("qMRMLSegmentSelectorWidget"))
     currentNodeChanged = Signal(object)
     currentSegmentChanged = Signal(str)
+    noneEnabled = forwarded(bool, "_nodes", "noneEnabled")
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._ids: list[str] = []
+        self._segmentId = ""
         self._nodes, self._segments = qMRMLNodeComboBox(self), QComboBox(self)
-        self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
+        self._nodes.nodeTypes = ["vtkMRMLSegmentationNode"]
         self._stack(self._nodes, self._segments)
-        self._observation = Observation((vtk.vtkCommand.ModifiedEvent,), self._update)
-        self._nodes.currentNodeChanged.connect(self._useNode)
-        self._segments.currentIndexChanged.connect(
-            lambda _: self.currentSegmentChanged.emit(self.currentSegmentID())
+        events = (
+            vtkSegmentation.SegmentAdded,
+            vtkSegmentation.SegmentRemoved,
+            vtkSegmentation.SegmentModified,
         )
+        self._observation = Observation(events, self._populate)
+        self._nodes.currentNodeChanged.connect(self._useNode)
+        self._segments.currentIndexChanged.connect(self._choose)
         self.mrmlSceneChanged.connect(self._nodes.setMRMLScene)
 
     def currentNode(self) -> vtkMRMLNode | None:
@@ -158,38 +165,40 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.setCurrentNode(node)
 
     def segmentIDs(self) -> list[str]:
-        return list(self._ids)
+        return []  # The real one tells those of the list for several segments, which is empty.
 
     def currentSegmentID(self) -> str:
-        row = self._segments.currentIndex - self.noneEnabled
-        return self._ids[row] if 0 <= row < len(self._ids) else ""
+        return self._segmentId
 
     def setCurrentSegmentID(self, identity: str) -> None:
-        if identity in self._ids:
-            self._segments.currentIndex = self._ids.index(identity) + self.noneEnabled
-        else:
-            self._segments.currentIndex = 0 if self.noneEnabled or self._ids else -1
+        row = self._segments.findData(identity)
+        if row >= 0:
+            self._segments.currentIndex = row
 
     def _useNode(self, node: vtkMRMLNode | None) -> None:
         self._observation.observe(node)
-        self._update()
+        self._populate()
         self.currentNodeChanged.emit(node)
 
-    def _update(self) -> None:
-        node, before = self.currentNode(), self.currentSegmentID()
+    def _populate(self) -> None:
+        node = self.currentNode()
         segmentation = node.GetSegmentation() if node is not None else None
-        count = segmentation.GetNumberOfSegments() if segmentation is not None else 0
-        found = [segmentation.GetNthSegmentID(index) for index in range(count)]
+        found = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
         self._segments.blockSignals(True)
-        self._ids = found
         self._segments.clear()
-        self._segments.addItems(
-            ["None"] * self.noneEnabled + [segmentation.GetSegment(one).GetName() for one in found]
-        )
-        self.setCurrentSegmentID(before)
+        if found and self.noneEnabled:
+            self._segments.addItem("None", "")
+        for one in found:
+            self._segments.addItem(segmentation.GetSegment(one).GetName(), one)
+        self._segments.currentIndex = self._segments.findData(self._segmentId)
         self._segments.blockSignals(False)
-        if self.currentSegmentID() != before:
-            self.currentSegmentChanged.emit(self.currentSegmentID())
+        if found and self._segments.currentIndex < 0:
+            self._segments.currentIndex = int(self.noneEnabled)
+
+    def _choose(self, row: int) -> None:
+        if self.currentNode() is not None:
+            self._segmentId = self._segments.itemData(row) or ""
+            self.currentSegmentChanged.emit(self._segmentId)
 
 
 class qMRMLTableView(QTableView):

@@ -455,12 +455,37 @@ def test_a_segment_selector_knows_segmentation_and_segment(host: Host, calls: li
     node = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "s")
     node.GetSegmentation().AddEmptySegment("one", "One")
     selector.setCurrentNode(node)
-    assert (selector.currentNode() is node, selector.segmentIDs(), selector.currentSegmentID()) == (
-        True,
-        ["one"],
-        "one",
-    )
+    assert (selector.currentNode() is node, selector.currentSegmentID()) == (True, "one")
     assert calls == ["one"]
+
+
+def test_a_segment_selector_takes_the_first_segment_where_the_chosen_one_is_not(
+    host: Host, calls: list[object]
+) -> None:
+    """Widgets: slicer.qMRMLSegmentSelectorWidget; as its source has it."""
+    import slicer
+
+    selector = slicer.qMRMLSegmentSelectorWidget()
+    selector.noneEnabled = True
+    selector.setMRMLScene(host.scene)
+    nodes = [host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode") for _ in range(2)]
+    for node, segments in zip(nodes, (("a", "b"), ("c", "d")), strict=True):
+        for segment in segments:
+            node.GetSegmentation().AddEmptySegment(segment, segment.upper())
+    selector.connect("currentSegmentChanged(QString)", calls.append)
+    selector.setCurrentNode(nodes[0])
+    assert (selector.currentSegmentID(), calls) == ("", [])
+    selector.setCurrentSegmentID("b")
+    selector.setCurrentNode(None)
+    assert selector.currentSegmentID() == "b"
+    selector.setCurrentNode(nodes[1])
+    selector.setCurrentSegmentID("b")
+    assert calls == ["b", "c"]
+    selector.setCurrentSegmentID("d")
+    nodes[1].GetSegmentation().RemoveSegment("d")
+    assert calls == ["b", "c", "d", "c"]
+    selector.setCurrentSegmentID("")
+    assert calls == ["b", "c", "d", "c", ""]
 
 
 def test_a_table_view_shows_a_table_and_tells_of_the_chosen_row(host: Host, calls: list[object]) -> None:

@@ -44,6 +44,7 @@ def paint(segmentation: slicer.vtkMRMLSegmentationNode, label: np.ndarray, segme
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(image.GetPointData().GetScalars())[:] = label.ravel()
     segment = segmentation.GetSegmentation().GetSegment(segmentId)
+    segment.SetLabelValue(1)
     segment.AddRepresentation("Binary labelmap", image)
     segmentation.GetSegmentation().InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified)
 
@@ -276,6 +277,48 @@ def test_a_segment_hides_what_it_covers(module: OpenModule) -> None:
     module.host.wait(lambda: module.status == "", 5)
     hidden = module.session.grid.expand(module.session.mask.hidden)
     np.testing.assert_array_equal(hidden, label.astype(bool))
+
+
+def test_the_segment_that_a_script_chooses_is_the_one_that_is_hidden(module: OpenModule) -> None:
+    node = module.use()
+    labels = {name: np.zeros((24, 32, 40), np.uint8) for name in ("lung", "liver", "heart", "spleen")}
+    for index, label in enumerate(labels.values()):
+        label[4:12, 8:16, 8 * index : 8 * index + 8] = 1
+    segmentations = []
+    for names in (("lung", "liver"), ("heart", "spleen")):
+        segmentations.append(module.host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode"))
+        for name in names:
+            segmentations[-1].GetSegmentation().AddEmptySegment(name, name)
+            paint(segmentations[-1], labels[name], name)
+    for segmentation, name in ((0, "liver"), (1, "spleen"), (0, "liver"), (1, "heart")):
+        mask = module.logic.showMask(
+            node,
+            mode="segment",
+            segmentation=segmentations[segmentation],
+            segmentId=name,
+            model=str(module.model),
+        )
+        module.host.process()
+        assert mask is module.session.mask
+        assert module.parameters.segmentId == module.ui.segmentSelector.currentSegmentID() == name
+        np.testing.assert_array_equal(module.session.grid.expand(mask.hidden), labels[name].astype(bool))
+
+
+def test_a_segment_that_is_not_there_any_more_is_not_shown_as_chosen(module: OpenModule) -> None:
+    module.use()
+    segmentation = module.host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for name in ("lung", "liver"):
+        segmentation.GetSegmentation().AddEmptySegment(name, name)
+    chooseMode(module, "SEGMENT")
+    module.parameters.segmentation, module.parameters.segmentId = segmentation, "liver"
+    module.host.process()
+    assert module.ui.segmentSelector.currentSegmentID() == "liver"
+    module.host.widget.exit()
+    segmentation.GetSegmentation().RemoveSegment("liver")
+    module.host.widget.enter()
+    module.host.process()
+    assert module.ui.segmentSelector.currentSegmentID() == ""
+    assert 'no segment "liver"' in module.status
 
 
 def test_another_checkpoint_cuts_the_volume_anew(module: OpenModule, tiny_model: Path) -> None:

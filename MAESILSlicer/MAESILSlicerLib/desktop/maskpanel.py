@@ -141,11 +141,16 @@ class MaskPanel:
             self._parameters.seed = random.randrange(self._ui.seedSpinBox.maximum + 1)
 
     def _showSegment(self, parameters: MAESILSlicerParameterNode) -> None:
-        selector = self._ui.segmentSelector
-        if selector.currentNode() is not parameters.segmentation:
-            selector.setCurrentNode(parameters.segmentation)
-        if selector.currentSegmentID() != parameters.segmentId:
-            selector.setCurrentSegmentID(parameters.segmentId)
+        selector, segmentation = self._ui.segmentSelector, parameters.segmentation
+        isThere = segmentation is not None and segmentation.GetSegmentation().GetSegment(parameters.segmentId)
+        # With another segmentation it chooses the first segment by itself, which is nobody's choice yet.
+        wasBlocked = selector.blockSignals(True)
+        if selector.currentNode() is not segmentation:
+            selector.setCurrentNode(segmentation)
+        wanted = parameters.segmentId if isThere else ""
+        if selector.currentSegmentID() != wanted:
+            selector.setCurrentSegmentID(wanted)
+        selector.blockSignals(wasBlocked)
 
     def _onSegmentation(self, node: slicer.vtkMRMLNode | None) -> None:
         if self._parameters is not None and node is not self._parameters.segmentation:
