@@ -220,7 +220,9 @@ class Trainer:
             voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in stack(group))
             # Processes may have different numbers of groups: all exchange gradients once, with their last.
             with self.fabric.no_backward_sync(self.method, enabled=number < len(groups)):
-                losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
+                # With one process Fabric hands `losses` on as it is, past the precision that it sets up in `forward`.
+                with self.fabric.autocast():
+                    losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
                 share = losses["loss"] * (len(group) / len(samples))
                 self.fabric.backward(share)
             total += share.detach()

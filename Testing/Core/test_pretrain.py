@@ -11,6 +11,7 @@ import torch
 
 from MAESILCore.checkpoint import load_checkpoint, load_tensors
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.methods import Maesil
 from MAESILCore.pretrain import PretrainConfig, Progress, Run, load_config, pretrain
 from MAESILCore.pretrain.config import dump_config
 from MAESILCore.pretrain.corpus import Corpus, CropConfig, draw_crop
@@ -107,6 +108,29 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     pretrain(run, recipe, [tmp_path / "bone.nii.gz"], device="cpu")
     losses = losses_of(run)
     assert np.mean([losses[step] for step in range(36, 41)]) < 0.1 * losses[1]
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("bf16-mixed", torch.bfloat16), ("32-true", None)])
+def test_the_loss_is_computed_in_the_precision_that_was_asked_for(
+    some_scans: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    kind: torch.dtype | None,
+) -> None:
+    seen: list[torch.dtype | None] = []
+    losses = Maesil.losses
+
+    def spy(self: Maesil, *inputs: torch.Tensor, **more: object) -> dict[str, torch.Tensor]:
+        seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return losses(self, *inputs, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Maesil, "losses", spy)
+    recipe = a_recipe(steps=2, precision=precision)
+    run = Run.create(tmp_path / "run", recipe)
+    pretrain(run, recipe, some_scans, device="cpu")
+    assert set(seen) == {kind}
+    assert all(np.isfinite(loss) for loss in losses_of(run).values())
 
 
 def test_a_model_can_start_from_another(some_scans: list[Path], tmp_path: Path) -> None:
