@@ -317,7 +317,15 @@ def test_a_file_and_a_folder_are_uploaded_and_a_bad_file_is_refused(
         page.get_by_test_id("share").wait_for()
         upload = page.get_by_test_id("upload")
         refuse(page, upload, tmp_path)
+        page.evaluate(
+            """() => {
+              window.told = [];
+              const line = document.getElementById("upload-status");
+              new MutationObserver(() => window.told.push(line.textContent)).observe(line, { childList: true });
+            }"""
+        )
         upload.set_input_files(a_ct)
+        page.wait_for_function("window.told.some((line) => line.startsWith('Looking for scans'))")
         page.locator(".scan-title").filter(has_text=a_ct.name).wait_for()
         page.locator("input[webkitdirectory]").set_input_files(a_dicom_folder)
         page.locator(".facts").filter(has_text=f"{TIMES} 16 voxels").wait_for()

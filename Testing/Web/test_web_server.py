@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from serving import REPOSITORY, serving
@@ -156,11 +157,11 @@ def test_a_tunnel_from_another_port_gets_in(a_server: Served) -> None:
     assert answer.status == 200
 
 
-def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+def form(*files: tuple[str, bytes], parameter: str = 'filename="{}"') -> tuple[bytes, dict[str, str]]:
     parts = b"".join(
-        b'--edge\r\nContent-Disposition: form-data; name="file"; filename="'
-        + name.encode()
-        + b'"\r\n\r\n'
+        b'--edge\r\nContent-Disposition: form-data; name="file"; '
+        + parameter.format(name).encode()
+        + b"\r\n\r\n"
         + content
         + b"\r\n"
         for name, content in files
@@ -168,27 +169,42 @@ def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
     return parts + b"--edge--\r\n", {"Content_Type": "multipart/form-data; boundary=edge"}
 
 
+#: A name as browsers send it, and as the standard allows it, too; what stands in the latter is taken as it is.
+QUOTED, ENCODED = 'filename="{}"', "filename*=utf-8''{}"
+TEMPORARY = Path(tempfile.gettempdir())
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("parameter", "name"),
     [
-        "../evil.nii",
-        "..\\\\evil.nii",
-        "a/../../evil.nii",
-        "C:\\\\evil.nii",
-        "x" * 300 + ".nii",
+        (QUOTED, "../evil.nii"),
+        (QUOTED, "..\\\\evil.nii"),
+        (QUOTED, "a/../../evil.nii"),
+        (QUOTED, "C:\\\\evil.nii"),
+        (QUOTED, "x" * 300 + ".nii"),
+        (ENCODED, quote(f"{TEMPORARY}/evil.nii", safe="")),
+        (ENCODED, quote(f"/{TEMPORARY}/evil.nii", safe="")),
+        (ENCODED, quote(f"///{TEMPORARY}/evil.nii", safe="")),
+        (ENCODED, quote(f"/{TEMPORARY}/evil.nii".replace("/", "\\"), safe="")),
+        (ENCODED, quote("C:evil.nii", safe="")),
+        (ENCODED, quote("../evil.nii", safe="")),
+        (ENCODED, quote(". ./evil.nii", safe="")),
+        (ENCODED, quote("\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 150 + ".nii", safe="")),
     ],
 )
-def test_an_upload_cannot_choose_where_it_goes(a_server: Served, name: str) -> None:
-    body, headers = form((name, b"content"))
+def test_an_upload_cannot_choose_where_it_goes(a_server: Served, parameter: str, name: str) -> None:
+    body, headers = form((name, b"content"), parameter=parameter)
     answer = Answer(a_server.port, "/upload", "POST", body, **headers)
-    assert "name cannot be used" in json.loads(answer.body)["error"]
-    temporary = Path(tempfile.gettempdir())
-    assert not [*temporary.glob("evil.nii"), *temporary.glob("maesil-app-*/**/*evil.nii")]
+    try:
+        assert "name cannot be used" in json.loads(answer.body)["error"]
+        assert not [*TEMPORARY.glob("evil.nii"), *TEMPORARY.glob("maesil-app-*/**/*evil.nii")]
+    finally:
+        (TEMPORARY / "evil.nii").unlink(missing_ok=True)
 
 
 def test_an_upload_with_an_absolute_name_stays_below_its_folder(a_server: Served) -> None:
     # Not the name above: the test beside it looks at the folders of all servers, those of other workers among them.
-    place = Path(tempfile.gettempdir()) / "elsewhere.nii"
+    place = TEMPORARY / "elsewhere.nii"
     body, headers = form((str(place), b"content"))
     assert Answer(a_server.port, "/upload", "POST", body, **headers).status == 200
     assert not place.exists()

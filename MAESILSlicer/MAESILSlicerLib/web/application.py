@@ -15,7 +15,7 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.session import Session
-from MAESILSlicerLib.web.catalog import Catalog
+from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads
 from MAESILSlicerLib.web.latest import Latest
 from MAESILSlicerLib.web.notice import Notice
@@ -78,7 +78,7 @@ class Application:
         if options.model is not None:
             self.session.setModel(options.model)
         catalog = Catalog()
-        self._first = catalog.addPaths(options.scans, "This server") if options.scans else 0
+        self._first = catalog.add(findEntries(options.scans, "This server")) if options.scans else 0
         rendering = Rendering(self._slicer, usesSoftware(self.views.threeD))
         self.results = ResultsPanel(self)
         self.masks = MaskPanel(self)

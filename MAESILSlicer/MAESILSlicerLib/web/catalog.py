@@ -43,21 +43,30 @@ class Catalog:
             for number, entry in enumerate(self.entries)
         ]
 
-    def addPaths(self, paths: Iterable[Path], group: str) -> int:
-        """Add the scans at and below paths; the number of the first one.
-
-        Raises:
-            MaesilError: there is none; nothing is added.
-        """
+    def add(self, entries: Iterable[Entry]) -> int:
+        """Offer more scans; the number of the first one."""
         first = len(self.entries)
-        found = [entry for path in find_scans(paths)[:MOST_SCANS] for entry in _entriesOf(path, group)]
-        self.entries += found
+        self.entries += entries
         return first
 
 
-def _entriesOf(path: Path, group: str) -> list[Entry]:
+def findEntries(paths: Iterable[Path], group: str, within: Path | None = None) -> list[Entry]:
+    """The scans at and below paths; of thousands of slices this takes long.
+
+    Args:
+        paths: where to look.
+        group: under which heading they are offered.
+        within: the folder in which all data that a header names must lie, for files that were sent.
+
+    Raises:
+        MaesilError: there is none.
+    """
+    return [entry for path in find_scans(paths)[:MOST_SCANS] for entry in _entriesOf(path, group, within)]
+
+
+def _entriesOf(path: Path, group: str, within: Path | None) -> list[Entry]:
     if not path.is_dir():
-        return [Entry(path.name, group, lambda: read_volume(path))]
+        return [Entry(path.name, group, lambda: read_volume(path, within=within))]
     try:
         series = [one for one in list_series(path) if one.is_volume]
     except MaesilError:

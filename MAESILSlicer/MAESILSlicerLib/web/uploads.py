@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PureWindowsPath
 
 from aiohttp import BodyPartReader, web
 
@@ -18,11 +18,13 @@ MOST_FILES = 5000
 _SPARE_BYTES = 2**30
 
 _CHUNK_BYTES = 2**20
+#: In bytes, of which file systems take 255.
 _LONGEST_NAME = 200
+_DEEPEST = 16
 _DICOM_MARK_AT = 128
 #: Raw voxels belong to a header that comes with them.
 _COMPANIONS = (".raw", ".raw.gz", ".zraw", ".bin")
-_UNSAFE = set('<>:"|?*\0')
+_UNSAFE = set('<>:"|?*')
 
 
 class UploadError(MaesilError):
@@ -34,12 +36,12 @@ class Uploads:
 
     Args:
         folder: where they are kept.
-        onUploaded: called with the folder of a complete upload.
+        onUploaded: called with the folder of a complete upload; a MaesilError of it refuses the upload.
         largestBytes: of one upload.
     """
 
     def __init__(
-        self, folder: Path, onUploaded: Callable[[Path], None], largestBytes: int = LARGEST_BYTES
+        self, folder: Path, onUploaded: Callable[[Path], Awaitable[None]], largestBytes: int = LARGEST_BYTES
     ) -> None:
         self._folder, self._onUploaded, self._largestBytes = folder, onUploaded, largestBytes
 
@@ -48,15 +50,17 @@ class Uploads:
         target = Path(tempfile.mkdtemp(prefix="upload-", dir=self._folder))
         try:
             await self._store(request, target)
-        except UploadError as error:
+            await self._onUploaded(target)
+        except MaesilError as error:
             shutil.rmtree(target, ignore_errors=True)
+            # The folder's name says nothing to whoever sent it.
+            sentence = str(error).replace(str(target), "what you sent")
             # As an answer and not as an HTTP error, which a browser would also print on its console.
-            return web.json_response({"error": str(error)})
+            return web.json_response({"error": sentence})
         except BaseException:
             # The browser has gone away or the disk failed: nothing half-sent may stay.
             shutil.rmtree(target, ignore_errors=True)
             raise
-        self._onUploaded(target)
         return web.json_response({"ok": True})
 
     async def _store(self, request: web.Request, target: Path) -> None:
@@ -74,7 +78,7 @@ class Uploads:
             if seen > MOST_FILES:
                 message = f"These are more than {MOST_FILES} files; send one series at a time."
                 raise UploadError(message)
-            path = target / _safePath(part.filename)
+            path = _placeOf(part.filename, target)
             size, isScan = await self._storePart(part, path, received)
             received += size
             if isScan:
@@ -120,18 +124,24 @@ class Uploads:
             raise UploadError(message)
 
 
-def _safePath(name: str) -> Path:
-    """A relative path that stays where it is put.
+def _placeOf(name: str, target: Path) -> Path:
+    """Where below `target` a file is put.
 
     Raises:
-        UploadError: it would not, or no file system would take it.
+        UploadError: its name leads elsewhere, or no file system would take it.
     """
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    isBad = not parts or any(
-        part in ("/", "..") or len(part) > _LONGEST_NAME or _UNSAFE & set(part) or not part.isprintable()
-        for part in parts
-    )
-    if isBad or len(parts) > 16:
+    # As Windows understands it: with drives, shares, and both slashes.
+    named = PureWindowsPath(name)
+    isPlain = not named.anchor and 0 < len(named.parts) <= _DEEPEST and all(map(_isPlainName, named.parts))
+    path = target.joinpath(*named.parts) if isPlain else target
+    # Whatever the file system makes of a plain name, it must not lead out.
+    if not isPlain or not path.resolve().is_relative_to(target.resolve()):
         message = "A file's name cannot be used; rename it with letters and digits, and send it again."
         raise UploadError(message)
-    return Path(*parts)
+    return path
+
+
+def _isPlainName(part: str) -> bool:
+    # Windows drops spaces and full stops at the end of a name.
+    isNamed = part.isprintable() and part.strip(" .") != ""
+    return isNamed and not _UNSAFE & set(part) and len(part.encode()) <= _LONGEST_NAME

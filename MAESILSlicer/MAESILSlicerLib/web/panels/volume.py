@@ -13,7 +13,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, describe
 from MAESILSlicerLib.nodes import removeNode
 from MAESILSlicerLib.scene import addVolume
-from MAESILSlicerLib.web.catalog import Catalog
+from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 
 if TYPE_CHECKING:
@@ -82,16 +82,15 @@ class VolumePanel:
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._openWanted())
 
-    def openUpload(self, folder: Path) -> None:
-        """Add what the browser has sent, and open it."""
-        state = self._app.state
-        with state:
-            try:
-                first = self.catalog.addPaths([folder], "Uploads")
-            except MaesilError as error:
-                # The folder's name says nothing to whoever sent it.
-                self._app.notice.tellError(str(error).replace(str(folder), "what you sent"))
-                return
+    async def openUpload(self, folder: Path) -> None:
+        """Add what the browser has sent, and open it.
+
+        Raises:
+            MaesilError: there is no scan in it; nothing is added.
+        """
+        found = await asyncio.to_thread(findEntries, [folder], "Uploads", folder)
+        with self._app.state as state:
+            first = self.catalog.add(found)
             state.scans = self.catalog.items
             self.open(first)
 

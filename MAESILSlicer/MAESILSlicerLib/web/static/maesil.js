@@ -28,6 +28,7 @@
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
       }
     };
+    request.upload.onload = () => status("Looking for scans in what was sent …");
     request.onload = () => {
       let answer = {};
       try {
