@@ -17,7 +17,7 @@ from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume
 from MAESILSlicerLib.colors import errorColors, showInColors, uncertaintyColors
 from MAESILSlicerLib.jobfiles import JobFiles, ResultsError
-from MAESILSlicerLib.nodes import findNodes, markNode
+from MAESILSlicerLib.nodes import findNodes, hierarchyItemOf, markNode, removeNode
 from MAESILSlicerLib.scene import addVolume, geometryOf, voxelsOf
 from MAESILSlicerLib.tables import addScoreChart, addScoreTable, addSuperpatchTable
 from MAESILSlicerLib.undo import allOrNothing
@@ -110,6 +110,23 @@ def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None 
         if all(nodes[role] is not None for role in NAMES if role not in OPTIONAL):
             found.append(ResultNodes(**nodes))
     return found
+
+
+def removeResults(results: ResultNodes) -> None:
+    """Take the results of one reconstruction out of their scene: nodes, what serves them alone, and their folder."""
+    scene = results.reconstruction.GetScene()
+    if scene is None:
+        return
+    hierarchy, item = hierarchyItemOf(scene, results.reconstruction)
+    folder = hierarchy.GetItemParent(item) if item else 0
+    series = [
+        results.chart.GetNthPlotSeriesNode(index)
+        for index in range(results.chart.GetNumberOfPlotSeriesNodes())
+    ]
+    for node in (*series, *results.nodes):
+        removeNode(node)
+    if folder and folder != hierarchy.GetSceneItemID() and hierarchy.GetNumberOfItemChildren(folder) == 0:
+        hierarchy.RemoveItem(folder, False, False)
 
 
 class _Import:

@@ -14,7 +14,7 @@ import slicer
 from finishedjob import PATCH, expanded, writeFinishedJob
 from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS
 from MAESILSlicerLib.jobfiles import ResultsError
-from MAESILSlicerLib.results import allResults, importResults
+from MAESILSlicerLib.results import allResults, importResults, removeResults
 from MAESILSlicerLib.scene import geometryOf, readVolume, voxelsOf
 from MAESILSlicerLib.tables import superpatchOfRow
 
@@ -213,6 +213,20 @@ def test_results_are_gathered_in_a_folder_beside_their_input(
     assert hierarchy.GetItemName(folder) == "CT MAESIL"
     assert hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(item)
     assert hierarchy.GetNumberOfItemChildren(folder) == len(items)
+
+
+def test_results_that_are_removed_leave_nothing_of_theirs_and_all_of_the_others(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob
+) -> None:
+    node = makeVolume()
+    _placed(node)
+    importResults(scene, node, makeJob(node))
+    before = _contents(scene)
+    results = importResults(scene, node, makeJob(node))
+    removeResults(results)
+    assert _contents(scene) == before
+    removeResults(results)
+    assert _contents(scene) == before
 
 
 def test_every_result_says_what_made_it_and_that_it_is_for_research(

@@ -10,6 +10,7 @@ import slicer
 from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER
 from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
+from MAESILSlicerLib.results import ResultNodes, removeResults
 from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
@@ -47,6 +48,7 @@ class ResultsPanel:
     def __init__(self, application: Application) -> None:
         self._app = application
         self._comparison = Comparison(application.scene)
+        self._shown: ResultNodes | None = None
         state = application.state
         state.update(
             {
@@ -61,8 +63,9 @@ class ResultsPanel:
         state.change("layout", "orientation")(application.latest(self._arrange))
 
     def forget(self) -> None:
-        """Show no results, as after a change of the scan."""
+        """Show no results, as after a change of the scan, and take those that were shown out of the scene."""
         state = self._app.state
+        self._replace(None)
         state.has_results = False
         state.score_groups, state.superpatch_rows = [], []
         state.plot, state.files = "", []
@@ -71,8 +74,9 @@ class ResultsPanel:
             self._arrange()
 
     def show(self) -> None:
-        """Fill the tables and switch to the comparison."""
+        """Fill the tables and switch to the comparison, in place of the results before."""
         results, state = self._app.session.results, self._app.state
+        self._replace(results)
         state.has_results = True
         state.score_groups = _scores(results.metrics)
         state.superpatch_rows = _superpatches(results.superpatches)
@@ -83,6 +87,12 @@ class ResultsPanel:
         ]
         state.layout = COMPARISON
         self._arrange()
+
+    def _replace(self, results: ResultNodes | None) -> None:
+        # The page shows those of one run only: nobody could reach or delete the others, which take much memory.
+        previous, self._shown = self._shown, results
+        if previous is not None:
+            removeResults(previous)
 
     def followWindow(self, display: slicer.vtkMRMLScalarVolumeDisplayNode) -> None:
         """Show the results in the window of the scan."""
