@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application
 
 _POLL_SECONDS = 0.25
+_UNFORESEEN = (
+    "The reconstruction was stopped by an error of MAESIL, which the server's log tells; reconstruct again."
+)
 _COVERAGES = (
     {"title": "Shown mask only", "value": 0},
     {"title": "All, by 2 masks", "value": 2},
@@ -79,16 +83,29 @@ class ReconstructPanel:
 
     async def watch(self) -> None:
         """Take in what the job tells, for as long as the page is served."""
-        session, state = self._app.session, self._app.state
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            wasRunning = session.isRunning
+            self._look()
+
+    def _look(self) -> None:
+        session, state = self._app.session, self._app.state
+        before = session.results
+        try:
             if not session.poll():
-                continue
+                return
             with state:
                 self._refresh()
-                if wasRunning and not session.isRunning:
-                    self._close()
+                # A run that was cancelled or failed leaves those of the run before.
+                if session.results is not None and session.results is not before:
+                    self._app.results.show()
+        except Exception:
+            # Whatever it was, the page must not wait for ever for a job that nobody watches any more.
+            logging.exception("MAESIL: a reconstruction could not be taken in")
+            with state:
+                if session.results is not before:
+                    self._app.results.forget()
+                session.stop(_UNFORESEEN)
+                self._refresh()
 
     async def findDevices(self) -> None:
         """Ask PyTorch, in a process of its own, what it can work on."""
@@ -117,11 +134,6 @@ class ReconstructPanel:
         state.time_left = "" if left is None else f"{estimate_text(left)} left"
         if session.message:
             (self._app.notice.tellError if session.failed else self._app.notice.tell)(session.message)
-
-    def _close(self) -> None:
-        """Show what an ended job has left."""
-        if self._app.session.results is not None:
-            self._app.results.show()
 
 
 def _titleOf(device: str) -> str:

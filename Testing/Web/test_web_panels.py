@@ -1,0 +1,300 @@
+"""What is behind the page, without a browser: what a run leaves in the scene, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from MAESILCore.errors import VolumeError
+from MAESILCore.volume import Volume, write_volume
+
+if TYPE_CHECKING:
+    from aiohttp.web import StreamResponse
+
+    from MAESILSlicerLib.web.application import Application
+    from MAESILSlicerLib.web.downloads import Downloads
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_SECONDS = 120
+#: What a reconstruction adds, a scan and its picture in 3D apart.
+OF_RESULTS = ("Table", "PlotSeries", "PlotChart", "ColorLegendDisplay")
+
+Run = Callable[[Coroutine[object, object, None]], None]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """A thread for the event loop: that of the tests has one already, since a browser was driven in it."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def an_application(
+    aside: ThreadPoolExecutor, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Application]:
+    """The page's other end, with two small scans, and no server that listens."""
+    monkeypatch.setenv("TRAME_ARGS", "")
+    import slicer
+    from trame.app import get_server
+
+    from MAESILSlicerLib.web.application import Application
+    from MAESILSlicerLib.web.options import AppOptions
+
+    monkeypatch.setattr(slicer, "mrmlScene", None, raising=False)
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("first", "second"):
+        voxels = np.random.default_rng(0).integers(-1000, 1000, (16, 32, 32)).astype(np.int16)
+        write_volume(Volume(voxels, np.eye(4)), scans / f"{name}.nii")
+    (tmp_path / "app").mkdir()
+    server = get_server(f"test {next(_numbers)}", client_type="vue3")
+    options = AppOptions(scans=(scans,), device="cpu", model=str(tiny_model))
+    application = aside.submit(Application, server, options, tmp_path / "app").result()
+    application.state.coverage = 0
+    yield application
+    aside.submit(application.close).result()
+
+
+@pytest.fixture
+def run(aside: ThreadPoolExecutor, an_application: Application) -> Run:
+    """Does something as the server does, while the job is watched."""
+
+    async def watched(work: Coroutine[object, object, None]) -> None:
+        watching = asyncio.create_task(an_application.reconstruct.watch())
+        try:
+            await work
+            assert not watching.done()
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    return lambda work: aside.submit(asyncio.run, watched(work)).result()
+
+
+async def until(is_done: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_done():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def show(application: Application, title: str) -> None:
+    number = next(at for at, entry in enumerate(application.volume.catalog.entries) if entry.title == title)
+    application.volume.open(number)
+    await until(lambda: application.state.scan == number and not application.state.loading)
+
+
+async def reconstruct(application: Application) -> None:
+    application.reconstruct.start()
+    assert application.state.running, application.state.notice
+    await until(lambda: not application.state.running)
+
+
+async def download(downloads: Downloads, name: str) -> StreamResponse:
+    return await downloads.sendResult(SimpleNamespace(match_info={"name": name}))
+
+
+def count_of(application: Application, *classes: str) -> dict[str, int]:
+    scene = application.scene
+    return {name: scene.GetNumberOfNodesByClass(f"vtkMRML{name}Node") for name in classes}
+
+
+def test_a_second_run_takes_the_place_of_the_first(an_application: Application, run: Run) -> None:
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await reconstruct(an_application)
+        gone = weakref.ref(an_application.session.results)
+        count = an_application.scene.GetNumberOfNodes()
+        await reconstruct(an_application)
+        assert an_application.state.layout == "comparison"
+        assert an_application.scene.GetNumberOfNodes() == count
+        gc.collect()
+        assert gone() is None
+
+    run(work())
+
+
+def test_another_scan_takes_the_place_of_the_results(an_application: Application, run: Run) -> None:
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        volumes = count_of(an_application, "ScalarVolume")
+        await reconstruct(an_application)
+        assert all(count_of(an_application, *OF_RESULTS).values())
+        await show(an_application, "second.nii")
+        assert not any(count_of(an_application, *OF_RESULTS).values())
+        assert count_of(an_application, "ScalarVolume") == volumes
+        assert not an_application.state.has_results
+        assert (await download(an_application.downloads, "error.nii.gz")).status == 404
+
+    run(work())
+
+
+def test_a_run_that_is_cancelled_leaves_the_results_and_the_layout(
+    an_application: Application, run: Run
+) -> None:
+    state = an_application.state
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await reconstruct(an_application)
+        results = an_application.session.results
+        with state:
+            state.layout = "four-up"
+        an_application.reconstruct.start()
+        an_application.reconstruct.cancel()
+        await until(lambda: not state.running)
+        assert "Cancelled" in state.notice
+        assert state.layout == "four-up"
+        assert state.has_results
+        assert an_application.session.results is results
+
+    run(work())
+
+
+@pytest.mark.parametrize("where", ["poll", "show"])
+def test_an_error_that_nobody_foresaw_ends_the_run_and_not_the_watch(
+    an_application: Application,
+    run: Run,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state, session = an_application.state, an_application.session
+    name = {
+        "poll": "MAESILCore.jobs.client.JobProcess.poll",
+        "show": "MAESILSlicerLib.web.panels.results.filesOf",
+    }
+
+    def fail(_: object) -> None:
+        raise OSError("No space left on device")
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        an_application.reconstruct.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(name[where], fail)
+            await until(lambda: not state.running)
+        assert state.notice_kind == "error"
+        assert "server's log" in state.notice
+        assert "No space left on device" in caplog.text
+        assert session.results is None
+        assert not state.has_results
+        assert not any(count_of(an_application, *OF_RESULTS).values())
+        await reconstruct(an_application)
+        assert state.has_results
+
+    run(work())
+
+
+def test_slices_that_were_sent_are_looked_through_aside(
+    an_application: Application, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from MAESILSlicerLib.web import catalog
+
+    is_free = threading.Event()
+    has_begun = threading.Event()
+
+    def find_slowly(paths: list[Path]) -> list[Path]:
+        has_begun.set()
+        # Set by the event loop alone.
+        assert is_free.wait(PATIENCE_SECONDS)
+        return [path / "sent.nii" for path in paths]
+
+    async def work() -> None:
+        sent = tmp_path / "sent"
+        sent.mkdir()
+        (sent / "sent.nii").write_bytes((tmp_path / "scans" / "second.nii").read_bytes())
+        monkeypatch.setattr(catalog, "find_scans", find_slowly)
+        opening = asyncio.create_task(an_application.volume.openUpload(sent))
+        await until(has_begun.is_set)
+        is_free.set()
+        await opening
+        await until(lambda: not an_application.state.loading and an_application.state.scan >= 0)
+        assert an_application.state.scans[an_application.state.scan]["title"] == "sent.nii"
+
+    run(work())
+
+
+def test_a_header_that_was_sent_names_no_file_of_the_server(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.raw").write_bytes(bytes(2 * 16**3))
+    header = "NRRD0005\ntype: short\ndimension: 3\nsizes: 16 16 16\nendian: little\nencoding: raw\n"
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    (sent / "scan.nhdr").write_text(f"{header}data file: {tmp_path / 'secret.raw'}\n\n")
+
+    async def work() -> None:
+        await an_application.volume.openUpload(sent)
+        await until(lambda: an_application.state.notice_kind == "error")
+
+    run(work())
+    assert "not from a single file that comes with it" in an_application.state.notice
+    assert an_application.state.scan == -1
+
+
+def test_what_was_sent_without_a_scan_is_refused(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    offered = len(an_application.volume.catalog.entries)
+    (tmp_path / "sent").mkdir()
+    with pytest.raises(VolumeError, match="no scan"):
+        run(an_application.volume.openUpload(tmp_path / "sent"))
+    assert len(an_application.volume.catalog.entries) == offered
+
+
+def test_a_download_is_named_after_the_scan_that_was_shown_when_it_was_asked_for(
+    aside: ThreadPoolExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.web import downloads
+
+    (tmp_path / "error.nii.gz").write_bytes(b"voxels")
+    shown = ["first"]
+    zipped = downloads._zipped
+
+    def zip_slowly(files: list[Path]) -> Path | None:
+        shown[:] = ["second"]
+        return zipped(files)
+
+    monkeypatch.setattr(downloads, "_zipped", zip_slowly)
+    answers = downloads.Downloads(lambda: tmp_path, lambda: shown[0], lambda: b"")
+    answer = aside.submit(asyncio.run, download(answers, downloads.ZIP)).result()
+    assert "first_results.zip" in answer.headers["Content-Disposition"]
+
+
+def test_results_that_go_while_they_are_packed_are_not_there(
+    aside: ThreadPoolExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.web import downloads
+
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "error.nii.gz").write_bytes(b"voxels")
+    zipped = downloads._zipped
+
+    def zip_too_late(files: list[Path]) -> Path | None:
+        shutil.rmtree(folder)
+        return zipped(files)
+
+    monkeypatch.setattr(downloads, "_zipped", zip_too_late)
+    answers = downloads.Downloads(lambda: folder, lambda: "first", lambda: b"")
+    assert aside.submit(asyncio.run, download(answers, downloads.ZIP)).result().status == 404
