@@ -39,15 +39,16 @@ class Downloads:
     async def sendResult(self, request: web.Request) -> web.StreamResponse:
         """Answer `GET /results/<name>` with that file of the result that is shown, or all of them as `results.zip`."""
         name = request.match_info["name"]
-        files = filesOf(self._currentFolder())
+        # Both now: packing takes a while, in which another scan may be chosen.
+        files, headers = filesOf(self._currentFolder()), self._asFile(name)
         if name == ZIP and files:
             async with self._packing:
                 path = await asyncio.to_thread(_zipped, list(files.values()))
-        elif name in files:
-            path = files[name]
         else:
+            path = files.get(name)
+        if path is None:
             return web.Response(status=404, text="There is no such result; reconstruct first.")
-        return web.FileResponse(path, headers=self._asFile(name))
+        return web.FileResponse(path, headers=headers)
 
     async def sendScreenshot(self, _request: web.Request) -> web.Response:
         """Answer `GET /screenshot.png` with the views as they are now."""
@@ -69,15 +70,17 @@ def filesOf(folder: Path | None) -> dict[str, Path]:
     return {path.name: path for path in files if not path.name.startswith(ZIP)}
 
 
-def _zipped(files: list[Path]) -> Path:
-    """All files as one; made at the first wish and kept beside them."""
+def _zipped(files: list[Path]) -> Path | None:
+    """All files as one, made at the first wish and kept beside them; None if they have been deleted meanwhile."""
     path = files[0].parent / ZIP
     if path.exists():
         return path
     unfinished = path.with_name(ZIP + ".part")
-    with zipfile.ZipFile(unfinished, "w") as archive:
-        for file in files:
-            method = zipfile.ZIP_STORED if extension_of(file) in _STORED else zipfile.ZIP_DEFLATED
-            archive.write(file, file.name, method)
-    unfinished.replace(path)
-    return path
+    try:
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            for file in files:
+                method = zipfile.ZIP_STORED if extension_of(file) in _STORED else zipfile.ZIP_DEFLATED
+                archive.write(file, file.name, method)
+        return unfinished.replace(path)
+    except FileNotFoundError:
+        return None
