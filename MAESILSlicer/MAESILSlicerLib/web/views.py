@@ -119,6 +119,7 @@ def _fitAtEachSize(view: SliceView) -> None:
         fitSlice(view)
         view.set_slice_value(offset)
 
+    # trame-slicer sends this once the slice has its new size; the window's own event comes before.
     view.interactor().AddObserver("WindowResizeEvent", resized)
 
 
