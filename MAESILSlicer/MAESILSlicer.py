@@ -253,7 +253,8 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
             batchSize: superpatches a pass; None leaves it to the device.
             overlap: voxels that neighbouring superpatches share; None is a quarter of a superpatch.
             scores: whether PSNR, SSIM and the like are measured.
-            export: whether files and a report are written too, to `session.exportFolder`.
+            export: whether files and a report are written too, to `session.exportFolder`; copy them from there, since
+                they are deleted with the volume, the scene, and when the next reconstruction has ended.
             waitForCompletion: whether to return only when it has ended.
             onProgress: called with the share that is done, 0 to 1, and a sentence.
             mask: what is hidden, as in `showMask`.

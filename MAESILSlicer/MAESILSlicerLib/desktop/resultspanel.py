@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import qt
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.resultviews import ResultViews
+from MAESILSlicerLib.exports import saveFiles
 from MAESILSlicerLib.results import ResultNodes, allResults
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.tables import superpatchOfRow
@@ -25,7 +27,7 @@ class ResultsPanel:
         session: whose results are shown.
         onSuperpatch: called with the superpatch of a chosen row.
         onComparing: called with whether the comparison has come onto the screen, or has left it.
-        onFailed: called with a sentence when something cannot be shown.
+        onNotice: called with a sentence, and whether it tells of a failure.
     """
 
     def __init__(
@@ -34,10 +36,10 @@ class ResultsPanel:
         session: Session,
         onSuperpatch: Callable[[int], None],
         onComparing: Callable[[bool], None],
-        onFailed: Callable[[str], None],
+        onNotice: Callable[[str, bool], None],
     ) -> None:
         self._ui, self._session = ui, session
-        self._onSuperpatch, self._onComparing, self._onFailed = onSuperpatch, onComparing, onFailed
+        self._onSuperpatch, self._onComparing, self._onNotice = onSuperpatch, onComparing, onNotice
         self._wasComparing = False
         self._views = ResultViews(self._showChecked)
         self._results: ResultNodes | None = None
@@ -46,7 +48,7 @@ class ResultsPanel:
         self._connections = Connections()
         self._connections.connect(ui.compareButton, "clicked()", self._compare)
         self._connections.connect(ui.plotButton, "clicked()", self._plot)
-        self._connections.connect(ui.openFilesButton, "clicked()", self._openFiles)
+        self._connections.connect(ui.saveFilesButton, "clicked()", self._saveFiles)
         self._connections.connect(ui.superpatchTable, "selectionChanged()", self._onRow)
 
     def enter(self) -> None:
@@ -109,10 +111,10 @@ class ResultsPanel:
                 _("Reconstruct first."),
             ),
             (
-                ui.openFilesButton,
+                ui.saveFilesButton,
                 folder is not None and folder.is_dir(),
-                _("Open the folder with the written files and the report."),
-                _("No files were written; tick them under Advanced and reconstruct."),
+                _("Save the prepared files and the report in a new folder, and open that."),
+                _("No files were prepared; tick them under Advanced and reconstruct."),
             ),
         ):
             button.setEnabled(isPossible)
@@ -151,7 +153,7 @@ class ResultsPanel:
         try:
             self._views.compare(self._results, self._session.volumeNode)
         except MaesilError as error:
-            self._onFailed(str(error))
+            self._onNotice(str(error), True)
 
     def _plot(self) -> None:
         if self._views.isPlotting:
@@ -160,8 +162,22 @@ class ResultsPanel:
             self._views.plot(self._results.chart)
         self._showChecked()
 
-    def _openFiles(self) -> None:
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._session.exportFolder)))
+    def _saveFiles(self) -> None:
+        """Copy the written files out of the temporary folder, from which they go with the scene."""
+        written, name = self._session.exportFolder, self._session.volumeNode.GetName()
+        chosen = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Choose the folder to save the files in")
+        )
+        if not chosen:
+            return
+        try:
+            with slicer.util.WaitCursor():
+                saved = saveFiles(written, Path(chosen), name)
+        except MaesilError as error:
+            self._onNotice(str(error), True)
+            return
+        self._onNotice(_("The files were saved in {folder}.").format(folder=saved), False)
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(saved)))
 
     def _onRow(self) -> None:
         row = self._ui.superpatchTable.currentIndex().row()

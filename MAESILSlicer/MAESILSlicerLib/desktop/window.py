@@ -51,7 +51,7 @@ class Window:
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle, self._estimate)
         self._results = ResultsPanel(
-            ui, self._session, self._useSuperpatch, self._uncoverComparison, self._fail
+            ui, self._session, self._useSuperpatch, self._uncoverComparison, self._tell
         )
         self._panels = (self._system, self._volume, self._mask, self._reconstruct, self._results)
         self._session.addListener(self._onSessionChanged)
