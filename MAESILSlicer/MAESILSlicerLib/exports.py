@@ -34,11 +34,12 @@ class KeptFiles:
         self._volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
 
     def keep(self, written: Path, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Move what a job on a volume has written out of the job's folder.
+        """Move what a job on a volume has written out of the job's folder, in place of the files before.
 
         Raises:
             ExportError: it could not be moved; nothing is kept then.
         """
+        self.forget()
         self._volumeNode = volumeNode
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._root))

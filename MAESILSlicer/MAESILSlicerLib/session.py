@@ -265,9 +265,10 @@ class Session:
             # Whoever has gone on to another volume meanwhile finds them in the scene.
             if self._jobVolumeNode is self.volumeNode:
                 self.results = self.made
-            self._files.forget()
             if job.request.export:
                 self._files.keep(job.request.folder / "export", self._jobVolumeNode)
+            else:
+                self._files.forget()
             return job.message, False
         except MaesilError as error:
             return str(error), True

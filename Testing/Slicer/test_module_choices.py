@@ -170,6 +170,28 @@ def test_the_check_boxes_and_the_opacity_reach_the_overlays(module: OpenModule) 
     assert module.session.overlays._display == OverlayDisplay(False, False, False, False, 0.8, False)
 
 
+def test_what_could_not_be_shown_once_is_no_obstacle_once_it_can(
+    module: OpenModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("Not now.")
+
+    module.use()
+    for owner, name, change in (
+        (module.session, "setVolume", lambda: module.use(name="Other")),
+        (module.session, "setDisplay", lambda: module.ui.gridCheckBox.click()),
+        (module.session.overlays, "setHighlight", lambda: module.ui.superpatchSpinBox.stepUp()),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, refuse)
+            change()
+            module.host.process()
+        assert (module.status, module.ui.reconstructButton.isEnabled()) == ("Not now.", False), name
+        change()
+        module.host.process()
+        assert (module.status, module.ui.reconstructButton.isEnabled()) == ("", True), name
+
+
 def test_a_superpatch_is_outlined_and_the_views_go_there(module: OpenModule) -> None:
     module.use()
     assert not module.ui.clipCheckBox.isEnabled()
