@@ -227,6 +227,16 @@ def test_an_upload_of_something_else_is_refused(
     assert problem in json.loads(answer.body)["error"]
 
 
+def test_an_upload_that_is_too_large_is_refused_before_it_comes(a_server: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", a_server.port, timeout=30)
+    connection.putrequest("POST", "/upload")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
+    connection.putheader("Content-Length", str(5 * 2**30))
+    connection.endheaders()
+    assert "more than 4 GiB" in json.loads(connection.getresponse().read())["error"]
+    connection.close()
+
+
 def test_a_body_that_is_no_form_is_refused(a_server: Served) -> None:
     answer = Answer(a_server.port, "/upload", "POST", b"voxels", Content_Type="application/octet-stream")
     assert "form" in json.loads(answer.body)["error"]

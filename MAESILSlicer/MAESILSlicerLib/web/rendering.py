@@ -51,12 +51,10 @@ class Rendering:
         app.volume_rendering.ChangeVolumeRenderingMethod(self._method)
         app.volume_rendering.SetDefaultRenderingMethod(self._method)
 
-    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Render another volume, or none."""
+    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Render another volume."""
         removeNode(self._node)
-        self._node = None if volumeNode is None else self._copyOf(volumeNode)
-        if self._node is None:
-            return
+        self._node = self._copyOf(volumeNode)
         logic = self._app.volume_rendering
         display = logic.CreateDefaultVolumeRenderingNodes(self._node)
         display.SetFollowVolumeDisplayNode(False)

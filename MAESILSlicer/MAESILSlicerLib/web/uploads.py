@@ -12,8 +12,8 @@ from aiohttp import BodyPartReader, web
 from MAESILCore.errors import MaesilError
 from MAESILCore.formats.names import READABLE, extension_of
 
-LARGEST_BYTES = 4 * 2**30
-MOST_FILES = 5000
+_LARGEST_BYTES = 4 * 2**30
+_MOST_FILES = 5000
 #: Left free on the disk, since a full one stops more than MAESIL.
 _SPARE_BYTES = 2**30
 
@@ -26,6 +26,11 @@ _DICOM_MARK_AT = 128
 _COMPANIONS = (".raw", ".raw.gz", ".zraw", ".bin")
 _UNSAFE = set('<>:"|?*')
 
+_TOO_LARGE = (
+    f"This is more than {_LARGEST_BYTES / 2**30:g} GiB; "
+    "put the scan into a folder of the server and name it to `maesil app`."
+)
+
 
 class UploadError(MaesilError):
     """An upload that is refused."""
@@ -37,13 +42,10 @@ class Uploads:
     Args:
         folder: where they are kept.
         onUploaded: called with the folder of a complete upload; a MaesilError of it refuses the upload.
-        largestBytes: of one upload.
     """
 
-    def __init__(
-        self, folder: Path, onUploaded: Callable[[Path], Awaitable[None]], largestBytes: int = LARGEST_BYTES
-    ) -> None:
-        self._folder, self._onUploaded, self._largestBytes = folder, onUploaded, largestBytes
+    def __init__(self, folder: Path, onUploaded: Callable[[Path], Awaitable[None]]) -> None:
+        self._folder, self._onUploaded = folder, onUploaded
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answer `POST /upload` with multipart form data: one part a file, its name with the path below the drop."""
@@ -75,8 +77,8 @@ class Uploads:
             if not isinstance(part, BodyPartReader) or not part.filename:
                 continue
             seen += 1
-            if seen > MOST_FILES:
-                message = f"These are more than {MOST_FILES} files; send one series at a time."
+            if seen > _MOST_FILES:
+                message = f"These are more than {_MOST_FILES} files; send one series at a time."
                 raise UploadError(message)
             path = _placeOf(part.filename, target)
             size, isScan = await self._storePart(part, path, received)
@@ -101,24 +103,16 @@ class Uploads:
         with path.open("wb") as file:
             while chunk := await part.read_chunk(_CHUNK_BYTES):
                 size += len(chunk)
-                if before + size > self._largestBytes:
-                    message = (
-                        f"This is more than {self._largestBytes / 2**30:g} GiB; "
-                        "put the scan into a folder of the server and name it to `maesil app`."
-                    )
-                    raise UploadError(message)
+                if before + size > _LARGEST_BYTES:
+                    raise UploadError(_TOO_LARGE)
                 head = head if len(head) >= _DICOM_MARK_AT + 4 else head + chunk[: _DICOM_MARK_AT + 4]
                 file.write(chunk)
         isDicom = head[_DICOM_MARK_AT : _DICOM_MARK_AT + 4] == b"DICM"
         return size, isDicom or extension_of(path) in READABLE or path.name.lower().endswith(_COMPANIONS)
 
     def _checkRoom(self, announced: int) -> None:
-        if announced > self._largestBytes + 2**20:
-            message = (
-                f"This is more than {self._largestBytes / 2**30:g} GiB; "
-                "put the scan into a folder of the server and name it to `maesil app`."
-            )
-            raise UploadError(message)
+        if announced > _LARGEST_BYTES + 2**20:
+            raise UploadError(_TOO_LARGE)
         if shutil.disk_usage(self._folder).free < announced + _SPARE_BYTES:
             message = "The server's disk is too full for this upload; make room, or ask who runs the server."
             raise UploadError(message)
