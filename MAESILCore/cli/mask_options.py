@@ -24,16 +24,6 @@ AxisRatio = Annotated[
 ]
 BlockSize = Annotated[int | None, typer.Option(help="Edge of a block in patches: block.", show_default="2")]
 
-#: The options that each mask mode heeds.
-_OPTIONS_OF = {
-    "random": ("ratio",),
-    "block": ("ratio", "block_size"),
-    "plane": ("ratio",),
-    "axis": ("ratio",),
-    "nested": ("plane_ratio", "axis_ratio"),
-    "product": ("plane_ratio", "axis_ratio"),
-}
-
 
 def given_mask_options(
     mode: str | None,
@@ -60,14 +50,14 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
         ConfigError: an option without effect in this mode, or a value that does not fit.
     """
     from MAESILCore.errors import ConfigError
-    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.masking import OPTIONS_OF, MaskStrategy
 
     if not options:
         return None
     strategy = MaskStrategy(**options)
     for name in options:
-        if name != "mode" and name not in _OPTIONS_OF[strategy.mode]:
-            fitting = " and ".join(as_option(option) for option in _OPTIONS_OF[strategy.mode])
+        if name != "mode" and name not in OPTIONS_OF[strategy.mode]:
+            fitting = " and ".join(as_option(option) for option in OPTIONS_OF[strategy.mode])
             message = f"{as_option(name)} has no effect in mode {strategy.mode}; use {fitting}."
             raise ConfigError(message)
     return strategy

@@ -68,7 +68,7 @@ def write_result(
         "is_coverage": result.is_coverage,
         "masks": len(result.masks),
         "hidden_fraction": result.mask.hidden_fraction,
-        "seed": request.seed,
+        **request.options,
         "superpatch_size_kji": list(result.grid.superpatch_size),
         "patch_size_kji": list(result.grid.patch_size),
         "overlap_kji": list(result.grid.overlap),

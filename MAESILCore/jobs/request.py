@@ -71,8 +71,12 @@ class ReconstructionRequest:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What belongs beside the scores: how the masks came about."""
-        drawn = {} if self.has_mask else {"mode": self.mode}
+        """What belongs beside the results: how the masks came about.
+
+        Raises:
+            ConfigError: the mode or a ratio does not fit.
+        """
+        drawn = {} if self.has_mask else self.strategy.options
         return {"seed": self.seed, "coverage": self.coverage, **drawn}
 
     def write(self) -> None:

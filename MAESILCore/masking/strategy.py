@@ -12,7 +12,16 @@ from MAESILCore.masking import modes
 from MAESILCore.masking.mask import FIRST_STAGE, VISIBLE, Mask
 from MAESILCore.superpatch import SuperpatchGrid, as_triple
 
-MODES = ("random", "block", "nested", "product", "plane", "axis")
+#: The ratios and sizes that each mode heeds.
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    "random": ("ratio",),
+    "block": ("ratio", "block_size"),
+    "nested": ("plane_ratio", "axis_ratio"),
+    "product": ("plane_ratio", "axis_ratio"),
+    "plane": ("ratio",),
+    "axis": ("ratio",),
+}
+MODES = tuple(OPTIONS_OF)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,11 @@ class MaskStrategy:
         if self.mode in ("nested", "product"):
             return 1.0 - (1.0 - self.plane_ratio) * (1.0 - self.axis_ratio)
         return self.ratio
+
+    @property
+    def options(self) -> dict[str, str | float | int]:
+        """The mode and the ratios and sizes that it heeds, by name."""
+        return {"mode": self.mode, **{name: getattr(self, name) for name in OPTIONS_OF[self.mode]}}
 
     def sample(self, lattice_shape: Sequence[int], seed: int) -> Mask:
         """One mask on a lattice of (Dk, Dj, Di) patches."""

@@ -82,6 +82,25 @@ def test_a_coverage_has_an_uncertainty_and_scores_for_every_superpatch(
     assert sum(score["hidden_voxels"] for score in scores) == 13 * 22 * 30
 
 
+@pytest.mark.parametrize(
+    ("choices", "drawn"),
+    [
+        ({}, {"mode": "nested", "plane_ratio": 0.5, "axis_ratio": 0.5}),
+        (
+            {"mode": "block", "ratio": 0.6, "block_size": 3},
+            {"mode": "block", "ratio": 0.6, "block_size": 3},
+        ),
+    ],
+)
+def test_results_and_scores_say_how_the_mask_was_drawn(
+    a_job: ReconstructionRequest, choices: dict[str, Any], drawn: dict[str, Any]
+) -> None:
+    work(replace(a_job, seed=7, **choices))
+    for told in (read(a_job, "result.json"), read(a_job, "metrics.json")["setup"]):
+        known = {"seed", "coverage", "mode", "ratio", "plane_ratio", "axis_ratio", "block_size"}
+        assert {name: told[name] for name in known & set(told)} == {"seed": 7, "coverage": 0, **drawn}
+
+
 def test_the_very_mask_that_is_given_is_used(
     tmp_path: Path, a_scan: Volume, tiny_model: Path, a_grid: SuperpatchGrid
 ) -> None:
