@@ -157,8 +157,12 @@ def test_a_finished_job_leaves_what_the_library_itself_would_make(
     with JobProcess(request) as job:
         job.start()
         events = []
-        while not job.is_over:
-            events += job.poll()
+
+        def is_over() -> bool:
+            events.extend(job.poll())
+            return job.is_over
+
+        wait_until(is_over, 120.0)
         assert (job.state, job.fraction) == ("finished", 1.0), job.message + job.log
         assert "tiny" in job.message
         assert [event.event for event in events if event.event != "progress"] == ["started", "finished"]
@@ -196,10 +200,10 @@ def test_a_job_can_be_cancelled_in_the_middle_of_a_pass(
 ) -> None:
     job = running(program, kill_after=10.0 if program == WORK_FOR_EVER else 0.2)
     pid = worker_pid()
-    began = time.monotonic()
     job.cancel()
-    assert time.monotonic() - began < 0.5
     assert (job.state, job.message) == ("cancelling", "Cancelling.")
+    if program == HANG:  # which only `poll` ends: had `cancel` waited for the process, it would be gone
+        assert lives(pid)
     assert job.wait(AT_ONCE) == "cancelled"
     assert job.message == "Cancelled; nothing was kept."
     wait_until(lambda: not lives(pid), AT_ONCE)

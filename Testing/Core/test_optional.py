@@ -17,6 +17,9 @@ def test_an_installed_package_is_returned() -> None:
 
 
 def test_a_missing_package_comes_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A part that an earlier test has loaded would be found without its package.
+    for loaded in [name for name in sys.modules if name.startswith("lightning_fabric.")]:
+        monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(
         MissingPackageError, match=r"Pre-training needs .*: python -m pip install lightning-fabric$"
