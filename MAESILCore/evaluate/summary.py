@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: The scores that decide whether a model is better than a control; higher is better in both.
-DECISIVE = ("psnr_hidden", "ssim_hidden")
+#: The scores that decide whether a model is better than a control, the first one above all; higher is better in each.
+DECISIVE = ("psnr_hidden_body", "psnr_hidden", "ssim_hidden")
 
 Spread = dict[str, float | int | None]
 

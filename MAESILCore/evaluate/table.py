@@ -62,6 +62,11 @@ def format_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def counted(scans: int) -> str:
+    """A number of scans in words."""
+    return "1 scan" if scans == 1 else f"{scans} scans"
+
+
 def write_results(results: dict[str, Any], path: str | Path) -> None:
     """Write results as JSON, all or nothing.
 
@@ -93,9 +98,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _caption(setup: dict[str, Any], summary: dict[str, Any]) -> str:
-    mask, scans = setup["mask"], "scan" if summary["cases"] == 1 else "scans"
+    mask = setup["mask"]
     return (
-        f"Mean ± standard deviation over {summary['cases']} {scans}; {mask['hidden_share']:.0%} of the patches "
+        f"Mean ± standard deviation over {counted(summary['cases'])}; {mask['hidden_share']:.0%} of the patches "
         f"hidden (mode {mask['mode']}, seed {setup['seed']}). Hidden: only voxels that were not shown; body: of "
         "these, those inside the patient; full: hidden and shown ones; unmasked: nothing was hidden. Below the "
         "model: controls, which fill in the same patches without any learning."
@@ -108,9 +113,11 @@ def _gain_lines(summary: dict[str, Any], soft_tissue: bool) -> Iterator[str]:
     gains = summary["gain_over_best_control"]
     gains = gains["soft_tissue"] if soft_tissue else gains
     yield (
-        f"Gain over the best control of each scan: {_cell(gains['psnr_hidden'], 2, sign='+')} dB PSNR and "
-        f"{_cell(gains['ssim_hidden'], 3, sign='+')} SSIM on hidden voxels "
-        f"(smallest {_number(gains['psnr_hidden']['lowest'], 2, '+')} dB and "
+        f"Gain over the best control of each scan: {_cell(gains['psnr_hidden_body'], 2, sign='+')} dB PSNR on "
+        f"hidden voxels inside the body, {_cell(gains['psnr_hidden'], 2, sign='+')} dB PSNR and "
+        f"{_cell(gains['ssim_hidden'], 3, sign='+')} SSIM on all hidden voxels "
+        f"(smallest {_number(gains['psnr_hidden_body']['lowest'], 2, '+')} dB, "
+        f"{_number(gains['psnr_hidden']['lowest'], 2, '+')} dB and "
         f"{_number(gains['ssim_hidden']['lowest'], 3, '+')})."
     )
 
