@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 #: What pip calls a package whose import name is another.
 _PIP_NAMES = {
+    "PIL": "pillow",
     "lightning_fabric": "lightning-fabric",
     "skimage": "scikit-image",
     "trame_slicer": "trame-slicer[standalone]",
+    "yaml": "pyyaml",
 }
 
 

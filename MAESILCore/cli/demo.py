@@ -50,21 +50,37 @@ def demo(
     from rich.console import Console
 
     from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.cli.places import check_folder
     from MAESILCore.controls import CONTROLS
     from MAESILCore.evaluate.case import CaseOptions, evaluate_case
     from MAESILCore.masking import MaskStrategy
-    from MAESILCore.reconstruct import reconstruct, save_reconstruction
+    from MAESILCore.optional import require
+    from MAESILCore.reconstruct import describe_metrics, reconstruct, save_reconstruction
     from MAESILCore.report import write_report_html, write_report_png
 
-    console = Console(soft_wrap=True, highlight=False)
+    # Now, not after minutes of work.
+    for package in ("matplotlib", "PIL"):
+        require(package, "The report")
+    check_folder(out)
+    console, strategy, seed = Console(soft_wrap=True, highlight=False), MaskStrategy(), 0
     loaded = load_checkpoint(model)
     volume = _read_or_make(scan, console)
     with watched(console, "Starting") as (progress, stopped):
         result = reconstruct(
-            volume, loaded, coverage=_MASKS, device=device, progress=progress, cancelled=stopped
+            volume,
+            loaded,
+            strategy=strategy,
+            seed=seed,
+            coverage=_MASKS,
+            device=device,
+            progress=progress,
+            cancelled=stopped,
         )
-        options = CaseOptions(MaskStrategy(), 0, 0, tuple(CONTROLS), device, None, stopped)
-        scores = evaluate_case(volume, loaded, options, _counted(options.parts, progress))
+        options = CaseOptions(strategy, seed, 0, tuple(CONTROLS), device, None, stopped)
+        case = evaluate_case(volume, loaded, options, _counted(options.parts, progress))
+    case["notes"].append("The scores are of a single mask, which model and controls filled in alike.")
+    asked = {"seed": seed, "coverage": _MASKS, **strategy.options}
+    scores = describe_metrics(result, loaded.name, asked, case)
     save_reconstruction(
         result,
         out,
@@ -93,7 +109,7 @@ def _read_or_make(scan: Path | None, console: Console) -> Volume:
         return read_volume(scan)
     from MAESILCore.phantom import make_phantom
 
-    console.print("No scan was named, so a made-up torso is used; SCAN=path (or an argument) names yours.")
+    console.print("No scan was named, so a made-up torso is used; name yours behind the command.")
     return make_phantom(_PHANTOM_SHAPE).volume
 
 

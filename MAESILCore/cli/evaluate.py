@@ -57,12 +57,18 @@ def evaluate(
     from rich.console import Console
 
     from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.cli.places import check_apart, check_file
     from MAESILCore.cli.progress import watched
     from MAESILCore.evaluate import evaluate as evaluate_scans
     from MAESILCore.evaluate import write_results, write_table
 
     masks = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size)
     strategy = strategy_of(masks)
+    # Now, not after hours of work.
+    check_file(json_file)
+    if table is not None:
+        check_file(table)
+        check_apart(json_file, table)
     told = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
     told |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
     loaded = load_checkpoint(model)
@@ -103,14 +109,12 @@ def _show(results: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from MAESILCore.evaluate import table_rows
+    from MAESILCore.evaluate.table import counted, table_rows
 
     console = Console()
     for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
         low, high = results["setup"][key]
-        title = (
-            f"{results['summary']['cases']} scans, window {low:g} to {high:g} HU, mean ± standard deviation"
-        )
+        title = f"{counted(results['summary']['cases'])}, window {low:g} to {high:g} HU, mean ± standard deviation"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
         for number, heading in enumerate(headings):
@@ -120,7 +124,3 @@ def _show(results: dict[str, Any]) -> None:
         console.print(table)
     for scan in results["left_out"]:
         console.print(f"[yellow]Left out[/] {escape(scan['name'])}: {escape(scan['reason'])}")
-
-
-def _count(scans: int) -> str:
-    return "1 scan" if scans == 1 else f"{scans} scans"

@@ -74,8 +74,9 @@ def reconstruct(
     from rich.markup import escape
 
     from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.cli.places import check_folder
     from MAESILCore.cli.progress import watched
-    from MAESILCore.masking import roi_mask_from_box
+    from MAESILCore.masking import MaskStrategy, roi_mask_from_box
     from MAESILCore.optional import require
     from MAESILCore.reconstruct import (
         check_controls,
@@ -92,7 +93,9 @@ def reconstruct(
     strategy = strategy_of(masks)
     _refuse_contradictions(masks, region, control, no_scores)
     check_controls(control or (), is_coverage=coverage > 0)
-    require("matplotlib", "The report")  # now, not after minutes of work
+    # Now, not after minutes of work.
+    require("matplotlib", "The report")
+    check_folder(out)
     volume = read_volume(scan, series=series)
     loaded = load_checkpoint(model)
     sizes = loaded.superpatch_size, loaded.patch_size
@@ -116,7 +119,8 @@ def reconstruct(
         scores = None
         if not no_scores:
             scores = score_reconstruction(result, control or (), progress=progress, cancelled=stopped)
-    options = {"seed": seed, "coverage": coverage, "roi": roi, **masks}
+    drawn = {"roi": roi} if region is not None else (strategy or MaskStrategy()).options
+    options = {"seed": seed, "coverage": coverage, **drawn}
     files = save_reconstruction(
         result,
         out,

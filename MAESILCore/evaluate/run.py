@@ -17,7 +17,7 @@ from MAESILCore.evaluate.selection import Selection
 from MAESILCore.evaluate.summary import summarise
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.metrics import lpips_obstacle
-from MAESILCore.reconstruct import Reconstructor
+from MAESILCore.reconstruct import Reconstructor, check_coverage
 from MAESILCore.superpatch import usual_overlap
 from MAESILCore.window import SOFT_TISSUE
 
@@ -81,6 +81,7 @@ def evaluate(
         ConfigError: options that do not fit.
         VolumeError: there is no scan that can be evaluated.
     """
+    check_coverage(coverage)
     options = CaseOptions(
         strategy=strategy or MaskStrategy(),
         seed=seed,

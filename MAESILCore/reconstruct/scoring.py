@@ -82,7 +82,8 @@ def describe_metrics(
         **{name: value for name, value in options.items() if value is not None},
         "maesil": __version__,
     }
-    notes = [*result.volume.notes, *result.notes, *scores["notes"]]
+    # Scores of an evaluation have the volume's own notes among theirs.
+    notes = list(dict.fromkeys([*result.volume.notes, *result.notes, *scores["notes"]]))
     return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy
 from MAESILCore.reconstruct.network import NetworkPasses, Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
@@ -42,7 +42,7 @@ def reconstruct(
 
     Args:
         volume: in HU.
-        model: a loaded checkpoint.
+        model: a loaded checkpoint; it stays on the device.
         strategy: how masks are drawn; the nested 75 % mask by default.
         seed: of the masks.
         coverage: 0 for a single mask, else how many masks, at least, hide every patch together (4 masks of
@@ -60,7 +60,13 @@ def reconstruct(
         CheckpointError: the model gives values that are not finite.
         ConfigError: options that do not fit each other, the model or the machine.
         OutOfMemoryError: not enough memory for one superpatch.
+        VolumeError: the volume holds values that are not finite.
     """
+    if not np.isfinite(volume.value_range).all():
+        message = (
+            "The scan holds values that are no numbers (NaN or infinite): replace them, by air for example."
+        )
+        raise VolumeError(message)
     if overlap is None:
         overlap = usual_overlap(model.superpatch_size, model.patch_size)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
@@ -82,12 +88,21 @@ def reconstruct(
     return work.result()
 
 
-def _masks(
-    grid: SuperpatchGrid, strategy: MaskStrategy, seed: int, coverage: int, mask: Mask | None
-) -> list[Mask]:
+def check_coverage(coverage: int) -> None:
+    """See that a coverage is a number of masks.
+
+    Raises:
+        ConfigError: it is below 0.
+    """
     if coverage < 0:
         message = f"The coverage must be 0 (a single mask) or a number of masks, but it is {coverage}."
         raise ConfigError(message)
+
+
+def _masks(
+    grid: SuperpatchGrid, strategy: MaskStrategy, seed: int, coverage: int, mask: Mask | None
+) -> list[Mask]:
+    check_coverage(coverage)
     if mask is None:
         return strategy.coverage(grid, coverage, seed) if coverage else [strategy.sample_grid(grid, seed)]
     if coverage:

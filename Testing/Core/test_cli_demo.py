@@ -37,6 +37,10 @@ def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
     scores = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert scores["model"]["psnr_hidden"] > 0
     assert set(scores["controls"]) >= {"mean", "nearest", "harmonic"}
+    expected = {"model": "tiny", "window_hu": [-1000, 1000], "seed": 0, "coverage": 4, "mode": "nested"}
+    assert expected.items() <= scores["setup"].items()
+    assert any("single mask" in note for note in scores["notes"])
+    assert len(set(scores["notes"])) == len(scores["notes"])
     assert (tmp_path / "results" / "report.png").stat().st_size > 10_000
     assert opened == [(tmp_path / "results" / "report.html").as_uri()]
 

@@ -53,6 +53,8 @@ def test_a_coverage_writes_all_files_on_the_scans_grid(
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["setup"]["masks"] == metrics["setup"]["coverage"] == 4
     assert metrics["setup"]["model"] == "tiny"
+    drawn = {"seed": 0, "mode": "nested", "plane_ratio": 0.5, "axis_ratio": 0.5}
+    assert drawn.items() <= metrics["setup"].items()
     assert metrics["model"]["psnr_hidden"] > 0
     assert str(tmp_path) not in json.dumps(metrics)
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")

@@ -255,6 +255,14 @@ def test_an_unknown_control_is_refused_before_the_work_begins(a_folder: Path) ->
         evaluate([a_folder], FakeModel(), controls=("median",), device="cpu")
 
 
+def test_a_coverage_below_0_is_refused_before_any_work(a_folder: Path) -> None:
+    def fail(shown: torch.Tensor) -> torch.Tensor:
+        pytest.fail("work was begun")
+
+    with pytest.raises(ConfigError, match="coverage must be 0"):
+        evaluate([a_folder], FakeModel(fail), coverage=-1, device="cpu")
+
+
 def test_a_spread_passes_over_what_is_not_defined() -> None:
     assert spread([1.0, None, 3.0]) == {"mean": 2.0, "sd": pytest.approx(np.sqrt(2.0)), "lowest": 1.0, "n": 2}
     assert spread([5.0]) == {"mean": 5.0, "sd": None, "lowest": 5.0, "n": 1}
@@ -276,6 +284,9 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(results: dict[str, 
     assert len(tables) == 2
     widths = {line.count("|") for table in tables for line in table.splitlines()}
     assert len(widths) == 1
+    gain = results["summary"]["gain_over_best_control"]
+    for score in (gain["psnr_hidden_body"], gain["soft_tissue"]["psnr_hidden_body"]):
+        assert f"{score['mean']:+.2f} ± {score['sd']:.2f} dB PSNR on hidden voxels inside the body" in text
     nearest = results["summary"]["controls"]["nearest"]
     for table, scores in zip(tables, (nearest, nearest["soft_tissue"]), strict=True):
         cell = f"| nearest | {scores['psnr_hidden']['mean']:.2f} ± {scores['psnr_hidden']['sd']:.2f} |"
@@ -318,6 +329,7 @@ def test_the_command_writes_scores_and_table(
     assert written["setup"]["command"] == command
     assert table.read_text() == format_table(written)
     shown = capsys.readouterr().out
+    assert "1 scan, window -1000 to 1000 HU" in shown
     assert "untrained" in shown
     assert "biharmonic" in shown
     assert "second.nrrd" in shown

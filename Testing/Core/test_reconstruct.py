@@ -99,6 +99,16 @@ def test_the_bundled_model_works_in_half_precision(monkeypatch: pytest.MonkeyPat
     assert np.abs(rough[0] - whole[0]).mean() < 3.0
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_scan_with_values_that_are_no_numbers_is_refused_before_any_work(value: float) -> None:
+    scan, model = a_scan(), FakeModel()
+    voxels = scan.voxels.astype(np.float32)
+    voxels[0, 1, 2] = value
+    with pytest.raises(VolumeError, match="values that are no numbers"):
+        reconstruct(scan.with_voxels(voxels), model, device="cpu")
+    assert model.batches == []
+
+
 def test_superpatches_share_a_quarter_unless_told_otherwise() -> None:
     scan, model = a_scan(), FakeModel(mean_of_visible)
     assert usual_overlap(model.superpatch_size, model.patch_size) == (4, 4, 4)
