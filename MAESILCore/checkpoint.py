@@ -63,7 +63,7 @@ class LoadedModel:
     """A method with its trained weights, ready to reconstruct.
 
     Attributes:
-        method: in evaluation mode, float32, on the CPU.
+        method: in evaluation mode, float32; on the CPU until a reconstruction moves it to its device.
         card: what the checkpoint says about itself.
     """
 

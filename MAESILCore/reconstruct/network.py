@@ -45,7 +45,7 @@ class NetworkPasses:
     """
 
     def __init__(self, model: Reconstructor, device: str = "auto", batch_size: int | None = None) -> None:
-        """Move the model to the device.
+        """Move the model to the device, where it stays.
 
         Raises:
             ConfigError: the device is not there, or the batch size is below 1.
