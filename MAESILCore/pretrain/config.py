@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.pretrain.corpus import CropConfig
+
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class MaskConfig(BaseModel):
@@ -27,7 +31,7 @@ class MaskConfig(BaseModel):
         vary: range of each ratio in those samples.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     mode: Literal["random", "block", "nested", "product", "plane", "axis"] = "nested"
     ratio: float = Field(default=0.75, gt=0.0, lt=1.0)
@@ -37,12 +41,37 @@ class MaskConfig(BaseModel):
     vary_probability: float = Field(default=0.0, ge=0.0, le=1.0)
     vary: tuple[float, float] = (0.3, 0.7)
 
+    @field_validator("vary")
+    @classmethod
+    def _range_can_be_drawn(cls, vary: tuple[float, float]) -> tuple[float, float]:
+        if vary[0] > vary[1]:
+            raise ValueError("the lower number must come first")
+        for share in vary:
+            with _as_value_error():
+                MaskStrategy(ratio=share, plane_ratio=share, axis_ratio=share)
+        return vary
+
+    @model_validator(mode="after")
+    def _mask_can_be_drawn(self) -> MaskConfig:
+        with _as_value_error():
+            self.strategy()
+        return self
+
     def strategy(self, generator: np.random.Generator | None = None) -> MaskStrategy:
         """The strategy of one sample; without a generator the fixed one."""
         ratio, plane_ratio, axis_ratio = self.ratio, self.plane_ratio, self.axis_ratio
         if generator is not None and generator.random() < self.vary_probability:
             ratio, plane_ratio, axis_ratio = generator.uniform(*self.vary, 3).tolist()
         return MaskStrategy(self.mode, ratio, plane_ratio, axis_ratio, self.block_size)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let pydantic say where in the recipe the mistake is."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 class PretrainConfig(BaseModel):
@@ -73,11 +102,13 @@ class PretrainConfig(BaseModel):
         validate_every: steps between validations.
         keep_checkpoints: how many of the newest stay on disk.
         seed: of weights, crops and masks.
-        precision: `auto` is bf16 where the hardware computes in it, else fp32.
+        precision: `auto` is bf16 where the hardware computes in it, else fp32. There is no fp16: it needs its gradients
+            scaled, which clipping them before a fused optimiser step does not go with, and which a checkpoint would
+            have to keep.
         cache_gib: memory for scans.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = "maesil"
     data: str = ""
@@ -95,14 +126,14 @@ class PretrainConfig(BaseModel):
     cooldown: float = Field(default=1.0, ge=0.0, le=1.0)
     final_learning_rate: float = Field(default=0.02, ge=0.0, le=1.0)
     weight_decay: float = Field(default=0.05, ge=0.0)
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     clip_norm: float = Field(default=1.0, gt=0.0)
     average_decay: float = Field(default=0.995, ge=0.0, lt=1.0)
     checkpoint_every: int = Field(default=500, ge=1)
     validate_every: int = Field(default=250, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
-    seed: int = Field(default=0, ge=0)
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     cache_gib: float = Field(default=4.0, gt=0.0)
 
     @model_validator(mode="after")

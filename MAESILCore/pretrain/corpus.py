@@ -6,13 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.nn import functional as F
 
 from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.formats.checks import dimensions_text
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.volume import looks_like_label, read_volume
 from MAESILCore.window import Window
@@ -20,6 +22,8 @@ from MAESILCore.window import Window
 #: A voxel above this HU counts as body when crops of pure air are turned down.
 BODY_HU = -500.0
 REDRAWS = 10
+
+Voxels = Annotated[int, Field(ge=1)]
 
 
 class CropConfig(BaseModel):
@@ -37,14 +41,51 @@ class CropConfig(BaseModel):
         swap_probability: share of crops whose in-plane axes are exchanged.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    size: tuple[int, int, int] = (128, 128, 128)
+    size: tuple[Voxels, Voxels, Voxels] = (128, 128, 128)
     minimum_body: float = Field(default=0.2, ge=0.0, le=1.0)
     zoom_probability: float = Field(default=0.5, ge=0.0, le=1.0)
     zoom: tuple[float, float] = (0.7, 1.4)
     flip: bool = True
     swap_probability: float = Field(default=0.3, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _zoom_rises(self) -> CropConfig:
+        if not 0.0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError("zoom must be two numbers above 0, the lower one first")
+        return self
+
+    def check(self, patch_size: tuple[int, int, int], superpatch_size: tuple[int, int, int]) -> None:
+        """Check the crops against the sizes of a method, all along k, j, i.
+
+        Raises:
+            ConfigError: a crop would not be whole patches, or would not lie inside a superpatch.
+        """
+        crop, patches, most = (dimensions_text(sizes) for sizes in (self.size, patch_size, superpatch_size))
+        if any(size % patch for size, patch in zip(self.size, patch_size, strict=True)):
+            message = (
+                f"A crop of {crop} voxels is not made of patches of {patches}; give multiples in crop.size."
+            )
+            raise ConfigError(message)
+        if not _fits(self.size, superpatch_size):
+            message = (
+                f"A crop of {crop} voxels is larger than the model's superpatch of {most}; "
+                "choose a smaller crop.size or a larger model.superpatch_size."
+            )
+            raise ConfigError(message)
+        swapped = self.size[0], self.size[2], self.size[1]
+        swappable = _fits(swapped, superpatch_size) and patch_size[1] == patch_size[2]
+        if self.swap_probability > 0.0 and not swappable:
+            message = (
+                f"A crop of {crop} voxels cannot have its in-plane axes exchanged in a superpatch of {most} "
+                f"with patches of {patches}; set crop.swap_probability to 0."
+            )
+            raise ConfigError(message)
+
+
+def _fits(sizes: Sequence[int], most: Sequence[int]) -> bool:
+    return all(size <= largest for size, largest in zip(sizes, most, strict=True))
 
 
 @dataclass(frozen=True)
@@ -91,6 +132,7 @@ class Corpus:
         paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
         cache_bytes: memory for voxels.
         before_scan: called with the number of scans read so far; may raise to stop.
+        purpose: what the scans are for; completes the sentence that says that none can be used.
 
     Attributes:
         paths: the scans that are used.
@@ -103,6 +145,7 @@ class Corpus:
         paths: Sequence[Path],
         cache_bytes: int = 4 << 30,
         before_scan: Callable[[int], None] = lambda _: None,
+        purpose: str = "training",
     ) -> None:
         self.cache = ScanCache(cache_bytes)
         self.paths: list[Path] = []
@@ -113,7 +156,7 @@ class Corpus:
             self._admit(path)
         if not self.paths:
             reasons = "; ".join(f"{path.name}: {reason}" for path, reason in self.left_out[:3])
-            message = f"None of the {len(paths)} scans can be used for training ({reasons})."
+            message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
             raise ConfigError(message)
         # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
         weights = np.sqrt([float(np.prod(shape)) for shape in self.shapes])
@@ -174,7 +217,7 @@ def draw_crop(
     if generator.random() < crop.zoom_probability:
         low, high = np.log(crop.zoom)
         zoom = np.exp(generator.uniform(low, high, 3))
-    taken = np.minimum(np.rint(size * zoom).astype(int), scan.shape)
+    taken = np.clip(np.rint(size * zoom).astype(int), 1, scan.shape)
     piece = scan[:0]
     for _ in range(REDRAWS):
         start = [
