@@ -30,7 +30,7 @@ def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
         original = window.apply(result.volume.voxels[voxels])
         error = window.apply(result.reconstruction.voxels[voxels]) - original
         if not result.is_coverage:
-            error = error[_expanded(result.mask.hidden[box.slices], grid.patch_size, error.shape)]
+            error = error[grid.expand(result.mask.hidden[box.slices], box)]
         if not error.size:
             continue
         k, j, i = (int(place) for place in np.unravel_index(index, grid.counts))
@@ -47,10 +47,3 @@ def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
             }
         )
     return scores
-
-
-def _expanded(hidden: np.ndarray, patch_size: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
-    """Patches as voxels: (Dk, Dj, Di) -> `shape`, which a partial last patch may cut short."""
-    for axis, size in enumerate(patch_size):
-        hidden = np.repeat(hidden, size, axis=axis)
-    return hidden[tuple(slice(size) for size in shape)]

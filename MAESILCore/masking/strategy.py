@@ -10,7 +10,7 @@ import numpy as np
 from MAESILCore.errors import ConfigError
 from MAESILCore.masking import modes
 from MAESILCore.masking.mask import FIRST_STAGE, VISIBLE, Mask
-from MAESILCore.superpatch import SuperpatchGrid, as_triple
+from MAESILCore.superpatch import SuperpatchGrid, as_triple, is_number, is_whole
 
 #: The ratios and sizes that each mode heeds.
 OPTIONS_OF: dict[str, tuple[str, ...]] = {
@@ -60,18 +60,18 @@ class MaskStrategy:
         if self.plane_axis not in ("k", "j", "i"):
             message = f"The plane axis must be k, j or i, but it is {self.plane_axis!r}."
             raise ConfigError(message)
-        if self.block_size != int(self.block_size) or self.block_size < 1:
+        if not is_whole(self.block_size) or self.block_size < 1:
             message = f"The block size must be 1, 2, 3, ... patches, but it is {self.block_size}."
             raise ConfigError(message)
         self._check_ratios()
 
     def _check_ratios(self) -> None:
-        if not 0.0 < self.ratio < 1.0:
-            message = f"The mask ratio must lie between 0 and 1 (both excluded), but it is {self.ratio:g}."
+        if not is_number(self.ratio) or not 0.0 < self.ratio < 1.0:
+            message = f"The mask ratio must lie between 0 and 1 (both excluded), but it is {self.ratio}."
             raise ConfigError(message)
         for name, ratio in (("plane", self.plane_ratio), ("axis", self.axis_ratio)):
-            if not 0.0 <= ratio < 1.0:
-                message = f"The {name} ratio must be at least 0 and below 1, but it is {ratio:g}."
+            if not is_number(ratio) or not 0.0 <= ratio < 1.0:
+                message = f"The {name} ratio must be at least 0 and below 1, but it is {ratio}."
                 raise ConfigError(message)
         if self.plane_ratio == self.axis_ratio == 0.0:
             message = "The plane ratio and the axis ratio are both 0, which hides nothing; raise one of them."
@@ -168,7 +168,7 @@ class MaskStrategy:
         if self.mode == "random":
             return modes.draw_random(kept, source, self.ratio)
         if self.mode == "block":
-            return modes.draw_block(kept, source, self.ratio, self.block_size)
+            return modes.draw_block(kept, source, self.ratio, int(self.block_size))
         if self.mode == "plane":
             return modes.draw_plane(kept, source, self.ratio)
         if self.mode == "axis":
@@ -179,7 +179,7 @@ class MaskStrategy:
 
 
 def _checked(seed: int) -> int:
-    if seed != int(seed) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         message = f"The seed must be a whole number of at least 0, but it is {seed!r}."
         raise ConfigError(message)
     return int(seed)

@@ -210,21 +210,18 @@ class _Work:
         mosaic = voxels.astype(np.float32)
         error = np.zeros(voxels.shape, dtype=np.float32)
         ever_hidden = np.logical_or.reduce([mask.hidden for mask in self.masks])
-        depth = self.grid.patch_size[0]
-        for row in range(self.grid.lattice_shape[0]):
-            slab = slice(row * depth, (row + 1) * depth)
-            np.copyto(mosaic[slab], reconstruction[slab], where=self._on_voxels(self.masks[0].hidden[row]))
+        rows, columns, layers = self.grid.lattice_shape
+        for row in range(rows):
+            box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
+            slab = box.voxel_slices(self.grid.patch_size, self.grid.shape)
+            hidden = self.grid.expand(self.masks[0].hidden[box.slices], box)
+            np.copyto(mosaic[slab], reconstruction[slab], where=hidden)
             seen = np.clip(
                 voxels[slab], self.window.low, self.window.high, dtype=np.float32, casting="unsafe"
             )
-            np.subtract(reconstruction[slab], seen, out=error[slab], where=self._on_voxels(ever_hidden[row]))
+            hidden = self.grid.expand(ever_hidden[box.slices], box)
+            np.subtract(reconstruction[slab], seen, out=error[slab], where=hidden)
         return mosaic, error
-
-    def _on_voxels(self, row: np.ndarray) -> np.ndarray:
-        """(Dj, Di) -> (1, j, i)."""
-        _, pj, pi = self.grid.patch_size
-        _, j, i = self.grid.shape
-        return np.repeat(np.repeat(row, pj, axis=0)[:j], pi, axis=1)[None, :, :i]
 
     def _notes(self) -> Iterator[str]:
         if self.everywhere:

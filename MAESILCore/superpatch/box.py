@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from numbers import Real
 
 from MAESILCore.errors import ConfigError
 
 Triple = tuple[int, int, int]
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a real number, of any type."""
+    return isinstance(value, Real)
+
+
+def is_whole(value: object) -> bool:
+    """Whether this is a whole number, of any type."""
+    return isinstance(value, Real) and float(value).is_integer()
 
 
 def as_triple(value: int | Sequence[int], name: str, least: int) -> Triple:
@@ -18,8 +27,8 @@ def as_triple(value: int | Sequence[int], name: str, least: int) -> Triple:
     Raises:
         ConfigError: not one or three whole numbers, or one below `least`.
     """
-    numbers = [value] * 3 if isinstance(value, (int, np.integer)) else list(value)
-    if len(numbers) != 3 or any(number != int(number) or number < least for number in numbers):
+    numbers = [value] * 3 if not isinstance(value, Iterable) else list(value)
+    if len(numbers) != 3 or any(not is_whole(number) or number < least for number in numbers):
         message = f"The {name} must be one or three whole numbers of at least {least}, but it is {value!r}."
         raise ConfigError(message)
     return int(numbers[0]), int(numbers[1]), int(numbers[2])

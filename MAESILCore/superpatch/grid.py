@@ -196,17 +196,21 @@ class SuperpatchGrid:
         lattice_to_ijk[:3, 3] = (patch_ijk - 1.0) / 2.0
         return np.asarray(ijk_to_ras, dtype=np.float64) @ lattice_to_ijk
 
-    def expand(self, lattice_array: np.ndarray) -> np.ndarray:
-        """Every patch's value on its voxels: (Dk, Dj, Di) -> (k, j, i), same dtype."""
-        if lattice_array.shape != self.lattice_shape:
-            message = (
-                f"Expected one value for each of {self.lattice_shape} patches, but got {lattice_array.shape}."
-            )
+    def expand(self, lattice_array: np.ndarray, box: LatticeBox | None = None) -> np.ndarray:
+        """Every patch's value on its voxels: (Dk, Dj, Di) -> (k, j, i), same dtype.
+
+        Args:
+            lattice_array: one value a patch, of the box or of the whole lattice.
+            box: whose voxels are asked for; None is the volume.
+        """
+        box = box or LatticeBox((0, 0, 0), self.lattice_shape)
+        if lattice_array.shape != box.shape:
+            message = f"Expected one value for each of {box.shape} patches, but got {lattice_array.shape}."
             raise ConfigError(message)
         expanded = lattice_array
-        for axis in (2, 1, 0):
+        for axis, part in reversed(list(enumerate(box.voxel_slices(self.patch_size, self.shape)))):
             expanded = np.repeat(expanded, self.patch_size[axis], axis=axis)
-            expanded = expanded[(slice(None),) * axis + (slice(self.shape[axis]),)]
+            expanded = expanded[(slice(None),) * axis + (slice(part.stop - part.start),)]
         return np.ascontiguousarray(expanded)
 
     def _check_volume(self, voxels: np.ndarray) -> None:

@@ -353,7 +353,13 @@ def test_a_label_that_does_not_fit_is_refused() -> None:
         ({"plane_ratio": 1.0}, "plane ratio"),
         ({"axis_ratio": -0.1}, "axis ratio"),
         ({"plane_ratio": 0.0, "axis_ratio": 0.0}, "hides nothing"),
+        ({"ratio": "x"}, "mask ratio"),
+        ({"plane_ratio": None}, "plane ratio"),
         ({"block_size": 0}, "block size"),
+        ({"block_size": 1.5}, "block size"),
+        ({"block_size": float("nan")}, "block size"),
+        ({"block_size": float("inf")}, "block size"),
+        ({"block_size": "x"}, "block size"),
         ({"plane_axis": "z"}, "plane axis"),
     ],
 )
@@ -362,9 +368,27 @@ def test_strategies_that_make_no_sense_are_refused(options: dict[str, object], r
         MaskStrategy(**options)  # type: ignore[arg-type]
 
 
+def test_a_whole_number_may_be_of_any_type() -> None:
+    expected = MaskStrategy("block", block_size=2).sample((4, 4, 4), 1)
+    for two, one in ((2.0, 1.0), (np.int64(2), np.int64(1)), (np.float32(2), np.float32(1))):
+        drawn = MaskStrategy("block", block_size=two).sample((4, 4, 4), one)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(drawn.stages, expected.stages)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_options_of_a_strategy_make_it_again(mode: str) -> None:
+    strategy = MaskStrategy(mode, ratio=0.6, plane_ratio=0.4, axis_ratio=0.3, block_size=3)
+    assert strategy.options["mode"] == mode
+    again = MaskStrategy(**strategy.options)  # type: ignore[arg-type]
+    drawn = [each.sample((8, 8, 8), 5).stages for each in (strategy, again)]
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_seeds_lattices_and_counts_are_checked() -> None:
     with pytest.raises(ConfigError, match="seed"):
         MaskStrategy().sample((4, 4, 4), -1)
+    with pytest.raises(ConfigError, match="seed"):
+        MaskStrategy().sample((4, 4, 4), "x")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="lattice shape"):
         MaskStrategy().sample((4, 4), 1)
     with pytest.raises(ConfigError, match="at least one mask"):

@@ -106,6 +106,10 @@ def test_expand_repeats_each_patch_over_its_voxels(grid: SuperpatchGrid) -> None
     k, j, i = (np.arange(n) // p for n, p in zip(grid.shape, grid.patch_size, strict=True))
     np.testing.assert_array_equal(expanded, lattice[np.ix_(k, j, i)])
     assert expanded.flags.c_contiguous
+    for index in range(min(len(grid), 3)):
+        box = grid.box(index)
+        part = grid.expand(lattice[box.slices], box)
+        np.testing.assert_array_equal(part, expanded[box.voxel_slices(grid.patch_size, grid.shape)])
 
 
 @thoroughly
@@ -187,7 +191,12 @@ def test_part_of_a_box_is_found_inside_a_wider_one() -> None:
     [
         ({"shape": (0, 3, 3)}, "volume shape"),
         ({"shape": (3, 3)}, "volume shape"),
+        ({"shape": (9, 9, np.nan)}, "volume shape"),
+        ({"shape": 4.5}, "volume shape"),
         ({"shape": (9, 9, 9), "patch_size": 0}, "patch size"),
+        ({"shape": (9, 9, 9), "patch_size": 8.5}, "patch size"),
+        ({"shape": (9, 9, 9), "patch_size": None}, "patch size"),
+        ({"shape": (9, 9, 9), "patch_size": "abc"}, "patch size"),
         ({"shape": (9, 9, 9), "superpatch_size": 12, "patch_size": 8}, "does not divide"),
         ({"shape": (9, 9, 9), "superpatch_size": 16, "patch_size": 8, "overlap": 4}, "overlap"),
         ({"shape": (9, 9, 9), "superpatch_size": 16, "patch_size": 8, "overlap": 16}, "overlap"),
@@ -197,6 +206,10 @@ def test_part_of_a_box_is_found_inside_a_wider_one() -> None:
 def test_sizes_that_do_not_fit_are_refused(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         SuperpatchGrid(**options)  # type: ignore[arg-type]
+
+
+def test_a_whole_number_may_be_of_any_type() -> None:
+    assert SuperpatchGrid((32, 32, 32), 16.0, np.float32(8)) == SuperpatchGrid((32, 32, 32), 16, 8)  # type: ignore[arg-type]
 
 
 def test_a_volume_of_another_shape_is_refused() -> None:
