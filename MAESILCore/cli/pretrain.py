@@ -43,6 +43,10 @@ def pretrain(
     Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
     had never stopped.
     """
+    from MAESILCore.optional import require
+
+    for package in ("yaml", "lightning_fabric"):
+        require(package, "Pre-training")
     from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.errors import ConfigError
     from MAESILCore.pretrain import Run, load_config
@@ -59,13 +63,12 @@ def pretrain(
             message = "A resumed run keeps its recipe: only --steps may be given with --resume."
             raise ConfigError(message)
         run = Run.open(out)
-        config = run.config().model_copy(update=overrides)
+        config = run.config(overrides)
         found = find_scans(scans)
-        run.write_config(config)
     else:
         config = load_config(recipe, overrides)
         found = find_scans(scans)
-        run = Run.create(out, config)
+        run = Run.create(out)
 
     def work(progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
         return train(run, config, found, device=device, progress=progress, cancelled=cancelled, initial=start)
@@ -100,4 +103,4 @@ def _show(bar: Bar, task: Any, state: Progress) -> None:  # noqa: ANN401 - rich'
         task, total=state.steps, completed=state.step, loss=state.loss, speed=state.superpatches_per_second
     )
     if state.message:
-        bar.console.print(f"step {state.step}: {state.message}")
+        bar.console.print(f"step {state.step}: {state.message}", markup=False)

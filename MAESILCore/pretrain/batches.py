@@ -1,10 +1,46 @@
-"""Samples as tensors: those of equal extents share a pass through the network."""
+"""Batches: drawn while the step before them runs, as tensors in which samples of equal extents share a pass."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 
-from MAESILCore.pretrain.corpus import Sample
+from MAESILCore.methods import MethodConfig
+from MAESILCore.pretrain.config import PretrainConfig
+from MAESILCore.pretrain.corpus import Corpus, Sample
+from MAESILCore.window import Window
+
+
+def draw_batch(
+    corpus: Corpus, config: PretrainConfig, sizes: MethodConfig, rank: int, step: int
+) -> list[Sample]:
+    """The samples of one step in one of several processes; together these draw one batch after another."""
+    return [
+        corpus.sample(
+            config.crop,
+            config.mask.strategy,
+            Window(*config.window),
+            sizes.patch_size,
+            sizes.superpatch_size,
+            (config.seed, step, rank * config.batch_size + place),
+        )
+        for place in range(config.batch_size)
+    ]
+
+
+def drawn_ahead(draw: Callable[[int], list[Sample]], steps: range) -> Iterator[list[Sample]]:
+    """The batch of every step, each drawn by a thread while the one before it is used."""
+    if not steps:
+        return
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        pending = worker.submit(draw, steps[0])
+        for step in steps[1:]:
+            samples = pending.result()
+            pending = worker.submit(draw, step)
+            yield samples
+        yield pending.result()
 
 
 def by_shape(samples: list[Sample]) -> list[list[Sample]]:

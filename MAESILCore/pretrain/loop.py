@@ -6,9 +6,9 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,22 @@ import torch
 
 from MAESILCore.checkpoint import Card, LoadedModel, save_checkpoint
 from MAESILCore.devices import pick_device, pick_precision
-from MAESILCore.errors import Cancelled, ConfigError, MaesilError
-from MAESILCore.methods import Method, create
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.methods import Method, MethodConfig, create
 from MAESILCore.optional import require
-from MAESILCore.pretrain.batches import by_shape, stack
+from MAESILCore.pretrain.batches import by_shape, draw_batch, drawn_ahead, stack
 from MAESILCore.pretrain.config import PretrainConfig
 from MAESILCore.pretrain.corpus import Corpus, Sample
 from MAESILCore.pretrain.optimisation import learning_rate, make_optimizer
 from MAESILCore.pretrain.run import Run
+from MAESILCore.pretrain.scans import check_same, inventory, split
+from MAESILCore.pretrain.state import pack, unpack
 from MAESILCore.pretrain.validation import Validation
-from MAESILCore.window import Window
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told after every step.
+    """What a watcher is told before every scan that is read and after every step.
 
     Attributes:
         step: steps done.
@@ -38,7 +39,7 @@ class Progress:
         loss: of this step.
         superpatches_per_second: crops a second since the start, in units of whole superpatches.
         seconds_left: estimate.
-        message: a sentence when something else happened (validation, checkpoint), else empty.
+        message: a sentence when there is more to say (reading, a scan left out, validation), else empty.
     """
 
     step: int
@@ -61,9 +62,10 @@ def pretrain(
 ) -> Path:
     """Train until `config.steps` and write the final model into the run folder.
 
-    A run that holds checkpoints goes on from the newest one and takes the very steps it would have taken: samples
-    are functions of (seed, step), and optimiser, average and random state are in the checkpoint. The learning rate
-    follows the configuration at hand, so a run may be prolonged by resuming it with more steps.
+    A run that holds checkpoints goes on from the newest whole one and takes the very steps it would have taken:
+    samples are functions of (seed, step), optimiser, average and random state are in the checkpoint, and other scans
+    than the run began with are refused. The learning rate follows the configuration at hand, so a run may be
+    prolonged by resuming it with more steps. A new run that ends before its first checkpoint leaves nothing behind.
 
     Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
     first process alone writes.
@@ -73,31 +75,32 @@ def pretrain(
         config: the recipe.
         scans: scan files and DICOM folders.
         device: as in `reconstruct`.
-        progress: called after every step.
-        cancelled: asked after every step.
-        initial: weights to start from instead of random ones; of the same method and sizes.
+        progress: called before every scan that is read and after every step.
+        cancelled: asked at the same places.
+        initial: weights to start from instead of random ones; of the same method and sizes. The run keeps them in a
+            checkpoint before its first step.
 
     Returns:
         The final model, `model.safetensors` in the run folder, in half precision.
 
     Raises:
         Cancelled: after a checkpoint of the last full step was written.
-        ConfigError: no scan can be used, or the recipe does not fit.
+        CheckpointError: none of the run's checkpoints can be read.
+        ConfigError: no scan can be used, the recipe does not fit, or the gradients are no longer finite.
     """
     require("lightning_fabric", "Pre-training")
     tell, stopped = progress or (lambda _: None), cancelled or (lambda: False)
 
-    def before_scan(number: int) -> None:
+    def note(message: str) -> None:
         if stopped():
             raise Cancelled("Stopped before the first step.")
-        tell(Progress(0, config.steps, math.nan, 0.0, math.nan, f"reading scan {number + 1} of {len(scans)}"))
+        tell(Progress(0, config.steps, math.nan, 0.0, math.nan, message))
 
     try:
-        trainer = Trainer(run, config, scans, device, initial, before_scan)
-    except MaesilError:
+        return Trainer(run, config, scans, device, initial, note).fit(tell, stopped)
+    except BaseException:
         run.discard_unless_used()
         raise
-    return trainer.fit(tell, stopped)
 
 
 class Trainer:
@@ -110,37 +113,40 @@ class Trainer:
         scans: list[Path],
         device: str,
         initial: LoadedModel | None,
-        before_scan: Callable[[int], None],
+        note: Callable[[str], None],
     ) -> None:
         from lightning_fabric import Fabric
 
-        self.run, self.config, self.window = run, config, Window(*config.window)
-        training = [scan for scan in scans if not _matches(scan, config.hold_out)]
-        held_out = [scan for scan in scans if _matches(scan, config.hold_out)]
-        self.corpus = Corpus(training, int(config.cache_gib * 2**30), before_scan)
-        for path, reason in self.corpus.left_out:
-            run.event("left_out", scan=path.name, reason=reason)
+        self.run, self.config = run, config
         torch.manual_seed(config.seed)
         method = create(config.method, config.model, config.preset)
+        config.crop.check(method.config.patch_size, method.config.superpatch_size)
         if initial is not None:
             _take_over(method, initial)
         place = pick_device(device)
         precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
-        self.fabric = Fabric(
-            accelerator=place.type,
-            **_topology(place),
-            precision=precision,
-        )
+        saved = run.load_latest(note)
+        self.step = saved[0] if saved else 0
+        if config.steps < self.step:
+            message = f"The run has already taken {self.step} steps, and {config.steps} were asked for; ask for more."
+            raise ConfigError(message)
+        self._read(scans, method.config, note)
+        self.fabric = Fabric(accelerator=place.type, **_topology(place), precision=precision)
         self.fabric.launch()
-        self.raw_method = method
+        self.raw_method = method.to(self.fabric.device)
         self.average = copy.deepcopy(method).requires_grad_(False).eval()
         self.method, self.optimizer = self.fabric.setup(method, make_optimizer(method, config))
         self.method.mark_forward_method("losses")
-        self.average.to(self.fabric.device)
         self.generator = torch.Generator(device=self.fabric.device)
-        self.step = 0
-        self.validation = Validation.build(held_out, config, method.config)
-        self._resume()
+        if saved:
+            unpack(saved[1], method, self.average, self.optimizer)
+        elif (
+            initial is not None
+        ):  # a run that is killed before its first checkpoint must still know where it began
+            self._save()
+        run.begin(config, inventory(self.corpus.paths, self.corpus.shapes))
+        for path, reason in (*self.corpus.left_out, *self.validation.left_out):
+            run.event("left_out", scan=path.name, reason=reason)
         run.event(
             "started",
             step=self.step,
@@ -152,12 +158,35 @@ class Trainer:
             parameters=sum(weight.numel() for weight in method.parameters()),
         )
 
+    def _read(self, scans: list[Path], sizes: MethodConfig, note: Callable[[str], None]) -> None:
+        """Read all scans once: corpus and validation."""
+        training, held_out = split(scans, self.config.hold_out)
+
+        def tell_number(number: int) -> None:
+            note(f"reading scan {number + 1} of {len(scans)}")
+
+        self.corpus = Corpus(training, int(self.config.cache_gib * 2**30), tell_number)
+        before = self.run.scans()
+        if self.step and before is not None:
+            check_same(before, inventory(self.corpus.paths, self.corpus.shapes))
+        # The corpus fills its memory only as crops are drawn: until then the validation may have it all.
+        self.validation = Validation.build(
+            held_out, self.config, sizes, lambda number: tell_number(len(training) + number)
+        )
+        for path, reason in (*self.corpus.left_out, *self.validation.left_out):
+            note(f"left out {path.name}: {reason}")
+        if held_out and not len(self.validation):
+            note(
+                "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
+            )
+
     def fit(self, progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
         """See `pretrain`."""
         config = self.config
         full = math.prod(self.raw_method.config.superpatch_size)
         started, first, voxels = time.monotonic(), self.step, 0
-        for samples in self._batches():
+        draw = partial(draw_batch, self.corpus, config, self.raw_method.config, self.fabric.global_rank)
+        for samples in drawn_ahead(draw, range(self.step, config.steps)):
             loss, stop = self._train_step(samples, cancelled)
             self.step += 1
             voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
@@ -177,30 +206,6 @@ class Trainer:
             save_checkpoint(path, weights, self._card())
         self.run.event("finished", step=self.step, model=path.name)
         return path
-
-    def _batches(self) -> Iterator[list[Sample]]:
-        """The batches from the present step on, each made by a thread while the step before it runs."""
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            pending = worker.submit(self._draw, self.step)
-            for step in range(self.step, self.config.steps):
-                samples = pending.result()
-                if step + 1 < self.config.steps:
-                    pending = worker.submit(self._draw, step + 1)
-                yield samples
-
-    def _draw(self, step: int) -> list[Sample]:
-        config, sizes = self.config, self.raw_method.config
-        return [
-            self.corpus.sample(
-                config.crop,
-                config.mask.strategy,
-                self.window,
-                sizes.patch_size,
-                sizes.superpatch_size,
-                (config.seed, step, self.fabric.global_rank * config.batch_size + place),
-            )
-            for place in range(config.batch_size)
-        ]
 
     def _train_step(self, samples: list[Sample], cancelled: Callable[[], bool]) -> tuple[float, bool]:
         """One optimiser step: the loss, and whether any process was asked to stop.
@@ -226,7 +231,15 @@ class Trainer:
                 share = losses["loss"] * (len(group) / len(samples))
                 self.fabric.backward(share)
             total += share.detach()
-        self.fabric.clip_gradients(self.method, self.optimizer, max_norm=self.config.clip_norm)
+        norm = self.fabric.clip_gradients(
+            self.method, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+        )
+        if norm is not None and not torch.isfinite(norm):
+            message = (
+                f"The gradients of step {self.step + 1} are not finite: the training has diverged. Start it again with "
+                f"a lower learning_rate (it is {self.config.learning_rate:g}) or more warmup_steps."
+            )
+            raise ConfigError(message)
         self.optimizer.step()
         # A young average would remember the random start for long.
         decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
@@ -254,30 +267,9 @@ class Trainer:
         return message
 
     def _save(self) -> None:
-        if not self.run.writes:
-            return
-        tensors = {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
-        tensors |= {f"model.{name}": tensor for name, tensor in self.raw_method.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-        tensors["random.torch"] = torch.get_rng_state()
-        self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
-
-    def _resume(self) -> None:
-        saved = self.run.load_latest()
-        if saved is None:
-            return
-        self.step, tensors = saved
-        self.raw_method.load_state_dict(_part(tensors, "model."))
-        self.average.load_state_dict(_part(tensors, "average."))
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for key, tensor in _part(tensors, "optimizer.").items():
-            index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = tensor
-        self.optimizer.load_state_dict(
-            {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
-        )
-        torch.set_rng_state(tensors["random.torch"])
+        if self.run.writes:
+            tensors = pack(self.raw_method, self.average, self.optimizer)
+            self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
 
     def _card(self) -> Card:
         config = self.config
@@ -311,11 +303,3 @@ def _take_over(method: Method, initial: LoadedModel) -> None:
     except RuntimeError as error:
         message = f"The recipe describes a model of other sizes than {initial.name}: it cannot start from its weights."
         raise ConfigError(message) from error
-
-
-def _matches(scan: Path, patterns: tuple[str, ...]) -> bool:
-    return any(scan.match(pattern) for pattern in patterns)
-
-
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -21,16 +21,32 @@ CROPS_PER_SCAN = 4
 
 @dataclass(frozen=True)
 class Validation:
-    """Crops that never change during a run."""
+    """Crops that never change during a run.
 
-    samples: tuple[Sample, ...]
+    Attributes:
+        samples: the crops, each with something hidden; none where no scan is held out or all are of a single patch.
+        left_out: (path, reason) of the held-out scans that are not used.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    left_out: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
-    def build(cls, scans: list[Path], config: PretrainConfig, sizes: MethodConfig) -> Validation:
-        """Draw the crops, unstretched and unflipped; no scans, no crops."""
+    def build(
+        cls,
+        scans: list[Path],
+        config: PretrainConfig,
+        sizes: MethodConfig,
+        before_scan: Callable[[int], None] = lambda _: None,
+    ) -> Validation:
+        """Draw the crops, unstretched and unflipped; no scans, no crops.
+
+        Raises:
+            ConfigError: there are held-out scans, and none can be used.
+        """
         if not scans:
-            return cls(())
-        corpus = Corpus(scans, int(config.cache_gib * 2**30))
+            return cls()
+        corpus = Corpus(scans, int(config.cache_gib * 2**30), before_scan, "validation")
         # Neither stretched nor mirrored: what is measured is the scan as it is.
         crop = CropConfig(
             size=config.crop.size,
@@ -53,7 +69,8 @@ class Validation:
             )
             for index in range(count)
         )
-        return cls(tuple(samples))
+        # In a crop of a single patch nothing is hidden, and nothing can be measured.
+        return cls(tuple(sample for sample in samples if sample.hidden.any()), tuple(corpus.left_out))
 
     def __len__(self) -> int:
         return len(self.samples)

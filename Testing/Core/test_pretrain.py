@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,9 @@ import torch
 from MAESILCore.checkpoint import load_checkpoint, load_tensors
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.methods import Maesil
-from MAESILCore.pretrain import PretrainConfig, Progress, Run, load_config, pretrain
-from MAESILCore.pretrain.config import dump_config
+from MAESILCore.pretrain import PretrainConfig, Progress, Run, pretrain
 from MAESILCore.pretrain.corpus import Corpus, CropConfig, draw_crop
-from MAESILCore.pretrain.optimisation import learning_rate
+from MAESILCore.pretrain.loop import Trainer
 from MAESILCore.volume import Volume, write_volume
 from MAESILCore.window import Window
 
@@ -57,15 +57,19 @@ def a_recipe(**fields: object) -> PretrainConfig:
     )
 
 
+def events_of(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+
+
 def losses_of(run: Run) -> dict[int, float]:
-    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    return {event["step"]: event["loss"] for event in events if event["event"] == "step"}
+    return {event["step"]: event["loss"] for event in events_of(run) if event["event"] == "step"}
 
 
 def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", a_recipe(hold_out=("scan2*",), data="made up"))
+    run = Run.create(tmp_path / "run")
     seen: list[Progress] = []
-    path = pretrain(run, run.config(), some_scans, device="cpu", progress=seen.append)
+    recipe = a_recipe(hold_out=("scan2*",), data="made up")
+    path = pretrain(run, recipe, some_scans, device="cpu", progress=seen.append)
     model = load_checkpoint(path)
     assert model.card.step == 6
     assert model.card.data == "made up"
@@ -75,17 +79,17 @@ def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path)
     assert load_checkpoint(run.folder).card.step == 6
 
 
-def test_a_killed_run_resumes_onto_the_very_losses_it_would_have_had(
+def test_a_stopped_run_resumes_onto_the_very_losses_it_would_have_had(
     some_scans: list[Path], tmp_path: Path
 ) -> None:
-    whole = Run.create(tmp_path / "whole", a_recipe())
-    pretrain(whole, whole.config(), some_scans, device="cpu")
-    broken = Run.create(tmp_path / "broken", a_recipe())
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu")
+    broken = Run.create(tmp_path / "broken")
     steps_done: list[int] = []
     with pytest.raises(Cancelled, match="after step 3"):
         pretrain(
             broken,
-            broken.config(),
+            a_recipe(),
             some_scans,
             device="cpu",
             progress=lambda state: steps_done.append(state.step),
@@ -104,7 +108,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     voxels[0, 0] = -1000  # enough air to pass for a CT
     write_volume(Volume(voxels, np.eye(4)), tmp_path / "bone.nii.gz")
     recipe = a_recipe(model={"superpatch_size": (32, 32, 32)}, steps=40, validate_every=100)
-    run = Run.create(tmp_path / "run", recipe)
+    run = Run.create(tmp_path / "run")
     pretrain(run, recipe, [tmp_path / "bone.nii.gz"], device="cpu")
     losses = losses_of(run)
     assert np.mean([losses[step] for step in range(36, 41)]) < 0.1 * losses[1]
@@ -127,32 +131,186 @@ def test_the_loss_is_computed_in_the_precision_that_was_asked_for(
 
     monkeypatch.setattr(Maesil, "losses", spy)
     recipe = a_recipe(steps=2, precision=precision)
-    run = Run.create(tmp_path / "run", recipe)
+    run = Run.create(tmp_path / "run")
     pretrain(run, recipe, some_scans, device="cpu")
     assert set(seen) == {kind}
     assert all(np.isfinite(loss) for loss in losses_of(run).values())
 
 
 def test_a_model_can_start_from_another(some_scans: list[Path], tmp_path: Path) -> None:
-    first = Run.create(tmp_path / "first", a_recipe(steps=1))
-    start = load_checkpoint(pretrain(first, first.config(), some_scans, device="cpu"))
+    first = Run.create(tmp_path / "first")
+    start = load_checkpoint(pretrain(first, a_recipe(steps=1), some_scans, device="cpu"))
     still = a_recipe(steps=1, learning_rate=1e-12, warmup_steps=0)
-    second = Run.create(tmp_path / "second", still)
+    second = Run.create(tmp_path / "second")
     after = load_checkpoint(pretrain(second, still, some_scans, device="cpu", initial=start))
     for name, weight in start.method.state_dict().items():
         torch.testing.assert_close(after.method.state_dict()[name], weight, atol=1e-3, rtol=1e-3)
-    other = Run.create(tmp_path / "third", a_recipe(model={"refine_channels": 8}))
+    other = Run.create(tmp_path / "third")
     with pytest.raises(ConfigError, match="other sizes"):
-        pretrain(other, other.config(), some_scans, device="cpu", initial=start)
+        pretrain(other, a_recipe(model={"refine_channels": 8}), some_scans, device="cpu", initial=start)
 
 
 def test_nothing_usable_is_refused_and_leaves_no_run(tmp_path: Path) -> None:
     label = tmp_path / "label.nii.gz"
     write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
-    run = Run.create(tmp_path / "run", a_recipe())
+    run = Run.create(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"None of the 1 scans .*label map"):
-        pretrain(run, run.config(), [label], device="cpu")
+        pretrain(run, a_recipe(), [label], device="cpu")
     assert not run.folder.exists()
+
+
+def test_a_start_from_other_weights_survives_until_the_first_step(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    first = Run.create(tmp_path / "first")
+    start = load_checkpoint(pretrain(first, a_recipe(steps=1, seed=5), some_scans, device="cpu"))
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu", initial=start)
+    killed = Run.create(tmp_path / "killed")
+    Trainer(killed, a_recipe(), some_scans, "cpu", start, lambda _: None)  # and no step after it
+    again = Run.open(tmp_path / "killed")
+    pretrain(again, again.config(), some_scans, device="cpu")
+    assert losses_of(again) == losses_of(whole)
+
+
+def test_a_resumed_run_wants_no_fewer_steps_than_it_has_and_keeps_its_recipe(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    run = Run.create(tmp_path / "run")
+    pretrain(run, a_recipe(), some_scans, device="cpu")
+    again = Run.open(tmp_path / "run")
+    with pytest.raises(ConfigError, match="already taken 6 steps, and 5 were asked for"):
+        pretrain(again, again.config({"steps": 5}), some_scans, device="cpu")
+    assert again.config().steps == 6
+
+
+def test_other_scans_are_refused_by_a_resumed_run(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    pretrain(run, a_recipe(), some_scans, device="cpu")
+    again = Run.open(tmp_path / "run")
+    longer = again.config({"steps": 7})
+    with pytest.raises(ConfigError, match=r"missing: scan1.nii.gz \(24 x 32 x 40\)"):
+        pretrain(again, longer, [some_scans[0], some_scans[2]], device="cpu")
+    assert again.config().steps == 6
+    (run.folder / "scans.json").unlink()  # as a run of an earlier MAESIL
+    pretrain(again, longer, some_scans[:1], device="cpu")
+    with pytest.raises(ConfigError, match=r"new: scan1.nii.gz"):
+        pretrain(again, again.config({"steps": 8}), some_scans[:2], device="cpu")
+
+
+def test_a_run_that_diverges_says_so_and_leaves_no_run(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"not finite.*lower learning_rate \(it is 1e\+30\)"):
+        pretrain(run, a_recipe(learning_rate=1e30), some_scans, device="cpu")
+    assert not run.folder.exists()
+
+
+def test_whatever_stops_a_new_run_leaves_none_and_a_resumed_one_stays(
+    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    start = Run.create(tmp_path / "start")
+    weights = load_checkpoint(pretrain(start, a_recipe(), some_scans, device="cpu"))
+    (start.folder / "checkpoints").rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(Maesil, "losses", fail)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(MemoryError):
+        pretrain(run, a_recipe(), some_scans, device="cpu", initial=weights)
+    assert not run.folder.exists()
+    with pytest.raises(MemoryError):
+        pretrain(Run.open(tmp_path / "start"), a_recipe(), some_scans, device="cpu")
+    assert (start.folder / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"crop": {"size": (30, 30, 30)}}, "30 x 30 x 30 voxels is not made of patches of 8 x 8 x 8"),
+        ({"crop": {}}, "128 x 128 x 128 voxels is larger than the model's superpatch of 32 x 32 x 32"),
+        (
+            {"model": {"superpatch_size": (32, 32, 16)}, "crop": {"size": (16, 32, 16)}},
+            "set crop.swap_probability to 0",
+        ),
+    ],
+)
+def test_crops_that_do_not_fit_the_model_are_refused_before_a_scan_is_read(
+    some_scans: list[Path], tmp_path: Path, fields: dict[str, object], words: str
+) -> None:
+    run = Run.create(tmp_path / "run")
+    seen: list[Progress] = []
+    with pytest.raises(ConfigError, match=words):
+        pretrain(run, a_recipe(**fields), some_scans, device="cpu", progress=seen.append)
+    assert not seen
+    assert not run.folder.exists()
+
+
+def test_crops_that_are_not_exchanged_may_have_any_shape(some_scans: list[Path], tmp_path: Path) -> None:
+    flat = {"model": {"superpatch_size": (32, 32, 16)}, "steps": 2}
+    run = Run.create(tmp_path / "run")
+    recipe = a_recipe(**flat, crop={"size": (16, 32, 16), "swap_probability": 0.0})
+    assert pretrain(run, recipe, some_scans, device="cpu").is_file()
+
+
+def test_reading_held_out_scans_can_be_stopped_and_tells_what_is_left_out(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    label = tmp_path / "scans" / "scan2-label.nii.gz"
+    write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
+    recipe, scans = a_recipe(hold_out=("scan2*",), steps=1), [*some_scans, label]
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    pretrain(run, recipe, scans, device="cpu", progress=lambda state: seen.append(state.message))
+    assert "left out scan2-label.nii.gz: a label map, not a scan" in seen
+    assert any(event["event"] == "left_out" for event in events_of(run))
+    other, seen = Run.create(tmp_path / "other"), list[str]()
+    with pytest.raises(Cancelled):
+        pretrain(
+            other,
+            recipe,
+            scans,
+            device="cpu",
+            progress=lambda state: seen.append(state.message),
+            cancelled=lambda: "reading scan 3 of 4" in seen,
+        )
+    assert "reading scan 4 of 4" not in seen
+
+
+def test_held_out_scans_that_cannot_be_used_are_told(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"keeps all 3 scans for validation"):
+        pretrain(run, a_recipe(hold_out=("*",)), some_scans, device="cpu")
+    label = tmp_path / "scans" / "label.nii.gz"
+    write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
+    with pytest.raises(ConfigError, match=r"None of the 1 scans can be used for validation \(label.nii.gz"):
+        pretrain(run, a_recipe(hold_out=("label*",)), [*some_scans, label], device="cpu")
+
+
+def test_a_held_out_scan_of_one_patch_scores_nothing(some_scans: list[Path], tmp_path: Path) -> None:
+    small = tmp_path / "scans" / "small.nii.gz"
+    write_volume(a_scan((8, 8, 8), 9), small)
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    recipe = a_recipe(hold_out=("small*",), steps=3)
+    pretrain(
+        run, recipe, [*some_scans, small], device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("no validation" in message for message in seen)
+    assert "NaN" not in (run.folder / "events.jsonl").read_text()
+
+
+def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], tmp_path: Path) -> None:
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu")
+    losses = losses_of(whole)
+    newest = whole.folder / "checkpoints" / "step-00000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again, seen = Run.open(whole.folder), list[str]()
+    pretrain(
+        again, again.config(), some_scans, device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("Going on from step-00000004.safetensors" in message for message in seen)
+    assert losses_of(again) == losses
+    assert load_checkpoint(again.folder).card.step == 6
 
 
 def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp_path: Path) -> None:
@@ -212,48 +370,3 @@ def test_crops_of_air_are_turned_down() -> None:
         for seed in range(40)
     )
     assert with_body > 30 > 15 > without
-
-
-def test_the_learning_rate_rises_stays_and_falls() -> None:
-    recipe = a_recipe(steps=100, warmup_steps=10, cooldown=0.4, learning_rate=1.0, final_learning_rate=0.1)
-    rates = [learning_rate(recipe, step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[10:60] == [1.0] * 50
-    assert rates[60:] == sorted(rates[60:], reverse=True)
-    assert rates[80] == pytest.approx(0.55)
-    assert rates[-1] == pytest.approx(0.1, abs=0.01)
-
-
-def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
-    recipe = a_recipe(hold_out=("a*",), seed=7)
-    (tmp_path / "recipe.yaml").write_text(dump_config(recipe))
-    assert dump_config(load_config(tmp_path / "recipe.yaml")) == dump_config(recipe)
-    assert load_config(tmp_path / "recipe.yaml", {"steps": 9}).steps == 9
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("stepz: 3", "stepz: Extra inputs"),
-        ("steps: 0", "steps: .*greater than or equal to 1"),
-        ("window: [5, 5]", "lower end must be below"),
-        ("crop: {size: [1, 2]}", "crop.size"),
-        ("- a\n- b", "must be a list of 'name: value' lines"),
-        ("a: [", "cannot be read as YAML"),
-    ],
-)
-def test_a_wrong_recipe_is_refused_with_a_sentence(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=words):
-        load_config(tmp_path / "recipe.yaml")
-
-
-def test_a_folder_with_something_in_it_is_not_taken_for_a_run(tmp_path: Path) -> None:
-    (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="not empty"):
-        Run.create(tmp_path, a_recipe())
-    with pytest.raises(ConfigError, match="no run to resume"):
-        Run.open(tmp_path)
-    Run.create(tmp_path / "run", a_recipe())
-    with pytest.raises(ConfigError, match="already holds a run"):
-        Run.create(tmp_path / "run", a_recipe())
