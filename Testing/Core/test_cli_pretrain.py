@@ -8,12 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from MAESILCore import Volume, cli, load_checkpoint, write_volume
+from MAESILCore.checkpoint import load_tensors, read_card
+from MAESILCore.methods import create
+from MAESILCore.pretrain import PretrainConfig, load_config
+from MAESILCore.pretrain.batches import by_shape, draw_batch
+from MAESILCore.pretrain.corpus import Corpus
+from MAESILCore.volume import find_scans
 
 RECIPE = """
 preset: tiny
@@ -62,18 +71,38 @@ def test_a_run_ends_with_a_model_and_can_be_prolonged(
     assert load_checkpoint(a_corpus.parent / "run" / "model.safetensors").card.step == 6
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
-    recipe = str(a_corpus.parent / "recipe.yaml")
-    command = [sys.executable, "-m", "MAESILCore", *arguments(a_corpus, "--recipe", recipe)]
-    process = subprocess.Popen([*command, "--steps", "100000"], env=environment(), stderr=subprocess.PIPE)
-    events = a_corpus.parent / "run" / "events.jsonl"
+@contextmanager
+def started(corpus: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a process of its own, which does not outlive the block."""
+    command = [sys.executable, "-m", "MAESILCore", *arguments(corpus, *more)]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], object]) -> None:
     patience = time.monotonic() + 120
-    while not (events.is_file() and '"step", "step": 3' in events.read_text()):
+    while not happened():
         assert process.poll() is None
         assert time.monotonic() < patience
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
+
+
+def finish(corpus: Path, *more: str) -> None:
+    with started(corpus, *more) as process:
+        _, complaint = process.communicate(timeout=300)
+    assert process.returncode == 0, complaint.decode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT that one process sends another")
+def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
+    events = a_corpus.parent / "run" / "events.jsonl"
+    with started(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"), "--steps", "100000") as process:
+        wait_for(process, lambda: events.is_file() and '"step", "step": 3' in events.read_text())
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Stopped" in complaint
     assert b"Traceback" not in complaint
@@ -82,14 +111,62 @@ def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     assert steps_of(a_corpus) == list(range(1, done + 3))
 
 
-def test_two_processes_share_a_run(a_corpus: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: Path) -> None:
     recipe = str(a_corpus.parent / "recipe.yaml")
+    Path(recipe).write_text(RECIPE + "cooldown: 0\n")  # the rate of a step depends on no later one
+    checkpoints = a_corpus.parent / "run" / "checkpoints"
+    with started(a_corpus, "--recipe", recipe, "--steps", "100000") as process:
+        wait_for(process, lambda: list(checkpoints.glob("step-*.safetensors")))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    steps = str(max(read_card(path).step for path in checkpoints.glob("step-*.safetensors")) + 3)
+    finish(a_corpus, "--resume", "--steps", steps)
+    finish(a_corpus, "--recipe", recipe, "--steps", steps, "--out", str(a_corpus.parent / "whole"))
+    resumed, whole = (newest_tensors(a_corpus.parent / name) for name in ("run", "whole"))
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_two_processes_share_a_run(a_corpus: Path) -> None:
+    recipe = a_corpus.parent / "recipe.yaml"
+    thin = np.random.default_rng(2).normal(0, 300, (10, 40, 40)).astype(np.int16)
+    write_volume(Volume(thin, np.eye(4)), a_corpus / "thin.nii.gz")
+    recipe.write_text(RECIPE.replace("batch_size: 1", "batch_size: 2"))
+    groups = numbers_of_shapes(load_config(recipe), find_scans(a_corpus))
+    assert {1, 2} in groups, "in some step one process must have more crop shapes than the other"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "MAESILCore"]
-    command = [sys.executable, *launcher, *arguments(a_corpus, "--recipe", recipe)]
+    command = [sys.executable, *launcher, *arguments(a_corpus, "--recipe", str(recipe))]
     finished = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
     assert steps_of(a_corpus) == [1, 2, 3, 4]
     assert len(list((a_corpus.parent / "run" / "checkpoints").iterdir())) == 2
+
+    # Together they do what one process does with all their crops, up to rounding.
+    alone = ["--recipe", str(recipe), "--batch-size", "4", "--out"]
+    finish(a_corpus, *alone, str(a_corpus.parent / "alone"))
+    finish(a_corpus, *alone, str(a_corpus.parent / "start"), "--steps", "1")
+    shared, joined, start = (all_weights(a_corpus.parent / name) for name in ("run", "alone", "start"))
+    assert (shared - joined).abs().mean() < 0.05 * (joined - start).abs().mean()
+
+
+def numbers_of_shapes(config: PretrainConfig, scans: list[Path]) -> list[set[int]]:
+    """For every step, the different numbers of crop shapes that two processes have to deal with."""
+    sizes = create(config.method, config.model, config.preset).config
+    corpus = Corpus(scans)
+    return [
+        {len(by_shape(draw_batch(corpus, config, sizes, rank, step))) for rank in range(2)}
+        for step in range(config.steps)
+    ]
+
+
+def newest_tensors(run: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(max((run / "checkpoints").glob("step-*.safetensors")), "")
+
+
+def all_weights(run: Path) -> torch.Tensor:
+    return torch.cat([tensor.flatten() for name, tensor in newest_tensors(run).items() if "model." in name])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +185,33 @@ def test_a_mistake_gets_one_sentence_and_leaves_no_run(
     assert cli.main(arguments(a_corpus, *more)) == 2
     assert words in capfd.readouterr().err
     assert not (a_corpus.parent / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("yaml", "pyyaml"), ("lightning_fabric", "lightning-fabric")]
+)
+def test_a_missing_package_is_told_and_leaves_no_run(
+    a_corpus: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    package: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert cli.main(arguments(a_corpus)) == 2
+    assert f"Pre-training needs the package {package}" in capfd.readouterr().err
+    assert not (a_corpus.parent / "run").exists()
+
+
+def test_steps_that_do_not_fit_leave_a_run_as_it_is(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
+    for steps, words in (("-5", "steps: Input should be greater"), ("3", "already taken 4 steps")):
+        assert cli.main(arguments(a_corpus, "--resume", "--steps", steps)) == 2
+        assert words in capfd.readouterr().err
+    assert cli.main(arguments(a_corpus, "--resume")) == 0
+    assert steps_of(a_corpus) == [1, 2, 3, 4]
 
 
 def test_a_resumed_run_keeps_its_recipe(a_corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
