@@ -19,11 +19,12 @@ from MAESILCore.masking import Mask
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.exports import KeptFiles
+from MAESILSlicerLib.jobs import startJob
 from MAESILSlicerLib.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.regions import maskFromRegion
 from MAESILSlicerLib.results import ResultNodes, importResults
-from MAESILSlicerLib.scene import VolumeCheck, checkVolume, readVolume
+from MAESILSlicerLib.scene import VolumeCheck, checkVolume
 from MAESILSlicerLib.volumewatch import VolumeWatch
 
 if TYPE_CHECKING:
@@ -194,8 +195,6 @@ class Session:
         Raises:
             MaesilError: no usable volume, one job is running already, or the job's folder cannot be written.
         """
-        from MAESILCore.jobs.client import JobProcess, prepare_job
-
         if self.isRunning:
             message = "A reconstruction is running already; wait for it, or cancel it."
             raise ConfigError(message)
@@ -204,28 +203,10 @@ class Session:
         if choices.coverage and self.isRegion:
             message = "A region is hidden as it is: choose the single mask instead of a coverage."
             raise ConfigError(message)
-        request = prepare_job(
-            self.jobsFolder,
-            readVolume(self.volumeNode),
-            # A coverage draws its own masks; otherwise the very mask that is shown is used.
-            mask=None if choices.coverage else self.mask,
-            model=str(self.model.path),
-            mode=self.choices.mode,
-            ratio=self.choices.ratio,
-            plane_ratio=self.choices.planeRatio,
-            axis_ratio=self.choices.axisRatio,
-            block_size=self.choices.blockSize,
-            seed=self.choices.seed,
-            coverage=choices.coverage,
-            device=choices.device,
-            batch_size=choices.batchSize,
-            overlap=choices.overlap,
-            scores=choices.scores,
-            export=choices.export,
+        self.job = startJob(
+            self.jobsFolder, self.python, self.volumeNode, self.model, self.mask, self.choices, choices
         )
-        job = JobProcess(request) if self.python is None else JobProcess(request, python=self.python)
-        job.start()
-        self.job, self._jobVolumeNode = job, self.volumeNode
+        self._jobVolumeNode = self.volumeNode
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self._changed("Starting ...")
 
