@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -56,6 +56,15 @@ class Card(BaseModel):
     step: int
     training: dict[str, Any] = {}
     data: str = ""
+
+    @field_validator("window")
+    @classmethod
+    def _window_rises(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        try:
+            Window(*ends)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return ends
 
 
 @dataclass(frozen=True)
@@ -149,7 +158,7 @@ def read_card(path: str | Path) -> Card:
             message = f"{path.name} has checkpoint format {version}, this MAESIL reads format {FORMAT}: update MAESIL."
             raise CheckpointError(message)
         return Card.model_validate(fields)
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # both pydantic's and json's own errors are ValueErrors
         message = f"The card of {path.name} cannot be understood: the file is damaged or was edited."
         raise CheckpointError(message) from error
 
@@ -198,17 +207,25 @@ def resolve(path: str | Path | None) -> Path:
     if path is None:
         path = models_folder() / (BUNDLED + SUFFIX)
     path = Path(path)
-    bundled = models_folder() / (path.name + SUFFIX)
-    if not path.exists() and path.parent == Path() and bundled.exists():
-        return bundled
     if path.is_dir():
         path = latest_in_run(path)
-    if not path.is_file():
-        names = sorted(model.stem for model in models_folder().glob("*" + SUFFIX))
-        known = ", ".join(names) or "none is bundled"
-        message = f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
-        raise CheckpointError(message)
-    return path
+    if path.is_file():
+        return path
+    bundled = _bundled_models()
+    if path.parent == Path() and path.name in bundled:
+        return bundled[path.name]
+    known = ", ".join(bundled) or "none is bundled"
+    message = f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
+    raise CheckpointError(message)
+
+
+def _bundled_models() -> dict[str, Path]:
+    """The bundled models by name; none where MAESIL was installed without them."""
+    try:
+        folder = models_folder()
+    except CheckpointError:
+        return {}
+    return {model.stem: model for model in sorted(folder.glob("*" + SUFFIX))}
 
 
 def latest_in_run(folder: Path) -> Path:

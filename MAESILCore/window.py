@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,11 @@ class Window:
     high: float = 1000.0
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            message = f"The window's lower end must be below its upper end, but it is [{self.low:g}, {self.high:g}] HU."
+        if not -math.inf < self.low < self.high < math.inf:
+            message = (
+                "The window's lower end must be below its upper end, both finite, "
+                f"but it is [{self.low:g}, {self.high:g}] HU."
+            )
             raise ConfigError(message)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,26 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nowhere.safetensors")
 
 
+def test_a_file_is_loaded_where_no_models_are_bundled(
+    a_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "MAESILCore.resources._MODEL_FOLDERS", (a_checkpoint / "here", a_checkpoint / "there")
+    )
+    assert load_checkpoint(a_checkpoint).name == "test"
+    monkeypatch.chdir(a_checkpoint.parent)
+    assert load_checkpoint(a_checkpoint.name).name == "test"
+    with pytest.raises(CheckpointError, match=r"no checkpoint nothing; .* \(none is bundled\)"):
+        load_checkpoint("nothing")
+    with pytest.raises(CheckpointError, match="install MAESIL again"):
+        load_checkpoint()
+
+
+def test_a_bundled_model_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_checkpoint(checkpoint.BUNDLED).name == load_checkpoint().name == checkpoint.BUNDLED
+
+
 def test_a_folder_without_checkpoints_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         load_checkpoint(tmp_path)
@@ -110,6 +131,10 @@ def test_weights_of_somebody_else_are_refused(tmp_path: Path) -> None:
         ("{", "damaged or was edited"),
         (json.dumps({"format": 1, "name": "x"}), "damaged or was edited"),
         (json.dumps({"format": 99}), "format 99"),
+        (json.dumps(a_card().model_dump() | {"window": (5, 5)}), "damaged or was edited"),
+        (json.dumps(a_card().model_dump() | {"window": (0, math.nan)}), "damaged or was edited"),
+        (json.dumps(a_card().model_dump() | {"window": (-math.inf, 0)}), "damaged or was edited"),
+        ("[" * 100_000 + "]" * 100_000, "damaged or was edited"),
     ],
 )
 def test_a_card_that_is_not_understood_is_refused(tmp_path: Path, card: str, words: str) -> None:
