@@ -37,9 +37,15 @@ def phantom(
     from rich.console import Console
     from rich.progress import Progress
 
+    from MAESILCore.cli.places import check_apart
+    from MAESILCore.formats.files import check_target
     from MAESILCore.phantom import make_phantom, phantom_geometry
     from MAESILCore.volume import write_volume
 
+    check_target(out)
+    if labels is not None:
+        check_target(labels)
+        check_apart(out, labels)
     size = (shape[2], shape[1], shape[0])
     console = Console()
     with Progress(console=console, transient=True) as bar:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
@@ -68,16 +70,36 @@ def write(scan: Scan, path: Path) -> None:
     Raises:
         VolumeError: If the format is unknown, cannot hold the scan, or the folder cannot be written to.
     """
-    extension = names.extension_of(path)
-    if extension not in _WRITERS:
-        raise VolumeError(f"Volumes are written as {', '.join(_WRITERS)}, not as {extension or path.name!r}.")
+    write_file = _writer_of(path)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
             unfinished = Path(folder) / path.name
-            _WRITERS[extension](scan, unfinished)
+            write_file(scan, unfinished)
             _publish(unfinished, path.parent)
     except OSError as error:
         raise _unusable(path, "written", error) from error
+
+
+def check_target(path: Path) -> None:
+    """See that a volume could be written to a path, before one is made; nothing is left behind.
+
+    Raises:
+        VolumeError: If the format is unknown, or the folder cannot be written to.
+    """
+    _writer_of(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _unusable(path, "written", error) from error
+
+
+def _writer_of(path: Path) -> Callable[[Scan, Path], None]:
+    extension = names.extension_of(path)
+    if extension not in _WRITERS:
+        raise VolumeError(f"Volumes are written as {', '.join(_WRITERS)}, not as {extension or path.name!r}.")
+    return _WRITERS[extension]
 
 
 def _unusable(path: Path, done: str, error: OSError) -> VolumeError:

@@ -18,7 +18,7 @@ from MAESILCore.phantom.abdomen import (
     paint_spleen,
     paint_stomach,
 )
-from MAESILCore.phantom.geometry import phantom_geometry
+from MAESILCore.phantom.geometry import check_shape, phantom_geometry
 from MAESILCore.phantom.heart import paint_heart
 from MAESILCore.phantom.labels import LEGEND
 from MAESILCore.phantom.liver import paint_liver
@@ -120,9 +120,7 @@ def _grown_patient(seed: int, contrast: bool) -> tuple[Patient, Trees]:
 def _checked_geometry(
     shape: tuple[int, int, int], ijk_to_ras: np.ndarray | None, spacing: tuple[float, float, float] | None
 ) -> np.ndarray:
-    if len(shape) != 3 or min(shape) < 1:
-        message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
-        raise ConfigError(message)
+    check_shape(shape)
     if ijk_to_ras is None:
         return phantom_geometry(shape, spacing)
     if spacing is not None:

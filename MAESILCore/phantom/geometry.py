@@ -28,8 +28,9 @@ def phantom_geometry(
         oblique: Angle in degrees by which the grid is turned about the axis (1, 1, 1).
 
     Raises:
-        ConfigError: An orientation or spacing that does not exist.
+        ConfigError: A shape, orientation or spacing that does not exist.
     """
+    check_shape(shape)
     axes = _axes(orientation)
     sizes = np.array(shape[::-1], dtype=np.float64)
     if spacing is None:
@@ -43,6 +44,17 @@ def phantom_geometry(
     matrix[:3, :3] = _rotation(oblique) @ axes * np.array(spacing)
     matrix[:3, 3] = np.array(CENTRE) - matrix[:3, :3] @ ((sizes - 1) / 2)
     return matrix
+
+
+def check_shape(shape: tuple[int, int, int]) -> None:
+    """See that a grid of this shape has voxels.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if len(shape) != 3 or min(shape) < 1:
+        message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
+        raise ConfigError(message)
 
 
 def _axes(orientation: str) -> np.ndarray:

@@ -192,6 +192,11 @@ def test_what_cannot_be_made_is_refused_in_one_sentence(arguments: dict, words: 
         make_phantom(**arguments)
 
 
+def test_a_grid_without_voxels_has_no_geometry() -> None:
+    with pytest.raises(ConfigError, match="three sizes"):
+        phantom_geometry((10, 10, 0))
+
+
 def test_a_wrong_orientation_is_refused() -> None:
     with pytest.raises(ConfigError, match="three letters"):
         phantom_geometry((4, 4, 4), orientation="LRS")
@@ -227,3 +232,25 @@ def test_the_command_writes_a_scan_and_its_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(written.voxels, expected.volume.voxels)
     np.testing.assert_array_equal(read_volume(labels).voxels, expected.labels.voxels)
     np.testing.assert_allclose(written.ijk_to_ras, expected.volume.ijk_to_ras, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["{scan}", "--labels", "{folder}/./scan.nii.gz"], "Two different files"),
+        (["{scan}", "--labels", "{folder}/labels.txt"], "not as '.txt'"),
+        (["{scan}", "--labels", "{folder}/none/labels.nrrd"], "cannot be written: no such file"),
+        (["{folder}/scan.png"], "not as '.png'"),
+        (["{folder}/folder.nrrd"], "cannot be written: is a directory"),
+        (["{scan}", "--shape", "0", "10", "10"], "three sizes"),
+    ],
+)
+def test_the_command_refuses_before_it_writes_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
+) -> None:
+    (tmp_path / "folder.nrrd").mkdir()
+    scan = tmp_path / "scan.nii.gz"
+    arguments = [part.format(scan=scan, folder=tmp_path) for part in more]
+    assert main(["phantom", *arguments, *([] if "--shape" in more else ["--shape", "8", "8", "8"])]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.nrrd"]
