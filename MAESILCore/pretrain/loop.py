@@ -140,9 +140,8 @@ class Trainer:
         self.generator = torch.Generator(device=self.fabric.device)
         if saved:
             unpack(saved[1], method, self.average, self.optimizer)
-        elif (
-            initial is not None
-        ):  # a run that is killed before its first checkpoint must still know where it began
+        elif initial is not None:
+            # A run that is killed before its first checkpoint must still know where it began.
             self._save()
         run.begin(config, inventory(self.corpus.paths, self.corpus.shapes))
         for path, reason in (*self.corpus.left_out, *self.validation.left_out):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +72,17 @@ def test_a_run_ends_with_a_model_and_can_be_prolonged(
 
 
 @contextmanager
-def started(corpus: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """The command as a process of its own, which does not outlive the block."""
-    command = [sys.executable, "-m", "MAESILCore", *arguments(corpus, *more)]
+    command = [sys.executable, *launcher, "-m", "MAESILCore", *arguments(corpus, *more)]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
         try:
             yield process
         finally:
+            if process.poll() is None:
+                process.terminate()  # a launcher takes its workers with it only when it is asked to end
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=60)
             process.kill()
 
 
@@ -90,8 +94,8 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], object]) -
         time.sleep(0.05)
 
 
-def finish(corpus: Path, *more: str) -> None:
-    with started(corpus, *more) as process:
+def finish(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> None:
+    with started(corpus, *more, launcher=launcher) as process:
         _, complaint = process.communicate(timeout=300)
     assert process.returncode == 0, complaint.decode()
 
@@ -136,10 +140,8 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
     recipe.write_text(RECIPE.replace("batch_size: 1", "batch_size: 2"))
     groups = numbers_of_shapes(load_config(recipe), find_scans(a_corpus))
     assert {1, 2} in groups, "in some step one process must have more crop shapes than the other"
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "MAESILCore"]
-    command = [sys.executable, *launcher, *arguments(a_corpus, "--recipe", str(recipe))]
-    finished = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 0, finished.stderr
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    finish(a_corpus, "--recipe", str(recipe), launcher=launcher)
     assert steps_of(a_corpus) == [1, 2, 3, 4]
     assert len(list((a_corpus.parent / "run" / "checkpoints").iterdir())) == 2
 
