@@ -268,13 +268,67 @@ def test_what_maesil_keeps_can_be_deleted(
     table = module.ui.storageTable
     shown = [(table.item(row, 0).text().split()[0], table.item(row, 1).text()) for row in range(4)]
     assert shown == [("Job", "3.0 MB"), ("Written", "2.0 MB"), ("Sample", "1.0 MB"), ("Settings", "")]
-    for told in ("3.0 MB are free", "2.0 MB are free", "1.0 MB are free", "Deleted."):
+    for told, isAsked in (
+        ("3.0 MB are free", False),
+        ("2.0 MB are free", True),
+        ("1.0 MB are free", False),
+        ("Deleted.", False),
+    ):
         table.selectRow(0)
         host.process()
+        if isAsked:
+            host.click(module.ui.deleteButton)
+            host.wait(module.ui.deleteButton.isEnabled)
+            assert module.ui.deleteButton.text == "Delete for good?"
         host.click(module.ui.deleteButton)
         assert told in module.status
-        table.clearSelection()
-        table.setCurrentCell(-1, -1)
+        assert not module.ui.deleteButton.isEnabled()  # A second press deletes nothing more.
     assert not any(path.exists() for path in (job.parent, export.parent, sample))
     assert module.ui.batchSizeSpinBox.value == 0
     assert "keeps nothing" in module.ui.storageLabel.text
+
+
+def test_written_files_are_deleted_by_a_second_press_that_is_no_double_click(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    for name in ("export-a", "export-b"):
+        (module.session.jobsFolder / name).mkdir(parents=True)
+    module.ui.systemSection.collapsed = False
+    host.process()
+    table, button = module.ui.storageTable, module.ui.deleteButton
+    pause = module.window._system._storage._pause
+    pause.setInterval(600_000)
+    for row in (0, 1):
+        table.selectRow(row)
+        host.process()
+        assert button.text == "Delete"
+        host.click(button)
+        assert (button.text, button.isEnabled()) == ("Delete for good?", False)
+    assert len(list(module.session.jobsFolder.iterdir())) == 2
+    pause.start(1)
+    host.wait(button.isEnabled)
+    host.click(button)
+    assert [path.name for path in module.session.jobsFolder.iterdir()] == ["export-a"]
+    assert button.text == "Delete"
+
+
+def test_what_is_kept_is_named_after_its_scan(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    node = module.use(name="Chest")
+    (module.session.jobsFolder / "job").mkdir(parents=True)
+    (module.session.jobsFolder / "job" / "report.png").write_bytes(b"PNG")
+    module.session._files.keep(module.session.jobsFolder / "job", node)
+    module.parameters.export = True
+    module.host.process()
+    module.ui.systemSection.collapsed = False
+    module.start()
+    table = module.ui.storageTable
+    names = {table.item(row, 0).text() for row in range(table.rowCount)}
+    assert names == {"Job (Chest)", "Written files (Chest)"}
+    module.session.cancel()
+    module.finish()

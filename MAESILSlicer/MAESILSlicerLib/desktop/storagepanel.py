@@ -10,13 +10,18 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MAESILCore.errors import MaesilError
+from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.jobs.files import JOB
+from MAESILCore.jobs.request import ReconstructionRequest
 from MAESILSlicerLib import samples
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.system.storage import Place, Storage, StoredItem
 from MAESILSlicerLib.system.wording import sizeText
+
+#: Whoever is asked cannot answer for so long: the second press of a double click is no answer.
+PAUSE_MS = 700
 
 
 class StoragePanel:
@@ -33,19 +38,25 @@ class StoragePanel:
         self._items: list[StoredItem] = []
         self._storage = Storage(_places(session), self._runningFolders, settings.keptSettings())
         self._wasRunning = False
+        self._isAsked = False
+        self._pause = qt.QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
         ui.storageTable.setColumnCount(2)
         ui.storageTable.setHorizontalHeaderLabels([_("What"), _("Size")])
         self._connections = Connections()
         self._connections.connect(ui.deleteButton, "clicked()", self._delete)
-        self._connections.connect(ui.storageTable, "itemSelectionChanged()", self._showButton)
+        self._connections.connect(ui.storageTable, "itemSelectionChanged()", self._onRow)
+        self._connections.connect(self._pause, "timeout()", self._showButton)
 
     def refresh(self) -> None:
-        """Look at the disk again."""
+        """Look at the disk again; no row is chosen then, as the one in its place may be another thing."""
         self._items = self._storage.items()
         table = self._ui.storageTable
+        table.setCurrentCell(-1, -1)
         table.setRowCount(len(self._items))
         for row, item in enumerate(self._items):
-            table.setItem(row, 0, qt.QTableWidgetItem(_nameOf(item)))
+            table.setItem(row, 0, qt.QTableWidgetItem(self._nameOf(item)))
             table.setItem(row, 1, qt.QTableWidgetItem(sizeText(item.bytes) if item.bytes else ""))
         table.resizeColumnsToContents()
         table.setVisible(bool(self._items))
@@ -56,7 +67,7 @@ class StoragePanel:
             if self._items
             else _("MAESIL keeps nothing on this computer.")
         )
-        self._showButton()
+        self._onRow()
 
     def showRunning(self) -> None:
         """Look again when a job has begun or ended."""
@@ -66,6 +77,7 @@ class StoragePanel:
 
     def close(self) -> None:
         """Undo all connections."""
+        self._pause.stop()
         self._connections.close()
 
     def _runningFolders(self) -> list[Path]:
@@ -75,19 +87,32 @@ class StoragePanel:
         row = self._ui.storageTable.currentRow()
         return self._items[row] if 0 <= row < len(self._items) else None
 
+    def _onRow(self) -> None:
+        self._isAsked = False
+        self._pause.stop()
+        self._showButton()
+
     def _showButton(self) -> None:
         item, button = self._chosen(), self._ui.deleteButton
-        button.setEnabled(item is not None and not item.inUse)
+        button.setEnabled(item is not None and not item.inUse and not self._pause.active)
+        button.setText(_("Delete for good?") if self._isAsked else _("Delete"))
         if item is None:
             button.setToolTip(_("Choose a row first."))
         elif item.inUse:
             button.setToolTip(_("A job works in it; cancel that or wait for it."))
+        elif self._isAsked:
+            button.setToolTip(_("Press again to delete it; choose another row to keep it."))
         else:
-            button.setToolTip(_("Delete {name} for good.").format(name=_nameOf(item)))
+            button.setToolTip(_("Delete {name} for good.").format(name=self._nameOf(item)))
 
     def _delete(self) -> None:
         item = self._chosen()
         if item is None:
+            return
+        if _isWork(item) and not self._isAsked:
+            self._isAsked = True
+            self._pause.start()
+            self._showButton()
             return
         try:
             freed = self._storage.delete(item)
@@ -100,6 +125,20 @@ class StoragePanel:
             self._onNotice(told, False)
         self.refresh()
 
+    def _nameOf(self, item: StoredItem) -> str:
+        if item.kind == "settings":
+            return _("Settings")
+        if item.kind == "sample":
+            return _("Sample ({name})").format(name=item.path.name)
+        if _isWork(item):
+            return _("Written files ({name})").format(name=self._scanOfFiles(item.path) or item.path.name)
+        return _("Job ({name})").format(name=_scanOfJob(item.path) or item.path.name)
+
+    def _scanOfFiles(self, folder: Path) -> str:
+        """The name of the scan of which files were written; "" where it is not the volume that is shown."""
+        files = self._session.exportFolder
+        return self._session.volumeNode.GetName() if files is not None and files.parent == folder else ""
+
 
 def _places(session: Session) -> list[Place]:
     folder = samples.cacheFolder(slicer.mrmlScene)
@@ -107,11 +146,14 @@ def _places(session: Session) -> list[Place]:
     return [Place("job", session.jobsFolder), *kept]
 
 
-def _nameOf(item: StoredItem) -> str:
-    if item.kind == "settings":
-        return _("Settings")
-    if item.kind == "sample":
-        return _("Sample ({name})").format(name=item.path.name)
-    if item.path.name.startswith("export-"):
-        return _("Written files ({name})").format(name=item.path.name)
-    return _("Job ({name})").format(name=item.path.name)
+def _isWork(item: StoredItem) -> bool:
+    """Whether it cannot be had again without another reconstruction."""
+    return item.kind == "job" and item.path.name.startswith("export-")
+
+
+def _scanOfJob(folder: Path) -> str:
+    """The name of the scan that a job works on, or has worked on; "" if its folder does not tell."""
+    try:
+        return ReconstructionRequest.read(folder / JOB).name
+    except ConfigError:
+        return ""
