@@ -238,6 +238,20 @@ def test_timers_run(qt: ModuleType, hostApplication: Application, calls: list[ob
     assert calls == ["shot"]
 
 
+def test_calls_of_qt_give_up_no_reference_that_python_needs(
+    qt: ModuleType, hostApplication: Application
+) -> None:
+    """No row: a PySide that does ends a long run of the tests, in Python before 3.12 and wherever it happens to be."""
+    timer = qt.QTimer()
+    before = [sys.getrefcount(value) for value in (None, True, False)]
+    for _ in range(1000):
+        hostApplication.processEvents()
+        timer.stop()
+        timer.blockSignals(timer.blockSignals(True))
+    after = [sys.getrefcount(value) for value in (None, True, False)]
+    assert np.abs(np.subtract(after, before)).max() < 500
+
+
 def test_classes_of_the_module_may_have_signals_and_attributes(qt: ModuleType, calls: list[object]) -> None:
     """Row: python subclass with qt.Signal."""
 
