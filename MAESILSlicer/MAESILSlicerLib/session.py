@@ -155,6 +155,14 @@ class Session:
         self._changed(self.message, self.failed)
         return mask
 
+    def clearMask(self) -> None:
+        """Show no mask, since what was chosen cannot be hidden; without one nothing is reconstructed."""
+        if self.mask is None:
+            return
+        self.mask, self.isRegion = None, False
+        self.overlays.setMask(None)
+        self._changed(self.message, self.failed)
+
     def setDisplay(self, display: OverlayDisplay) -> None:
         """Choose what of grid and mask is seen, and how."""
         self.overlays.setDisplay(display)
@@ -193,13 +201,16 @@ class Session:
         """Start a job in a process of its own and return at once.
 
         Raises:
-            MaesilError: no usable volume, one job is running already, or the job's folder cannot be written.
+            MaesilError: no usable volume, no mask, one job is running already, or the job's folder cannot be written.
         """
         if self.isRunning:
             message = "A reconstruction is running already; wait for it, or cancel it."
             raise ConfigError(message)
-        if self.grid is None or self.mask is None:
+        if self.grid is None:
             raise ConfigError(self.check.problem or "Choose a volume.")
+        if self.mask is None:
+            message = "Nothing is hidden; choose what is to be hidden first."
+            raise ConfigError(message)
         if choices.coverage and self.isRegion:
             message = "A region is hidden as it is: choose the single mask instead of a coverage."
             raise ConfigError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,16 +139,35 @@ def test_seed_and_block_size_draw_another_mask(module: OpenModule) -> None:
     assert (stagesOf(module) != second).any()
 
 
+def assertNothingIsHidden(module: OpenModule) -> None:
+    """No mask is shown that would be taken for what was chosen; the window says in its place what is wrong."""
+    assert html.unescape(module.ui.maskInfoLabel.text) == module.status
+    assert module.session.mask is None
+    for node in (module.session.overlays.maskNode, module.session.overlays.cubesNode):
+        assert not node.GetDisplayNode().GetVisibility()
+
+
 def test_shares_that_hide_nothing_are_refused_in_words(module: OpenModule) -> None:
     module.use()
     module.ui.planeRatioSlider.value = 0.0
     module.ui.axisRatioSlider.value = 0.0
     module.host.process()
     assert "both 0" in module.status
+    assertNothingIsHidden(module)
     assert module.ui.reconstructButton.toolTip == module.status
     assert not module.ui.reconstructButton.isEnabled()
     module.ui.axisRatioSlider.value = 0.5
     module.host.process()
+    assert module.status == ""
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_a_volume_of_which_nothing_is_hidden_is_refused_in_words(module: OpenModule) -> None:
+    module.use(shape=(4, 4, 4))
+    assert "hide none of the volume's patches (1)" in module.status
+    assertNothingIsHidden(module)
+    assert not module.ui.reconstructButton.isEnabled()
+    module.use()
     assert module.status == ""
     assert module.ui.reconstructButton.isEnabled()
 
@@ -236,6 +256,7 @@ def test_a_region_hides_what_it_covers_and_is_followed(module: OpenModule) -> No
     module.use()
     chooseMode(module, "ROI")
     assert "ROI" in module.status
+    assertNothingIsHidden(module)
     assert not module.ui.reconstructButton.isEnabled()
     roi = module.host.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Lesion")
     module.ui.roiSelector.nodeAddedByUser.emit(roi)
@@ -250,6 +271,7 @@ def test_a_region_hides_what_it_covers_and_is_followed(module: OpenModule) -> No
     assert module.ui.reconstructButton.isEnabled()
     roi.SetCenter(500.0, 0.0, 0.0)
     module.host.wait(lambda: "Lesion" in module.status, 5)
+    assertNothingIsHidden(module)
     assert not module.ui.reconstructButton.isEnabled()
 
 
@@ -263,8 +285,10 @@ def test_a_deleted_region_is_asked_for_again(module: OpenModule) -> None:
     module.host.scene.RemoveNode(roi)
     module.host.process()
     assert "Choose the ROI" in module.status
+    assertNothingIsHidden(module)
     chooseMode(module, "NESTED")
     assert module.status == ""
+    assert module.session.overlays.maskNode.GetDisplayNode().GetVisibility()
 
 
 def test_a_region_that_is_given_up_with_its_volume_is_no_obstacle(module: OpenModule) -> None:
@@ -288,11 +312,13 @@ def test_a_segment_hides_what_it_covers(module: OpenModule) -> None:
     segmentId = segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
     chooseMode(module, "SEGMENT")
     assert "Choose the segment" in module.status
+    assertNothingIsHidden(module)
     module.ui.segmentSelector.setCurrentNode(segmentation)
     module.ui.segmentSelector.setCurrentSegmentID(segmentId)
     module.host.process()
     assert module.parameters.segmentId == segmentId
     assert "Liver" in module.status
+    assertNothingIsHidden(module)
     label = np.zeros((24, 32, 40), np.uint8)
     label[4:12, 8:16, 8:20] = 1
     paint(segmentation, label, segmentId)
@@ -341,6 +367,7 @@ def test_a_segment_that_is_not_there_any_more_is_not_shown_as_chosen(module: Ope
     module.host.process()
     assert module.ui.segmentSelector.currentSegmentID() == ""
     assert 'no segment "liver"' in module.status
+    assertNothingIsHidden(module)
 
 
 def test_another_checkpoint_cuts_the_volume_anew(module: OpenModule, tiny_model: Path) -> None:

@@ -46,7 +46,7 @@ class Estimate:
             self._timer.start()
 
     def text(self, device: str, coverage: int, scores: bool) -> str:
-        """A sentence for people; "" while nothing is known.
+        """A sentence for people; "" while nothing is known, or nothing hidden.
 
         Args:
             device: auto, cpu, cuda:N or mps.
@@ -54,7 +54,7 @@ class Estimate:
             scores: whether the result is scored.
         """
         found, session = self._device(device), self._session
-        if found is None or session.grid is None or not self._knowsModel():
+        if found is None or session.grid is None or session.mask is None or not self._knowsModel():
             return ""
         mask = session.mask if coverage == 0 else None
         seconds = estimate_seconds(self._workGrid(), coverage, found, mask, scores=scores)

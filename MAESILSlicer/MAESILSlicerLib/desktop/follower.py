@@ -65,6 +65,11 @@ class ParameterFollower:
         """One sentence why the choices cannot be followed, "" if they are."""
         return next(iter(self._problems.values()), "")
 
+    @property
+    def maskProblem(self) -> str:
+        """One sentence why nothing is hidden, "" if something is."""
+        return self._problems.get("mask", "")
+
     def follow(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Follow a parameter node from now on, in place of the one before; None follows nothing."""
         self._timer.stop()
@@ -110,7 +115,9 @@ class ParameterFollower:
             self._timer.start(REGION_DELAY_MS)
 
     def applyNow(self) -> None:
-        """Apply what has changed; what cannot be is a `problem` and leaves the session as it was."""
+        """Apply what has changed; what cannot be is a `problem` and leaves the session as it was, but for the mask:
+        none is shown then, as the one before would be taken for what was chosen.
+        """
         if self._parameters is None:
             return
         self._timer.stop()
@@ -142,28 +149,44 @@ class ParameterFollower:
     def _applyMask(self, parameters: MAESILSlicerParameterNode) -> None:
         if self._session.drawings != self._drawings:
             self._drawings = self._session.drawings
-            self._mask = self._session.choices
+            # One that hides nothing is drawn again below, where it is refused.
+            self._mask = self._session.choices if _hidesSomething(self._session.mask) else None
             self._display = self._highlight = None
             for part in ("mask", "display", "highlight"):
                 self._problems.pop(part, None)
         region = _regionOf(parameters)
         self._watchRegion(region)
-        isSegment = parameters.mode is MaskMode.SEGMENT
         wanted: object = maskChoicesOf(parameters)
         if parameters.mode.isRegion:
-            wanted = (parameters.mode, region, parameters.segmentId if isSegment else "")
+            wanted = (parameters.mode, region, _segmentIdOf(parameters))
         if wanted == self._mask:
             return
         self._mask = wanted
         self._problems.pop("mask", None)
+        try:
+            self._drawMask(parameters, region)
+        except MaesilError:
+            self._session.clearMask()
+            raise
+
+    def _drawMask(self, parameters: MAESILSlicerParameterNode, region: slicer.vtkMRMLNode | None) -> None:
         if not parameters.mode.isRegion:
-            self._session.setMask(maskChoicesOf(parameters))
+            mask = self._session.setMask(maskChoicesOf(parameters))
+            if mask is not None and not _hidesSomething(mask):
+                raise ConfigError(
+                    _(
+                        "These shares hide none of the volume's patches ({count}); "
+                        "raise them, or choose a larger volume."
+                    ).format(count=mask.stages.size)
+                )
         elif region is None:
             raise ConfigError(
-                _("Choose the segment to hide.") if isSegment else _("Choose the ROI to hide, or create one.")
+                _("Choose the segment to hide.")
+                if parameters.mode is MaskMode.SEGMENT
+                else _("Choose the ROI to hide, or create one.")
             )
         else:
-            self._session.setRegion(region, parameters.segmentId if isSegment else None)
+            self._session.setRegion(region, _segmentIdOf(parameters) or None)
 
     def _applyDisplay(self, parameters: MAESILSlicerParameterNode) -> None:
         grid = self._session.grid
@@ -210,5 +233,12 @@ class ParameterFollower:
 def _regionOf(parameters: MAESILSlicerParameterNode) -> slicer.vtkMRMLNode | None:
     if parameters.mode is MaskMode.ROI:
         return parameters.roi
-    hasSegment = parameters.mode is MaskMode.SEGMENT and parameters.segmentId
-    return parameters.segmentation if hasSegment else None
+    return parameters.segmentation if _segmentIdOf(parameters) else None
+
+
+def _segmentIdOf(parameters: MAESILSlicerParameterNode) -> str:
+    return parameters.segmentId if parameters.mode is MaskMode.SEGMENT else ""
+
+
+def _hidesSomething(mask: Mask | None) -> bool:
+    return mask is not None and bool(mask.stages.any())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from html import escape
 from types import SimpleNamespace
 
 import slicer
@@ -20,10 +22,16 @@ from MAESILSlicerLib.session import Session
 
 
 class MaskPanel:
-    """Shows what fits the mode, counts what is hidden, and moves through the superpatches."""
+    """Shows what fits the mode, counts what is hidden, and moves through the superpatches.
 
-    def __init__(self, ui: SimpleNamespace, session: Session) -> None:
-        self._ui, self._session = ui, session
+    Args:
+        ui: the window's widgets.
+        session: what is shown.
+        problem: why nothing is hidden, "" if something is.
+    """
+
+    def __init__(self, ui: SimpleNamespace, session: Session, problem: Callable[[], str]) -> None:
+        self._ui, self._session, self._problem = ui, session, problem
         self._parameters: MAESILSlicerParameterNode | None = None
         self._jumpedTo = NO_SUPERPATCH
         self._picker = SuperpatchPicker(session, self._choose)
@@ -77,7 +85,8 @@ class MaskPanel:
     def _count(self) -> str:
         mask = self._session.mask
         if mask is None:
-            return ""
+            # The label shows marked-up text, and the name of a node may hold anything.
+            return escape(self._problem()) if self._session.grid is not None else ""
         hidden = len(mask.hidden_indices)
         count = _("{share:.1f} % hidden: {hidden} of {total} patches.").format(
             share=100 * mask.hidden_fraction, hidden=f"{hidden:,}", total=f"{mask.stages.size:,}"
@@ -124,8 +133,10 @@ class MaskPanel:
             for start, size in zip(box.start, self._session.grid.superpatch_lattice, strict=True)
         )
         patches = " x ".join(str(count) for count in reversed(box.shape))
+        mask = self._session.mask
+        share = 100 * mask.crop(box).hidden_fraction if mask is not None else 0.0
         return _("Superpatch {i}-{j}-{k} (i-j-k), {patches} patches, {share:.1f} % hidden.").format(
-            i=i, j=j, k=k, patches=patches, share=100 * self._session.mask.crop(box).hidden_fraction
+            i=i, j=j, k=k, patches=patches, share=share
         )
 
     def _choose(self, index: int) -> None:

@@ -47,7 +47,7 @@ class Window:
         self._status = StatusRow(ui)
         self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
-        self._mask = MaskPanel(ui, self._session)
+        self._mask = MaskPanel(ui, self._session, lambda: logic.follower.maskProblem)
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle, self._estimate)
         self._results = ResultsPanel(
