@@ -13,7 +13,7 @@ from MAESILCore.optional import require
 from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report.files import write_whole
 from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
-from MAESILCore.report.planes import LETTERS, Cut, cuts_through_the_body, display_frame
+from MAESILCore.report.planes import LETTERS, Cut, cuts_to_show, display_frame
 from MAESILCore.report.shading import (
     ERROR_STOPS,
     UNCERTAINTY_STOPS,
@@ -85,9 +85,10 @@ def report_figure(
 
     frame = display_frame(original)
     shown = frame.turn(original.voxels)
-    cuts = cuts_through_the_body(shown, frame.spacing, original.looks_like_hu)
+    stages = frame.turn(result.grid.expand(result.mask.stages))
+    cuts = cuts_to_show(shown, frame.spacing, original.looks_like_hu, stages)
     window = window or viewing_window(original)
-    columns = _columns(result, shown, frame.turn, window)
+    columns = _columns(result, shown, stages, frame.turn, window)
     sheet = sheet_for(cuts, len(columns), footer)
     figure = Figure(figsize=sheet.size, dpi=_DPI, facecolor=PANEL)
     draw_header(figure, sheet, title or original.name or "Reconstruction", model)
@@ -124,9 +125,12 @@ def write_report_png(
 
 
 def _columns(
-    result: Reconstruction, shown: np.ndarray, turn: Callable[[np.ndarray], np.ndarray], window: Window
+    result: Reconstruction,
+    shown: np.ndarray,
+    stages: np.ndarray,
+    turn: Callable[[np.ndarray], np.ndarray],
+    window: Window,
 ) -> list[Column]:
-    stages = turn(result.grid.expand(result.mask.stages))
     rebuilt, error = turn(result.reconstruction.voxels), turn(result.error.voxels)
     limit = nice_limit(error)
     several = f" (1 of {len(result.masks)})" if len(result.masks) > 1 else ""

@@ -93,15 +93,34 @@ class Cut:
         return height, (self.columns.stop - self.columns.start) * self.pixel[1]
 
 
-def cuts_through_the_body(display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool) -> list[Cut]:
+def cuts_to_show(
+    display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool, hidden: np.ndarray
+) -> list[Cut]:
     """Axial, coronal and sagittal cuts through the middle of what is scanned, cropped to it.
+
+    Where only a region is hidden, they go through the middle of that.
 
     Args:
         display: Intensities, axes (down, back, left).
         spacing: Along these, mm.
         is_hu: Whether tissue can be told from air by its HU.
+        hidden: Not 0 where a voxel is hidden, axes as those of `display`.
     """
     spans, middle = _extent(display, spacing, is_hu)
+    shares = [
+        np.asarray(hidden.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)
+    ]
+    # A drawn mask reaches all sides of a scan.
+    is_region = not all(share[0] and share[-1] for share in shares)
+    if shares[0].any() and (
+        is_region or not all(share[at] for share, at in zip(shares, middle, strict=True))
+    ):
+        for axis, share in enumerate(shares):
+            there = np.flatnonzero(share)
+            middle[axis] = int(there[len(there) // 2])
+            # It may lie outside the body.
+            first, last = min(spans[axis].start, int(there[0])), max(spans[axis].stop, int(there[-1]) + 1)
+            spans[axis] = slice(first, last)
     cuts = []
     for plane in PLANES:
         fixed = _FIXED[plane]

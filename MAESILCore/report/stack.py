@@ -11,7 +11,7 @@ import numpy as np
 
 from MAESILCore.optional import require
 from MAESILCore.reconstruct import Reconstruction
-from MAESILCore.report.planes import Cut, DisplayFrame, cuts_through_the_body, display_frame
+from MAESILCore.report.planes import Cut, DisplayFrame, cuts_to_show, display_frame
 from MAESILCore.report.shading import ERROR_STOPS, STAGE_COLOURS, UNCERTAINTY_STOPS, nice_limit
 from MAESILCore.volume import Volume
 from MAESILCore.window import Window
@@ -38,7 +38,8 @@ def slice_stack(result: Reconstruction, original: Volume, window: Window) -> dic
     require("PIL", "The page of a reconstruction")
     frame = display_frame(original)
     shown = frame.turn(original.voxels)
-    axial, coronal, _ = cuts_through_the_body(shown, frame.spacing, original.looks_like_hu)
+    stages = frame.turn(result.grid.expand(result.mask.stages))
+    axial, coronal, _ = cuts_to_show(shown, frame.spacing, original.looks_like_hu, stages)
     step = -(-(coronal.rows.stop - coronal.rows.start) // _MOST_SLICES)
     slices = list(range(coronal.rows.start, coronal.rows.stop, step))
     panels = _panels(result, original, window)

@@ -20,7 +20,7 @@ from MAESILCore.phantom import make_phantom, phantom_geometry
 from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report import report_figure, write_report_html, write_report_png
 from MAESILCore.report.markup import scores_section
-from MAESILCore.report.planes import PLANES, cuts_through_the_body, display_frame
+from MAESILCore.report.planes import PLANES, cuts_to_show, display_frame
 from MAESILCore.report.shading import STAGE_COLOURS, hide, nice_limit, rgb, viewing_window
 from MAESILCore.report.stack import slice_stack
 from MAESILCore.report.summary import best_control, shown_metrics
@@ -115,7 +115,7 @@ def test_the_spacing_follows_the_axes(orientation: str) -> None:
 def test_the_cuts_pass_through_the_body_and_leave_the_air_out(a_scan: Volume) -> None:
     frame = display_frame(a_scan)
     shown = frame.turn(a_scan.voxels)
-    cuts = cuts_through_the_body(shown, frame.spacing, is_hu=True)
+    cuts = cuts_to_show(shown, frame.spacing, True, np.ones(shown.shape, bool))
     assert tuple(cut.plane for cut in cuts) == PLANES
     for cut in cuts:
         picture = cut.of(shown)
@@ -125,8 +125,32 @@ def test_the_cuts_pass_through_the_body_and_leave_the_air_out(a_scan: Volume) ->
 
 
 def test_the_cuts_of_an_empty_volume_show_all_of_it() -> None:
-    cuts = cuts_through_the_body(np.zeros((6, 8, 10)), (1.0, 1.0, 1.0), is_hu=True)
-    assert [cut.of(np.zeros((6, 8, 10))).shape for cut in cuts] == [(8, 10), (6, 10), (6, 8)]
+    nothing = np.zeros((6, 8, 10))
+    cuts = cuts_to_show(nothing, (1.0, 1.0, 1.0), True, nothing)
+    assert [cut.of(nothing).shape for cut in cuts] == [(8, 10), (6, 10), (6, 8)]
+
+
+@pytest.mark.parametrize("start", [(0, 0, 0), (16, 16, 24), (40, 48, 56)])
+def test_the_cuts_pass_through_the_middle_of_a_hidden_region(
+    a_scan: Volume, start: tuple[int, int, int]
+) -> None:
+    frame = display_frame(a_scan)
+    region = np.zeros(a_scan.shape, dtype=bool)
+    region[tuple(slice(first, first + 8) for first in start)] = True
+    hidden = frame.turn(region)
+    middle = np.argwhere(hidden).mean(axis=0)
+    for cut in cuts_to_show(frame.turn(a_scan.voxels), frame.spacing, True, hidden):
+        assert abs(cut.index - middle[cut.fixed]) < 1
+        assert cut.of(hidden).sum() == 64
+
+
+def test_the_cuts_pass_where_something_is_hidden_when_the_middle_shows_all(a_scan: Volume) -> None:
+    frame = display_frame(a_scan)
+    hidden = np.ones(frame.turn(a_scan.voxels).shape, dtype=bool)
+    hidden[12:-12] = False
+    assert all(
+        cut.of(hidden).any() for cut in cuts_to_show(frame.turn(a_scan.voxels), frame.spacing, True, hidden)
+    )
 
 
 def test_hidden_patches_are_covered_and_visible_ones_are_not() -> None:
