@@ -275,6 +275,23 @@ def test_a_region_hides_what_it_covers_and_is_followed(module: OpenModule) -> No
     assert not module.ui.reconstructButton.isEnabled()
 
 
+def test_of_a_region_only_what_is_hidden_is_predicted_and_the_choice_for_other_masks_stays(
+    module: OpenModule,
+) -> None:
+    from MAESILSlicerLib.desktop.parameters import Prediction
+
+    module.use()
+    combo, spinBox = module.ui.predictionComboBox, module.ui.maskCountSpinBox
+    chooseMode(module, "ROI")
+    useRoi(module)
+    assert combo.currentText == "Only what is hidden now"
+    assert not spinBox.isVisibleTo(module.host.window)
+    assert module.parameters.prediction is Prediction.EVERY_PATCH
+    chooseMode(module, "NESTED")
+    assert combo.currentText == "Every patch, in turns"
+    assert spinBox.isVisibleTo(module.host.window)
+
+
 def test_a_deleted_region_is_asked_for_again(module: OpenModule) -> None:
     module.use()
     chooseMode(module, "ROI")

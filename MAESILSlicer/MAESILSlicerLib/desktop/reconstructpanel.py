@@ -87,7 +87,7 @@ class ReconstructPanel:
             button.setEnabled(not reason)
             button.setToolTip(reason or _("Let the model fill in what is hidden."))
         elif job.state == "cancelling":
-            button.setText(_("Cancelling..."))
+            button.setText(_("Cancelling ..."))
             button.setEnabled(False)
             button.setToolTip(_("The job ends and frees its memory; this takes a few seconds at most."))
         else:
@@ -149,7 +149,12 @@ class ReconstructPanel:
 
     def _showPrediction(self, parameters: MAESILSlicerParameterNode) -> None:
         isRegion = parameters.mode.isRegion
+        shown = Prediction.SHOWN_MASK if isRegion else parameters.prediction
         combo, spinBox = self._ui.predictionComboBox, self._ui.maskCountSpinBox
+        # What is shown of a region is what happens; what was chosen for the other masks stays.
+        wasBlocked = combo.blockSignals(True)
+        combo.setCurrentIndex(list(Prediction).index(shown))
+        combo.blockSignals(wasBlocked)
         combo.setEnabled(not isRegion)
         combo.setToolTip(
             _("A region is hidden as it is; choose another mask above to predict every patch.")
@@ -158,7 +163,7 @@ class ReconstructPanel:
                 "Every patch, hidden in turn by one of several masks; or only what the mask in the views hides."
             )
         )
-        spinBox.setEnabled(not isRegion and parameters.prediction is Prediction.EVERY_PATCH)
+        spinBox.setVisible(shown is Prediction.EVERY_PATCH)
 
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
         sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
