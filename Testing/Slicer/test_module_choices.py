@@ -416,10 +416,52 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(
         assert module.ui.reconstructButton.toolTip == module.status
         assert not module.ui.reconstructButton.isEnabled()
         np.testing.assert_array_equal(stagesOf(module), mask)
+        assert module.ui.modelComboBox.currentText == path.name
+        assert module.ui.modelInfoLabel.text == module.status
     module.parameters.model = str(tiny_model)
     module.host.process()
     assert module.status == ""
     assert module.ui.reconstructButton.isEnabled()
+    assert not any("patient" in name for name in modelsOffered(module))
+
+
+def modelsOffered(module: OpenModule) -> list[str]:
+    combo = module.ui.modelComboBox
+    return [combo.itemText(index) for index in range(combo.count)]
+
+
+def test_a_file_that_is_no_checkpoint_leaves_the_model_before(module: OpenModule, tmp_path: Path) -> None:
+    path = tmp_path / "patient.safetensors"
+    path.write_bytes(b"PK\x03\x04 a pickle in a zip")
+    module.use()
+    offered = modelsOffered(module)
+    module.host.dialogs.answers = [str(path)]
+    module.host.click(module.ui.modelButton)
+    assert path.name in module.status
+    assert module.ui.modelComboBox.currentText == module.model.name
+    assert "tiny" in module.ui.modelInfoLabel.text
+    assert modelsOffered(module) == offered
+    assert module.parameters.model == str(module.model)
+    assert module.ui.reconstructButton.isEnabled()
+
+
+def test_a_listed_checkpoint_that_is_gone_leaves_the_model_before(
+    module: OpenModule, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(tiny_model.read_bytes())
+    module.use()
+    for chosen in (path, tiny_model):
+        module.host.dialogs.answers = [str(chosen)]
+        module.host.click(module.ui.modelButton)
+    path.unlink()
+    index = module.ui.modelComboBox.findData(str(path))
+    module.ui.modelComboBox.setCurrentIndex(index)
+    module.ui.modelComboBox.activated.emit(index)
+    module.host.process()
+    assert "mine.safetensors" in module.status
+    assert module.ui.modelComboBox.currentText == tiny_model.name
+    assert module.parameters.model == str(tiny_model)
 
 
 def test_the_choices_of_the_computer_outlive_the_scene(module: OpenModule) -> None:

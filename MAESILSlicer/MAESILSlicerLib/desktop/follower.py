@@ -70,6 +70,11 @@ class ParameterFollower:
         """One sentence why nothing is hidden, "" if something is."""
         return self._problems.get("mask", "")
 
+    @property
+    def modelProblem(self) -> str:
+        """One sentence why the chosen model is not the one in use, "" if it is."""
+        return self._problems.get("model", "")
+
     def follow(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Follow a parameter node from now on, in place of the one before; None follows nothing."""
         self._timer.stop()

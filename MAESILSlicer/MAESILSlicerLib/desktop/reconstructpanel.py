@@ -10,13 +10,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MAESILCore.errors import MaesilError
 from MAESILCore.resources import models_folder
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.wording import durationText
-from MAESILSlicerLib.models import SUFFIX, ModelInfo
+from MAESILSlicerLib.models import SUFFIX, readModelInfo
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
@@ -32,7 +33,9 @@ class ReconstructPanel:
         ui: the window's widgets.
         session: whose job is shown.
         onStart: called when the button is pressed while nothing runs.
+        onFailed: called with a sentence when a chosen file is no model.
         obstacle: why a reconstruction cannot be started at all, "" if nothing stands in its way.
+        modelProblem: why the scene's model cannot be used, "" if it is.
         estimate: how long it will take.
     """
 
@@ -41,13 +44,16 @@ class ReconstructPanel:
         ui: SimpleNamespace,
         session: Session,
         onStart: Callable[[], None],
+        onFailed: Callable[[str], None],
         obstacle: Callable[[], str],
+        modelProblem: Callable[[], str],
         estimate: Estimate,
     ) -> None:
         self._ui, self._session = ui, session
-        self._onStart, self._obstacle, self._estimate = onStart, obstacle, estimate
+        self._onStart, self._onFailed = onStart, onFailed
+        self._obstacle, self._modelProblem, self._estimate = obstacle, modelProblem, estimate
         self._parameters: MAESILSlicerParameterNode | None = None
-        self._shownModel: ModelInfo | None = None
+        self._unusable = ""
         self._connections = Connections()
         self._connections.connect(ui.reconstructButton, "clicked()", self._onButton)
         self._connections.connect(ui.modelButton, "clicked()", self._chooseFile)
@@ -116,6 +122,10 @@ class ReconstructPanel:
 
     def _showModel(self, model: str) -> None:
         combo, shown = self._ui.modelComboBox, model or self._session.model.name
+        problem = self._modelProblem()
+        if self._unusable not in ("", shown):
+            combo.removeItem(combo.findData(self._unusable))
+        self._unusable = shown if problem else ""
         index = combo.findData(shown)
         if index < 0:
             combo.addItem(Path(shown).name, shown)
@@ -123,17 +133,30 @@ class ReconstructPanel:
         if combo.currentIndex != index:
             combo.setCurrentIndex(index)
         isRunning = self._session.isRunning
-        combo.setEnabled(not isRunning)
-        self._ui.modelButton.setEnabled(not isRunning)
-        if self._session.model is not self._shownModel:
-            self._shownModel = self._session.model
-            lines = self._shownModel.text.splitlines()
-            self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
-            self._ui.modelCardLabel.setText("\n".join(lines[2:]))
+        for widget, purpose in (
+            (combo, _("The model that fills in what is hidden.")),
+            (self._ui.modelButton, _("Choose a checkpoint file (.safetensors) made by MAESIL.")),
+        ):
+            widget.setEnabled(not isRunning)
+            widget.setToolTip(_("The reconstruction with this model is running.") if isRunning else purpose)
+        lines = [problem] if problem else self._session.model.text.splitlines()
+        self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
+        self._ui.modelCardLabel.setText("\n".join(lines[2:]))
 
     def _onModel(self, index: int) -> None:
-        if self._parameters is not None:
-            self._parameters.model = self._ui.modelComboBox.itemData(index)
+        self._useModel(self._ui.modelComboBox.itemData(index))
+
+    def _useModel(self, model: str) -> None:
+        """Choose a model, unless it is none: the one before stays then, in the window and in the scene."""
+        if self._parameters is None:
+            return
+        try:
+            readModelInfo(model)
+        except MaesilError as error:
+            self._onFailed(str(error))
+        else:
+            self._parameters.model = model
+        self.refresh()
 
     def _chooseFile(self) -> None:
         path = qt.QFileDialog.getOpenFileName(
@@ -142,8 +165,8 @@ class ReconstructPanel:
             "",
             _("Checkpoints (*{suffix})").format(suffix=SUFFIX),
         )
-        if path and self._parameters is not None:
-            self._parameters.model = path
+        if path:
+            self._useModel(path)
 
     # What is predicted
 
@@ -168,7 +191,8 @@ class ReconstructPanel:
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
         sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
         # Its line stays when there is nothing to say, so that the button does not move away below the mouse.
-        self._ui.estimateLabel.setText("" if self._session.isRunning else sentence)
+        isKnown = not (self._session.isRunning or self._modelProblem())
+        self._ui.estimateLabel.setText(sentence if isKnown else "")
 
     # The computer
 

@@ -49,7 +49,15 @@ class Window:
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
         self._mask = MaskPanel(ui, self._session, lambda: logic.follower.maskProblem)
         self._estimate = Estimate(self._session, self._schedule)
-        self._reconstruct = ReconstructPanel(ui, self._session, self._start, self._obstacle, self._estimate)
+        self._reconstruct = ReconstructPanel(
+            ui,
+            self._session,
+            self._start,
+            self._fail,
+            self._obstacle,
+            lambda: logic.follower.modelProblem,
+            self._estimate,
+        )
         self._results = ResultsPanel(
             ui, self._session, self._useSuperpatch, self._uncoverComparison, self._tell
         )
