@@ -78,8 +78,8 @@ def demo(
         )
         options = CaseOptions(strategy, seed, 0, tuple(CONTROLS), device, None, stopped)
         case = evaluate_case(volume, loaded, options, _counted(options.parts, progress))
-    case["notes"].append("The scores are of a single mask, which model and controls filled in alike.")
-    asked = {"seed": seed, "coverage": _MASKS, **strategy.options}
+    # Only a single mask is a task that controls can be given, too.
+    asked = {"seed": seed, "coverage": _MASKS, "scored_masks": 1, **strategy.options}
     scores = describe_metrics(result, loaded.name, asked, case)
     save_reconstruction(
         result,

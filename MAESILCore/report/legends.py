@@ -19,6 +19,7 @@ from MAESILCore.report.summary import (
     control_name,
     facts,
     hidden_error,
+    scored_sentence,
     shown_metrics,
     unit_of,
     value_of,
@@ -141,6 +142,8 @@ def draw_footer(
     known = dict(facts(result, original))
     grid = f"{known['Voxels']} voxels of {known['Voxel size']}  ·  superpatches: {known['Superpatches']}"
     mask = known["Mask"]
+    scored = scored_sentence(result, scores) if scores else ""
+    grid = "  ·  ".join(text for text in (grid, scored) if text)
     upper, lower = bottom + 0.235 * height, bottom + 0.105 * height
     figure.text(left, upper, grid, color=MUTED, fontsize=10.5, va="center")
     figure.text(left, lower, mask[:1].upper() + mask[1:], color=MUTED, fontsize=10.5, va="center")

@@ -47,8 +47,13 @@ def tag(name: str, *children: str, **attributes: str) -> Html:
     return Html(f"<{name}{given}>{joined(*children)}</{name}>")
 
 
-def scores_section(scores: Scores) -> Html:
-    """Tiles with the most telling scores, the table with the controls, and what each of them means."""
+def scores_section(scores: Scores, scored: str = "") -> Html:
+    """Tiles with the most telling scores, the table with the controls, and what each of them means.
+
+    Args:
+        scores: Those of a scan.
+        scored: A sentence on what they are of.
+    """
     metrics = shown_metrics(scores)
     if not metrics:
         return Html("")
@@ -62,7 +67,8 @@ def scores_section(scores: Scores) -> Html:
         "details", tag("summary", "What these numbers mean"), tag("dl", *(Html(text) for text in meanings))
     )
     heading = tag("h2", "Scores", id="scores-heading")
-    inner = (heading, tiles, _table(scores, metrics), _soft_tissue(scores), explained)
+    said = tag("p", scored) if scored else Html("")
+    inner = (heading, said, tiles, _table(scores, metrics), _soft_tissue(scores), explained)
     return tag("section", *inner, class_="card", **{"aria-labelledby": "scores-heading"})
 
 

@@ -200,7 +200,7 @@ def _texts(result: Reconstruction, scan: Volume, scores: dict | None) -> list[tu
     return found
 
 
-@pytest.mark.parametrize("scores", [SCORES, None])
+@pytest.mark.parametrize("scores", [SCORES, SCORES | {"setup": {"scored_masks": 1}}, None])
 @pytest.mark.parametrize("masks", [1, 8])
 def test_no_text_of_the_picture_is_cut_off_or_overlaps_another(
     a_scan: Volume, a_result: Reconstruction, a_coverage: Reconstruction, masks: int, scores: dict | None
@@ -228,6 +228,16 @@ def test_a_coverage_shows_its_uncertainty(a_scan: Volume, a_coverage: Reconstruc
     words = [text for text, _ in _texts(a_coverage, a_scan, None)]
     assert "Uncertainty" in words
     assert "Masked (1 of 8)" in words
+
+
+def test_the_picture_tells_when_its_scores_are_of_other_masks(
+    a_scan: Volume, a_coverage: Reconstruction
+) -> None:
+    said = "The scores are of a single mask; the pictures show the mean of 8."
+    words = [text for text, _ in _texts(a_coverage, a_scan, SCORES | {"setup": {"scored_masks": 1}})]
+    assert any(text.endswith(said) for text in words)
+    words = [text for text, _ in _texts(a_coverage, a_scan, SCORES | {"setup": {"masks": 8}})]
+    assert not any("scores are of" in text for text in words)
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "SAR"])
