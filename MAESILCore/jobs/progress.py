@@ -60,7 +60,7 @@ class Progress:
         """The passes begin now; the time before, for loading the model, does not count."""
         with self._lock:
             self._begun = self._noted = time.monotonic()
-            self._message = "Reconstructing the first superpatches."
+            self._message = "Reconstructing: the first passes."
 
     def passes(self, done: int, total: int, message: str) -> None:
         """Passes through the network were made; the callback of `reconstruct`."""

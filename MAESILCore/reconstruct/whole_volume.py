@@ -84,7 +84,7 @@ def reconstruct(
         work.take(batch, network.predict(voxels, hidden))
         done += len(batch)
         if progress is not None:
-            progress(done, total, f"Reconstructed {done} of {total} superpatches.")
+            progress(done, total, f"Reconstructed {done} of {total} passes.")
     return work.result()
 
 
