@@ -87,8 +87,12 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MAESILSlicerLogic()
         self.window = Window(self.ui, self.logic)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self._onSceneStartImport)
+        # A scene that is loaded is closed and filled in one batch, in which neither selectors nor views follow it. They
+        # hear of its end by the same event, but first.
+        self.addObserver(
+            slicer.mrmlScene, slicer.mrmlScene.EndBatchProcessEvent, self._onSceneEndBatch, priority=-1.0
+        )
 
     def enter(self) -> None:
         """Called each time the module is opened."""
@@ -128,9 +132,15 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._setParameters(None)
         self.logic.follow(None)
 
-    def _onSceneEndClose(self, _caller: object, _event: str) -> None:
-        if self._isEntered:
+    def _onSceneStartImport(self, _caller: object, _event: str) -> None:
+        self._setParameters(None)
+
+    def _onSceneEndBatch(self, _caller: object, _event: str) -> None:
+        if self._isEntered and self._parameters is None:
+            from MAESILSlicerLib.desktop.views import catchUp
+
             self._useParameterNode()
+            catchUp()
 
     def _useParameterNode(self) -> None:
         """Work on the scene's parameter node; the first volume is chosen to save a click."""

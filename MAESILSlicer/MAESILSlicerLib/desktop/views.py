@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import slicer
 
+from MAESILSlicerLib.nodes import nodesOfClass
+
 
 def hasViews() -> bool:
     """Whether this application shows views at all."""
@@ -13,6 +15,12 @@ def hasViews() -> bool:
 def layoutNode() -> slicer.vtkMRMLLayoutNode | None:
     """What chooses the layout of the views."""
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode") if hasViews() else None
+
+
+def catchUp() -> None:
+    """Have what is drawn in slices follow them: of a slice that was moved in a batch, models hear nothing."""
+    for sliceNode in nodesOfClass(slicer.mrmlScene, "vtkMRMLSliceNode"):
+        sliceNode.Modified()
 
 
 def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
