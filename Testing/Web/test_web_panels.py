@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import pkgutil
 import shutil
 import threading
 import time
@@ -201,6 +202,58 @@ def test_an_error_that_nobody_foresaw_ends_the_run_and_not_the_watch(
         assert not any(count_of(an_application, *OF_RESULTS).values())
         await reconstruct(an_application)
         assert state.has_results
+
+    run(work())
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int8", "int16", "int32", "float32", "float64"])
+def test_a_scan_of_any_type_is_shown(
+    an_application: Application, run: Run, tmp_path: Path, kind: str
+) -> None:
+    voxels = np.random.default_rng(0).integers(0, 120, (16, 32, 32)).astype(kind)
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "scans" / "second.nii")
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await show(an_application, "second.nii")
+        assert an_application.session.volumeNode.GetName() == "second"
+        assert an_application.state.scan_facts
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    "step", ["rendering.Rendering.show", "views.Views.fit", "panels.masks.MaskPanel.refresh"]
+)
+@pytest.mark.parametrize("before", ["first.nii", None])
+def test_a_scan_is_shown_whole_or_not_at_all(
+    an_application: Application, run: Run, monkeypatch: pytest.MonkeyPatch, step: str, before: str | None
+) -> None:
+    state, session = an_application.state, an_application.session
+    name = f"MAESILSlicerLib.web.{step}"
+    works = pkgutil.resolve_name(name)
+    failures = iter([OverflowError("out of bounds")])
+
+    def fail_once(*arguments: object) -> None:
+        for failure in failures:
+            raise failure
+        works(*arguments)
+
+    async def work() -> None:
+        if before is not None:
+            await show(an_application, before)
+        shown, scan, node = list(state.scan_facts), state.scan, session.volumeNode
+        volumes = count_of(an_application, "ScalarVolume")
+        with monkeypatch.context() as patch:
+            patch.setattr(name, fail_once)
+            an_application.volume.open(2)
+            await until(lambda: state.notice_kind == "error")
+        assert "second.nii cannot be shown" in state.notice
+        assert (state.scan_facts, state.scan, session.volumeNode) == (shown, scan, node)
+        assert count_of(an_application, "ScalarVolume") == volumes
+        shownIds = [view.get_background_volume_id() for view in an_application.views.slices]
+        assert set(shownIds) == {node.GetID() if node else None}
+        await show(an_application, "second.nii")
 
     run(work())
 

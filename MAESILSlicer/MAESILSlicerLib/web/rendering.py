@@ -31,7 +31,7 @@ SHIFT_RANGE = (-300, 300)
 
 #: More voxels than this are thinned out before the processor casts rays through them.
 _MOST_IN_SOFTWARE = 3_000_000
-_AIR_HU = -1024
+_AIR_HU, _LOWEST_PADDING_HU = -1024, -4096
 
 
 class Rendering:
@@ -51,9 +51,12 @@ class Rendering:
         app.volume_rendering.ChangeVolumeRenderingMethod(self._method)
         app.volume_rendering.SetDefaultRenderingMethod(self._method)
 
-    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Render another volume."""
-        removeNode(self._node)
+    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Render another volume, or none."""
+        previous, self._node = self._node, None
+        removeNode(previous)
+        if volumeNode is None:
+            return
         self._node = self._copyOf(volumeNode)
         logic = self._app.volume_rendering
         display = logic.CreateDefaultVolumeRenderingNodes(self._node)
@@ -87,9 +90,10 @@ class Rendering:
         voxels, ijkToRas = voxelsOf(volumeNode), geometryOf(volumeNode)
         steps = _steps(voxels.shape, ijkToRas, _MOST_IN_SOFTWARE if self._isSoftware else 2**31)
         k, j, i = steps
-        thinned = (
-            np.maximum(voxels[::k, ::j, ::i], _AIR_HU) if voxels.min() >= -4096 else voxels[::k, ::j, ::i]
-        )
+        thinned = voxels[::k, ::j, ::i]
+        # Only what lies a little below air is padding of a CT, and only such a type can hold air.
+        if _LOWEST_PADDING_HU <= voxels.min() < _AIR_HU:
+            thinned = np.maximum(thinned, _AIR_HU)
         volume = Volume(np.ascontiguousarray(thinned), ijkToRas @ np.diag((i, j, k, 1.0)))
         node = addVolume(self._app.scene, volume, "MAESIL 3D", like=volumeNode, role=ROLE)
         node.SetHideFromEditors(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,45 +109,54 @@ class VolumePanel:
             volume = await asyncio.to_thread(entry.read)
             facts = await asyncio.to_thread(_factsOf, volume)
             problem = None
-        except (MaesilError, OSError) as error:
-            problem = error
-        except MemoryError:
-            problem = "There is not enough memory on the server for this scan."
+        except Exception as error:
+            problem = _sentenceOf(error, entry.title)
         with state:
             state.loading = ""
             if self._wanted is not None:
                 return
-            if problem is not None:
-                self._app.notice.tellError(problem)
-            else:
-                self._show(volume, entry.title, facts)
+            if problem is None:
+                problem = self._show(volume, entry.title, facts)
+            if problem is None:
                 state.scan = number
+            else:
+                self._app.notice.tellError(problem)
             # Also where it did not change, so that the page's list shows what is really open.
             state.dirty("scan")
 
-    def _show(self, volume: Volume, title: str, facts: list[str]) -> None:
+    def _show(self, volume: Volume, title: str, facts: list[str]) -> str | None:
+        """Put a scan in the place of the one before, whole or not at all; None, or a sentence why not."""
         application, state = self._app, self._app.state
-        previous = self._node
+        previous, node = self._node, None
         try:
             node = addVolume(application.scene, volume, volume.name or title)
-        except MaesilError as error:
-            application.notice.tellError(error)
-            return
-        self._node = node
-        check = application.session.setVolume(node)
-        application.results.forget()
-        self._rendering.show(node)
+            self._put(node)
+            # The left mouse button changes the window, too.
+            node.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, self._onDisplayModified)
+        except Exception as error:
+            problem = _sentenceOf(error, title)
+            if node is not None:
+                self._put(previous)
+                removeNode(node)
+            return problem
         removeNode(previous)
-        application.views.showVolume(node.GetID())
+        state.scan_facts = facts
+        state.scan_warnings = list(dict.fromkeys([*application.session.check.warnings, *volume.notes]))
+        if application.session.check.problem:
+            application.notice.tellError(application.session.check.problem)
+        return None
+
+    def _put(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Have every view, grid and mask show one volume."""
+        application = self._app
+        self._rendering.show(node)
+        self._node = node
+        application.session.setVolume(node)
+        application.results.forget()
+        application.views.showVolume(node.GetID() if node is not None else None)
         application.views.fit()
         self._applyWindow()
-        # The left mouse button changes the window, too.
-        node.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, self._onDisplayModified)
         application.masks.refresh()
-        state.scan_facts = facts
-        state.scan_warnings = list(dict.fromkeys([*check.warnings, *volume.notes]))
-        if check.problem:
-            application.notice.tellError(check.problem)
 
     def _applyWindow(self) -> None:
         if self._node is None:
@@ -169,6 +179,16 @@ class VolumePanel:
         state = self._app.state
         if state.preset in PRESETS:
             self._rendering.set(state.preset, float(state.shift), bool(state.rendered))
+
+
+def _sentenceOf(error: Exception, title: str) -> str:
+    """What to tell of an error that keeps a scan from being shown."""
+    if isinstance(error, (MaesilError, OSError)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory on the server for {title}."
+    logging.error("MAESIL: %s could not be shown", title, exc_info=error)
+    return f"{title} cannot be shown because of an error of MAESIL, which the server's log tells."
 
 
 def _factsOf(volume: Volume) -> list[str]:
