@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.options import check_device
 
 _log = logging.getLogger(__name__)
 
@@ -20,17 +21,13 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         ConfigError: the name is not a device, or this machine or this PyTorch build does not have it.
     """
-    if name == "auto":
+    if check_device(name) == "auto":
         return _pick_best()
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        message = f"There is no device {name!r}; use auto, cpu, cuda, cuda:N or mps."
-        raise ConfigError(message) from error
-    if device.type == "cuda":
+    kind, _, number = name.partition(":")
+    if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        # Of the name: PyTorch keeps eight bits of a number, and takes cuda:256 for cuda:0.
-        index = int(name.partition(":")[2] or 0)
+        # PyTorch keeps eight bits of a number, and takes cuda:256 for cuda:0.
+        index = int(number or 0)
         if index >= count:
             message = (
                 f"The device {name!r} is not there: PyTorch {torch.__version__} sees {count} CUDA devices. "
@@ -38,7 +35,7 @@ def pick_device(name: str = "auto") -> torch.device:
             )
             raise ConfigError(message)
         return torch.device("cuda", index)
-    if device.type == "mps":
+    if kind == "mps":
         if not torch.backends.mps.is_available():
             message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use the device cpu."
             raise ConfigError(message)
@@ -46,10 +43,7 @@ def pick_device(name: str = "auto") -> torch.device:
         if obstacle is not None:
             message = f"{obstacle} Use the device cpu, or a newer PyTorch."
             raise ConfigError(message)
-    if device.type not in ("cpu", "mps"):
-        message = f"The device {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps."
-        raise ConfigError(message)
-    return device
+    return torch.device(kind)
 
 
 def _pick_best() -> torch.device:

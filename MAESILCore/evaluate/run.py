@@ -17,7 +17,8 @@ from MAESILCore.evaluate.selection import Selection
 from MAESILCore.evaluate.summary import summarise
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.metrics import lpips_obstacle
-from MAESILCore.reconstruct import Reconstructor, check_coverage
+from MAESILCore.options import check_coverage
+from MAESILCore.reconstruct import Reconstructor
 from MAESILCore.superpatch import usual_overlap
 from MAESILCore.window import SOFT_TISSUE
 

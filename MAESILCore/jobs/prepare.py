@@ -39,7 +39,7 @@ def prepare_job(
         choices: fields of `ReconstructionRequest`.
 
     Raises:
-        ConfigError: mode or ratios do not fit.
+        ConfigError: a choice does not fit.
         VolumeError: the folder cannot be written, or the disk has no room for the results. Nothing is left.
     """
     try:

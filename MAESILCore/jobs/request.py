@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobs.files import JOB, write_json
+from MAESILCore.options import check_batch_size, check_coverage, check_device
 
 if TYPE_CHECKING:
     from MAESILCore.masking import MaskStrategy
@@ -57,6 +58,16 @@ class ReconstructionRequest:
     overlap: int | None = None
     scores: bool = True
     export: bool = False
+
+    def __post_init__(self) -> None:
+        """See what needs neither the model nor PyTorch at once, and not in the job.
+
+        Raises:
+            ConfigError: coverage, device or batch size cannot be.
+        """
+        object.__setattr__(self, "coverage", check_coverage(self.coverage))
+        object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
+        check_device(self.device)
 
     @property
     def strategy(self) -> MaskStrategy:

@@ -4,13 +4,12 @@ from MAESILCore.reconstruct.network import Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.saving import save_reconstruction
 from MAESILCore.reconstruct.scoring import check_controls, describe_metrics, score_reconstruction
-from MAESILCore.reconstruct.whole_volume import check_coverage, reconstruct
+from MAESILCore.reconstruct.whole_volume import reconstruct
 
 __all__ = [
     "Reconstruction",
     "Reconstructor",
     "check_controls",
-    "check_coverage",
     "describe_metrics",
     "reconstruct",
     "save_reconstruction",

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from MAESILCore.devices import computes_in_bf16, pick_device
-from MAESILCore.errors import CheckpointError, ConfigError, OutOfMemoryError
+from MAESILCore.errors import CheckpointError, OutOfMemoryError
+from MAESILCore.options import check_batch_size
 from MAESILCore.superpatch import Triple
 from MAESILCore.window import Window
 
@@ -48,11 +49,9 @@ class NetworkPasses:
         """Move the model to the device, where it stays.
 
         Raises:
-            ConfigError: the device is not there, or the batch size is below 1.
+            ConfigError: the device is not there, or the batch size is no number of superpatches.
         """
-        if batch_size is not None and batch_size < 1:
-            message = f"The batch size must be at least 1, but it is {batch_size}."
-            raise ConfigError(message)
+        batch_size = check_batch_size(batch_size)
         self._model = model
         self.device = pick_device(device)
         self.batch_size = batch_size or _BATCH_SIZES.get(self.device.type, 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.masking import Mask, MaskStrategy
+from MAESILCore.options import check_coverage
 from MAESILCore.reconstruct.network import NetworkPasses, Reconstructor
 from MAESILCore.reconstruct.result import Reconstruction
 from MAESILCore.reconstruct.statistics import RunningStatistics
@@ -88,21 +89,10 @@ def reconstruct(
     return work.result()
 
 
-def check_coverage(coverage: int) -> None:
-    """See that a coverage is a number of masks.
-
-    Raises:
-        ConfigError: it is below 0.
-    """
-    if coverage < 0:
-        message = f"The coverage must be 0 (a single mask) or a number of masks, but it is {coverage}."
-        raise ConfigError(message)
-
-
 def _masks(
     grid: SuperpatchGrid, strategy: MaskStrategy, seed: int, coverage: int, mask: Mask | None
 ) -> list[Mask]:
-    check_coverage(coverage)
+    coverage = check_coverage(coverage)
     if mask is None:
         return strategy.coverage(grid, coverage, seed) if coverage else [strategy.sample_grid(grid, seed)]
     if coverage:

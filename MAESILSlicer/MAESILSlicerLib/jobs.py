@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import slicer
 
 from MAESILCore.masking import Mask
+from MAESILCore.superpatch import SuperpatchGrid
 from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.models import ModelInfo
 from MAESILSlicerLib.scene import readVolume
@@ -37,10 +38,14 @@ def startJob(
         choices: how it is reconstructed.
 
     Raises:
-        MaesilError: the volume cannot be used, or the job's folder cannot be written.
+        MaesilError: the volume or a choice cannot be used, or the job's folder cannot be written.
     """
     from MAESILCore.jobs.client import JobProcess, prepare_job
 
+    if choices.overlap is not None:
+        # Only the model tells what fits, so the request cannot refuse it.
+        shape = volumeNode.GetImageData().GetDimensions()[::-1]
+        SuperpatchGrid(shape, model.superpatchSize, model.patchSize, choices.overlap)
     request = prepare_job(
         jobsFolder,
         readVolume(volumeNode),

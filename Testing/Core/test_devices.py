@@ -78,7 +78,7 @@ def test_auto_leaves_the_gpu_of_a_mac_that_lacks_something(
         ("cuda:3", "sees 0 CUDA devices"),
         ("mps", "Apple silicon"),
         ("abacus", "no device 'abacus'"),
-        ("meta", "not supported"),
+        ("meta", "no device 'meta'"),
     ],
 )
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:

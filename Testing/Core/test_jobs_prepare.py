@@ -14,7 +14,7 @@ import pytest
 
 from MAESILCore import Volume
 from MAESILCore.errors import ConfigError, VolumeError
-from MAESILCore.jobs import prepare, prepare_job
+from MAESILCore.jobs import ReconstructionRequest, prepare, prepare_job
 from MAESILCore.masking import Mask
 
 
@@ -71,3 +71,28 @@ def test_choices_that_do_not_fit_leave_nothing(tmp_path: Path, a_scan: Volume) -
     with pytest.raises(ConfigError, match="mask ratio"):
         prepare_job(tmp_path, a_scan, mode="random", ratio=1.5)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("choice", "value", "told"),
+    [
+        *(("coverage", value, "coverage must be") for value in (-1, 2.5, True, "4", None)),
+        *(("batch_size", value, "batch size must be") for value in (0, -3, 1.5, True, "8")),
+        *(
+            ("device", value, "There is no device")
+            for value in ("gpu", "", "cuda:", "cuda:-1", "CPU", None, 0)
+        ),
+    ],
+)
+def test_what_no_job_can_do_is_refused_before_one_is_made(
+    tmp_path: Path, a_scan: Volume, choice: str, value: object, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        prepare_job(tmp_path, a_scan, **{choice: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_another_type_are_taken_as_what_they_are(tmp_path: Path, a_scan: Volume) -> None:
+    request = prepare_job(tmp_path, a_scan, coverage=np.int64(4), batch_size=np.uint8(2), device="cuda:12")
+    read = ReconstructionRequest.read(request.folder / "job.json")
+    assert (read.coverage, read.batch_size, read.device) == (4, 2, "cuda:12")

@@ -382,6 +382,15 @@ def test_the_console_needs_no_views(module: OpenModule, monkeypatch: pytest.Monk
         ({"mode": "roi"}, "ROI"),
         ({"model": "nowhere.safetensors"}, "nowhere"),
         ({"planeRatio": 0.0, "axisRatio": 0.0}, "both 0"),
+        ({"coverage": -1}, "coverage must be"),
+        ({"coverage": 2.5}, "coverage must be"),
+        ({"coverage": True}, "coverage must be"),
+        ({"batchSize": 0}, "batch size must be"),
+        ({"overlap": 3}, "overlap must be"),
+        ({"overlap": "wide"}, "overlap must be"),
+        ({"device": "gpu"}, "no device 'gpu'"),
+        ({"mode": "roi", "roi": 3}, r"^3 cannot be used for roi, which must be a vtkMRMLMarkupsROINode\.$"),
+        ({"seed": "some"}, r"^'some' cannot be used for seed, which must be a whole number\.$"),
     ],
 )
 def test_the_console_refuses_in_a_sentence(module: OpenModule, choices: dict[str, object], told: str) -> None:
@@ -389,11 +398,17 @@ def test_the_console_refuses_in_a_sentence(module: OpenModule, choices: dict[str
     with pytest.raises(MaesilError, match=told):
         module.logic.reconstruct(node, **{"model": str(module.model), **choices})
     assert not module.session.isRunning
+    assert module.leftovers() == []
 
 
 def test_the_console_refuses_what_is_no_volume(module: OpenModule) -> None:
     with pytest.raises(MaesilError, match="Choose a volume"):
         module.logic.showMask(None)
+    segmentation = module.host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Organs")
+    with pytest.raises(
+        MaesilError, match=r'^"Organs" cannot be used for inputVolume, which must be a vtkMRML'
+    ):
+        module.logic.showMask(segmentation)
 
 
 def test_a_script_gets_the_mask_that_is_shown(module: OpenModule) -> None:

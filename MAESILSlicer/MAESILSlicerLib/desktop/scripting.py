@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import slicer
 
@@ -30,6 +30,19 @@ def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) 
         for name, value in choices.items():
             try:
                 parameters.setValue(name, value)
-            except (ValueError, TypeError) as error:
-                message = f"{value!r} cannot be used for {name}: {error}."
+            except TypeError as error:
+                message = f"{_shown(value)} cannot be used for {name}, which must be {_kindOf(name)}."
                 raise ConfigError(message) from error
+            except ValueError as error:
+                message = f"{_shown(value)} cannot be used for {name}: {error}."
+                raise ConfigError(message) from error
+
+
+def _kindOf(name: str) -> str:
+    """What a field of the parameter node holds, as one says it."""
+    kind = get_type_hints(MAESILSlicerParameterNode)[name]
+    return {int: "a whole number", float: "a number", str: "text"}.get(kind, f"a {kind.__name__}")
+
+
+def _shown(value: object) -> str:
+    return f'"{value.GetName()}"' if isinstance(value, slicer.vtkMRMLNode) else repr(value)
