@@ -251,9 +251,33 @@ def test_a_scan_is_shown_whole_or_not_at_all(
         assert "second.nii cannot be shown" in state.notice
         assert (state.scan_facts, state.scan, session.volumeNode) == (shown, scan, node)
         assert count_of(an_application, "ScalarVolume") == volumes
-        shownIds = [view.get_background_volume_id() for view in an_application.views.slices]
-        assert set(shownIds) == {node.GetID() if node else None}
+        shown_ids = [view.get_background_volume_id() for view in an_application.views.slices]
+        assert set(shown_ids) == {node.GetID() if node else None}
         await show(an_application, "second.nii")
+
+    run(work())
+
+
+SHEARED = np.array([[0.43, 0.02, 0.1, -90.0], [0.02, -0.4, 0.9, 60.0], [0.0, -0.2, 2.2, -60.0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "geometry", [np.eye(4), np.diag((-2.0, 0.5, -3.0, 1.0)), np.eye(4)[[2, 0, 1, 3]], SHEARED]
+)
+@pytest.mark.parametrize("shape", [(16, 32, 32), (54, 422, 31)])
+def test_each_view_begins_in_the_middle_of_the_scan(
+    an_application: Application, run: Run, tmp_path: Path, geometry: np.ndarray, shape: tuple[int, int, int]
+) -> None:
+    write_volume(Volume(np.ones(shape, np.int16), geometry), tmp_path / "scans" / "second.nii")
+
+    async def work() -> None:
+        await show(an_application, "second.nii")
+        for view in an_application.views.slices:
+            low, high = view.get_slice_range()
+            assert view.get_slice_value() == pytest.approx(
+                (low + high) / 2, abs=max(view.get_slice_step(), 1e-3)
+            )
+            assert low <= view.get_slice_value() <= high
 
     run(work())
 

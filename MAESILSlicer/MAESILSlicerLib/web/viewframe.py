@@ -50,8 +50,13 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
 
 
 def fitSlice(view: SliceView) -> None:
-    """Show the whole slice, with room for the slider below it."""
+    """Show the whole slice in the middle of the scan, with room for the slider below it."""
     view.reset_view()
+    low, high = view.get_slice_range()
+    middle = (low + high) / 2
+    # Where axes are sheared, VTK finds no step from slice to slice, and moves far away to what it takes for one.
+    if abs(view.get_slice_value() - middle) > view.get_slice_step():
+        view.set_slice_value(middle)
     view.zoom(-_MARGIN)
 
 
