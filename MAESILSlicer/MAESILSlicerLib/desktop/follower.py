@@ -155,7 +155,7 @@ class ParameterFollower:
         if self._session.drawings != self._drawings:
             self._drawings = self._session.drawings
             # One that hides nothing is drawn again below, where it is refused.
-            self._mask = self._session.choices if _hidesSomething(self._session.mask) else None
+            self._mask = None if _hidesNothing(self._session.mask) else self._session.choices
             self._display = self._highlight = None
             for part in ("mask", "display", "highlight"):
                 self._problems.pop(part, None)
@@ -177,7 +177,7 @@ class ParameterFollower:
     def _drawMask(self, parameters: MAESILSlicerParameterNode, region: slicer.vtkMRMLNode | None) -> None:
         if not parameters.mode.isRegion:
             mask = self._session.setMask(maskChoicesOf(parameters))
-            if mask is not None and not _hidesSomething(mask):
+            if _hidesNothing(mask):
                 raise ConfigError(
                     _(
                         "These shares hide none of the volume's patches ({count}); "
@@ -245,5 +245,6 @@ def _segmentIdOf(parameters: MAESILSlicerParameterNode) -> str:
     return parameters.segmentId if parameters.mode is MaskMode.SEGMENT else ""
 
 
-def _hidesSomething(mask: Mask | None) -> bool:
-    return mask is not None and bool(mask.stages.any())
+def _hidesNothing(mask: Mask | None) -> bool:
+    """Not so where there is no volume to hide anything of."""
+    return mask is not None and not mask.stages.any()
