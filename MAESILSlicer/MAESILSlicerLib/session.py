@@ -21,9 +21,10 @@ from MAESILSlicerLib.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.exports import KeptFiles
 from MAESILSlicerLib.jobs import startJob
 from MAESILSlicerLib.models import ModelInfo, readModelInfo
+from MAESILSlicerLib.nodes import inputOf, roleOf
 from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.regions import maskFromRegion
-from MAESILSlicerLib.results import ResultNodes, importResults
+from MAESILSlicerLib.results import NAMES, OPTIONAL, ResultNodes, importResults
 from MAESILSlicerLib.scene import VolumeCheck, checkVolume
 from MAESILSlicerLib.volumewatch import VolumeWatch
 
@@ -287,7 +288,7 @@ class Session:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
         wasRunning = self.isRunning and node is self._jobVolumeNode
-        self._forgetResults(node)
+        self._forgetResult(node)
         if self._files.isOf(node):
             self._files.forget()
         if node is self.volumeNode:
@@ -295,13 +296,20 @@ class Session:
         if wasRunning:
             self._stopFor("The volume was deleted")
 
-    def _forgetResults(self, node: slicer.vtkMRMLNode) -> None:
+    def _forgetResult(self, node: slicer.vtkMRMLNode) -> None:
         """Let go of results that are no longer complete: volumes in Python's hands stay in memory."""
         if self.made is not None and node in self.made.nodes:
             self.made = None
         if self.results is not None and node in self.results.nodes:
             self.results = None
+        if roleOf(node) not in NAMES or self.volumeNode is None or inputOf(node) is not self.volumeNode:
+            return
+        if self.isRunning or roleOf(node) in OPTIONAL:
             self._changed(self.message, self.failed)
+        else:
+            self._changed(
+                f'"{node.GetName()}" was deleted, without which its reconstruction is not shown here.'
+            )
 
     def _onSceneClosing(self, _caller: object, _event: str) -> None:
         self._stopAtOnce()

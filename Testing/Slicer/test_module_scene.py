@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import slicer
 from hosting import Host
 from modulehelp import FACTS, OpenModule, answerAtOnce
 from offscreen import drawn
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.results import ResultNodes
 
 
 @pytest.fixture
@@ -24,6 +28,76 @@ def pictureOf(module: OpenModule, name: str) -> np.ndarray:
     """What a view shows now, (rows, columns, 3) uint8 RGB."""
     module.host.process()
     return drawn(module.host.app.layoutManager().sliceWidget(name)._view)
+
+
+def addResults(module: OpenModule, node: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> ResultNodes:
+    """Give a volume results, as of a job that has just ended."""
+    from finishedjob import writeFinishedJob
+    from MAESILSlicerLib.results import importResults
+
+    results = importResults(module.host.scene, node, writeFinishedJob(folder, node))
+    module.window.refresh()
+    return results
+
+
+def compare(module: OpenModule) -> None:
+    module.ui.resultsSection.collapsed = False
+    module.host.click(module.ui.compareButton)
+    assert module.ui.compareButton.checked
+
+
+def compared(module: OpenModule) -> list[str]:
+    """The names of the volumes in the comparison's views."""
+    from MAESILSlicerLib.comparison import VIEWS
+
+    composites = {
+        node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    }
+    shown = (composites[view.tag].GetBackgroundVolumeID() for view in VIEWS)
+    return [module.host.scene.GetNodeByID(identity).GetName() for identity in shown]
+
+
+def test_the_comparison_follows_the_chosen_volume(module: OpenModule, tmp_path: Path) -> None:
+    nodes = [module.use(name=name) for name in ("A", "B", "C")]
+    for node in nodes[:2]:
+        addResults(module, node, tmp_path / "job")
+    module.ui.volumeSelector.setCurrentNode(nodes[0])
+    module.host.process()
+    compare(module)
+    for node in (nodes[1], nodes[0]):
+        module.ui.volumeSelector.setCurrentNode(node)
+        module.host.process()
+        name = node.GetName()
+        assert compared(module) == [name, f"{name} masked", f"{name} reconstruction", f"{name} error"]
+        assert name + "," in module.ui.resultsLabel.text
+        assert module.ui.compareButton.checked
+    module.ui.volumeSelector.setCurrentNode(nodes[2])
+    module.host.process()
+    assert not module.ui.compareButton.checked
+    assert compared(module)[0] == "A"
+    red = module.host.scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert red.GetBackgroundVolumeID() == nodes[2].GetID()
+
+
+def test_a_deleted_result_is_not_shown_any_more(module: OpenModule, tmp_path: Path) -> None:
+    node = module.use(name="A")
+    older, newer = (addResults(module, node, tmp_path / "job") for _ in range(2))
+    compare(module)
+    module.host.scene.RemoveNode(newer.error)
+    module.host.process()
+    assert module.status.startswith('"A error 2" was deleted')
+    assert compared(module)[1:] == [n.GetName() for n in (older.masked, older.reconstruction, older.error)]
+    assert module.ui.metricsTable.mrmlTableNode() is older.metrics
+    module.host.scene.RemoveNode(older.metrics)
+    module.host.process()
+    assert not module.ui.metricsTable.isVisibleTo(module.host.window)
+    assert module.ui.compareButton.checked
+    module.host.scene.RemoveNode(older.masked)
+    module.host.process()
+    assert not module.ui.compareButton.checked
+    assert not module.ui.compareButton.isEnabled()
+    assert not module.ui.plotButton.isEnabled()
+    assert "No reconstruction" in module.ui.resultsLabel.text
 
 
 def test_a_loaded_scene_is_shown_as_it_was(module: OpenModule, tmp_path: Path) -> None:

@@ -340,7 +340,7 @@ def test_deleted_volumes_are_forgotten(
     session.addListener(lambda: heard.append(session.results))
     scene.RemoveNode(session.results.error)
     assert heard == [None]
-    assert session.message.startswith("Reconstructed")
+    assert session.message.startswith('"CT error" was deleted')
     scene.RemoveNode(volume)
     del volume
     gc.collect()

@@ -65,14 +65,15 @@ class ResultsPanel:
         arrived = self._session.results is not None and self._session.results is not self._arrived
         self._arrived = self._session.results
         # Looked for in the scene, where a result may have been deleted, or loaded.
-        self._results = self._found()
+        before, self._results = self._results, self._found()
         if self._results is None:
             self._views.leave()
         self._show()
         if arrived and self._results is not None:
             self._ui.resultsSection.collapsed = False
-            if self._isEntered:
-                self._showComparison()
+        isOutdated = self._views.isComparing and self._results != before
+        if self._isEntered and self._results is not None and (arrived or isOutdated):
+            self._showComparison()
         self._showChecked()
 
     def close(self) -> None:
@@ -153,6 +154,8 @@ class ResultsPanel:
         try:
             self._views.compare(self._results, self._session.volumeNode)
         except MaesilError as error:
+            # What was compared before is of another volume, or is outdated.
+            self._views.leave()
             self._onNotice(str(error), True)
 
     def _plot(self) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import slicer
 
+from MAESILSlicerLib.comparison import VIEWS
 from MAESILSlicerLib.nodes import nodesOfClass
+
+_COMPARED = {view.tag for view in VIEWS}
 
 
 def hasViews() -> bool:
@@ -24,18 +27,22 @@ def catchUp() -> None:
 
 
 def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Bring a volume into the slice views, unless one of them shows it already."""
-    if not hasViews() or _isShown(volumeNode):
+    """Bring a volume into the user's slice views, unless one of them shows it; those of the comparison stay."""
+    if not hasViews():
         return
-    slicer.util.setSliceViewerLayers(background=volumeNode, fit=True)
+    logics = slicer.app.layoutManager().mrmlSliceLogics()
+    users = [
+        logic
+        for logic in map(logics.GetItemAsObject, range(logics.GetNumberOfItems()))
+        if logic.GetSliceNode().GetLayoutName() not in _COMPARED
+    ]
+    if any(volumeNode.GetID() in _shownBy(logic.GetSliceCompositeNode()) for logic in users):
+        return
+    for logic in users:
+        logic.GetSliceCompositeNode().SetBackgroundVolumeID(volumeNode.GetID())
+        logic.FitSliceToBackground()
     slicer.util.resetThreeDViews()
 
 
-def _isShown(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    shown = {
-        identity
-        for node in composites
-        for identity in (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID())
-    }
-    return volumeNode.GetID() in shown
+def _shownBy(composite: slicer.vtkMRMLSliceCompositeNode) -> tuple[str | None, str | None]:
+    return composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()
