@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,19 +89,19 @@ def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path
         TextColumn("[bold]Pre-training[/]"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.5f}"),
-        TextColumn("{task.fields[speed]:.2f} superpatches/s"),
+        TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar, stop_requested() as stopped:
-        task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
+        task = bar.add_task("train", total=None, figures="")
         model = work(lambda state: _show(bar, task, state), stopped)
     console.print(f"Model: {model}")
 
 
 def _show(bar: Bar, task: Any, state: Progress) -> None:  # noqa: ANN401 - rich's task id is a private alias of int
-    bar.update(
-        task, total=state.steps, completed=state.step, loss=state.loss, speed=state.superpatches_per_second
-    )
+    figures = f"loss {state.loss:.5f}  {state.superpatches_per_second:.2f} superpatches/s"
+    # There is no loss before the first step.
+    shown = figures if math.isfinite(state.loss) else ""
+    bar.update(task, total=state.steps, completed=state.step, figures=shown)
     if state.message:
         bar.console.print(f"step {state.step}: {state.message}", markup=False)

@@ -25,3 +25,8 @@ def stem_of(path: Path) -> str:
     extension = extension_of(path)
     is_known = extension in (*READABLE, ".dcm") and not path.is_dir()
     return path.name[: -len(extension)] if is_known else path.name
+
+
+def with_name(name: str, reason: str) -> str:
+    """A reason that names its scan, once: errors of reading name it already."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"

@@ -157,7 +157,10 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
     if path is not None:
         try:
             fields = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except OSError as error:
+            message = f"The recipe {path} cannot be read: {error.strerror or error}."
+            raise ConfigError(message) from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
             message = f"The recipe {path} cannot be read as YAML: {str(error).splitlines()[0]}."
             raise ConfigError(message) from error
         if not isinstance(fields, dict):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.formats.checks import dimensions_text
+from MAESILCore.formats.names import with_name
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.volume import looks_like_label, read_volume
 from MAESILCore.window import Window
@@ -155,7 +156,7 @@ class Corpus:
             before_scan(number)
             self._admit(path)
         if not self.paths:
-            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in self.left_out[:3])
+            reasons = "; ".join(with_name(path.name, reason) for path, reason in self.left_out[:3])
             message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
             raise ConfigError(message)
         # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.

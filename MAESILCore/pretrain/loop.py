@@ -23,8 +23,8 @@ from MAESILCore.pretrain.batches import by_shape, draw_batch, drawn_ahead, stack
 from MAESILCore.pretrain.config import PretrainConfig
 from MAESILCore.pretrain.corpus import Corpus, Sample
 from MAESILCore.pretrain.optimisation import learning_rate, make_optimizer
-from MAESILCore.pretrain.run import Run
-from MAESILCore.pretrain.scans import check_same, inventory, split
+from MAESILCore.pretrain.run import MODEL, Run
+from MAESILCore.pretrain.scans import check_same, inventory, left_out_sentence, split
 from MAESILCore.pretrain.state import pack, unpack
 from MAESILCore.pretrain.validation import Validation
 
@@ -36,10 +36,10 @@ class Progress:
     Attributes:
         step: steps done.
         steps: steps in all.
-        loss: of this step.
+        loss: of this step; not a number before the first one.
         superpatches_per_second: crops a second since the start, in units of whole superpatches.
         seconds_left: estimate.
-        message: a sentence when there is more to say (reading, a scan left out, validation), else empty.
+        message: a sentence when there is more to say (reading, scans left out, validation), else empty.
     """
 
     step: int
@@ -65,7 +65,8 @@ def pretrain(
     A run that holds checkpoints goes on from the newest whole one and takes the very steps it would have taken:
     samples are functions of (seed, step), optimiser, average and random state are in the checkpoint, and other scans
     than the run began with are refused. The learning rate follows the configuration at hand, so a run may be
-    prolonged by resuming it with more steps. A new run that ends before its first checkpoint leaves nothing behind.
+    prolonged by resuming it with more steps; one that has taken them all is left as it is. A new run that ends before
+    its first checkpoint leaves nothing behind.
 
     Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
     first process alone writes.
@@ -91,11 +92,15 @@ def pretrain(
     require("lightning_fabric", "Pre-training")
     tell, stopped = progress or (lambda _: None), cancelled or (lambda: False)
 
-    def note(message: str) -> None:
+    def note(message: str, step: int) -> None:
         if stopped():
             raise Cancelled("Stopped before the first step.")
-        tell(Progress(0, config.steps, math.nan, 0.0, math.nan, message))
+        tell(Progress(step, config.steps, math.nan, 0.0, math.nan, message))
 
+    finished = run.model_after(config.steps)
+    if finished is not None:
+        note(f"all {config.steps} steps are taken already; go on with more of them by --steps", config.steps)
+        return finished
     try:
         return Trainer(run, config, scans, device, initial, note).fit(tell, stopped)
     except BaseException:
@@ -113,7 +118,7 @@ class Trainer:
         scans: list[Path],
         device: str,
         initial: LoadedModel | None,
-        note: Callable[[str], None],
+        note: Callable[[str, int], None],
     ) -> None:
         from lightning_fabric import Fabric
 
@@ -125,12 +130,12 @@ class Trainer:
             _take_over(method, initial)
         place = pick_device(device)
         precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
-        saved = run.load_latest(note)
+        saved = run.load_latest(lambda message: note(message, 0))
         self.step = saved[0] if saved else 0
         if config.steps < self.step:
             message = f"The run has already taken {self.step} steps, and {config.steps} were asked for; ask for more."
             raise ConfigError(message)
-        self._read(scans, method.config, note)
+        self._read(scans, method.config, lambda message: note(message, self.step))
         self.fabric = Fabric(accelerator=place.type, **_topology(place), precision=precision)
         self.fabric.launch()
         self.raw_method = method.to(self.fabric.device)
@@ -172,8 +177,9 @@ class Trainer:
         self.validation = Validation.build(
             held_out, self.config, sizes, lambda number: tell_number(len(training) + number)
         )
-        for path, reason in (*self.corpus.left_out, *self.validation.left_out):
-            note(f"left out {path.name}: {reason}")
+        left_out = [*self.corpus.left_out, *self.validation.left_out]
+        if left_out:
+            note(left_out_sentence(left_out, len(scans)))
         if held_out and not len(self.validation):
             note(
                 "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
@@ -199,7 +205,7 @@ class Trainer:
                 message = f"Stopped after step {self.step}; the same command goes on from there."
                 raise Cancelled(message)
         self._save()
-        path = self.run.folder / "model.safetensors"
+        path = self.run.folder / MODEL
         weights = {f"average.{name}": tensor.half() for name, tensor in self.average.state_dict().items()}
         if self.run.writes:
             save_checkpoint(path, weights, self._card())

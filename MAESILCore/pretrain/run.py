@@ -18,6 +18,7 @@ from MAESILCore.pretrain.config import PretrainConfig, dump_config, load_config
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
+MODEL = f"model{SUFFIX}"
 SCANS = "scans.json"
 
 
@@ -112,6 +113,15 @@ class Run:
         """What `begin` was told; None for a run that is new or of a MAESIL that did not write it down."""
         path = self.folder / SCANS
         return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def model_after(self, steps: int) -> Path | None:
+        """The final model of a run that ended with this step; None for any other run."""
+        checkpoints, path = self._checkpoints(), self.folder / MODEL
+        try:
+            both = {read_card(one).step for one in (*checkpoints[-1:], path)}
+        except CheckpointError:  # it ended before it wrote the model, or one of them is damaged
+            return None
+        return path if checkpoints and both == {steps} else None
 
     def event(self, kind: str, **fields: object) -> None:
         """Append one event with the time of day in seconds since 1970."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.formats.checks import dimensions_text
+from MAESILCore.formats.names import with_name
 
 #: Names in a sentence; more are counted.
 _NAMED = 3
@@ -33,6 +34,13 @@ def split(scans: Sequence[Path], hold_out: Sequence[str]) -> tuple[list[Path], l
         )
         raise ConfigError(message)
     return training, held_out
+
+
+def left_out_sentence(left_out: Sequence[tuple[Path, str]], scans: int) -> str:
+    """How many of the scans are not used, and the first of them with the reasons."""
+    named = "; ".join(with_name(path.name, reason).rstrip(".") for path, reason in left_out[:_NAMED])
+    more = f"; and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+    return f"left out {len(left_out)} of {scans} scans ({named}{more}); events.jsonl names all"
 
 
 def inventory(paths: Sequence[Path], shapes: Sequence[tuple[int, ...]]) -> str:

@@ -71,6 +71,50 @@ def test_a_run_ends_with_a_model_and_can_be_prolonged(
     assert load_checkpoint(a_corpus.parent / "run" / "model.safetensors").card.step == 6
 
 
+def test_a_run_that_is_finished_says_so_and_stays_as_it_is(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
+    model, events = (a_corpus.parent / "run" / name for name in ("model.safetensors", "events.jsonl"))
+    before = model.stat().st_mtime_ns, events.read_text()
+    capfd.readouterr()
+    assert cli.main(arguments(a_corpus, "--resume")) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "step 4: all 4 steps are taken already; go on with more of them by --steps" in said
+    assert "nan" not in said
+    assert "reading" not in said
+    assert (model.stat().st_mtime_ns, events.read_text()) == before
+    assert cli.main(arguments(a_corpus, "--resume", "--steps", "5")) == 0
+    said = capfd.readouterr().out
+    assert "step 4: reading scan 1 of 2" in said
+    assert "step 0" not in said
+
+
+def test_a_run_that_lost_its_model_writes_it_again(a_corpus: Path) -> None:
+    assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
+    model = a_corpus.parent / "run" / "model.safetensors"
+    model.unlink()
+    assert cli.main(arguments(a_corpus, "--resume")) == 0
+    assert load_checkpoint(model).card.step == 4
+
+
+def test_scans_that_are_left_out_are_told_in_one_line(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    for number in range(4):
+        write_volume(Volume(np.ones((8, 8, 8), np.uint8), np.eye(4)), a_corpus / f"label{number}.nii.gz")
+    (a_corpus / "damaged.nii.gz").write_bytes(b"nothing")
+    assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
+    (line,) = (line for line in capfd.readouterr().out.splitlines() if "left out" in line)
+    assert "left out 5 of 7 scans (damaged.nii.gz" in line
+    assert line.count("damaged.nii.gz") == 1
+    assert "label0.nii.gz: a label map, not a scan" in line
+    assert "; and 2 more); events.jsonl names all" in line
+    events = (a_corpus.parent / "run" / "events.jsonl").read_text().splitlines()
+    assert sum(json.loads(event)["event"] == "left_out" for event in events) == 5
+
+
 @contextmanager
 def started(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """The command as a process of its own, which does not outlive the block."""
@@ -175,7 +219,7 @@ def all_weights(run: Path) -> torch.Tensor:
     ("more", "words"),
     [
         (["--preset", "gigantic"], "no preset 'gigantic'"),
-        (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read: No such file"),
         (["--resume"], "holds no run to resume"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--initial", "nowhere.safetensors"], "no checkpoint nowhere.safetensors"),

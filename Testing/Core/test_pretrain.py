@@ -169,7 +169,7 @@ def test_a_start_from_other_weights_survives_until_the_first_step(
     whole = Run.create(tmp_path / "whole")
     pretrain(whole, a_recipe(), some_scans, device="cpu", initial=start)
     killed = Run.create(tmp_path / "killed")
-    Trainer(killed, a_recipe(), some_scans, "cpu", start, lambda _: None)  # and no step after it
+    Trainer(killed, a_recipe(), some_scans, "cpu", start, lambda *_: None)  # and no step after it
     again = Run.open(tmp_path / "killed")
     pretrain(again, again.config(), some_scans, device="cpu")
     assert losses_of(again) == losses_of(whole)
@@ -263,7 +263,7 @@ def test_reading_held_out_scans_can_be_stopped_and_tells_what_is_left_out(
     recipe, scans = a_recipe(hold_out=("scan2*",), steps=1), [*some_scans, label]
     run, seen = Run.create(tmp_path / "run"), list[str]()
     pretrain(run, recipe, scans, device="cpu", progress=lambda state: seen.append(state.message))
-    assert "left out scan2-label.nii.gz: a label map, not a scan" in seen
+    assert any("1 of 4 scans (scan2-label.nii.gz: a label map, not a scan)" in message for message in seen)
     assert any(event["event"] == "left_out" for event in events_of(run))
     other, seen = Run.create(tmp_path / "other"), list[str]()
     with pytest.raises(Cancelled):
