@@ -110,11 +110,13 @@ def _show(results: dict[str, Any]) -> None:
     from rich.table import Table
 
     from MAESILCore.evaluate.table import counted, table_rows
+    from MAESILCore.formats.names import with_name
 
-    console = Console()
+    console, scans = Console(), results["summary"]["cases"]
     for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
         low, high = results["setup"][key]
-        title = f"{counted(results['summary']['cases'])}, window {low:g} to {high:g} HU, mean ± standard deviation"
+        title = f"{counted(scans)}, window {low:g} to {high:g} HU"
+        title += ", mean ± standard deviation" if scans > 1 else ""
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
         headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
         for number, heading in enumerate(headings):
@@ -123,4 +125,4 @@ def _show(results: dict[str, Any]) -> None:
             table.add_row(*row)
         console.print(table)
     for scan in results["left_out"]:
-        console.print(f"[yellow]Left out[/] {escape(scan['name'])}: {escape(scan['reason'])}")
+        console.print(f"[yellow]Left out[/] {escape(with_name(scan['name'], scan['reason']))}")
