@@ -72,7 +72,7 @@ def addScoreTable(
 def addSuperpatchTable(
     scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]]
 ) -> slicer.vtkMRMLTableNode:
-    """One row a superpatch.
+    """One row a superpatch; titles are short, since the table is as narrow as the module's panel.
 
     Args:
         scene: where to.
@@ -81,13 +81,11 @@ def addSuperpatchTable(
     """
     rows = list(entries)
     columns = [
-        Column(SUPERPATCH_COLUMN, "Superpatch", [int(row["index"]) for row in rows]),
-        Column("place", "Place i-j-k", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
-        Column("hidden_voxels", "Hidden voxels", [int(row["hidden_voxels"]) for row in rows]),
-        Column(
-            PSNR_COLUMN, "PSNR, hidden voxels (dB)", [_rounded(finite(row["psnr_hidden"]), 2) for row in rows]
-        ),
-        Column("mae_hu", "Mean error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
+        Column("place", "Superpatch", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
+        Column("hidden_voxels", "Hidden", [int(row["hidden_voxels"]) for row in rows]),
+        Column(PSNR_COLUMN, "PSNR (dB)", [_rounded(finite(row["psnr_hidden"]), 2) for row in rows]),
+        Column("mae_hu", "Error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
+        Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
     ]
     return _addTable(scene, name, columns)
 
@@ -115,7 +113,7 @@ def addScoreChart(
     series.SetColor(*map(float, rgb(STAGE_COLOURS[FIRST_STAGE])))
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     chart.SetTitle(name)
-    chart.SetXAxisTitle("Superpatch")
+    chart.SetXAxisTitle("No. of the superpatch")
     chart.SetYAxisTitle("PSNR, hidden voxels (dB)")
     chart.SetLegendVisibility(False)
     chart.AddAndObservePlotSeriesNodeID(series.GetID())

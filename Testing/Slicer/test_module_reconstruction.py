@@ -69,9 +69,14 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
     assert module.ui.metricsTable.mrmlTableNode() is results.metrics
     assert "Research use only" in module.ui.resultsLabel.text
 
-    module.ui.superpatchTable.selectRow(5)
+    table = module.ui.superpatchTable
+    table.selectRow(5)
     module.host.process()
     assert module.ui.superpatchSpinBox.value == 5
+    place = table.model().index(5, 0).data()
+    assert module.ui.superpatchSpinBox.text == f"5 ({place})"
+    assert f"Superpatch {place} (i-j-k)" in module.ui.superpatchInfoLabel.text
+    assert not table.verticalHeader().isVisibleTo(table)  # It would count from 1.
     assert module.ui.saveFilesButton.isEnabled()
 
     module.host.click(module.ui.compareButton)

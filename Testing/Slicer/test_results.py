@@ -283,13 +283,7 @@ def test_a_row_of_the_superpatch_table_leads_to_its_superpatch(
     assert _column(table, "place") == ["0-0-0", "1-0-1"]
     assert _column(table, "psnr_hidden") == ["25.13", "31"]
     titles = [table.GetColumnTitle(table.GetColumnName(column)) for column in range(5)]
-    assert titles == [
-        "Superpatch",
-        "Place i-j-k",
-        "Hidden voxels",
-        "PSNR, hidden voxels (dB)",
-        "Mean error (HU)",
-    ]
+    assert titles == ["Superpatch", "Hidden", "PSNR (dB)", "Error (HU)", "No."]
 
 
 def test_the_chart_plots_the_rows_of_the_superpatch_table(

@@ -115,6 +115,7 @@ class MaskPanel:
             if hasOne
             else _("Choose a superpatch first.")
         )
+        self._ui.superpatchSpinBox.suffix = f" ({self._session.overlays.labelOf(index)})" if hasOne else ""
         self._ui.superpatchInfoLabel.setVisible(hasOne)
         if not hasOne:
             self._jumpedTo = NO_SUPERPATCH
@@ -128,15 +129,11 @@ class MaskPanel:
 
     def _describe(self, index: int) -> str:
         box = self._session.grid.box(index)
-        k, j, i = (
-            start // size
-            for start, size in zip(box.start, self._session.grid.superpatch_lattice, strict=True)
-        )
         patches = " x ".join(str(count) for count in reversed(box.shape))
         mask = self._session.mask
         share = 100 * mask.crop(box).hidden_fraction if mask is not None else 0.0
-        return _("Superpatch {i}-{j}-{k} (i-j-k), {patches} patches, {share:.1f} % hidden.").format(
-            i=i, j=j, k=k, patches=patches, share=share
+        return _("Superpatch {place} (i-j-k), {patches} patches, {share:.1f} % hidden.").format(
+            place=self._session.overlays.labelOf(index), patches=patches, share=share
         )
 
     def _choose(self, index: int) -> None:
