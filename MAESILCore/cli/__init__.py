@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -26,6 +27,15 @@ _COMMANDS = ("browser", "demo", "info", "reconstruct", "evaluate", "pretrain", "
 _STOPPED = 130
 _FAILED = 2
 _BROKEN = 1
+
+#: What Typer raises for a command line that it cannot read; its own name for it differs by version.
+_UsageError: Any = typer.BadParameter.__base__
+#: Words of the library that Typer checks values with, in plain ones.
+_PLAINER = (
+    (r"Input should be a valid integer.*", "give a whole number"),
+    (r"Input should be a valid number.*", "give a number"),
+    (r"Input should be (.*)", r"it must be \1"),
+)
 
 
 @dataclass
@@ -85,14 +95,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _Options()
     try:
         with _termination_as_interrupt():
-            app(args=arguments, prog_name="maesil", obj=options)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else _BROKEN
+            code = app(args=arguments, prog_name="maesil", obj=options, standalone_mode=False)
+    except _UsageError as error:
+        return _report_usage(error)
     except Exception as error:
         if options.debug:
             traceback.print_exception(error, file=sys.stderr)
         return _report(error)
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
+    """Say in one sentence what the command line lacks; the help that stands in for no command at all was shown."""
+    message = error.format_message().rstrip(".")
+    if not message:
+        return _FAILED
+    for pattern, words in _PLAINER:
+        message = re.sub(pattern, words, message)
+    command = error.ctx.command_path if error.ctx else "maesil"
+    return _say(f"[bold red]Error:[/] {_plain(message)}; see {command} --help.", _FAILED)
 
 
 def _report(error: Exception) -> int:

@@ -45,9 +45,36 @@ def test_the_package_runs_as_a_module() -> None:
     assert done.stdout == "maesil 0.1.0\n"
 
 
-def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--nonsense"]) == 2
-    assert "--nonsense" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nonsense"], "No such option: --nonsense; see maesil --help."),
+        (["nonsense"], "No such command 'nonsense'; see maesil --help."),
+        (["info"], "; see maesil info --help."),
+        (["info", "a.nii", "--patch-size", "8x"], "'--patch-size': "),
+        (["app", "--port", "99999"], "'--port': "),
+        (
+            ["phantom", "a.nii", "--shape", "1", "2"],
+            "Option '--shape' requires 3 arguments; see maesil ",
+        ),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_one_sentence_and_exit_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert said.count("\n") == 1
+    assert words in said
+    assert "Input should" not in said
+
+
+def test_no_command_at_all_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) in (0, 2)  # by the version of Typer
+    told = capsys.readouterr()
+    assert "reconstruct" in told.out + told.err
+    assert "Error" not in told.err
 
 
 def test_a_mistake_of_the_user_is_one_sentence_and_exit_2(
