@@ -58,6 +58,8 @@ def test_the_window_says_what_the_volume_is(module: OpenModule) -> None:
     assert module.ui.volumeInfoLabel.text.startswith("40 x 32 x 24 voxels of 0.7 x 0.7 x 1.5 mm; 3 x 2 x 2")
     assert module.ui.reconstructButton.isEnabled()
     assert module.host.ui.maskInfoLabel.text.startswith("75.0 % hidden: 360 of 480 patches.")
+    module.use(shape=(16, 16, 16))
+    assert module.ui.volumeInfoLabel.text.endswith("; 1 superpatch.")
 
 
 def test_a_volume_that_cannot_be_used_says_why(module: OpenModule) -> None:
@@ -295,10 +297,9 @@ def test_of_a_region_only_what_is_hidden_is_predicted_and_the_choice_for_other_m
 def test_a_deleted_region_is_asked_for_again(module: OpenModule) -> None:
     module.use()
     chooseMode(module, "ROI")
-    roi = module.host.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
-    module.ui.roiSelector.nodeAddedByUser.emit(roi)
-    module.ui.roiSelector.setCurrentNode(roi)
+    roi = module.ui.roiSelector.addNode()
     module.host.process()
+    assert roi.GetName() == "MAESIL region"
     module.host.scene.RemoveNode(roi)
     module.host.process()
     assert "Choose the ROI" in module.status

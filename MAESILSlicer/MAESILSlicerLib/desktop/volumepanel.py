@@ -71,8 +71,12 @@ class VolumePanel:
         size = " x ".join(str(count) for count in reversed(session.grid.shape))
         spacing = " x ".join(f"{edge:.3g}" for edge in session.volumeNode.GetSpacing())
         places = " x ".join(str(count) for count in reversed(session.grid.counts))
-        fact = _("{size} voxels of {spacing} mm; {places} superpatches.").format(
-            size=size, spacing=spacing, places=places
+        fact = (
+            _("{size} voxels of {spacing} mm; 1 superpatch.").format(size=size, spacing=spacing)
+            if len(session.grid) == 1
+            else _("{size} voxels of {spacing} mm; {places} superpatches.").format(
+                size=size, spacing=spacing, places=places
+            )
         )
         return "\n".join((fact, *session.check.warnings))
 
