@@ -282,6 +282,63 @@ def test_each_view_begins_in_the_middle_of_the_scan(
     run(work())
 
 
+def test_an_error_of_the_mask_goes_once_the_mask_is_right(an_application: Application, run: Run) -> None:
+    state, session = an_application.state, an_application.session
+
+    async def work() -> None:
+        # From now on changes of the state are listened to, as once the server runs.
+        state.ready()
+        await show(an_application, "first.nii")
+        with state:
+            state.plane_ratio = state.axis_ratio = 0
+        await until(lambda: state.notice_kind == "error")
+        # What the sliders do not say is neither shown nor reconstructed.
+        assert session.mask is None
+        assert state.hidden_share == ""
+        await show(an_application, "second.nii")
+        await until(lambda: state.notice_kind == "error")
+        assert session.volumeNode.GetName() == "second"
+        with state:
+            state.opacity = 0.5
+            state.plane_ratio = 0.5
+        await until(lambda: not state.notice)
+        assert session.mask is not None
+        assert state.hidden_share == "50.0%"
+
+    run(work())
+
+
+def test_an_error_of_something_else_stays(an_application: Application, run: Run) -> None:
+    state = an_application.state
+
+    async def work() -> None:
+        # From now on changes of the state are listened to, as once the server runs.
+        state.ready()
+        await show(an_application, "first.nii")
+        an_application.notice.tellError("Something else.")
+        with state:
+            state.plane_ratio = 0.25
+        await until(lambda: state.hidden_share != "75.0%")
+        assert state.notice == "Something else."
+
+    run(work())
+
+
+def test_the_seed_that_is_shown_is_the_one_that_is_used(an_application: Application, run: Run) -> None:
+    state = an_application.state
+
+    async def work() -> None:
+        # From now on changes of the state are listened to, as once the server runs.
+        state.ready()
+        await show(an_application, "first.nii")
+        with state:
+            state.seed = 99999999999
+        await until(lambda: state.seed == 2**31 - 1)
+        assert an_application.session.choices.seed == 2**31 - 1
+
+    run(work())
+
+
 def test_slices_that_were_sent_are_looked_through_aside(
     an_application: Application, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ _GATHER_SECONDS = 0.008
 
 
 class Latest:
-    """Carries an action out once for all calls that come close together, and tells what goes wrong.
+    """Carries an action out once for all calls that come close together, and tells what goes wrong until it goes well.
 
     Args:
         state: is sent to the page afterwards.
@@ -37,5 +37,6 @@ class Latest:
         with self._state:
             try:
                 self._action()
+                self._notice.settled(self)
             except MaesilError as error:
-                self._notice.tellError(error)
+                self._notice.tellError(error, about=self)

@@ -18,11 +18,18 @@ class Notice:
 
     def tell(self, sentence: str) -> None:
         """Say what happened."""
+        self._about: object = None
         self._state.notice, self._state.notice_kind = sentence, "info"
 
-    def tellError(self, problem: object) -> None:
-        """Say what went wrong; it stays until something else happens."""
+    def tellError(self, problem: object, about: object = None) -> None:
+        """Say what went wrong; it stays until something else happens, or until what it is `about` is `settled`."""
+        self._about = about
         self._state.notice, self._state.notice_kind = str(problem), "error"
+
+    def settled(self, about: object) -> None:
+        """Take an error back, since what it was about is in order again."""
+        if self._about is about:
+            self.clear()
 
     def clear(self) -> None:
         """Say nothing."""

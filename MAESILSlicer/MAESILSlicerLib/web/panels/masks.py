@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from MAESILCore.errors import MaesilError
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib import comparison
 from MAESILSlicerLib.choices import MODE_TITLES, MaskChoices
@@ -54,7 +55,8 @@ class MaskPanel:
         )
         latest = application.latest
         drawn = ("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "seed")
-        state.change(*drawn)(latest(self._draw))
+        self._redraw = latest(self._draw)
+        state.change(*drawn)(self._redraw)
         shown = (
             *("show_grid", "show_labels", "show_mask2d", "show_mask_compared", "show_mask3d"),
             *("opacity", "clip", "superpatch", "layout"),
@@ -87,7 +89,7 @@ class MaskPanel:
             # Drawn by the session when it took over the volume.
             self._tellShares()
         else:
-            self._draw()
+            self._redraw()
         self._display()
 
     def _frontSuperpatch(self) -> int | None:
@@ -123,8 +125,17 @@ class MaskPanel:
         if self._app.session.isRunning:
             # The very mask that is shown is being reconstructed.
             return
-        self._app.session.setMask(self.choices)
-        self._tellShares()
+        choices = self.choices
+        # The field shows the seed that is used.
+        self._app.state.seed = choices.seed
+        try:
+            self._app.session.setMask(choices)
+        except MaesilError:
+            # Nor may the mask before be taken for what the sliders say.
+            self._app.session.clearMask()
+            raise
+        finally:
+            self._tellShares()
 
     def _tellShares(self) -> None:
         """Write on the page how much is hidden."""

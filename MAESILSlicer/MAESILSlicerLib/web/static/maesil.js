@@ -126,5 +126,5 @@
     }
   }
 
-  window.maesil = { upload, choosePoint };
+  window.maesil = { upload, choosePoint, forgetUpload: () => status("") };
 })();
