@@ -52,8 +52,9 @@ def test_a_reconstruction_ends_side_by_side_with_scores(module: OpenModule) -> N
     module.start()
     assert module.ui.reconstructButton.text == "&Cancel"
     assert module.ui.progressBar.isVisibleTo(module.host.window)
-    assert not module.ui.volumeSelector.isEnabled()
-    assert "running" in module.ui.volumeSelector.toolTip
+    for widget in (module.ui.volumeSelector, module.ui.modelComboBox, module.ui.modelButton):
+        assert not widget.isEnabled()
+        assert "running" in widget.toolTip
     module.ui.planeRatioSlider.value = 0.25  # The job has its mask already.
     module.finish()
     assert "Reconstructed with tiny" in module.status

@@ -246,6 +246,71 @@ def test_diagnostics_are_copied_without_the_names_in_the_scene(
     assert "Mustermann" not in copied
 
 
+def test_buttons_that_cannot_be_pressed_say_why(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    module = OpenModule(host, tiny_model)
+    ui = module.ui
+    assert not ui.maskSection.isEnabled()
+    assert "Choose a volume" in ui.maskSection.toolTip
+    module.use()
+    assert ui.maskSection.isEnabled()
+    assert ui.maskSection.toolTip == ""
+    module.start()
+    host.process()
+    for button in (ui.reinstallButton, ui.offlineButton):
+        assert not button.isEnabled()
+        assert button.toolTip == "A reconstruction is running."
+    for button in (ui.copyButton, ui.checkButton):
+        assert button.isEnabled()
+    module.session.cancel()
+    module.finish()
+    for button in (ui.reinstallButton, ui.offlineButton):
+        assert button.isEnabled()
+        assert "nstall" in button.toolTip
+
+
+def test_while_the_computer_is_checked_the_buttons_wait_for_that(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.system.probe import Probe
+
+    answerAtOnce(monkeypatch, factsWith("torch", version="1.9"))
+    module = OpenModule(host, tiny_model)
+    ui = module.ui
+    assert ui.repairButton.text == "Reinstall PyTorch..."
+    monkeypatch.setattr(Probe, "poll", lambda probe: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ui.systemSection.collapsed = False
+    host.click(ui.checkButton)
+    assert ui.repairButton.text == "Checking ..."
+    for button in (ui.checkButton, ui.copyButton, ui.reinstallButton, ui.offlineButton, ui.repairButton):
+        assert not button.isEnabled()
+        assert "being checked" in button.toolTip
+
+
+def test_a_sample_is_listed_among_what_is_kept_at_once(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib import samples
+    from volumes import addTestVolume
+
+    def loadSample(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
+        path = samples.cacheFolder(scene) / samples.FILE_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1_000_000))
+        return addTestVolume(scene)
+
+    answerAtOnce(monkeypatch, FACTS)
+    monkeypatch.setattr(samples, "loadSample", loadSample)
+    module = OpenModule(host, tiny_model)
+    module.ui.systemSection.collapsed = False
+    assert "keeps nothing" in module.ui.storageLabel.text
+    host.click(module.ui.sampleButton)
+    assert "1.0 MB" in module.ui.storageLabel.text
+
+
 def test_what_maesil_keeps_can_be_deleted(
     host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,34 +103,64 @@ class SystemPanel:
         ui, report = self._ui, self.report
         if self._session.failed:
             self._lastFailure = self._session.message
-        isChecking = self._check is not None
         ui.systemLabel.setText(_("Checking ...") if report is None else report.line)
         problem = report.problem if report is not None else None
         ui.systemDetailsLabel.setText(_detailsOf(report))
         ui.systemDetailsLabel.setVisible(problem is not None)
-        ui.checkButton.setEnabled(not isChecking)
-        canAct = report is not None and not self._session.isRunning
-        ui.copyButton.setEnabled(canAct)
-        for button in (ui.reinstallButton, ui.offlineButton):
-            # A check that failed does not know what to install.
-            button.setEnabled(canAct and bool(report.system))
         hasTorch = report is not None and report.hasTorch
         ui.reinstallButton.setText(_("Reinstall PyTorch...") if hasTorch else _("Install PyTorch..."))
-        obstacle = self.obstacle
-        ui.installLabel.setText(obstacle)
-        ui.installLabel.setVisible(bool(obstacle))
-        ui.repairButton.setVisible(bool(obstacle and self._action))
-        ui.repairButton.setEnabled(canAct)
-        text, purpose = _buttonOf(self._action)
-        ui.repairButton.setText(text)
-        ui.repairButton.setToolTip(purpose)
+        self._showRepair()
+        self._showButtons()
         self._storage.showRunning()
+
+    def showStorage(self) -> None:
+        """Something may have been written to the disk."""
+        self._storage.refresh()
 
     def close(self) -> None:
         """Stop a check and undo all connections."""
         self._stop()
         self._storage.close()
         self._connections.close()
+
+    def _showRepair(self) -> None:
+        ui, obstacle = self._ui, self.obstacle
+        if ui.installLabel.text != obstacle:
+            ui.installLabel.setText(obstacle)
+            # Qt lays the form out before the text above knows of its new room, and would cut that off.
+            ui.modelInfoLabel.updateGeometry()
+        ui.installLabel.setVisible(bool(obstacle))
+        ui.repairButton.setVisible(bool(obstacle and self._action))
+        ui.repairButton.setText(_buttonOf(self._action)[0] if self.report is not None else _("Checking ..."))
+
+    def _showButtons(self) -> None:
+        """Which buttons can be pressed, and why the others cannot."""
+        ui, report = self._ui, self.report
+        checking = _("The computer is being checked; this takes a few seconds.") if report is None else ""
+        running = _("A reconstruction is running.") if self._session.isRunning else ""
+        # A check that failed does not know what to install.
+        failed = "" if report is None or report.system else _("The check has failed; check again first.")
+        for button, purpose, reason in (
+            (ui.checkButton, _buttonOf("checkAgain")[1], checking),
+            (
+                ui.copyButton,
+                _("Copy a description of this computer for a bug report; it names no patient and no user."),
+                checking,
+            ),
+            (
+                ui.reinstallButton,
+                _("Install or repair what the model needs to run. The size is told first."),
+                checking or running or failed,
+            ),
+            (
+                ui.offlineButton,
+                _("Install from a folder of wheel files, without a network."),
+                checking or running or failed,
+            ),
+            (ui.repairButton, _buttonOf(self._action)[1], checking or running),
+        ):
+            button.setEnabled(not reason)
+            button.setToolTip(reason or purpose)
 
     def _stop(self) -> None:
         self._timer.stop()

@@ -97,7 +97,9 @@ class Window:
         """Show everything as it is."""
         for panel in self._panels:
             panel.refresh()
-        self._ui.maskSection.setEnabled(self._session.grid is not None)
+        hasGrid = self._session.grid is not None
+        self._ui.maskSection.setEnabled(hasGrid)
+        self._ui.maskSection.setToolTip("" if hasGrid else _("Choose a volume that can be used first."))
         if self._system.report is not self._shownReport:
             self._shownReport = self._system.report
             self._reconstruct.showDevices(self._shownReport)
@@ -135,6 +137,8 @@ class Window:
         return self._session.check.problem or self._logic.follower.problem or self._system.obstacle
 
     def _useVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """The sample has come, which leaves a file."""
+        self._system.showStorage()
         if self._parameters is not None:
             self._parameters.inputVolume = node
 
