@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 from MAESILSlicerLib import lattice
-from MAESILSlicerLib.nodes import markNode, nodesOfClass, removeNode
+from MAESILSlicerLib.nodes import leaveOutOfFiles, markNode, nodesOfClass, removeNode
 from MAESILSlicerLib.placed import PlacedGrid
 from MAESILSlicerLib.sections import sectionsOf
 
@@ -54,6 +54,14 @@ class SliceLabels:
         for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
             self._addView(sliceNode)
 
+    @property
+    def isWhole(self) -> bool:
+        """Whether all labels are there that were made."""
+        return all(
+            node.GetScene() is not None and node.GetDisplayNode() is not None
+            for node in self._labels.values()
+        )
+
     def setVisible(self, isVisible: bool) -> None:
         """Show or hide all labels."""
         if isVisible != self._isVisible:
@@ -85,8 +93,6 @@ class SliceLabels:
         name = f"MAESIL superpatch labels {sliceNode.GetLayoutName()}"
         node = _addMarkups(self._placed.volumeNode, SLICE_LABELS_ROLE, name)
         display = node.GetDisplayNode()
-        for part in (node, display):
-            part.SetSaveWithScene(False)
         with slicer.util.NodeModify(display):
             display.SetViewNodeIDs([sliceNode.GetID()])
             display.SetVisibility3D(False)
@@ -139,6 +145,7 @@ def _addMarkups(
     scene.AddNode(node)
     markNode(node, role, volumeNode)
     node.CreateDefaultDisplayNodes()
+    leaveOutOfFiles(node)
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
         display.SetHideFromEditors(True)

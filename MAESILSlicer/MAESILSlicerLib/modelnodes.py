@@ -8,7 +8,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from MAESILCore.report.shading import STAGE_COLOURS, rgb
-from MAESILSlicerLib.nodes import markNode
+from MAESILSlicerLib.nodes import leaveOutOfFiles, markNode
 
 COLORS_ROLE = "overlay.colors"
 
@@ -31,6 +31,7 @@ def addModel(
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.SetAndObserveMesh(mesh)
     node.CreateDefaultDisplayNodes()
+    leaveOutOfFiles(node)
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
         display.SetHideFromEditors(True)
@@ -106,4 +107,5 @@ def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorT
         node.SetColor(stage, f"hidden by stage {stage}", *map(float, rgb(color)), 1.0)
     volumeNode.GetScene().AddNode(node)
     markNode(node, COLORS_ROLE, volumeNode)
+    leaveOutOfFiles(node)
     return node

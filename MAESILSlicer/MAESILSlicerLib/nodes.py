@@ -43,6 +43,12 @@ def nodesOfClass(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkM
     return [scene.GetNthNodeByClass(index, className) for index in range(count)]
 
 
+def leaveOutOfFiles(node: slicer.vtkMRMLNode) -> None:
+    """Have saved scenes go without a node and those that serve it alone, as it is made anew from what they hold."""
+    for part in (node, *_parts(node)):
+        part.SetSaveWithScene(False)
+
+
 def removeNode(node: slicer.vtkMRMLNode | None) -> None:
     """Take a node out of its scene, with its display and storage nodes; None or one already out is no error."""
     scene = node.GetScene() if node is not None else None

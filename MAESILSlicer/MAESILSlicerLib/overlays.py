@@ -27,6 +27,8 @@ _ROLES = (
     gridlines.HIGHLIGHT_ROLE,
     labels.LABELS_ROLE,
 )
+#: Of these, what shows the mask.
+_MASK_ROLES = (slicemask.FILL_ROLE, slicemask.LINES_ROLE, cubes.CUBES_ROLE)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Overlays:
         self.remove()
         self._placed, self._highlight = placed, highlight
         self._display = replace(self._display, clip=clip)
-        self._addNodes(placed)
+        self._addNodes()
         self._observation = volumeNode.AddObserver(
             slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._onTransformModified
         )
@@ -102,7 +104,7 @@ class Overlays:
             )
             raise ConfigError(message)
         self._mask = mask
-        self._outdated = {slicemask.FILL_ROLE, slicemask.LINES_ROLE, cubes.CUBES_ROLE}
+        self._outdated = set(_MASK_ROLES)
         self._refresh()
 
     def setHighlight(self, index: int | None) -> None:
@@ -133,11 +135,8 @@ class Overlays:
         """Take everything out of the scene, also what an earlier session has left or a file has brought."""
         if self._placed is not None:
             self._placed.volumeNode.RemoveObserver(self._observation)
-            self._sliceLabels.remove()
-        self._placed = self._mask = self._highlight = self._sliceLabels = self._observation = None
-        self._outdated = set()
-        for role in (*_ROLES, labels.SLICE_LABELS_ROLE, COLORS_ROLE):
-            removeNodes(self.scene, role)
+        self._removeNodes()
+        self._placed = self._mask = self._highlight = self._observation = None
 
     # Where superpatches are
 
@@ -203,8 +202,8 @@ class Overlays:
         """By role and not by reference: a loaded scene brings nodes of its own."""
         return next(iter(findNodes(self.scene, role)), None)
 
-    def _addNodes(self, placed: PlacedGrid) -> None:
-        volumeNode = placed.volumeNode
+    def _addNodes(self) -> None:
+        placed, volumeNode = self._placed, self._placed.volumeNode
         colorNode = addStageColors(volumeNode)
         points = pointsOf(lattice.cornersRas(lattice.patchEdges(placed.grid), placed.ijkToRas))
         slicemask.addFill(volumeNode, points, colorNode)
@@ -214,11 +213,28 @@ class Overlays:
         gridlines.addHighlight(volumeNode)
         labels.addLabels(volumeNode)
         self._sliceLabels = labels.SliceLabels(placed)
+        self._outdated = set(_MASK_ROLES)
+
+    def _removeNodes(self) -> None:
+        if self._sliceLabels is not None:
+            self._sliceLabels.remove()
+        self._sliceLabels = None
+        for role in (*_ROLES, labels.SLICE_LABELS_ROLE, COLORS_ROLE):
+            removeNodes(self.scene, role)
+
+    def _addMissing(self) -> None:
+        """Make all nodes anew if a script or a person has deleted one, hidden as they are."""
+        nodes = [self._node(role) for role in _ROLES]
+        isWhole = all(node is not None and node.GetDisplayNode() is not None for node in nodes)
+        if not isWhole or self._node(COLORS_ROLE) is None or not self._sliceLabels.isWhole:
+            self._removeNodes()
+            self._addNodes()
 
     def _refresh(self) -> None:
         """Bring the nodes in line with mask, highlight and display."""
         if self._placed is None:
             return
+        self._addMissing()
         display = self._display
         self._refreshMask(self.maskNode, slicemask.FILL_ROLE, slicemask.drawFill, display.mask2d)
         outlined = display.mask2d and display.outline
@@ -260,6 +276,7 @@ class Overlays:
 
     def _onTransformModified(self, volumeNode: slicer.vtkMRMLVolumeNode, _event: str) -> None:
         """Follow the volume under another parent transform; a change of the same one reaches the nodes by itself."""
+        self._refresh()
         for role in _ROLES:
             self._node(role).SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
         cubes.cullInside(self.cubesNode, self._placed)

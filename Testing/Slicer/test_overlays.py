@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -245,33 +246,74 @@ def test_showing_a_grid_again_and_again_holds_on_to_no_slice(
     assert sliceNode.GetReferenceCount() == before
 
 
-def test_overlays_come_back_with_a_saved_scene(
-    views: OffscreenViews, volumeNode: slicer.vtkMRMLScalarVolumeNode, tmp_path: Path
+def rolesIn(scene: slicer.vtkMRMLScene) -> list[str]:
+    """The roles of the overlays' nodes, sorted."""
+    roles = (node.GetAttribute(ROLE_ATTRIBUTE) or "" for node in scene.GetNodes())
+    return sorted(role for role in roles if role.startswith("overlay."))
+
+
+@pytest.mark.parametrize("isOld", [False, True], ids=["now", "before"])
+def test_a_saved_scene_holds_no_overlays_and_those_of_earlier_ones_are_replaced(
+    views: OffscreenViews, makeVolume: MakeVolume, tmp_path: Path, isOld: bool
 ) -> None:
+    # Of a left-handed volume files turn an axis round.
+    volumeNode = makeVolume(SHAPE, spacing=(1.0, 2.0, 3.0), flips=(-1, -1, 1))
     # First, since these views draw what they show last over the rest; Slicer's own have their image from the start.
     views.showVolume(volumeNode)
     scene, url = volumeNode.GetScene(), str(tmp_path / "scene.mrb")
+    mask = MaskStrategy().sample_grid(GRID, seed=0)
+    before = set(scene.GetNodes())
     overlays = Overlays(scene)
     overlays.show(volumeNode, GRID)
-    overlays.setMask(MaskStrategy().sample_grid(GRID, seed=0))
-    overlays.setDisplay(OverlayDisplay(labels=False))
+    overlays.setMask(mask)
     overlays.setHighlight(0)
-    place = overlays.centerOf(0)
+    place, roles = overlays.centerOf(0), rolesIn(scene)
     views.jumpTo(place)
-    before = views.pictureOf(AXIAL)
-    cells = {name: getattr(overlays, name).GetMesh().GetNumberOfCells() for name in NODES[:5]}
+    picture = views.pictureOf(AXIAL)
+    for node in set(scene.GetNodes()) - before:
+        node.SetSaveWithScene(isOld)
     assert scene.WriteToMRB(url)
+    with zipfile.ZipFile(url) as bundle:
+        assert any(name.endswith(".vtk") for name in bundle.namelist()) == isOld
     overlays.remove()
     scene.Clear(False)
     assert scene.ReadFromMRB(url)
-    loaded = Overlays(scene)
-    assert {name: getattr(loaded, name).GetMesh().GetNumberOfCells() for name in NODES[:5]} == cells
-    assert visible(loaded) == set(NODES) - {"labelsNode"}
-    again = scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    assert rolesIn(scene) == (roles if isOld else [])
+    again, loaded = scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode"), Overlays(scene)
     views.showVolume(again)
-    views.jumpTo(place)
-    np.testing.assert_array_equal(views.pictureOf(AXIAL), before)
     loaded.show(again, GRID)
-    assert (
-        len([node for node in scene.GetNodes() if node.GetAttribute(ROLE_ATTRIBUTE) == "overlay.mask"]) == 1
-    )
+    loaded.setMask(mask)
+    loaded.setHighlight(0)
+    views.jumpTo(place)
+    np.testing.assert_array_equal(views.pictureOf(AXIAL), picture)
+    assert rolesIn(scene) == roles
+
+
+def test_overlays_that_were_deleted_are_made_again(
+    views: OffscreenViews, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    views.showVolume(volumeNode)
+    scene = volumeNode.GetScene()
+    before = set(scene.GetNodes())
+    overlays = Overlays(scene)
+    overlays.show(volumeNode, GRID)
+    overlays.setMask(MaskStrategy().sample_grid(GRID, seed=0))
+    overlays.setHighlight(0)
+    views.jumpTo(overlays.centerOf(0))
+    picture, roles = views.pictureOf(AXIAL), rolesIn(scene)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    before.add(transform)
+    places = range(len(set(scene.GetNodes()) - before))
+    for place in places:
+        ours = [node for node in scene.GetNodes() if node not in before]
+        scene.RemoveNode(ours[place])
+        views.jumpTo(overlays.centerOf(1))
+        overlays.setHighlight(0)
+        views.jumpTo(overlays.centerOf(0))
+        assert rolesIn(scene) == roles
+        np.testing.assert_array_equal(views.pictureOf(AXIAL), picture)
+    scene.RemoveNode(overlays.gridNode)
+    volumeNode.SetAndObserveTransformNodeID(transform.GetID())
+    assert rolesIn(scene) == roles
+    overlays.remove()
+    assert set(scene.GetNodes()) == before
