@@ -76,7 +76,7 @@ class ResultNodes:
 
 
 def importResults(
-    scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, folder: Path
+    scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, folder: Path, note: str = ""
 ) -> ResultNodes:
     """Put what a finished job has made into the scene, named after its input and beside it.
 
@@ -87,6 +87,7 @@ def importResults(
         scene: where to.
         inputNode: the volume that was reconstructed.
         folder: the job's.
+        note: a sentence that is to be read beside those of the job.
 
     Raises:
         MaesilError: the results do not fit the volume as it is now, are damaged, or need more memory than there is.
@@ -96,7 +97,7 @@ def importResults(
         message = "The volume that was reconstructed is no longer in the scene; its results cannot be shown."
         raise ResultsError(message)
     with allOrNothing(scene):
-        return _Import(scene, inputNode, JobFiles(folder)).run()
+        return _Import(scene, inputNode, JobFiles(folder), note).run()
 
 
 def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultNodes]:
@@ -133,7 +134,11 @@ class _Import:
     """One run of `importResults`."""
 
     def __init__(
-        self, scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, files: JobFiles
+        self,
+        scene: slicer.vtkMRMLScene,
+        inputNode: slicer.vtkMRMLScalarVolumeNode,
+        files: JobFiles,
+        note: str,
     ) -> None:
         self._scene, self._inputNode, self._files = scene, inputNode, files
         self._names = _freeNames(scene, inputNode.GetName())
@@ -141,7 +146,7 @@ class _Import:
         low, high = inputNode.GetImageData().GetScalarRange()
         self._isWhole = kind in "biu" and low >= -(2**15) and high < 2**15
         self._geometry = geometryOf(inputNode)
-        self._description = _describe(inputNode.GetName(), files.result)
+        self._description = _describe(inputNode.GetName(), files.result, note)
 
     def run(self) -> ResultNodes:
         """Make all nodes."""
@@ -261,6 +266,6 @@ def _gather(
             hierarchy.CreateItem(folder, node)
 
 
-def _describe(inputName: str, result: dict[str, Any]) -> str:
-    sentences = [f"{inputName}, filled in by {result['model']}.", *result.get("notes", ()), DISCLAIMER]
-    return " ".join(sentences)
+def _describe(inputName: str, result: dict[str, Any], note: str) -> str:
+    sentences = [f"{inputName}, filled in by {result['model']}.", note, *result.get("notes", ()), DISCLAIMER]
+    return " ".join(filter(None, sentences))

@@ -74,6 +74,7 @@ class Session:
         self.drawings = 0
         self.job: JobProcess | None = None
         self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._jobVoxelsTime = 0
         self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
         self.results: ResultNodes | None = None
         self.made: ResultNodes | None = None
@@ -218,7 +219,7 @@ class Session:
         self.job = startJob(
             self.jobsFolder, self.python, self.volumeNode, self.model, self.mask, self.choices, choices
         )
-        self._jobVolumeNode = self.volumeNode
+        self._jobVolumeNode, self._jobVoxelsTime = self.volumeNode, self.volumeNode.GetImageData().GetMTime()
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self._changed("Starting ...")
 
@@ -254,7 +255,8 @@ class Session:
         try:
             if job.state != "finished":
                 return job.message, job.state == "failed"
-            self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder)
+            note = self._noteOnVoxels()
+            self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder, note)
             # Whoever has gone on to another volume meanwhile finds them in the scene.
             if self._jobVolumeNode is self.volumeNode:
                 self.results = self.made
@@ -262,11 +264,18 @@ class Session:
                 self._files.keep(job.request.folder / "export", self._jobVolumeNode)
             else:
                 self._files.forget()
-            return job.message, False
+            return " ".join(filter(None, (job.message, note))), False
         except MaesilError as error:
             return str(error), True
         finally:
             job.close()
+
+    def _noteOnVoxels(self) -> str:
+        """A sentence where the volume has got other voxels while it was reconstructed, "" where it has not."""
+        image = self._jobVolumeNode.GetImageData()
+        if image is None or image.GetMTime() == self._jobVoxelsTime:
+            return ""
+        return "Voxels of the volume were edited meanwhile; the results are of those before."
 
     def _stopAtOnce(self) -> None:
         if self.job is not None:

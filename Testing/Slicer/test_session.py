@@ -328,6 +328,22 @@ def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
     assert list(session.jobsFolder.iterdir()) == []
 
 
+@pytest.mark.parametrize("isEdited", [False, True])
+def test_results_say_whether_voxels_were_edited_meanwhile(
+    session: Session, makeVolume: MakeVolume, isEdited: bool
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    if isEdited:
+        slicer.util.arrayFromVolume(volume)[:4] = 0
+        slicer.util.arrayFromVolumeModified(volume)
+    finish(session)
+    assert not session.failed, session.message
+    for told in (session.message, session.results.error.GetDescription()):
+        assert ("edited meanwhile" in told) == isEdited
+
+
 def test_deleted_volumes_are_forgotten(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
