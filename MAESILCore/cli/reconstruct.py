@@ -116,9 +116,11 @@ def reconstruct(
             progress=progress,
             cancelled=stopped,
         )
+        notes = _notes_on_region(region, volume.shape)
         scores = None
         if not no_scores:
             scores = score_reconstruction(result, control or (), progress=progress, cancelled=stopped)
+            scores["notes"] += notes
     drawn = {"roi": roi} if region is not None else (strategy or MaskStrategy()).options
     options = {"seed": seed, "coverage": coverage, **drawn}
     files = save_reconstruction(
@@ -127,7 +129,7 @@ def reconstruct(
         metrics=None if scores is None else describe_metrics(result, loaded.name, options, scores),
         draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
     )
-    for note in (*volume.notes, *result.notes):
+    for note in (*volume.notes, *result.notes, *notes):
         console.print(f"[yellow]Note[/] {escape(note)}")
     Console(soft_wrap=True, highlight=False).print(_closing_line(len(files), str(out), scores), markup=False)
 
@@ -164,6 +166,21 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
         raise ConfigError(message)
     ends = [int(end) for end in found.groups()]
     return tuple(ends[4::-2]), tuple(ends[5::-2])
+
+
+def _notes_on_region(
+    region: tuple[tuple[int, ...], tuple[int, ...]] | None, shape: tuple[int, int, int]
+) -> list[str]:
+    """Say what of a region (k, j, i) lies outside of the scan."""
+    from MAESILCore.formats.checks import dimensions_text
+
+    if region is None or (min(region[0]) >= 0 and all(b <= n for b, n in zip(region[1], shape, strict=True))):
+        return []
+    ends = [f"{max(a, 0)}:{min(b, n)}" for a, b, n in zip(*region, shape, strict=True)]
+    return [
+        f"The region reaches beyond the scan's {dimensions_text(shape[::-1])} voxels (i, j, k); "
+        f"what lies inside was hidden, {','.join(reversed(ends))}."
+    ]
 
 
 def _closing_line(files: int, folder: str, scores: Mapping[str, Any] | None) -> str:

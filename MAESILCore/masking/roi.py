@@ -30,9 +30,12 @@ def roi_mask_from_box(grid: SuperpatchGrid, start: Sequence[int], stop: Sequence
     first = [max(0, a) for a in start]
     behind = [min(b, n) for b, n in zip(stop, grid.shape, strict=True)]
     if any(a >= b for a, b in zip(first, behind, strict=True)):
+        # People count voxels along i, j, k.
+        asked = ",".join(f"{a}:{b}" for a, b in zip(reversed(start), reversed(stop), strict=True))
+        there = " x ".join(str(length) for length in reversed(grid.shape))
         message = (
-            f"The region from {tuple(start)} to {tuple(stop)} (k, j, i) has no voxel of the volume, "
-            f"which has {grid.shape} voxels; choose one inside it."
+            f"The region {asked} (i, j, k) has no voxel of the volume, "
+            f"which has {there} voxels; choose one inside it."
         )
         raise ConfigError(message)
     stages = np.zeros(grid.lattice_shape, dtype=np.uint8)

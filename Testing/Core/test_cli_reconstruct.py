@@ -82,6 +82,18 @@ def test_a_region_is_given_in_i_j_k_and_hidden_exactly(
     assert not (tmp_path / "uncertainty.nii.gz").exists()
 
 
+def test_a_region_that_reaches_beyond_the_scan_is_told(
+    a_scan: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(a_scan, tiny_model, tmp_path, "--roi", "-4:8,4:400,0:4") == 0
+    k, j, i = read_volume(a_scan).shape
+    said = f"beyond the scan's {i} x {j} x {k} voxels (i, j, k); what lies inside was hidden, 0:8,4:{j},0:4."
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert said in (tmp_path / "metrics.json").read_text()
+    assert run(a_scan, tiny_model, tmp_path, "--roi", f"0:{i},0:{j},0:{k}") == 0
+    assert "beyond" not in capsys.readouterr().err
+
+
 def test_the_seed_and_the_mode_decide_on_the_mask(
     a_scan: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +119,7 @@ def test_the_seed_and_the_mode_decide_on_the_mask(
         (["--ratio", "0.5"], "--ratio has no effect in mode nested; use --plane-ratio and --axis-ratio."),
         (["--mode", "random", "--ratio", "1"], "mask ratio must lie between"),
         (["--roi", "1:2,3:4"], "not of the form i0:i1,j0:j1,k0:k1"),
-        (["--roi", "90:95,0:5,0:5"], "has no voxel of the volume"),
+        (["--roi", "90:95,0:6,0:7"], "The region 90:95,0:6,0:7 (i, j, k) has no voxel of the volume"),
         (["--roi", "0:5,0:5,0:5", "--mode", "random"], "leave out --roi"),
         (["--roi", "0:5,0:5,0:5", "--coverage", "2"], "not both"),
         (["--coverage", "2", "--control", "mean"], "single mask"),
