@@ -13,6 +13,9 @@ from MAESILCore.cli import app
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: Scans in a sentence; more are counted.
+_NAMED = 5
+
 
 @app.command()
 def info(
@@ -25,14 +28,37 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show a scan's geometry, its value range and the superpatch grid it would get."""
+    from MAESILCore.errors import VolumeError
     from MAESILCore.volume import describe, read_volume
 
-    volume = read_volume(scan, series=series)
+    try:
+        volume = read_volume(scan, series=series)
+    except VolumeError:
+        _refuse_several(scan)
+        raise
     facts = describe(volume, superpatch_size, patch_size)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
         _print_table(facts)
+
+
+def _refuse_several(folder: Path) -> None:
+    """See whether a folder that cannot be read is none of a single scan.
+
+    Raises:
+        VolumeError: it holds several.
+    """
+    from MAESILCore.errors import VolumeError
+    from MAESILCore.volume import find_scans
+
+    if not folder.is_dir():
+        return
+    names = [str(path.relative_to(folder)) for path in find_scans(folder)]
+    if len(names) > 1:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = f"{folder} holds {len(names)} scans; name one of them: {', '.join(names[:_NAMED])}{more}."
+        raise VolumeError(message)
 
 
 def _print_table(facts: dict[str, Any]) -> None:
@@ -64,7 +90,10 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Origin (R, A, S)", ", ".join(f"{part:.6g}" for part in facts["origin_mm_ras"]) + " mm"
     yield "Values", f"{low:g} to {high:g}" + (" HU" if facts["looks_like_hu"] else "")
     counts, edges = facts["superpatches_kji"][::-1], facts["superpatch_size_kji"][::-1]
-    yield "Superpatches", f"{facts['superpatches']} ({_times(counts)}) of {_times(edges)} voxels"
+    yield (
+        "Superpatches",
+        f"{facts['superpatches']} ({_times(counts)}) of {_times(edges)} voxels, without overlap",
+    )
     lattice, edges = facts["patch_lattice_kji"][::-1], facts["patch_size_kji"][::-1]
     yield "Patches", f"{_times(lattice)} of {_times(edges)} voxels"
 

@@ -58,6 +58,20 @@ def test_info_on_nothing_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
     assert said.count("\n") == 1
 
 
+def test_info_on_a_folder_of_scans_says_that_there_are_several(
+    an_oblique_scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    for number in range(5):
+        (below / f"{number}.nii.gz").write_bytes(an_oblique_scan.read_bytes())
+    assert cli.main(["info", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "holds 6 scans; name one of them: " in said
+    assert str(Path("below") / "0.nii.gz") in said
+    assert said.endswith(" and 1 more.\n")
+
+
 def test_info_on_a_real_ct(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["info", str(scans / "native" / "LIDC-IDRI-0001_native_CT.nii.gz"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
