@@ -25,13 +25,18 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """See that a file can be written, in a folder that need not be there yet; nothing is left behind.
+    """See that a file can be written, in a folder that is there; nothing is left behind.
 
     Raises:
         VolumeError: it cannot.
     """
     if path.is_dir():
         message = f"{path} is a folder, and a file is to be written; give the file a name."
+        raise VolumeError(message)
+    if not path.parent.is_dir():
+        message = (
+            f"{path} cannot be written: there is no folder {path.parent}. Make it, or choose another place."
+        )
         raise VolumeError(message)
     check_folder(path.parent)
 

@@ -29,7 +29,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_place_is_left_as_it_was(tmp_path: Path) -> None:
     check_folder(tmp_path / "new" / "folder")
-    check_file(tmp_path / "new" / "file")
+    check_file(tmp_path / "file")
     check_apart(tmp_path / "one", tmp_path / "other")
     assert list(tmp_path.iterdir()) == []
 
@@ -54,7 +54,8 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
         (["reconstruct", "{scan}", "--out", "{scan}"], "Nothing can be written to"),
         (["demo", "{scan}", "--out", "{scan}"], "Nothing can be written to"),
         (["evaluate", "{scan}", "--json", "{folder}"], "is a folder, and a file is to be written"),
-        (["evaluate", "{scan}", "--json", "{scan}/a.json"], "Nothing can be written to"),
+        (["evaluate", "{scan}", "--json", "{scan}/a.json"], "there is no folder"),
+        (["evaluate", "{scan}", "--json", "{folder}/new/a.json"], "there is no folder"),
         (["evaluate", "{scan}", "--json", "{folder}/a", "--table", "{folder}"], "is a folder"),
         (["evaluate", "{scan}", "--json", "{folder}/a", "--table", "{folder}/./a"], "Two different files"),
     ],

@@ -318,7 +318,7 @@ def a_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_writes_scores_and_table(
     a_folder: Path, a_model: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores, table = tmp_path / "out" / "scores.json", tmp_path / "out" / "table.md"
+    scores, table = tmp_path / "scores.json", tmp_path / "table.md"
     arguments = ["evaluate", str(a_folder), "--json", str(scores), "--table", str(table), "--device", "cpu"]
     assert main([*arguments, "--mode", "random", "--ratio", "0.5", "--exclude", "second*"]) == 0
     written = json.loads(scores.read_text())
