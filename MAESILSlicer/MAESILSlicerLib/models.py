@@ -97,7 +97,7 @@ def _resolved(model: str | Path | None) -> Path:
     if not path.suffix and path.parent == Path():
         path = models_folder() / (path.name + SUFFIX)
     if not path.is_file():
-        message = f"There is no checkpoint {path}; choose a .safetensors file made by MAESIL."
+        message = f"There is no checkpoint {model or BUNDLED}; choose a .safetensors file made by MAESIL."
         raise CheckpointError(message)
     return path
 

@@ -303,7 +303,9 @@ def test_a_port_that_is_taken_is_one_sentence(a_server: Served) -> None:
     [
         (("nowhere.nii.gz",), "no file or folder nowhere.nii.gz"),
         (("--token", "short"), "could be guessed"),
-        (("--model", "nothing"), "nothing.safetensors"),
+        (("--model", "nothing"), "There is no checkpoint nothing;"),
+        (("--device", "abacus"), "There is no device 'abacus'"),
+        (("--device", "cuda:255"), "The device 'cuda:255' is not there"),
         (("--host", "203.0.113.1"), "cannot be used"),
     ],
 )

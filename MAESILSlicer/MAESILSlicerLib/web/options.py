@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.optional import require
+from MAESILCore.options import check_device
 
 #: Shorter tokens could be guessed.
 SHORTEST_TOKEN = 16
@@ -44,6 +46,20 @@ class AppOptions:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    def checkDevice(self) -> None:
+        """Find out now whether this computer has the device, and not with the first reconstruction.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        # Only a GPU is worth the seconds that loading PyTorch takes.
+        if check_device(self.device) in ("auto", "cpu"):
+            return
+        require("torch", "A GPU")
+        from MAESILCore.devices import pick_device
+
+        pick_device(self.device)
 
     def effectiveToken(self) -> str | None:
         """The token to ask for; one is made up where the page can be reached from elsewhere and none was given.

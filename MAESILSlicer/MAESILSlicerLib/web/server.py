@@ -31,6 +31,7 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
         MaesilError: the address cannot be used, or what was named cannot be read.
     """
     token = options.effectiveToken()
+    options.checkDevice()
     _checkAddress(options)
     # trame would read the command line of `maesil`, and wslink greet on standard output.
     os.environ["TRAME_ARGS"] = ""
@@ -98,7 +99,8 @@ async def _sendSession(request: object) -> object:
 def _onReady(
     port: int, application: object, options: AppOptions, token: str | None, say: Callable[[str], None]
 ) -> None:
-    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    # Whoever listens at all addresses wants others to come, who know this machine by its name.
+    shown = socket.gethostname() if options.host in ("0.0.0.0", "::") else options.host
     bracketed = f"[{shown}]" if ":" in shown else shown
     address = f"http://{bracketed}:{port}/" + (f"?token={token}" if token else "")
     say(address)
