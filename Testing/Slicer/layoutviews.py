@@ -34,6 +34,9 @@ class ViewWidget(QLabel):
 
     sliceView = threeDView = view
 
+    def renderWindow(self) -> vtk.vtkRenderWindow:
+        return self._view.render_window()
+
     def interactor(self) -> vtk.vtkRenderWindowInteractor:
         return self._view.interactor()
 
@@ -118,6 +121,8 @@ class LayoutManager(QObject):
 
     def sliceWidget(self, name: str) -> ViewWidget | None:
         return self._of("vtkMRMLSliceNode").get(name)
+
+    threeDViewCount = Property(int, lambda self: len(self._of("vtkMRMLViewNode")))
 
     def threeDWidget(self, index: int) -> ViewWidget:
         return list(self._of("vtkMRMLViewNode").values())[index]

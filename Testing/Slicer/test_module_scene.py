@@ -79,6 +79,21 @@ def test_the_comparison_follows_the_chosen_volume(module: OpenModule, tmp_path: 
     assert red.GetBackgroundVolumeID() == nodes[2].GetID()
 
 
+def test_the_3d_view_shows_the_chosen_volume_however_far_the_others_reach(module: OpenModule) -> None:
+    from volumes import addTestVolume
+
+    addTestVolume(module.host.scene, (20, 20, 20), spacing=(40.0, 40.0, 40.0), name="Whole body")
+    node = module.use(origin=(500.0, 0.0, 0.0), name="Chest")
+    module.host.process()
+    view = module.host.app.layoutManager().threeDWidget(0).threeDView()
+    camera = view.renderWindow().GetRenderers().GetFirstRenderer().GetActiveCamera()
+    boundsRas = [0.0] * 6
+    node.GetRASBounds(boundsRas)
+    center, size = np.reshape(boundsRas, (3, 2)).mean(axis=1), np.ptp(np.reshape(boundsRas, (3, 2)), axis=1)
+    np.testing.assert_allclose(camera.GetFocalPoint(), center, atol=1e-3)
+    assert size.max() < camera.GetDistance() < 5 * size.max()
+
+
 def test_a_deleted_result_is_not_shown_any_more(module: OpenModule, tmp_path: Path) -> None:
     node = module.use(name="A")
     older, newer = (addResults(module, node, tmp_path / "job") for _ in range(2))

@@ -41,7 +41,18 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     for logic in users:
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volumeNode.GetID())
         logic.FitSliceToBackground()
+    _lookAt(volumeNode)
+
+
+def _lookAt(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Have the 3D views show the whole of a volume, and not of all that the scene holds."""
     slicer.util.resetThreeDViews()
+    boundsRas = [0.0] * 6
+    volumeNode.GetRASBounds(boundsRas)
+    layoutManager = slicer.app.layoutManager()
+    for index in range(layoutManager.threeDViewCount):
+        view = layoutManager.threeDWidget(index).threeDView()
+        view.renderWindow().GetRenderers().GetFirstRenderer().ResetCamera(boundsRas)
 
 
 def _shownBy(composite: slicer.vtkMRMLSliceCompositeNode) -> tuple[str | None, str | None]:
