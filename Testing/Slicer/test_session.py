@@ -129,6 +129,17 @@ def test_a_region_is_hidden_as_it_is(
     assert session.results is not None
 
 
+def test_without_a_mask_nothing_is_reconstructed(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.clearMask()
+    for choices in (SINGLE, ReconstructionChoices(coverage=4)):
+        with pytest.raises(ConfigError, match="Nothing is hidden"):
+            session.startReconstruction(choices)
+    assert not session.isRunning
+    assert session.setMask(MaskChoices()) is session.mask
+    assert session.overlays.maskNode.GetDisplayNode().GetVisibility()
+
+
 def test_cancelling_keeps_nothing(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
