@@ -27,7 +27,7 @@ def info(
     patch_size: Annotated[int, typer.Option(help="Edge of a patch in voxels.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show a scan's geometry, its value range and the superpatch grid it would get."""
+    """Show a scan's geometry, its value range and the superpatches that it is cut into."""
     from MAESILCore.errors import VolumeError
     from MAESILCore.volume import describe, read_volume
 
