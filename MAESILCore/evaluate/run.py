@@ -15,6 +15,7 @@ from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.evaluate.selection import Selection
 from MAESILCore.evaluate.summary import summarise
+from MAESILCore.formats.names import with_name
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.metrics import lpips_obstacle
 from MAESILCore.options import check_coverage
@@ -100,7 +101,8 @@ def evaluate(
         cases.append(evaluate_case(volume, model, options, tracker.part_done))
     if not cases:
         first = selection.left_out[0]
-        message = f"No scan can be evaluated; the first one, {first['name']}, was left out: {first['reason']}"
+        reason = with_name(first["name"], first["reason"])
+        message = f"No scan can be evaluated; the first one was left out: {reason}"
         raise VolumeError(message)
     tracker.begin(tracker.total, "all scans")
     return {

@@ -99,7 +99,10 @@ def pretrain(
 
     finished = run.model_after(config.steps)
     if finished is not None:
-        note(f"all {config.steps} steps are taken already; go on with more of them by --steps", config.steps)
+        note(
+            f"all {config.steps} steps are taken already; to go on, give a larger number with --steps",
+            config.steps,
+        )
         return finished
     try:
         return Trainer(run, config, scans, device, initial, note).fit(tell, stopped)

@@ -80,7 +80,7 @@ def test_a_run_that_is_finished_says_so_and_stays_as_it_is(
     capfd.readouterr()
     assert cli.main(arguments(a_corpus, "--resume")) == 0
     said = " ".join(capfd.readouterr().out.split())
-    assert "step 4: all 4 steps are taken already; go on with more of them by --steps" in said
+    assert "step 4: all 4 steps are taken already; to go on, give a larger number with --steps" in said
     assert "nan" not in said
     assert "reading" not in said
     assert (model.stat().st_mtime_ns, events.read_text()) == before

@@ -213,7 +213,7 @@ def test_a_scan_is_evaluated_once_also_under_the_same_name_in_two_folders(tmp_pa
 
 def test_scans_that_are_not_in_hu_can_be_included(tmp_path: Path) -> None:
     write(tmp_path, "raw.nii.gz", scan_voxels(1) + 1024)
-    with pytest.raises(VolumeError, match=r"raw.nii.gz, was left out: The values .* are not HU"):
+    with pytest.raises(VolumeError, match=r"was left out: raw.nii.gz: The values .* are not HU"):
         evaluate([tmp_path], FakeModel(), device="cpu")
     found = evaluate([tmp_path], FakeModel(), controls=("mean",), include_not_hu=True, device="cpu")
     assert any("not HU" in note for note in found["cases"][0]["notes"])
