@@ -99,7 +99,8 @@ async def until(is_done: Callable[[], object]) -> None:
 
 
 async def show(application: Application, title: str) -> None:
-    number = next(at for at, entry in enumerate(application.volume.catalog.entries) if entry.title == title)
+    entries = application.volume.catalog.entries
+    number = next(number for number, entry in entries.items() if entry.title == title)
     application.volume.open(number)
     await until(lambda: application.state.scan == number and not application.state.loading)
 
@@ -351,7 +352,7 @@ def test_slices_that_were_sent_are_looked_through_aside(
         has_begun.set()
         # Set by the event loop alone.
         assert is_free.wait(PATIENCE_SECONDS)
-        return [path / "sent.nii" for path in paths]
+        return paths
 
     async def work() -> None:
         sent = tmp_path / "sent"
@@ -366,6 +367,96 @@ def test_slices_that_were_sent_are_looked_through_aside(
         assert an_application.state.scans[an_application.state.scan]["title"] == "sent.nii"
 
     run(work())
+
+
+def send(folder: Path, **scans: bool) -> Path:
+    """Scans as an upload, all beside each other, whole or damaged."""
+    for name, is_whole in scans.items():
+        path = folder / "CT thorax" / f"{name}.nii"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(Volume(np.zeros((8, 8, 8), np.int16), np.eye(4)), path)
+        if not is_whole:
+            path.write_bytes(path.read_bytes()[:400])
+    return folder
+
+
+def titles_of(application: Application) -> list[str]:
+    return [str(one["title"]) for one in application.state.scans if one["group"] == "Uploads"]
+
+
+def test_the_first_scan_that_can_be_read_is_opened(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state = an_application.state
+    sent = send(tmp_path / "sent", a=False, b=True, c=True)
+
+    async def work() -> None:
+        await an_application.volume.openUpload(sent)
+        await until(lambda: state.notice_kind == "error")
+        assert an_application.session.volumeNode.GetName() == "b"
+        assert state.notice.startswith("1 of the 3 scans that were sent is left out. a.nii")
+        assert titles_of(an_application) == ["b.nii", "c.nii"]
+
+    run(work())
+
+
+def test_an_upload_that_cannot_be_read_is_taken_away_again(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state = an_application.state
+    sent = send(tmp_path / "sent", a=False, b=False)
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await an_application.volume.openUpload(sent)
+        await until(lambda: state.notice_kind == "error")
+        assert state.notice.startswith("None of the 2 scans")
+        assert str(tmp_path) not in state.notice
+        assert titles_of(an_application) == []
+        assert not sent.exists()
+        assert an_application.session.volumeNode.GetName() == "first"
+
+    run(work())
+
+
+def test_what_is_sent_again_gets_a_number(an_application: Application, run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        for number in range(3):
+            await an_application.volume.openUpload(send(tmp_path / str(number), a=True))
+        assert titles_of(an_application) == ["a.nii", "a.nii (2)", "a.nii (3)"]
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("places", "title"),
+    [
+        (["CT thorax/1.dcm", "CT thorax/2.dcm"], "CT thorax"),
+        (["CT thorax/a/1.dcm", "CT thorax/a/2.dcm"], "CT thorax"),
+        (["Upload/1.dcm", "Upload/2.dcm"], "Upload"),
+        (["1.dcm", "2.dcm"], "Upload"),
+        (["1.dcm"], "Upload"),
+    ],
+)
+def test_slices_are_titled_by_what_was_sent(tmp_path: Path, places: list[str], title: str) -> None:
+    from dicomfiles import write_slices
+
+    from MAESILSlicerLib.web.catalog import findEntries
+    from MAESILSlicerLib.web.uploads import _nameAfterSent
+
+    slices = tmp_path / "slices"
+    slices.mkdir()
+    write_slices(slices, np.zeros((len(places), 16, 16), np.int16), (1, 1, 1))
+    target = tmp_path / "upload-57a3jt_s"
+    for path, place in zip(sorted(slices.iterdir()), places, strict=True):
+        (target / "Upload" / place).parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target / "Upload" / place)
+    _nameAfterSent(target / "Upload")
+    [entry] = findEntries(target.iterdir(), "Uploads", target)
+    assert entry.title == title
+    if len(places) == 1:
+        with pytest.raises(VolumeError, match=r"^Upload has only one slice"):
+            entry.read()
 
 
 def test_a_header_that_was_sent_names_no_file_of_the_server(

@@ -78,7 +78,7 @@ class Application:
         if options.model is not None:
             self.session.setModel(options.model)
         catalog = Catalog()
-        self._first = catalog.add(findEntries(options.scans, "This server")) if options.scans else 0
+        self._first = catalog.add(findEntries(options.scans, "This server"))[0] if options.scans else 0
         rendering = Rendering(self._slicer, usesSoftware(self.views.threeD))
         self.results = ResultsPanel(self)
         self.masks = MaskPanel(self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MAESILCore.errors import MaesilError
@@ -22,32 +24,55 @@ class Entry:
         title: for people.
         group: under which heading.
         read: reads it; may take long and raise a MaesilError.
+        folder: of the upload that it came with; None for a scan of the server.
     """
 
     title: str
     group: str
     read: Callable[[], Volume]
+    folder: Path | None = None
 
 
 class Catalog:
-    """Samples, scans of the server, and uploads."""
+    """Samples, scans of the server, and uploads.
+
+    Attributes:
+        entries: by number; a number is never given again.
+    """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = [Entry(samples.NAME, "Samples", samples.readSample)]
+        self.entries = {0: Entry(samples.NAME, "Samples", samples.readSample)}
+        self._next = 1
 
     @property
     def items(self) -> list[dict[str, object]]:
         """The entries for the page."""
         return [
             {"id": number, "title": entry.title, "group": entry.group}
-            for number, entry in enumerate(self.entries)
+            for number, entry in self.entries.items()
         ]
 
-    def add(self, entries: Iterable[Entry]) -> int:
-        """Offer more scans; the number of the first one."""
-        first = len(self.entries)
-        self.entries += entries
-        return first
+    def add(self, entries: Iterable[Entry]) -> list[int]:
+        """Offer more scans, those of a title that there is already with a count; their numbers."""
+        first = self._next
+        for entry in entries:
+            self.entries[self._next] = replace(entry, title=self._freeTitle(entry))
+            self._next += 1
+        return list(range(first, self._next))
+
+    def _freeTitle(self, entry: Entry) -> str:
+        taken = {other.title for other in self.entries.values() if other.group == entry.group}
+        counted = (f"{entry.title} ({count})" for count in itertools.count(2))
+        return next(title for title in itertools.chain((entry.title,), counted) if title not in taken)
+
+    def removeUpload(self, number: int) -> None:
+        """Offer a scan that was sent no more, and delete its files once none of them is on offer; others stay."""
+        folder = self.entries[number].folder
+        if folder is None:
+            return
+        del self.entries[number]
+        if all(entry.folder != folder for entry in self.entries.values()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def findEntries(paths: Iterable[Path], group: str, within: Path | None = None) -> list[Entry]:
@@ -56,7 +81,7 @@ def findEntries(paths: Iterable[Path], group: str, within: Path | None = None) -
     Args:
         paths: where to look.
         group: under which heading they are offered.
-        within: the folder in which all data that a header names must lie, for files that were sent.
+        within: the folder of an upload, in which all data that a header names must lie; None for scans of the server.
 
     Raises:
         MaesilError: there is none.
@@ -66,19 +91,21 @@ def findEntries(paths: Iterable[Path], group: str, within: Path | None = None) -
 
 def _entriesOf(path: Path, group: str, within: Path | None) -> list[Entry]:
     if not path.is_dir():
-        return [Entry(path.name, group, lambda: read_volume(path, within=within))]
+        return [Entry(path.name, group, lambda: read_volume(path, within=within), within)]
     try:
         series = [one for one in list_series(path) if one.is_volume]
     except MaesilError:
         # Reading it tells why, in front of whoever chooses it.
         series = []
     if len(series) < 2:
-        return [Entry(path.name, group, lambda: read_volume(path))]
+        return [Entry(path.name, group, lambda: read_volume(path), within)]
     return [
         Entry(
-            f"{path.name}, {one}",
+            # In place of a number, the series would tell an identifier of the examination.
+            f"{path.name}, {one if one.number else f'series {place} in order'}",
             group,
             lambda one=one: read_volume(path, series=one.uid or one.number or None),
+            within,
         )
-        for one in series
+        for place, one in enumerate(series, start=1)
     ]

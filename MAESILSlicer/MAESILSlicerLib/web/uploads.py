@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,8 @@ _DEEPEST = 16
 _DICOM_MARK_AT = 128
 #: Raw voxels belong to a header that comes with them.
 _COMPANIONS = (".raw", ".raw.gz", ".zraw", ".bin")
+#: What stands for a name where several things were sent at once.
+_UNNAMED = "Upload"
 _UNSAFE = set('<>:"|?*')
 
 _TOO_LARGE = (
@@ -41,7 +44,8 @@ class Uploads:
 
     Args:
         folder: where they are kept.
-        onUploaded: called with the folder of a complete upload; a MaesilError of it refuses the upload.
+        onUploaded: called with the folder of a complete upload, in which a single one named after what was sent holds
+            everything; a MaesilError of it refuses the upload.
     """
 
     def __init__(self, folder: Path, onUploaded: Callable[[Path], Awaitable[None]]) -> None:
@@ -50,13 +54,15 @@ class Uploads:
     async def receive(self, request: web.Request) -> web.Response:
         """Answer `POST /upload` with multipart form data: one part a file, its name with the path below the drop."""
         target = Path(tempfile.mkdtemp(prefix="upload-", dir=self._folder))
+        sent = target / _UNNAMED
         try:
-            await self._store(request, target)
+            await self._store(request, sent)
+            _nameAfterSent(sent)
             await self._onUploaded(target)
         except MaesilError as error:
             shutil.rmtree(target, ignore_errors=True)
             # The folder's name says nothing to whoever sent it.
-            sentence = str(error).replace(str(target), "what you sent")
+            sentence = re.sub(rf"{re.escape(str(target))}(/[^/:]+)?", "what you sent", str(error))
             # As an answer and not as an HTTP error, which a browser would also print on its console.
             return web.json_response({"error": sentence})
         except BaseException:
@@ -116,6 +122,14 @@ class Uploads:
         if shutil.disk_usage(self._folder).free < announced + _SPARE_BYTES:
             message = "The server's disk is too full for this upload; make room, or ask who runs the server."
             raise UploadError(message)
+
+
+def _nameAfterSent(folder: Path) -> None:
+    """Let a folder that holds nothing but another one have that one's place: its name says what was sent."""
+    inner = list(folder.iterdir())
+    if len(inner) == 1 and inner[0].is_dir() and inner[0].name != folder.name:
+        inner[0].rename(folder.with_name(inner[0].name))
+        folder.rmdir()
 
 
 def _placeOf(name: str, target: Path) -> Path:

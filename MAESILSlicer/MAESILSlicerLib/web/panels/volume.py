@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, describe
 from MAESILSlicerLib.nodes import removeNode
 from MAESILSlicerLib.scene import addVolume
-from MAESILSlicerLib.web.catalog import Catalog, findEntries
+from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
 from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class VolumePanel:
         self._app, self._rendering, self.catalog = application, rendering, catalog
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._wanted: int | None = None
+        self._wanted: list[int] = []
         state = application.state
         width, level = WINDOWS[_USUAL_WINDOW]
         state.update(
@@ -73,34 +74,46 @@ class VolumePanel:
     def open(self, number: int) -> None:
         """Load a scan of the catalog in the background; the one before stays until this one can be shown."""
         entries = self.catalog.entries
-        if not isinstance(number, int) or not 0 <= number < len(entries):
-            return
+        if isinstance(number, int) and number in entries:
+            self._want([number])
+
+    def _want(self, numbers: list[int]) -> None:
+        """Have the first of some scans opened that can be."""
         if self._app.session.isRunning:
             self._app.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
         # What was wished for last is shown in the end, also if a scan is being read meanwhile.
-        self._wanted = number
+        self._wanted = numbers
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._openWanted())
 
     async def openUpload(self, folder: Path) -> None:
-        """Add what the browser has sent, and open it.
+        """Add what the browser has sent, and open the first scan of it that can be read; the others go again.
 
         Raises:
             MaesilError: there is no scan in it; nothing is added.
         """
-        found = await asyncio.to_thread(findEntries, [folder], "Uploads", folder)
+        found = await asyncio.to_thread(findEntries, sorted(folder.iterdir()) or [folder], "Uploads", folder)
         with self._app.state as state:
-            first = self.catalog.add(found)
+            numbers = self.catalog.add(found)
             state.scans = self.catalog.items
-            self.open(first)
+            self._want(numbers)
 
     async def _openWanted(self) -> None:
-        while self._wanted is not None:
-            number, self._wanted = self._wanted, None
-            await self._open(number)
+        while self._wanted:
+            numbers, self._wanted = self._wanted, []
+            problems: list[str] = []
+            for number in numbers:
+                problem = await self._open(number)
+                if problem is None or self._wanted:
+                    break
+                problems.append(problem)
+            if problems and not self._wanted:
+                with self._app.state:
+                    self._app.notice.tellError(_summaryOf(problems, len(numbers)))
 
-    async def _open(self, number: int) -> None:
+    async def _open(self, number: int) -> str | None:
+        """Show a scan, unless another one is wanted by then; None, or a sentence why it cannot be shown."""
         entry, state = self.catalog.entries[number], self._app.state
         with state:
             state.loading = f"Reading {entry.title} ..."
@@ -110,31 +123,33 @@ class VolumePanel:
             facts = await asyncio.to_thread(_factsOf, volume)
             problem = None
         except Exception as error:
-            problem = _sentenceOf(error, entry.title)
+            problem = _sentenceOf(error, entry)
+            if isinstance(error, MaesilError) and number != state.scan:
+                self.catalog.removeUpload(number)
         with state:
             state.loading = ""
-            if self._wanted is not None:
-                return
+            state.scans = self.catalog.items
+            if self._wanted:
+                return None
             if problem is None:
-                problem = self._show(volume, entry.title, facts)
+                problem = self._show(volume, entry, facts)
             if problem is None:
                 state.scan = number
-            else:
-                self._app.notice.tellError(problem)
             # Also where it did not change, so that the page's list shows what is really open.
             state.dirty("scan")
+            return problem
 
-    def _show(self, volume: Volume, title: str, facts: list[str]) -> str | None:
+    def _show(self, volume: Volume, entry: Entry, facts: list[str]) -> str | None:
         """Put a scan in the place of the one before, whole or not at all; None, or a sentence why not."""
         application, state = self._app, self._app.state
         previous, node = self._node, None
         try:
-            node = addVolume(application.scene, volume, volume.name or title)
+            node = addVolume(application.scene, volume, volume.name or entry.title)
             self._put(node)
             # The left mouse button changes the window, too.
             node.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, self._onDisplayModified)
         except Exception as error:
-            problem = _sentenceOf(error, title)
+            problem = _sentenceOf(error, entry)
             if node is not None:
                 self._put(previous)
                 removeNode(node)
@@ -181,14 +196,25 @@ class VolumePanel:
             self._rendering.set(state.preset, float(state.shift), bool(state.rendered))
 
 
-def _sentenceOf(error: Exception, title: str) -> str:
+def _sentenceOf(error: Exception, entry: Entry) -> str:
     """What to tell of an error that keeps a scan from being shown."""
     if isinstance(error, (MaesilError, OSError)):
-        return str(error)
+        # Where an upload lies on the server says nothing to whoever sent it.
+        return str(error) if entry.folder is None else str(error).replace(f"{entry.folder}{os.sep}", "")
     if isinstance(error, MemoryError):
-        return f"There is not enough memory on the server for {title}."
-    logging.error("MAESIL: %s could not be shown", title, exc_info=error)
-    return f"{title} cannot be shown because of an error of MAESIL, which the server's log tells."
+        return f"There is not enough memory on the server for {entry.title}."
+    logging.error("MAESIL: %s could not be shown", entry.title, exc_info=error)
+    return f"{entry.title} cannot be shown because of an error of MAESIL, which the server's log tells."
+
+
+def _summaryOf(problems: list[str], tried: int) -> str:
+    """One sentence for all scans of an upload that cannot be shown, of which the first is told as an example."""
+    if tried == 1:
+        return problems[0]
+    if len(problems) == tried:
+        return f"None of the {tried} scans that were sent can be shown. {problems[0]}"
+    verb = "is" if len(problems) == 1 else "are"
+    return f"{len(problems)} of the {tried} scans that were sent {verb} left out. {problems[0]}"
 
 
 def _factsOf(volume: Volume) -> list[str]:
