@@ -340,6 +340,57 @@ def test_the_seed_that_is_shown_is_the_one_that_is_used(an_application: Applicat
     run(work())
 
 
+@pytest.mark.parametrize(
+    ("voxels", "unit", "whole", "names"),
+    [
+        (np.arange(0, 3927), "", (3926, 1963), ["Automatic", "Whole range"]),
+        (np.arange(0, 256).astype(np.uint8), "", (255, 128), ["Automatic", "Whole range"]),
+        (np.linspace(0, 1, 50).astype(np.float32), "", (1.0, 0.5), ["Automatic", "Whole range"]),
+        (
+            np.arange(-1000, 1479),
+            "HU",
+            (2478, 239),
+            ["Soft tissue", "Lung", "Bone", "Mediastinum", "Whole range"],
+        ),
+        (np.full(8, 7), "", (1, 7), ["Automatic", "Whole range"]),
+    ],
+)
+def test_the_windows_are_those_of_the_values(
+    voxels: np.ndarray, unit: str, whole: tuple[float, float], names: list[str]
+) -> None:
+    from MAESILSlicerLib.web.windows import windowsFor
+
+    windows = windowsFor(Volume(voxels[None, None], np.eye(4)))
+    assert windows.unit == unit
+    assert windows.presets["Whole range"] == pytest.approx(whole)
+    assert list(windows.presets) == names
+    for width, level in windows.presets.values():
+        assert windows.widths[0] <= width <= windows.widths[1]
+        assert windows.levels[0] <= level <= windows.levels[1]
+
+
+def test_values_that_are_not_hu_get_a_window_of_their_own(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state = an_application.state
+    voxels = np.random.default_rng(0).integers(0, 3926, (16, 32, 32)).astype(np.int16)
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "scans" / "second.nii")
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        assert (state.unit, state.window_width, state.window_level) == ("HU", 400, 40)
+        state.window_width = 500
+        await show(an_application, "second.nii")
+        assert state.unit == ""
+        assert state.window_width > 3000
+        assert an_application.session.volumeNode.GetDisplayNode().GetWindow() == state.window_width
+        assert len(state.scan_warnings) == 1
+        await show(an_application, "first.nii")
+        assert (state.window_width, state.window_level) == (400, 40)
+
+    run(work())
+
+
 def test_slices_that_were_sent_are_looked_through_aside(
     an_application: Application, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,19 +17,11 @@ from MAESILSlicerLib.nodes import removeNode
 from MAESILSlicerLib.scene import addVolume
 from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
 from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
+from MAESILSlicerLib.web.windows import Windows, windowsFor
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application
 
-#: Width and centre in HU, by the names that radiologists use.
-WINDOWS = {
-    "Soft tissue": (400, 40),
-    "Lung": (1500, -600),
-    "Bone": (1800, 400),
-    "Mediastinum": (350, 50),
-    "Whole range": (2000, 0),
-}
-_USUAL_WINDOW = "Soft tissue"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -48,7 +40,8 @@ class VolumePanel:
         self._loading: asyncio.Task[None] | None = None
         self._wanted: list[int] = []
         state = application.state
-        width, level = WINDOWS[_USUAL_WINDOW]
+        self._windows = windowsFor(None)
+        self._tellWindows()
         state.update(
             {
                 "scans": catalog.items,
@@ -56,9 +49,6 @@ class VolumePanel:
                 "scan_facts": [],
                 "scan_warnings": [],
                 "loading": "",
-                "window_width": width,
-                "window_level": level,
-                "window_presets": [{"title": name, "value": list(value)} for name, value in WINDOWS.items()],
                 "rendered": True,
                 "preset": USUAL_PRESET,
                 "presets": [{"title": title, "value": value} for value, title in PRESETS.items()],
@@ -121,6 +111,7 @@ class VolumePanel:
         try:
             volume = await asyncio.to_thread(entry.read)
             facts = await asyncio.to_thread(_factsOf, volume)
+            windows = await asyncio.to_thread(windowsFor, volume)
             problem = None
         except Exception as error:
             problem = _sentenceOf(error, entry)
@@ -132,14 +123,14 @@ class VolumePanel:
             if self._wanted:
                 return None
             if problem is None:
-                problem = self._show(volume, entry, facts)
+                problem = self._show(volume, entry, facts, windows)
             if problem is None:
                 state.scan = number
             # Also where it did not change, so that the page's list shows what is really open.
             state.dirty("scan")
             return problem
 
-    def _show(self, volume: Volume, entry: Entry, facts: list[str]) -> str | None:
+    def _show(self, volume: Volume, entry: Entry, facts: list[str], windows: Windows) -> str | None:
         """Put a scan in the place of the one before, whole or not at all; None, or a sentence why not."""
         application, state = self._app, self._app.state
         previous, node = self._node, None
@@ -155,8 +146,13 @@ class VolumePanel:
                 removeNode(node)
             return problem
         removeNode(previous)
+        before, self._windows = self._windows, windows
+        # A window of HU is a choice of the person; another range has nothing to do with the one before.
+        self._tellWindows(keepWindow=before.unit == windows.unit == "HU")
+        self._applyWindow()
         state.scan_facts = facts
-        state.scan_warnings = list(dict.fromkeys([*application.session.check.warnings, *volume.notes]))
+        # The reader has told of the values and the axes already.
+        state.scan_warnings = list(volume.notes)
         if application.session.check.problem:
             application.notice.tellError(application.session.check.problem)
         return None
@@ -173,6 +169,17 @@ class VolumePanel:
         self._applyWindow()
         application.masks.refresh()
 
+    def _tellWindows(self, keepWindow: bool = False) -> None:
+        """Write on the page which windows can be chosen; the first is, unless the present one is kept."""
+        state, windows = self._app.state, self._windows
+        if not keepWindow:
+            state.window_width, state.window_level = next(iter(windows.presets.values()))
+        state.unit, state.window_step = windows.unit, windows.step
+        state.window_widths, state.window_levels = list(windows.widths), list(windows.levels)
+        state.window_presets = [
+            {"title": name, "value": list(value)} for name, value in windows.presets.items()
+        ]
+
     def _applyWindow(self) -> None:
         if self._node is None:
             return
@@ -180,13 +187,15 @@ class VolumePanel:
         with slicer.util.NodeModify(display):
             display.AutoWindowLevelOff()
             state = self._app.state
-            display.SetWindowLevel(max(1.0, float(state.window_width)), float(state.window_level))
+            display.SetWindowLevel(
+                max(float(self._windows.step), float(state.window_width)), float(state.window_level)
+            )
         self._app.results.followWindow(display)
 
     def _onDisplayModified(self, display: slicer.vtkMRMLScalarVolumeDisplayNode, _event: str) -> None:
-        state = self._app.state
-        shown = round(display.GetWindow()), round(display.GetLevel())
-        if shown != (round(float(state.window_width)), round(float(state.window_level))):
+        state, rounded = self._app.state, self._windows.rounded
+        shown = rounded(display.GetWindow()), rounded(display.GetLevel())
+        if shown != (rounded(float(state.window_width)), rounded(float(state.window_level))):
             with state:
                 state.window_width, state.window_level = shown
 
