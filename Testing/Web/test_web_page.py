@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Locator, Page
+    from serving import Served
 
     from Testing.Web.conftest import OpenPage
 
@@ -193,9 +194,8 @@ def test_every_control_has_a_name_and_can_be_reached_by_the_keyboard(a_page: Pag
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_text_stands_out_from_its_ground(a_page: Page, theme: str) -> None:
-    if a_page.locator(".app").get_attribute("data-theme") != theme:
-        a_page.get_by_role("button", name=theme.capitalize(), exact=True).click()
-    a_page.locator(f'.app[data-theme="{theme}"]').wait_for()
+    a_page.emulate_media(color_scheme=theme)
+    a_page.locator(f'html[data-theme="{theme}"] .app').wait_for()
     ratios = a_page.evaluate(
         """() => {
           const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
@@ -216,6 +216,51 @@ def test_text_stands_out_from_its_ground(a_page: Page, theme: str) -> None:
     )
     assert len(ratios) > 20
     assert min(ratios)[0] >= 4.5, min(ratios)
+
+
+def test_the_colours_are_the_browsers_until_one_chooses(a_server: Served, open_page: OpenPage) -> None:
+    page, other = open_page(a_server.address), open_page(a_server.address)
+    for one in (page, other):
+        one.emulate_media(color_scheme="light")
+        one.locator('html[data-theme="light"] .app').wait_for()
+    page.get_by_role("button", name="Dark", exact=True).click()
+    page.locator('html[data-theme="dark"] .app').wait_for()
+    page.reload()
+    page.get_by_role("button", name="Light", exact=True).wait_for()
+    assert other.get_by_role("button", name="Dark", exact=True).is_visible()
+
+
+def test_a_message_is_taken_back_or_dismissed(a_page: Page) -> None:
+    from playwright.sync_api import expect
+
+    sliders = [a_page.get_by_test_id(name) for name in ("plane_ratio", "axis_ratio")]
+    for slider in sliders:
+        slide(slider, 0)
+    a_page.locator(".notice.error").filter(has_text=re.compile(".")).first.wait_for()
+    expect(a_page.get_by_test_id("reconstruct")).to_be_disabled()
+    a_page.get_by_test_id("dismiss").click()
+    expect(a_page.get_by_test_id("notice")).to_have_text("")
+    expect(a_page.get_by_test_id("dismiss")).to_be_hidden()
+    slide(sliders[0], 0.1)
+    slide(sliders[0], 0)
+    a_page.locator(".notice.error").filter(has_text=re.compile(".")).first.wait_for()
+    for slider in sliders:
+        slide(slider, 0.5)
+    expect(a_page.get_by_test_id("notice")).to_have_text("")
+    a_page.get_by_test_id("share").filter(has_text="75.0%").wait_for()
+
+
+@pytest.mark.parametrize(("typed", "used"), [("99999999999", "2147483647"), ("-5", "0"), ("1.5", "2")])
+def test_the_field_shows_the_seed_that_is_used(a_page: Page, typed: str, used: str) -> None:
+    from playwright.sync_api import expect
+
+    seed = a_page.get_by_test_id("seed")
+    seed.fill(typed)
+    seed.press("Enter")
+    expect(seed).to_have_value(used)
+    seed.fill("0")
+    seed.press("Enter")
+    expect(seed).to_have_value("0")
 
 
 def test_a_layout_of_3d_only_and_back(a_page: Page) -> None:

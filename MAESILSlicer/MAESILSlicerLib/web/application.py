@@ -64,9 +64,7 @@ class Application:
                 "styles": [f"{_SERVED}/maesil.css"],
             }
         )
-        self.state.update(
-            {"trame__title": "MAESIL", "trame__favicon": f"{_SERVED}/icon.svg", "theme": "dark"}
-        )
+        self.state.update({"trame__title": "MAESIL", "trame__favicon": f"{_SERVED}/icon.svg"})
         self._slicer = SlicerApp()
         _quietVtk()
         self.scene = self._slicer.scene

@@ -1,8 +1,42 @@
-// Uploads by button and by drop, and clicks into the plot. All else of the page is its template.
+// Colours, uploads by button and by drop, and clicks into the plot. All else of the page is its template.
 (function () {
   "use strict";
 
   const MOST_FILES = 5000;
+
+  // The browser's preference until somebody chooses, which this browser alone remembers.
+  const THEME = "maesil-theme";
+  const prefersLight = window.matchMedia("(prefers-color-scheme: light)");
+
+  function chosenTheme() {
+    try {
+      return localStorage.getItem(THEME);
+    } catch {
+      // Where pages may not store anything, the choice lasts as long as the page.
+      return null;
+    }
+  }
+
+  function showTheme(theme) {
+    document.documentElement.dataset.theme = theme;
+  }
+
+  function showPreferred() {
+    showTheme(chosenTheme() || (prefersLight.matches ? "light" : "dark"));
+  }
+
+  function changeTheme() {
+    const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+    showTheme(theme);
+    try {
+      localStorage.setItem(THEME, theme);
+    } catch {
+      // As above.
+    }
+  }
+
+  showPreferred();
+  prefersLight.addEventListener("change", showPreferred);
 
   function status(text, isError) {
     const line = document.getElementById("upload-status");
@@ -126,5 +160,5 @@
     }
   }
 
-  window.maesil = { upload, choosePoint, forgetUpload: () => status("") };
+  window.maesil = { upload, changeTheme, choosePoint, forgetUpload: () => status("") };
 })();
