@@ -19,7 +19,7 @@ from MAESILCore.report.summary import (
     control_name,
     facts,
     hidden_error,
-    scored_sentence,
+    scored_words,
     shown_metrics,
     unit_of,
     value_of,
@@ -142,10 +142,10 @@ def draw_footer(
     known = dict(facts(result, original))
     grid = f"{known['Voxels']} voxels of {known['Voxel size']}  ·  superpatches: {known['Superpatches']}"
     mask = known["Mask"]
-    scored = scored_sentence(result, scores) if scores else ""
-    grid = "  ·  ".join(text for text in (grid, scored) if text)
+    scored = scored_words(result, scores) if scores else ""
     upper, lower = bottom + 0.235 * height, bottom + 0.105 * height
     figure.text(left, upper, grid, color=MUTED, fontsize=10.5, va="center")
+    figure.text(left + width, upper, scored, color=ACCENT, fontsize=10.5, va="center", ha="right")
     figure.text(left, lower, mask[:1].upper() + mask[1:], color=MUTED, fontsize=10.5, va="center")
     figure.text(left + width, lower, DISCLAIMER, color=ACCENT, fontsize=10.5, va="center", ha="right")
 

@@ -52,7 +52,7 @@ def scores_section(scores: Scores, scored: str = "") -> Html:
 
     Args:
         scores: Those of a scan.
-        scored: A sentence on what they are of.
+        scored: What they are of, where the pictures show something else.
     """
     metrics = shown_metrics(scores)
     if not metrics:
@@ -67,7 +67,7 @@ def scores_section(scores: Scores, scored: str = "") -> Html:
         "details", tag("summary", "What these numbers mean"), tag("dl", *(Html(text) for text in meanings))
     )
     heading = tag("h2", "Scores", id="scores-heading")
-    said = tag("p", scored) if scored else Html("")
+    said = tag("p", f"{scored}.") if scored else Html("")
     inner = (heading, said, tiles, _table(scores, metrics), _soft_tissue(scores), explained)
     return tag("section", *inner, class_="card", **{"aria-labelledby": "scores-heading"})
 

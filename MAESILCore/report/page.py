@@ -17,7 +17,7 @@ from MAESILCore.report.files import write_whole
 from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
 from MAESILCore.report.shading import viewing_window
 from MAESILCore.report.stack import slice_stack
-from MAESILCore.report.summary import DISCLAIMER, Scores, mask_sentence, plain, scored_sentence, unit_of
+from MAESILCore.report.summary import DISCLAIMER, Scores, mask_sentence, plain, scored_words, unit_of
 from MAESILCore.volume import Volume
 from MAESILCore.window import Window
 
@@ -67,7 +67,7 @@ def write_report_html(
             "lead": joined(_lead(result, original, name)),
             "disclaimer": joined(DISCLAIMER),
             "window": joined(f"grey values: {plain(window.low)} to {plain(window.high)} {unit_of(original)}"),
-            "scores": scores_section(scores, scored_sentence(result, scores)) if scores else "",
+            "scores": scores_section(scores, scored_words(result, scores)) if scores else "",
             "facts": facts_section(result, original),
             "card": card_section(card) if card else "",
             "notes": notes_section((*original.notes, *result.notes, *(scores or {}).get("notes", ()))),

@@ -121,13 +121,12 @@ def mask_sentence(result: Reconstruction) -> str:
     return f"one mask, {percent:.1f} % of the patches hidden"
 
 
-def scored_sentence(result: Reconstruction, scores: Scores) -> str:
+def scored_words(result: Reconstruction, scores: Scores) -> str:
     """What the scores are of, where the pictures show something else; else nothing."""
     scored = scores.get("setup", {}).get("scored_masks", len(result.masks))
     if scored == len(result.masks):
         return ""
-    of = "a single mask" if scored == 1 else f"{scored} masks"
-    return f"The scores are of {of}; the pictures show the mean of {len(result.masks)}."
+    return f"Scores: {scored} mask{'s' * (scored > 1)}; pictures: mean of {len(result.masks)}"
 
 
 def facts(result: Reconstruction, original: Volume) -> list[tuple[str, str]]:

@@ -41,9 +41,7 @@ def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
     assert expected.items() <= scores["setup"].items()
     assert (scores["setup"]["masks"], scores["setup"]["scored_masks"]) == (4, 1)
     section = (tmp_path / "results" / "report.html").read_text().split('id="scores-heading"')[1]
-    assert (
-        "The scores are of a single mask; the pictures show the mean of 4." in section.split("</section>")[0]
-    )
+    assert "Scores: 1 mask; pictures: mean of 4." in section.split("</section>")[0]
     assert len(set(scores["notes"])) == len(scores["notes"])
     assert (tmp_path / "results" / "report.png").stat().st_size > 10_000
     assert opened == [(tmp_path / "results" / "report.html").as_uri()]

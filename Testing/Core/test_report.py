@@ -231,13 +231,17 @@ def test_a_coverage_shows_its_uncertainty(a_scan: Volume, a_coverage: Reconstruc
 
 
 def test_the_picture_tells_when_its_scores_are_of_other_masks(
-    a_scan: Volume, a_coverage: Reconstruction
+    a_scan: Volume, a_coverage: Reconstruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "The scores are of a single mask; the pictures show the mean of 8."
-    words = [text for text, _ in _texts(a_coverage, a_scan, SCORES | {"setup": {"scored_masks": 1}})]
-    assert any(text.endswith(said) for text in words)
+    long = {"Voxels": "1024 x 1024 x 1000", "Voxel size": "0.703 x 0.703 x 0.625 mm",
+            "Superpatches": "512 of 128 x 128 x 128 voxels (8 x 8 x 8)", "Mask": "Four"}  # fmt: skip
+    monkeypatch.setattr("MAESILCore.report.legends.facts", lambda *_: list(long.items()))
+    texts = _texts(a_coverage, a_scan, SCORES | {"setup": {"scored_masks": 1}})
+    (said,) = (box for text, box in texts if text == "Scores: 1 mask; pictures: mean of 8")
+    (grid,) = (box for text, box in texts if text.startswith("1024"))
+    assert grid[2] < said[0]
     words = [text for text, _ in _texts(a_coverage, a_scan, SCORES | {"setup": {"masks": 8}})]
-    assert not any("scores are of" in text for text in words)
+    assert not any("Scores: " in text for text in words)
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "SAR"])
