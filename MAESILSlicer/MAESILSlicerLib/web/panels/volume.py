@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
-from vtkmodules.vtkCommonCore import vtkCommand
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, describe
@@ -137,8 +136,6 @@ class VolumePanel:
         try:
             node = addVolume(application.scene, volume, volume.name or entry.title)
             self._put(node)
-            # The left mouse button changes the window, too.
-            node.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, self._onDisplayModified)
         except Exception as error:
             problem = _sentenceOf(error, entry)
             if node is not None:
@@ -191,13 +188,6 @@ class VolumePanel:
                 max(float(self._windows.step), float(state.window_width)), float(state.window_level)
             )
         self._app.results.followWindow(display)
-
-    def _onDisplayModified(self, display: slicer.vtkMRMLScalarVolumeDisplayNode, _event: str) -> None:
-        state, rounded = self._app.state, self._windows.rounded
-        shown = rounded(display.GetWindow()), rounded(display.GetLevel())
-        if shown != (rounded(float(state.window_width)), rounded(float(state.window_level))):
-            with state:
-                state.window_width, state.window_level = shown
 
     def _applyRendering(self) -> None:
         state = self._app.state
