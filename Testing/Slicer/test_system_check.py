@@ -181,7 +181,7 @@ def test_every_problem_is_found_and_told_in_one_line(name: str) -> None:
         ),
         (
             "packages-missing",
-            "PyTorch 2.6.0+cpu (processor only) is there; still missing: nibabel>=5.2, scipy>=1.11.",
+            "PyTorch 2.6.0+cpu (processor only) is there; still missing: nibabel>=5.2, scipy>=1.12.",
         ),
     ],
 )
