@@ -25,6 +25,7 @@ from MAESILCore.volume import Volume, write_volume
 
 if TYPE_CHECKING:
     from aiohttp.web import StreamResponse
+    from trame_slicer.views import SliceView
 
     from MAESILSlicerLib.web.application import Application
     from MAESILSlicerLib.web.downloads import Downloads
@@ -281,6 +282,48 @@ def test_each_view_begins_in_the_middle_of_the_scan(
             assert low <= view.get_slice_value() <= high
 
     run(work())
+
+
+@pytest.mark.parametrize("orientation", ["Axial", "Coronal", "Sagittal"])
+def test_the_comparison_keeps_its_slice_at_another_size_and_is_fitted_as_one(
+    an_application: Application, run: Run, orientation: str
+) -> None:
+    state, views = an_application.state, an_application.views
+
+    async def work() -> None:
+        # From now on changes of the state are listened to, as once the server runs.
+        state.ready()
+        await show(an_application, "first.nii")
+        await reconstruct(an_application)
+        with state:
+            state.orientation = orientation
+        shown = views.shownSlices
+        await until(lambda: all(view.get_orientation() == orientation for view in shown))
+        low, high = shown[0].get_slice_range()
+        for view in shown:
+            view.set_slice_value(high - 1.5)
+            view.zoom(0.5)
+        for view in shown:
+            resize(view, 500, 400)
+        for view in shown:
+            assert view.get_orientation() == orientation
+            assert view.get_slice_range() == pytest.approx((low, high))
+            assert view.get_slice_value() == pytest.approx(high - 1.5)
+        whole = [view.get_view_node().GetFieldOfView() for view in shown]
+        for view in shown:
+            view.zoom(0.5)
+        views.fitWith(shown[2])
+        for view, field in zip(shown, whole, strict=True):
+            assert view.get_orientation() == orientation
+            assert view.get_view_node().GetFieldOfView() == pytest.approx(field)
+
+    run(work())
+
+
+def resize(view: SliceView, width: int, height: int) -> None:
+    """What the page does once a view has got another place."""
+    view.render_window().SetSize(width, height)
+    view.interactor().InvokeEvent("WindowResizeEvent")
 
 
 def test_an_error_of_the_mask_goes_once_the_mask_is_right(an_application: Application, run: Run) -> None:

@@ -23,12 +23,12 @@ _AZIMUTH_DEGREES, _ELEVATION_DEGREES = -28, 14
 _COMPARED = {view.tag: view for view in comparison.VIEWS}
 
 
-def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
-    """Lay name, sides and slider over a slice view."""
+def sliceFrame(server: Server, _viewId: str, view: SliceView, *, fit: Callable[[SliceView], None]) -> None:
+    """Lay name, sides and slider over a slice view, and a button that calls `fit` with it."""
     tag = view.get_singleton_tag()
     compared = _COMPARED.get(tag)
     name = compared.label if compared else _NAMES.get(tag, tag)
-    _bar(name, tag, lambda: fitSlice(view))
+    _bar(name, tag, lambda: fit(view))
     if compared is None:
         for side, letter in zip(("left", "right", "top", "bottom"), _SIDES[name], strict=True):
             html.Span(letter, classes=f"side side-{side}", raw_attrs=['aria-hidden="true"'])
@@ -50,8 +50,8 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView) -> None:
 
 
 def fitSlice(view: SliceView) -> None:
-    """Show the whole slice in the middle of the scan, with room for the slider below it."""
-    view.reset_view()
+    """Show the whole slice in the middle of the scan, turned as it is, with room for the slider below it."""
+    view.fit_view_to_content()
     low, high = view.get_slice_range()
     middle = (low + high) / 2
     # Where axes are sheared, VTK finds no step from slice to slice, and moves far away to what it takes for one.
@@ -67,7 +67,7 @@ def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
 
 def fitThreeD(view: ThreeDView) -> None:
     """Look at the whole from the front, a little from the side and from above, so that depth is seen."""
-    view.reset_view()
+    view.fit_view_to_content()
     cameraNode = view.get_camera_node()
     camera = cameraNode.GetCamera()
     camera.Azimuth(_AZIMUTH_DEGREES)

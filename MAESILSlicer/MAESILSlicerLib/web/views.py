@@ -141,7 +141,8 @@ class Views:
         self.app = app
         manager = app.view_manager
         common = {"interactive_quality": _QUALITY, "target_fps": 30.0, "blur_fps": 30.0}
-        manager.register_factory(_SliceFactory(server, populate_view_ui_f=sliceFrame, **common))
+        frame = partial(sliceFrame, fit=self.fitWith)
+        manager.register_factory(_SliceFactory(server, populate_view_ui_f=frame, **common))
         manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
         self.layouts = LayoutManager(app.scene, manager, server)
         # A view takes a good part of a second to make, so those of the comparison wait until they are wanted.
@@ -152,6 +153,17 @@ class Views:
     def slices(self) -> list[SliceView]:
         """The three orthogonal slice views."""
         return [self.app.view_manager.get_view(tag) for tag in ("Red", "Green", "Yellow")]
+
+    @property
+    def shown(self) -> list[AbstractView]:
+        """All views of the present layout."""
+        views = self.layouts.get_layout(self.layouts.layout_id).get_views(is_recursive=True)
+        return [self.app.view_manager.get_view(view.singleton_tag) for view in views]
+
+    @property
+    def shownSlices(self) -> list[SliceView]:
+        """The slice views of the present layout."""
+        return [view for view in self.shown if isinstance(view, SliceView)]
 
     @property
     def threeD(self) -> ThreeDView:
@@ -169,17 +181,25 @@ class Views:
             view.set_foreground_volume_id(None)
 
     def fit(self) -> None:
-        """Show the whole of what is there in every view."""
+        """Show the whole of the scan in its slice views, turned to its axes, and in 3D."""
         for view in self.slices:
+            view.reset_view()
             fitSlice(view)
         fitThreeD(self.threeD)
+
+    def fitWith(self, view: SliceView) -> None:
+        """Show the whole of the scan in a slice view, and in those that are linked with it."""
+        linked = (
+            self.shownSlices if view.get_singleton_tag() in {one.tag for one in comparison.VIEWS} else [view]
+        )
+        for one in linked:
+            fitSlice(one)
 
     def screenshot(self) -> bytes:
         """The views of the present layout, side by side as on the page, as PNG."""
         from PIL import Image
 
-        shown = self.layouts.get_layout(self.layouts.layout_id).get_views(is_recursive=True)
-        pictures = [_pixelsOf(self.app.view_manager.get_view(view.singleton_tag)) for view in shown]
+        pictures = [_pixelsOf(view) for view in self.shown]
         columns = 1 if len(pictures) == 1 else 2
         height = min(len(picture) for picture in pictures)
         width = min(picture.shape[1] for picture in pictures)

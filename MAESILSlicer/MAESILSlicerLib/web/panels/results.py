@@ -14,6 +14,7 @@ from MAESILSlicerLib.results import ResultNodes, removeResults
 from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
+from MAESILSlicerLib.web.viewframe import fitSlice
 from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class ResultsPanel:
                 self._comparison.enter(None, session.results, session.volumeNode, state.orientation)
             except MaesilError as error:
                 self._app.notice.tellError(error)
+                return
+            # The page has its sliders over the pictures, and these need room for them.
+            for view in self._app.views.shownSlices:
+                fitSlice(view)
 
 
 def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
