@@ -205,7 +205,7 @@ def addVolume(
     if autoWindow and not hasExample:
         node.CreateDefaultDisplayNodes()
     else:
-        _addDisplayWithoutWindow(node)
+        addDisplayWithoutWindow(node)
     if role is not None:
         markNode(node, role, like)
     if like is not None:
@@ -215,7 +215,7 @@ def addVolume(
     return node
 
 
-def _addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """What CreateDefaultDisplayNodes does, without the histogram of all voxels from which it takes a window."""
     display = node.GetScene().CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     display.UnRegister(None)

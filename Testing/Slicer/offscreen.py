@@ -47,6 +47,11 @@ class OffscreenApplication:
         """The application logic, which knows the logics of the views."""
         return self._app.app_logic
 
+    @property
+    def volumeRendering(self) -> slicer.vtkSlicerVolumeRenderingLogic:
+        """The logic of the module Volume Rendering."""
+        return self._app.volume_rendering
+
     def close(self) -> None:
         """Remove what the application keeps on disk, and hear of no more errors."""
         self._output.RemoveObserver(self._observation)

@@ -225,14 +225,14 @@ def test_a_scan_of_any_type_is_shown(
 
 
 @pytest.mark.parametrize(
-    "step", ["rendering.Rendering.show", "views.Views.fit", "panels.masks.MaskPanel.refresh"]
+    "step", ["rendering.Rendering.show", "web.views.Views.fit", "web.panels.masks.MaskPanel.refresh"]
 )
 @pytest.mark.parametrize("before", ["first.nii", None])
 def test_a_scan_is_shown_whole_or_not_at_all(
     an_application: Application, run: Run, monkeypatch: pytest.MonkeyPatch, step: str, before: str | None
 ) -> None:
     state, session = an_application.state, an_application.session
-    name = f"MAESILSlicerLib.web.{step}"
+    name = f"MAESILSlicerLib.{step}"
     works = pkgutil.resolve_name(name)
     failures = iter([OverflowError("out of bounds")])
 

@@ -14,6 +14,7 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.rendering import Rendering
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads
@@ -24,7 +25,6 @@ from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
-from MAESILSlicerLib.web.rendering import Rendering
 from MAESILSlicerLib.web.uploads import Uploads
 from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick, usesSoftware
 
@@ -77,7 +77,7 @@ class Application:
             self.session.setModel(options.model)
         catalog = Catalog()
         self._first = catalog.add(findEntries(options.scans, "This server"))[0] if options.scans else 0
-        rendering = Rendering(self._slicer, usesSoftware(self.views.threeD))
+        rendering = Rendering(self.scene, self._slicer.volume_rendering, usesSoftware(self.views.threeD))
         self.results = ResultsPanel(self)
         self.masks = MaskPanel(self)
         self.reconstruct = ReconstructPanel(self, options.device)

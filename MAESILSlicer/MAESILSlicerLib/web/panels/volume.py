@@ -13,9 +13,9 @@ import slicer
 from MAESILCore.errors import MaesilError
 from MAESILCore.volume import Volume, describe
 from MAESILSlicerLib.nodes import removeNode
+from MAESILSlicerLib.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 from MAESILSlicerLib.scene import addVolume
 from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
-from MAESILSlicerLib.web.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 from MAESILSlicerLib.web.windows import Windows, windowsFor
 
 if TYPE_CHECKING:
