@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from MAESILCore.errors import VolumeError
 
 #: deflate cannot shrink data by more than this (zlib's technical notes): a shorter file cannot be whole.
 _LARGEST_DEFLATE_RATIO = 1032
+
+_MOST_DATA_FILES = 100_000
 
 
 def dimensions_text(shape: tuple[int, ...]) -> str:
@@ -33,6 +36,23 @@ def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> No
     size = path.stat().st_size
     if voxel_bytes > size * (_LARGEST_DEFLATE_RATIO if is_compressed else 1):
         raise damaged(path, f"its header announces {voxel_bytes} bytes of voxels, and it has {size}")
+
+
+def numbered_names(path: Path, pattern: str, first: str, last: str, step: str) -> list[str]:
+    """The file names of a header that gives a pattern such as "slice%03d.raw" and a range of numbers.
+
+    Raises:
+        VolumeError: If the pattern has not exactly one number, or the range is empty or endless.
+    """
+    is_plain = len(re.findall(r"%0?\d*[di]", pattern)) == pattern.count("%") == 1
+    numbers = (
+        range(int(first), int(last) + (1 if int(step) > 0 else -1), int(step)) if int(step) else range(0)
+    )
+    if not is_plain or not 0 < len(numbers) <= _MOST_DATA_FILES:
+        raise VolumeError(
+            f"{path.name} names its data files by the pattern {pattern!r}, which gives no files."
+        )
+    return [pattern % number for number in numbers]
 
 
 def squeeze_to_3d(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[str, ...]]:

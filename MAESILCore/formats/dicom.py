@@ -1,23 +1,29 @@
-"""DICOM folders through SimpleITK (GDCM): one series, sorted by position, rescaled to HU."""
+"""DICOM scans: one series of a folder, or one multi-frame file, sorted by position, rescaled to HU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
-
-import numpy as np
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, numbers
+from MAESILCore.formats import checks, content
 from MAESILCore.formats.dicom_geometry import stack_slices
-from MAESILCore.formats.dicom_headers import SliceHeader, is_dicom, read_header
-from MAESILCore.formats.dicom_series import DERIVED_MODALITIES, Series, choose_series, find_series
+from MAESILCore.formats.dicom_headers import FrameHeader, is_dicom, read_headers
+from MAESILCore.formats.dicom_pixels import read_frames
+from MAESILCore.formats.dicom_series import (
+    DERIVED_MODALITIES,
+    Series,
+    choose_series,
+    find_series,
+    without_strays,
+)
 from MAESILCore.formats.scan import Scan
+
+_NAMED_FILES = 3
 
 
 def read_folder(folder: Path, series: str | None) -> Scan:
-    """Read the scan of a DICOM folder.
+    """Read the scan of a DICOM folder, of classic slices or of enhanced multi-frame images.
 
     Args:
         folder: With the images in it, or in folders below it.
@@ -28,63 +34,92 @@ def read_folder(folder: Path, series: str | None) -> Scan:
     """
     found, others = find_series(folder)
     chosen = choose_series(folder, found, series)
-    headers = chosen.headers
-    _refuse_contents(folder, headers)
-    if len(headers) == 1:
-        raise VolumeError(f"{folder.name} has only one slice: a 3D scan of at least two is needed.")
-    ordered, ijk_to_ras = stack_slices(folder, headers)
-    voxels = np.stack([_read_pixels(header.path) for header in ordered])
-    return Scan(voxels, ijk_to_ras, _notes(chosen, found, others))
+    scan = _read_stack(folder, chosen.headers)
+    return Scan(scan.voxels, scan.ijk_to_ras, (*_folder_notes(chosen, found, others), *scan.notes))
 
 
-def refuse_file(path: Path) -> NoReturn:
-    """Say why a single DICOM file is no scan.
+def read_file(path: Path) -> Scan:
+    """Read an enhanced multi-frame file.
 
     Raises:
-        VolumeError: Always: classic DICOM keeps one slice in a file, and files of several frames are refused.
+        VolumeError: If the file holds a single slice, as classic DICOM does, or no stack of real numbers.
     """
-    header = read_header(path)
-    if header is None:
-        if is_dicom(path):
-            raise checks.damaged(path, "its pixel data end too early or do not decode, or it is no image")
+    if not is_dicom(path):
+        content.refuse_other_content(path, ".dcm")
         raise VolumeError(f"{path.name} lacks the header of a DICOM file (the DICM mark): export it again.")
-    _refuse_contents(path, (header,))
-    size = checks.dimensions_text(header.size)
-    raise VolumeError(f"{path.name} has only one slice ({size}): give the folder of its series.")
+    headers = read_headers(path)
+    if not headers:
+        raise VolumeError(f"{path.name} is a DICOM object without an image that is read here.")
+    return _read_stack(path, headers)
 
 
-def _refuse_contents(path: Path, headers: Sequence[SliceHeader]) -> None:
-    modality, frames = headers[0].modality, max(header.frames for header in headers)
+def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
+    stack, scouts = without_strays(headers)
+    _refuse_contents(path, stack)
+    if len(stack) == 1:
+        size = checks.dimensions_text(stack[0].size)
+        remedy = "a 3D scan of at least two is needed" if path.is_dir() else "give the folder of its series"
+        # The pixels are decoded all the same, so that a damaged file is named as such.
+        read_frames(stack)
+        raise VolumeError(f"{path.name} has only one slice ({size}): {remedy}.")
+    ordered, ijk_to_ras = stack_slices(path, stack)
+    return Scan(read_frames(ordered), ijk_to_ras, _stack_notes(ordered, scouts))
+
+
+def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
+    modality = headers[0].modality
     if modality in DERIVED_MODALITIES:
         raise VolumeError(f"{path.name} is a DICOM object of the modality {modality}, not a scan.")
-    if any(header.components > 1 for header in headers):
+    if any(header.is_colour for header in headers):
         raise VolumeError(f"{path.name} holds colours (RGB): a scan with one number a voxel is needed.")
+    frames = next((header.frames for header in headers if header.frames > 1 and header.position is None), 1)
     if frames > 1:
         raise VolumeError(
-            f"{path.name} is multi-frame DICOM ({frames} frames), not read here: convert it to NIfTI."
+            f"{path.name} is multi-frame DICOM ({frames} frames) without the position of each frame: "
+            "convert it to NIfTI."
         )
 
 
-def _read_pixels(path: Path) -> np.ndarray:
-    """One slice (j, i), rescaled, in the smallest type that holds it."""
-    import SimpleITK
-
-    try:
-        image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
-    except RuntimeError as error:
-        raise checks.damaged(path, "its pixel data do not decode") from error
-    pixels = SimpleITK.GetArrayViewFromImage(image)
-    return numbers.narrowed(pixels[0] if pixels.ndim == 3 else pixels)
-
-
-def _notes(chosen: Series, found: Sequence[Series], others: int) -> tuple[str, ...]:
+def _folder_notes(chosen: Series, found: Sequence[Series], others: int) -> tuple[str, ...]:
     notes = []
     left_out = [str(one.info) for one in found if one is not chosen]
     if left_out:
         notes.append(f"The folder's other series were left out: {', '.join(left_out)}.")
     if others:
         notes.append(f"{others} other DICOM object{'s' * (others > 1)} (no image) left out.")
-    modality = chosen.info.modality
-    if modality != "CT":
-        notes.append(f"The modality is {modality or 'not stated'}, not CT.")
     return tuple(notes)
+
+
+def _stack_notes(ordered: Sequence[FrameHeader], scouts: Sequence[FrameHeader]) -> tuple[str, ...]:
+    notes = []
+    if scouts:
+        names = [scout.path.name for scout in scouts[:_NAMED_FILES]]
+        more = ", ..." if len(scouts) > _NAMED_FILES else ""
+        count = "1 scout image was" if len(scouts) == 1 else f"{len(scouts)} scout images were"
+        notes.append(f"{count} left out ({', '.join(names)}{more}).")
+    first = ordered[0]
+    if first.modality != "CT":
+        notes.append(f"The modality is {first.modality or 'not stated'}, not CT.")
+    if _is_interleaved([header.acquisition for header in ordered]):
+        notes.append(
+            "The slices of several acquisitions alternate in this stack: it may mix phases or doses."
+        )
+    if len({header.kernel for header in ordered}) > 1:
+        notes.append("The slices were reconstructed with different kernels.")
+    if any(header.has_modality_lut for header in ordered):
+        notes.append("The values come from the file's Modality LUT, which replaces slope and intercept.")
+    if any(header.has_coloured_values for header in ordered):
+        notes.append("Some values stand for colours of a map over the image, not for HU.")
+    units = sorted({header.rescale_type for header in ordered} - {"HU", "US", ""})
+    if first.modality == "CT" and units:
+        notes.append(f"The header says that the values are in {' and '.join(units)}, not HU.")
+    return tuple(notes)
+
+
+def _is_interleaved(acquisitions: Sequence[tuple[str, ...]]) -> bool:
+    """Whether an acquisition comes back after another one, along the stack."""
+    for values in zip(*acquisitions, strict=True):
+        runs = [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
+        if len(set(runs)) < len(runs):
+            return True
+    return False

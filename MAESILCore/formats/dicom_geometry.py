@@ -9,7 +9,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry
-from MAESILCore.formats.dicom_headers import SliceHeader
+from MAESILCore.formats.dicom_headers import FrameHeader
 
 #: Cosines and millimetres that differ by less than this are one value written with different rounding.
 _ROUNDING = 1e-3
@@ -18,7 +18,7 @@ _ROUNDING = 1e-3
 _EVEN_SHARE = 0.05
 
 
-def stack_slices(folder: Path, slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], np.ndarray]:
+def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.ndarray]:
     """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
 
     The k axis is the step from one slice's position to the next: a gantry tilt stays in the matrix as shear.
@@ -44,7 +44,7 @@ def stack_slices(folder: Path, slices: Sequence[SliceHeader]) -> tuple[list[Slic
     return [slices[n] for n in order], ijk_to_ras
 
 
-def _common_plane(folder: Path, slices: Sequence[SliceHeader]) -> tuple[np.ndarray, np.ndarray]:
+def _common_plane(folder: Path, slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
     """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
     if any(header.position is None or header.orientation is None for header in slices):
         raise VolumeError(f"{folder.name} has slices without a position or orientation: export it again.")

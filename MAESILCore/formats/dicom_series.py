@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks
-from MAESILCore.formats.dicom_headers import SliceHeader, is_dicom, is_dicom_image, read_header
+from MAESILCore.formats import content
+from MAESILCore.formats.dicom_headers import FrameHeader, is_dicom, modality_of, read_headers
 
 #: Objects that belong to a scan and are none.
 DERIVED_MODALITIES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG"})
+
+#: Files that lie beside DICOM slices and are none.
+_COMPANIONS = re.compile(
+    r"DICOMDIR|LOCKFILE|VERSION|README.*|LICEN[CS]E.*|CHANGES.*|Thumbs\.db|\..*", re.IGNORECASE
+)
+_DICOM_EXTENSIONS = (".dcm", ".dicom", ".ima", ".img")
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,25 @@ class SeriesInfo:
 
 @dataclass(frozen=True)
 class Series:
-    """A series with the headers of its images."""
+    """A series with the headers of its frames."""
 
     info: SeriesInfo
-    headers: tuple[SliceHeader, ...]
+    headers: tuple[FrameHeader, ...]
+
+
+@dataclass
+class Contents:
+    """What the DICOM files of a folder hold.
+
+    Attributes:
+        headers: Of all frames of all images.
+        other_modalities: Of each DICOM file without an image.
+        no_dicom: Files that are no DICOM.
+    """
+
+    headers: list[FrameHeader] = field(default_factory=list)
+    other_modalities: list[str] = field(default_factory=list)
+    no_dicom: list[Path] = field(default_factory=list)
 
 
 def find_series(folder: Path) -> tuple[list[Series], int]:
@@ -53,19 +75,24 @@ def find_series(folder: Path) -> tuple[list[Series], int]:
     Images in the folder itself come first; only if there are none, all folders below are searched.
 
     Raises:
-        VolumeError: If a file that announces an image is damaged, or there is no DICOM file.
+        VolumeError: If a file that is an image, or is named like one, cannot be read, or there is no DICOM image.
     """
-    headers, others = _read_headers(folder.iterdir())
+    contents = _read_contents(folder.iterdir())
+    if not contents.headers:
+        contents = _read_contents(path for path in folder.rglob("*") if not path.is_dir())
+    headers, others = contents.headers, contents.other_modalities
     if not headers:
-        headers, others = _read_headers(folder.rglob("*"))
-    if not headers:
-        what = "holds DICOM files, but none of them is an image" if others else "holds no DICOM files"
-        raise VolumeError(f"{folder.name} {what}: give the folder of a CT series.")
+        kinds = ", ".join(sorted({modality or "unknown" for modality in others}))
+        what = f"holds DICOM files, but none of them is an image (modality {kinds})"
+        raise VolumeError(
+            f"{folder.name} {what if others else 'holds no DICOM files'}: give the folder of a CT series."
+        )
+    _refuse_broken_slices(folder, contents)
     groups = defaultdict(list)
     for header in headers:
         groups[header.series_uid].append(header)
     series = [Series(_describe(uid, group), tuple(group)) for uid, group in groups.items()]
-    return sorted(series, key=lambda one: (one.info.number.zfill(12), one.info.uid)), others
+    return sorted(series, key=lambda one: (one.info.number.zfill(12), one.info.uid)), len(others)
 
 
 def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> Series:
@@ -90,27 +117,72 @@ def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> 
     raise VolumeError(f"{folder.name} {problem}; choose one of these by its number or UID: {listing}.")
 
 
-def _read_headers(paths: Iterator[Path]) -> tuple[list[SliceHeader], int]:
-    headers, others = [], 0
-    for path in sorted(path for path in paths if path.is_file() and path.name != "DICOMDIR"):
-        if not is_dicom(path):
-            continue
-        header = read_header(path)
-        if header is not None:
-            headers.append(header)
-        elif is_dicom_image(path):
-            raise checks.damaged(path, "its pixel data end too early or do not decode")
+def without_strays(headers: Sequence[FrameHeader]) -> tuple[list[FrameHeader], list[FrameHeader]]:
+    """Separate the stack of a series from scouts that carry its UID.
+
+    A scout is marked as LOCALIZER, or it is the single frame of its orientation beside three or more that agree.
+
+    Returns:
+        The frames of the stack, and the scouts.
+    """
+    marked = [header for header in headers if header.is_localizer]
+    rest = [header for header in headers if not header.is_localizer]
+    if not rest:
+        return list(headers), []
+    planes = Counter(_plane(header) for header in rest)
+    usual, count = planes.most_common(1)[0]
+    if count >= 3 and all(number == 1 for plane, number in planes.items() if plane != usual):
+        marked += [header for header in rest if _plane(header) != usual]
+        rest = [header for header in rest if _plane(header) == usual]
+    return rest, marked
+
+
+def _plane(header: FrameHeader) -> tuple[float, ...] | None:
+    """The orientation, rounded so that the noise of headers does not tell frames apart."""
+    return None if header.orientation is None else tuple((header.orientation.round(1) + 0.0).ravel())
+
+
+def _read_contents(paths: Iterable[Path]) -> Contents:
+    contents = Contents()
+    for path in sorted(path for path in paths if path.name != "DICOMDIR" and not path.is_dir()):
+        if not (path.is_file() and is_dicom(path)):
+            contents.no_dicom.append(path)
+        elif headers := read_headers(path):
+            contents.headers += headers
         else:
-            others += 1
-    return headers, others
+            contents.other_modalities.append(modality_of(path))
+    return contents
 
 
-def _describe(uid: str, headers: Sequence[SliceHeader]) -> SeriesInfo:
+def _refuse_broken_slices(folder: Path, contents: Contents) -> None:
+    """Refuse files that are named like a slice and are none: leaving one out would shorten the scan."""
+    shapes = {_name_shape(header.path) for header in contents.headers}
+    has_extensions = any(header.path.suffix for header in contents.headers)
+    for path in contents.no_dicom:
+        extension = path.suffix.lower()
+        looks_like_slice = (
+            extension in _DICOM_EXTENSIONS
+            or _name_shape(path) in shapes
+            or (not has_extensions and not extension and not _COMPANIONS.fullmatch(path.name))
+        )
+        if looks_like_slice:
+            raise VolumeError(
+                f"{folder.name}: {path.name} is named like a slice, but {content.why_no_dicom(path)}: "
+                "copy the folder again, or take this file away."
+            )
+
+
+def _name_shape(path: Path) -> str:
+    """The name with each number replaced, so that the slices of an export share it."""
+    return re.sub(r"\d+", "#", path.name.lower())
+
+
+def _describe(uid: str, headers: Sequence[FrameHeader]) -> SeriesInfo:
     first = headers[0]
+    stack, _ = without_strays(headers)
     is_volume = (
-        len(headers) > 1
+        len(stack) > 1
         and first.modality not in DERIVED_MODALITIES
-        and all(header.components == header.frames == 1 and not header.is_localizer for header in headers)
+        and not any(header.is_colour or header.is_localizer for header in stack)
     )
-    frames = sum(header.frames for header in headers)
-    return SeriesInfo(uid, first.series_number, first.modality, frames, is_volume)
+    return SeriesInfo(uid, first.series_number, first.modality, len(headers), is_volume)

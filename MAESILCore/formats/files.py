@@ -9,21 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import confined, dicom, itk, names, nifti
+from MAESILCore.formats import content, dicom, itk_writers, metaimage, mgh, names, nifti, nrrd
 from MAESILCore.formats.dicom_headers import is_dicom
 from MAESILCore.formats.scan import Scan
 
-_READERS = {
-    **dict.fromkeys(names.NIFTI + names.MGH, nifti.read),
-    **dict.fromkeys(names.NRRD, itk.read_nrrd),
-    **dict.fromkeys(names.META_IMAGE, itk.read_meta_image),
-}
 _WRITERS = {
     ".nii": nifti.write,
     ".nii.gz": nifti.write,
-    ".nrrd": itk.write_nrrd,
-    ".mha": itk.write_meta_image,
-    ".mhd": itk.write_meta_image,
+    ".nrrd": itk_writers.write_nrrd,
+    ".mha": itk_writers.write_meta_image,
+    ".mhd": itk_writers.write_meta_image,
 }
 
 
@@ -41,27 +36,41 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     if not path.exists():
         raise VolumeError(f"There is no file or folder {path}.")
     try:
-        if within is not None:
-            confined.refuse_data_elsewhere(path, within)
-        return _read(path, series)
+        return _read(path, series, within)
     except OSError as error:
         raise _unusable(path, "read", error) from error
 
 
-def _read(path: Path, series: str | None) -> Scan:
+def _read(path: Path, series: str | None, within: Path | None) -> Scan:
     if path.is_dir():
         return dicom.read_folder(path, series)
     if series is not None:
         raise VolumeError(f"{path.name} is a file, and a series is chosen from a DICOM folder only.")
     # A file that may not be read is told apart here, because some readers call it damaged.
+    if not path.is_file():
+        raise VolumeError(f"{path.name} is no regular file and no folder: give a scan or a DICOM folder.")
     path.open("rb").close()
     extension = names.extension_of(path)
-    if extension in _READERS:
-        return _READERS[extension](path)
+    if extension in names.READABLE:
+        content.refuse_other_content(path, extension)
+    if extension in names.NRRD:
+        return nrrd.read(path, within)
+    if extension in names.META_IMAGE:
+        return metaimage.read(path, within)
+    if extension in names.MGH:
+        return mgh.read(path)
+    if extension in names.NIFTI:
+        return _read_nifti_or_analyze(path, extension)
     if extension == ".dcm" or is_dicom(path):
-        dicom.refuse_file(path)
+        return dicom.read_file(path)
     known = " ".join(names.READABLE)
     raise VolumeError(f"{path.name} is of no format that is read here: give {known} or a DICOM folder.")
+
+
+def _read_nifti_or_analyze(path: Path, extension: str) -> Scan:
+    if extension in (".nii", ".nii.gz") or nifti.is_nifti(nifti.pair(path)[0]):
+        return nifti.read(path)
+    return mgh.read(path)
 
 
 def write(scan: Scan, path: Path) -> None:

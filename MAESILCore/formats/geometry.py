@@ -51,6 +51,11 @@ def is_invertible(ijk_to_ras: np.ndarray) -> bool:
     return bool(abs(np.linalg.det(directions_of(ijk_to_ras))) > PERPENDICULAR_COSINE)
 
 
+def is_rigid(ijk_to_ras: np.ndarray) -> bool:
+    """Whether the axes have a length and are perpendicular, so that a quaternion can express them."""
+    return is_invertible(ijk_to_ras) and not is_sheared(ijk_to_ras)
+
+
 def orientation_of(ijk_to_ras: np.ndarray) -> str:
     """Letters of the anatomical directions nearest to +i, +j, +k, such as "LPS"."""
     directions = directions_of(ijk_to_ras)

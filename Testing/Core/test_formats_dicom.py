@@ -170,7 +170,10 @@ def test_positions_rounded_by_the_scanner_are_even(write_series: Callable[..., P
         ({"ImagePositionPatient": None}, "without a position"),
         ({"PixelSpacing": None}, "without a pixel spacing"),
         ({"skip": (1, 2, 3, 4, 5)}, "only one slice"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4", "Modality": "SEG"}, "modality SEG, not a scan"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4", "Modality": "SEG"},
+            r"none of them is an image \(modality SEG\)",
+        ),
     ],
 )
 def test_slices_that_make_no_even_stack_are_named(

@@ -61,7 +61,9 @@ ODD = {
     "pydicom_CT_small.dcm": r"only one slice \(128 x 128\)",
     "pydicom_MR_truncated.dcm": "cut short or damaged",
     "pydicom_bad_sequence.dcm": "only one slice",
-    "pydicom_eCT_Supplemental.dcm": r"multi-frame DICOM \(2 frames\)",
+    "pydicom_eCT_Supplemental.dcm": Loads(
+        (2, 512, 512), (0.3887, 0.3887, 10.0), "RPI", "int16", ("colours of a map",)
+    ),
     "pydicom_explicit_VR-UN.dcm": "only one slice",
     "pydicom_image_dfl.dcm": "only one slice",
     "pydicom_no_meta.dcm": "lacks the header of a DICOM file",

@@ -137,7 +137,7 @@ def test_the_scene_code_loads_no_package_that_may_be_missing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    missing = {"torch", "nibabel", "pydantic", "safetensors", "scipy", "SimpleITK", "skimage"}
+    missing = {"torch", "nibabel", "pydantic", "pydicom", "safetensors", "scipy", "SimpleITK", "skimage"}
     assert not missing & set(done.stdout.split())
 
 

@@ -1,0 +1,155 @@
+"""The pixels of DICOM frames: stored values, checked against the header, and rescaled to HU.
+
+Native pixels are taken as they are. Compressed ones are decoded by GDCM from a temporary file that holds the pixel
+description alone: GDCM itself would invert MONOCHROME1 and rescale all frames by the factors of the first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from MAESILCore.errors import VolumeError
+from MAESILCore.formats import checks, numbers
+from MAESILCore.formats.dicom_headers import FrameHeader, parsing
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_MULTI_FRAME_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
+
+#: Implicit, explicit and deflated little endian: pixels lie as they are in memory.
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99")
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+_DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+_STANDARD_TYPES = {8: "u1", 16: "<u2", 32: "<u4"}
+
+
+def read_frames(headers: Sequence[FrameHeader]) -> np.ndarray:
+    """Read the frames of headers, (k, j, i), rescaled, in the smallest type that holds them.
+
+    Raises:
+        VolumeError: If the pixels of a file are fewer than its header announces, or do not decode.
+    """
+    slices: list[np.ndarray] = []
+    cached: tuple[Path | None, np.ndarray, np.ndarray | None] = (None, np.empty(0), None)
+    for header in headers:
+        if cached[0] != header.path:
+            cached = (header.path, *_stored(header.path))
+        _, frames, lut = cached
+        slices.append(_rescaled(frames[header.frame], header, lut))
+    voxels = np.stack(slices)
+    return voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
+
+
+def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -> np.ndarray:
+    if lut is not None:
+        first, values = int(lut[0]), lut[1:]
+        # PS3.3 C.11.1: what lies outside the table gets its first or last value.
+        return numbers.narrowed(values[np.clip(stored.astype(np.int64) - first, 0, len(values) - 1)])
+    slope, intercept = header.slope, header.intercept
+    if slope.is_integer() and intercept.is_integer():
+        return numbers.narrowed(numbers.rescale(stored, slope, intercept))
+    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+
+
+def _stored(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The stored values of all frames, (frames, j, i), and the Modality LUT: first input value, then its outputs."""
+    with parsing(path):
+        from pydicom import dcmread
+
+        dataset = dcmread(path)
+        if "PixelData" not in dataset:
+            raise checks.damaged(path, "its pixel data end too early or are missing")
+        shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
+        bits = int(dataset.BitsAllocated)
+        if bits not in _STANDARD_TYPES:
+            raise VolumeError(
+                f"{path.name} has {bits} bits a pixel, which is not read here: convert it to NIfTI."
+            )
+        # Files without a transfer syntax are native; pydicom has found out whether value types are written.
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID", _NATIVE[0]))
+        if syntax in (*_NATIVE, _BIG_ENDIAN):
+            announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData)
+            if there < announced:
+                raise checks.damaged(path, f"it has {there} of {announced} bytes of pixels")
+        frames = _native(dataset, shape, bits) if syntax in _NATIVE else _decoded(path, dataset, shape)
+        return frames, _modality_lut(path, dataset)
+
+
+def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:
+    values = np.frombuffer(dataset.PixelData, _STANDARD_TYPES[bits], count=int(np.prod(shape))).reshape(shape)
+    used = int(dataset.get("BitsStored") or bits)
+    high = int(dataset.get("HighBit", used - 1))
+    if not used - 1 <= high < bits:
+        raise ValueError("the stored bits do not fit into the allocated ones")
+    if int(dataset.get("PixelRepresentation") or 0) == 1:
+        signed = values.view(values.dtype.str.replace("u", "i"))
+        return (signed << (bits - 1 - high)) >> (bits - used) if used < bits else signed
+    return (values << (bits - 1 - high)) >> (bits - used) if used < bits else values
+
+
+def _decoded(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
+    import SimpleITK
+
+    with tempfile.TemporaryDirectory(prefix="maesil-") as folder:
+        bare = Path(folder) / "frames.dcm"
+        _write_bare(bare, dataset, shape[0])
+        try:
+            image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
+        except RuntimeError as error:
+            raise checks.damaged(path, "its pixel data do not decode") from error
+    pixels = SimpleITK.GetArrayFromImage(image)
+    if pixels.size != np.prod(shape):
+        raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
+    return pixels.reshape(shape)
+
+
+def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
+    """Write the pixels with their description alone: no rescaling, no display mark, nothing of the patient."""
+    from pydicom.dataset import Dataset as NewDataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filewriter import dcmwrite
+    from pydicom.uid import generate_uid
+
+    bare = NewDataset()
+    bare.SOPClassUID = _MULTI_FRAME_SECONDARY_CAPTURE if frames > 1 else _SECONDARY_CAPTURE
+    bare.SOPInstanceUID = generate_uid()
+    bare.SamplesPerPixel, bare.PhotometricInterpretation = 1, "MONOCHROME2"
+    if frames > 1:
+        bare.NumberOfFrames = frames
+    for keyword in _DESCRIPTION:
+        setattr(bare, keyword, dataset.get(keyword))
+    bare["PixelData"] = dataset["PixelData"]
+    bare.preamble = bytes(128)
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.is_little_endian = dataset.file_meta.TransferSyntaxUID != _BIG_ENDIAN
+    bare.is_implicit_VR = False
+    dcmwrite(path, bare)
+
+
+def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
+    sequence = dataset.get("ModalityLUTSequence")
+    if not sequence:
+        return None
+    count, first, bits = (int(value) for value in sequence[0].LUTDescriptor)
+    data = sequence[0].LUTData
+    if isinstance(data, bytes):
+        data = np.frombuffer(data, "<u2" if bits > 8 or len(data) >= 2 * count else "u1")
+    outputs = np.asarray(data, np.int64)
+    count = count or 1 << 16
+    if len(outputs) < count:
+        raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
+    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    # The first input value is signed where the pixels are; pydicom gives it as it is written, unsigned.
+    first = first - (1 << 16) if signed and first >= 1 << 15 else first
+    return np.concatenate([[first], outputs[:count]])

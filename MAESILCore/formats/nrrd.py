@@ -1,0 +1,265 @@
+"""NRRD: the header as Teem defines it, the voxels, and the exact matrix, shear included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.errors import VolumeError
+from MAESILCore.formats import checks, confined, geometry, numbers, units, voxeldata
+from MAESILCore.formats.scan import Scan
+
+#: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.
+_SIGNS_TO_RAS = {
+    "right-anterior-superior": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "ras": (1, 1, 1),
+    "las": (-1, 1, 1),
+    "lps": (-1, -1, 1),
+}
+_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(
+        (
+            "longlong",
+            "long long",
+            "long long int",
+            "signed long long",
+            "signed long long int",
+            "int64",
+            "int64_t",
+        ),
+        "i8",
+    ),
+    **dict.fromkeys(
+        ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"
+    ),
+    "float": "f4",
+    "double": "f8",
+}
+_ENCODINGS = {
+    "raw": "raw",
+    **dict.fromkeys(("gzip", "gz"), "deflate"),
+    **dict.fromkeys(("bzip2", "bz2"), "bzip2"),
+    **dict.fromkeys(("txt", "text", "ascii"), "text"),
+    "hex": "hex",
+}
+_ENDIANS = {"little": "<", "big": ">"}
+_DATA_FILE = ("data file", "datafile")
+_TOKEN = re.compile(r'"([^"]*)"|(\S+)')
+_VECTOR = re.compile(r"none|\(([^)]*)\)", re.IGNORECASE)
+_LONGEST_HEADER = 1 << 20
+
+#: Kinds of an axis whose samples belong to one voxel.
+_COMPONENTS = re.compile(
+    r"vector|list|.*color|.*matrix|.*-vector|quaternion|stub|scalar|point|normal|complex", re.I
+)
+
+
+def read(path: Path, within: Path | None = None) -> Scan:
+    """Read one NRRD file, attached or detached.
+
+    Args:
+        path: The file with the header.
+        within: The folder in which its data must lie; None trusts the header.
+
+    Raises:
+        VolumeError: If the file is damaged, or holds no real-valued 3D volume.
+    """
+    fields, data_files, start = _read_header(path)
+    sizes, dtype, data = _layout(path, fields, data_files, start)
+    confined.refuse_elsewhere(path, data_files, within)
+    shape, spatial, notes = _spatial_axes(path, fields, sizes)
+    ijk_to_ras, geometry_notes = _geometry(path, fields, spatial)
+    voxels, extra = voxeldata.read_voxels(path, data, dtype, sizes)
+    voxels = numbers.rescale(voxels.reshape(shape[::-1]))
+    return Scan(voxels, ijk_to_ras, (*notes, *geometry_notes, *voxeldata.extra_bytes_notes(extra)))
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
+    """The fields by their lower-case names, the names of detached data, and where attached data begin."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        if not file.readline(16).startswith(b"NRRD"):
+            raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
+        for line in _lines(path, file):
+            name, separator, value = line.partition(": ")
+            name = name.strip().lower()
+            if separator and not line.startswith("#") and ":=" not in name:
+                if name in fields:
+                    raise VolumeError(
+                        f"{path.name} states the field {name!r} twice: save the scan anew, such as .nii.gz."
+                    )
+                fields[name] = value.strip()
+        stated = next((fields[name] for name in _DATA_FILE if name in fields), "")
+        if not stated:
+            return fields, [], file.tell()
+        return (
+            fields,
+            _detached(path, stated, [line.decode("utf-8", "surrogateescape").strip() for line in file]),
+            0,
+        )
+
+
+def _lines(path: Path, file: Iterator[bytes]) -> Iterator[str]:
+    """The header's lines up to the empty one that ends it; a lone return ends a line, too."""
+    length = 0
+    for raw in file:
+        text = raw.decode("utf-8", errors="surrogateescape").strip()
+        length += len(raw)
+        if not text:
+            return
+        if length > _LONGEST_HEADER:
+            raise VolumeError(f"{path.name} has no end of its NRRD header: copy or export it again.")
+        yield from text.split("\r")
+        if text.partition(": ")[0].strip().lower() in _DATA_FILE and text.partition(": ")[2].startswith(
+            "LIST"
+        ):
+            return
+
+
+def _detached(path: Path, stated: str, listed: Sequence[str]) -> list[str]:
+    if stated.split()[0] == "LIST":
+        return [name for name in listed if name]
+    pattern = re.fullmatch(r"(.*%.*)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)(\s+\d+)?", stated)
+    return checks.numbered_names(path, *pattern.group(1, 2, 3, 4)) if pattern else [stated]
+
+
+def _layout(
+    path: Path, fields: dict[str, str], data_files: Sequence[str], start: int
+) -> tuple[list[int], np.dtype, voxeldata.VoxelData]:
+    try:
+        sizes = [int(size) for size in fields["sizes"].split()]
+        if len(sizes) != int(fields["dimension"]) or not sizes:
+            raise ValueError
+        kind = _TYPES[" ".join(fields["type"].lower().split())]
+        encoding = _ENCODINGS[fields["encoding"].lower()]
+        needs_endian = encoding in ("raw", "deflate", "bzip2", "hex") and not kind.endswith("1")
+        endian = _ENDIANS[fields["endian"].lower()] if needs_endian else "<"
+        skip_lines = int(fields.get("line skip", fields.get("lineskip", 0)))
+        skip_bytes = int(fields.get("byte skip", fields.get("byteskip", 0)))
+        if skip_lines < 0 or skip_bytes < -1:
+            raise ValueError
+    except (KeyError, ValueError) as error:
+        raise VolumeError(
+            f"{path.name} is a NRRD file whose type, dimension, sizes, encoding, endian or skips cannot be read."
+        ) from error
+    files = [path.parent / name for name in data_files] or [path]
+    data = voxeldata.VoxelData(files, encoding, skip_lines, skip_bytes, start)
+    return sizes, np.dtype(endian + kind), data
+
+
+def _spatial_axes(
+    path: Path, fields: dict[str, str], sizes: Sequence[int]
+) -> tuple[tuple[int, int, int], list[int], tuple[str, ...]]:
+    """The (i, j, k) shape, which axes of the file these are, and a note if others were dropped."""
+    kinds = fields.get("kinds", "").split()
+    kinds = kinds if len(kinds) == len(sizes) else [""] * len(sizes)
+    vectors = _vectors(path, fields, len(sizes))
+    spatial = []
+    for axis, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
+        is_component = bool(_COMPONENTS.fullmatch(kind)) or (vectors is not None and vectors[axis] is None)
+        if not is_component:
+            spatial.append(axis)
+        elif kind.lower() == "complex":
+            checks.refuse_pixel_kind(path, np.dtype(np.complex64))
+        elif size > 1:
+            raise VolumeError(
+                f"{path.name} holds {size} values a voxel (colours or vectors), and one is needed."
+            )
+    shape, notes = checks.squeeze_to_3d(path, tuple(sizes[axis] for axis in spatial))
+    return shape, spatial[:3], notes
+
+
+def _vectors(path: Path, fields: dict[str, str], count: int) -> list[list[float] | None] | None:
+    """The direction of each axis, None for an axis without one; None if the header has no directions."""
+    if "space directions" not in fields:
+        return None
+    vectors = [_vector(path, token.group(1)) for token in _VECTOR.finditer(fields["space directions"])]
+    if len(vectors) != count:
+        raise _bad_geometry(path)
+    return vectors
+
+
+def _vector(path: Path, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise _bad_geometry(path) from error
+
+
+def _bad_geometry(path: Path) -> VolumeError:
+    return VolumeError(
+        f"{path.name} states space directions, spacings or an origin that are not three numbers each."
+    )
+
+
+def _geometry(
+    path: Path, fields: dict[str, str], spatial: Sequence[int]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The (4, 4) IJK-to-RAS matrix in mm, and notes."""
+    count = len(fields["sizes"].split())
+    vectors = _vectors(path, fields, count)
+    space = fields.get("space", "").lower().removesuffix("-time")
+    signs = _SIGNS_TO_RAS.get(space if not re.fullmatch(r"(ras|las|lps)t", space) else space[:3])
+    matrix = np.eye(4)
+    if vectors is None:
+        matrix[:3, :3], matrix[:3, 3] = _plain_geometry(path, fields, spatial, count)
+        factors, notes = units.millimetres(_per_axis(fields.get("units", ""), spatial, count))
+        matrix[:3, :3] *= factors
+        matrix[:3, 3] *= factors
+    else:
+        origin = _vector(
+            path, next(iter(_VECTOR.finditer(fields.get("space origin", ""))), [None, "0,0,0"])[1]
+        )
+        columns = [vectors[axis] for axis in spatial] + [origin]
+        if any(column is None or len(column) not in (3, 4) for column in columns):
+            raise _bad_geometry(path)
+        matrix[:3] = np.array([(column or [])[:3] for column in columns]).T
+        stated = [first or second for first, second in _TOKEN.findall(fields.get("space units", ""))][:3]
+        factors, notes = units.millimetres(stated if len(stated) == 3 else [""] * 3)
+        if not stated and "units" in fields:
+            factors, notes = units.millimetres(_per_axis(fields["units"], spatial, count))
+        matrix[:3] *= factors[:, None]
+    if not np.isfinite(matrix).all():
+        raise _bad_geometry(path)
+    if signs is None or vectors is None:
+        note = "The header states no anatomical space: which side is left is a guess."
+        return np.asarray(geometry.LPS_TO_RAS @ matrix), (*notes, note)
+    return np.diag([*signs, 1.0]) @ matrix, notes
+
+
+def _per_axis(text: str, spatial: Sequence[int], count: int) -> list[str]:
+    stated = [first or second for first, second in _TOKEN.findall(text)]
+    return [stated[axis] for axis in spatial] if len(stated) == count else [""] * len(spatial)
+
+
+def _plain_geometry(
+    path: Path, fields: dict[str, str], spatial: Sequence[int], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spacings and axis minima, without any direction."""
+    try:
+        spacings = [float(part) for part in fields.get("spacings", "nan " * count).split()]
+        minima = [
+            float(part) for part in fields.get("axis mins", fields.get("axismins", "nan " * count)).split()
+        ]
+        spacing = np.array([spacings[axis] for axis in spatial])
+        origin = np.array([minima[axis] for axis in spatial])
+    except (ValueError, IndexError) as error:
+        raise _bad_geometry(path) from error
+    # Teem leaves what is not stated as NaN; readers take 1 mm and 0 mm.
+    spacing, origin = np.where(np.isnan(spacing), 1.0, spacing), np.where(np.isnan(origin), 0.0, origin)
+    if (spacing <= 0).any():
+        raise _bad_geometry(path)
+    return np.diag(spacing), origin

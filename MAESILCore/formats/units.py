@@ -1,0 +1,43 @@
+"""Units of length as headers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_MILLIMETRES = {
+    **dict.fromkeys(("km", "kilometer", "kilometre"), 1e6),
+    **dict.fromkeys(("m", "meter", "metre"), 1e3),
+    **dict.fromkeys(("dm", "decimeter", "decimetre"), 1e2),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e1),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
+    # The micro sign (U+00B5) and the Greek letter mu (U+03BC) look alike.
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "micro", "micrometer", "micrometre"), 1e-3),
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
+    **dict.fromkeys(("in", "inch", "inche"), 25.4),
+    **dict.fromkeys(("ft", "foot", "feet"), 304.8),
+    **dict.fromkeys(("mil", "thou"), 0.0254),
+}
+
+
+def millimetres(units: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What turns lengths in these units into mm, one factor per axis, and notes on what was done.
+
+    A unit that is not known counts as mm; an empty one does so without a note.
+    """
+    factors = np.array([_MILLIMETRES.get(_singular(unit), 1.0) for unit in units])
+    notes = []
+    converted = sorted({unit.strip() for unit, factor in zip(units, factors, strict=True) if factor != 1.0})
+    if converted:
+        notes.append(f"The file gives lengths in the unit {', '.join(converted)}; they were turned into mm.")
+    unknown = sorted({unit.strip() for unit in units if _singular(unit) not in ("", *_MILLIMETRES)})
+    if unknown:
+        names = ", ".join(f'"{unit}"' for unit in unknown)
+        notes.append(f"The file gives lengths in the unknown unit {names}; they were taken as mm.")
+    return factors, tuple(notes)
+
+
+def _singular(unit: str) -> str:
+    name = unit.strip().lower().rstrip(".")
+    return name[:-1] if len(name) > 3 and name.endswith("s") else name
