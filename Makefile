@@ -16,13 +16,14 @@ BIN := $(VENV)/bin
 LOCK := requirements/lock.txt
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_ARGS ?=
 SCAN ?=
 
 # The first Python on the path that is new enough.
 PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
 
-.PHONY: help run test lint format bench screenshots lock clean
+.PHONY: help run test lint format fuzz bench screenshots lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -42,6 +43,9 @@ lint: $(VENV)/.ready-to-test ## Check style, types and the floors that imports m
 format: $(VENV)/.ready-to-test ## Put the code into the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: $(VENV)/.ready-to-test ## Read 10,000 damaged scans: each gives the right volume or one sentence (FUZZ_ARGS="--only 7")
+	@$(BIN)/python Testing/Fuzz/run.py $(FUZZ_ARGS)
 
 bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
 	@$(BIN)/python Testing/Benchmarks/run.py

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, content
+from MAESILCore.formats import checks, content, voxeldata
 from MAESILCore.formats.dicom_geometry import stack_slices
 from MAESILCore.formats.dicom_headers import FrameHeader, is_dicom, read_headers
 from MAESILCore.formats.dicom_pixels import read_frames
@@ -62,8 +62,11 @@ def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
         # The pixels are decoded all the same, so that a damaged file is named as such.
         read_frames(stack)
         raise VolumeError(f"{path.name} has only one slice ({size}): {remedy}.")
+    checks.refuse_flat(path, (*stack[0].size, len(stack)))
     ordered, ijk_to_ras = stack_slices(path, stack)
-    return Scan(read_frames(ordered), ijk_to_ras, _stack_notes(ordered, scouts))
+    voxels, extra = read_frames(ordered)
+    notes = (*_stack_notes(ordered, scouts), *voxeldata.extra_bytes_notes(extra))
+    return Scan(voxels, ijk_to_ras, notes)
 
 
 def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
@@ -106,6 +109,11 @@ def _stack_notes(ordered: Sequence[FrameHeader], scouts: Sequence[FrameHeader]) 
         )
     if len({header.kernel for header in ordered}) > 1:
         notes.append("The slices were reconstructed with different kernels.")
+    unscaled = sum(not (header.has_rescale or header.has_modality_lut) for header in ordered)
+    if first.modality == "CT" and unscaled:
+        notes.append(
+            f"{unscaled} of {len(ordered)} slices state no rescale slope and intercept; 1 and 0 were taken."
+        )
     if any(header.has_modality_lut for header in ordered):
         notes.append("The values come from the file's Modality LUT, which replaces slope and intercept.")
     if any(header.has_coloured_values for header in ordered):

@@ -16,6 +16,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks
+from MAESILCore.formats.plainnumbers import decimal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -77,6 +78,7 @@ class FrameHeader:
         position: (3,) LPS mm of the first pixel's centre, or None.
         orientation: (2, 3) LPS unit vectors along i and j, or None.
         pixel_spacing: (2,) mm along i and j, or None.
+        has_rescale: Whether slope and intercept are stated.
         slope: Rescale slope.
         intercept: Rescale intercept.
         rescale_type: Unit after rescaling, such as "HU", "" if not stated.
@@ -98,6 +100,7 @@ class FrameHeader:
     position: np.ndarray | None
     orientation: np.ndarray | None
     pixel_spacing: np.ndarray | None
+    has_rescale: bool
     slope: float
     intercept: float
     rescale_type: str
@@ -204,6 +207,7 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         *(find(f"{kind}ImageFrameTypeSequence", "FrameType") for kind in ("CT", "MR")),
     ]
     values = "PixelValueTransformationSequence"
+    slope, intercept = find(values, "RescaleSlope"), find(values, "RescaleIntercept")
     photometric = _text(dataset, "PhotometricInterpretation").upper()
     return FrameHeader(
         path=path,
@@ -213,13 +217,14 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         series_number=_text(dataset, "SeriesNumber"),
         modality=_text(dataset, "Modality"),
         size=(int(dataset.Columns), int(dataset.Rows)),
-        is_colour=int(dataset.get("SamplesPerPixel") or 1) > 1 or photometric not in _GREY,
+        is_colour=int(dataset.SamplesPerPixel) > 1 or photometric not in _GREY,
         is_localizer="LOCALIZER" in str(kinds).upper(),
         position=position,
         orientation=None if orientation is None else orientation.reshape(2, 3),
         pixel_spacing=None if row_column_spacing is None else row_column_spacing[::-1],
-        slope=_factor(path, find(values, "RescaleSlope"), 1.0),
-        intercept=_factor(path, find(values, "RescaleIntercept"), 0.0),
+        has_rescale=None not in (slope, intercept),
+        slope=_factor(path, slope, 1.0),
+        intercept=_factor(path, intercept, 0.0),
         rescale_type=str(find(values, "RescaleType") or "").strip(),
         has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         has_coloured_values=_text(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
@@ -235,7 +240,7 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 def _numbers(value: Any, count: int) -> np.ndarray | None:  # noqa: ANN401
     try:
-        numbers = np.array([float(part) for part in value])
+        numbers = np.array([decimal(str(part)) for part in value])
     except (TypeError, ValueError):
         return None
     return numbers if numbers.size == count and np.isfinite(numbers).all() else None
@@ -244,7 +249,7 @@ def _numbers(value: Any, count: int) -> np.ndarray | None:  # noqa: ANN401
 def _factor(path: Path, value: Any, default: float) -> float:  # noqa: ANN401
     if value is None or value == "":
         return default
-    factor = float(value)
+    factor = decimal(str(value))
     if not np.isfinite(factor) or (factor == 0.0 and default != 0.0):
         raise checks.damaged(path, f"its rescale slope or intercept is {factor:g}")
     return factor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,26 +27,48 @@ _MULTI_FRAME_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
 #: Implicit, explicit and deflated little endian: pixels lie as they are in memory.
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99")
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_RLE = "1.2.840.10008.1.2.5"
 
 _DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 _STANDARD_TYPES = {8: "u1", 16: "<u2", 32: "<u4"}
 
 
-def read_frames(headers: Sequence[FrameHeader]) -> np.ndarray:
-    """Read the frames of headers, (k, j, i), rescaled, in the smallest type that holds them.
+def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, int]:
+    """Read the frames of headers, rescaled, in the smallest type that holds them.
+
+    Returns:
+        The voxels (k, j, i), and how many bytes of pixels the headers do not announce.
 
     Raises:
         VolumeError: If the pixels of a file are fewer than its header announces, or do not decode.
     """
     slices: list[np.ndarray] = []
-    cached: tuple[Path | None, np.ndarray, np.ndarray | None] = (None, np.empty(0), None)
+    file: _File | None = None
+    extra = 0
     for header in headers:
-        if cached[0] != header.path:
-            cached = (header.path, *_stored(header.path))
-        _, frames, lut = cached
-        slices.append(_rescaled(frames[header.frame], header, lut))
+        if file is None or file.path != header.path:
+            file = _read_file(header.path)
+            extra += file.extra
+        slices.append(_rescaled(file.frames[header.frame], header, file.modality_lut))
     voxels = np.stack(slices)
-    return voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
+    return (voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels), extra
+
+
+@dataclass(frozen=True)
+class _File:
+    """The pixels of one file.
+
+    Attributes:
+        path: The file.
+        frames: Stored values, (frames, j, i).
+        modality_lut: First input value, then the outputs; None if there is no table.
+        extra: Bytes of pixels that the header does not announce.
+    """
+
+    path: Path
+    frames: np.ndarray
+    modality_lut: np.ndarray | None
+    extra: int
 
 
 def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -> np.ndarray:
@@ -59,8 +82,7 @@ def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -
     return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
-def _stored(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The stored values of all frames, (frames, j, i), and the Modality LUT: first input value, then its outputs."""
+def _read_file(path: Path) -> _File:
     with parsing(path):
         from pydicom import dcmread
 
@@ -75,24 +97,26 @@ def _stored(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             )
         # Files without a transfer syntax are native; pydicom has found out whether value types are written.
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", _NATIVE[0]))
+        extra = 0
         if syntax in (*_NATIVE, _BIG_ENDIAN):
-            announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData)
+            announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData or b"")
             if there < announced:
                 raise checks.damaged(path, f"it has {there} of {announced} bytes of pixels")
+            # An odd number of bytes is padded to an even one.
+            extra = there - announced - announced % 2
         frames = _native(dataset, shape, bits) if syntax in _NATIVE else _decoded(path, dataset, shape)
-        return frames, _modality_lut(path, dataset)
+        return _File(path, frames, _modality_lut(path, dataset), max(extra, 0))
 
 
 def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:
     values = np.frombuffer(dataset.PixelData, _STANDARD_TYPES[bits], count=int(np.prod(shape))).reshape(shape)
-    used = int(dataset.get("BitsStored") or bits)
-    high = int(dataset.get("HighBit", used - 1))
-    if not used - 1 <= high < bits:
-        raise ValueError("the stored bits do not fit into the allocated ones")
+    used = int(dataset.BitsStored)
+    if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
+        raise ValueError("the stored bits are not the lowest ones")
     if int(dataset.get("PixelRepresentation") or 0) == 1:
-        signed = values.view(values.dtype.str.replace("u", "i"))
-        return (signed << (bits - 1 - high)) >> (bits - used) if used < bits else signed
-    return (values << (bits - 1 - high)) >> (bits - used) if used < bits else values
+        values = values.view(values.dtype.str.replace("u", "i"))
+    # The bits above the stored ones may hold anything; shifting them out and back also extends the sign.
+    return values if used == bits else (values << (bits - used)) >> (bits - used)
 
 
 def _decoded(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
@@ -103,9 +127,12 @@ def _decoded(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> np.nd
         _write_bare(bare, dataset, shape[0])
         try:
             image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
+            pixels = SimpleITK.GetArrayFromImage(image)
         except RuntimeError as error:
-            raise checks.damaged(path, "its pixel data do not decode") from error
-    pixels = SimpleITK.GetArrayFromImage(image)
+            if dataset.file_meta.TransferSyntaxUID != _RLE:
+                raise checks.damaged(path, "its pixel data do not decode") from error
+            # GDCM refuses frames of an odd number of pixels; pydicom's own decoder is slow, and takes them.
+            pixels = dataset.pixel_array
     if pixels.size != np.prod(shape):
         raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
     return pixels.reshape(shape)

@@ -46,7 +46,7 @@ def is_oblique(ijk_to_ras: np.ndarray) -> bool:
 
 def is_invertible(ijk_to_ras: np.ndarray) -> bool:
     """Whether the three axes have a length and span space."""
-    if not (spacing_of(ijk_to_ras) > 0).all():
+    if not np.isfinite(ijk_to_ras).all() or not (spacing_of(ijk_to_ras) > 0).all():
         return False
     return bool(abs(np.linalg.det(directions_of(ijk_to_ras))) > PERPENDICULAR_COSINE)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, confined, geometry, numbers, voxeldata
+from MAESILCore.formats.plainnumbers import decimal, integer
 from MAESILCore.formats.scan import Scan
 
 _TYPES = {
@@ -103,10 +104,10 @@ def _data_files(path: Path, stated: str, listed: Sequence[str]) -> list[str]:
 def _layout(path: Path, fields: dict[str, str]) -> tuple[list[int], np.dtype, int]:
     """The (i, j, k, ...) size, the stored type, and the number of values a voxel."""
     try:
-        size = [int(length) for length in fields["DimSize"].split()]
-        if len(size) != int(fields.get("NDims", len(size))) or not size:
+        size = [integer(length) for length in fields["DimSize"].split()]
+        if len(size) != integer(fields["NDims"]) or not size:
             raise ValueError
-        channels = int(fields.get("ElementNumberOfChannels", 1))
+        channels = integer(fields.get("ElementNumberOfChannels", "1"))
         kind = _TYPES[fields["ElementType"].upper().removesuffix("_ARRAY")]
     except (KeyError, ValueError) as error:
         raise VolumeError(
@@ -124,7 +125,7 @@ def _encoding(fields: dict[str, str]) -> str:
 
 def _header_size(path: Path, fields: dict[str, str]) -> int:
     try:
-        size = int(fields.get("HeaderSize", 0))
+        size = integer(fields.get("HeaderSize", "0"))
     except ValueError as error:
         raise VolumeError(f"{path.name} is a MetaImage whose HeaderSize cannot be read.") from error
     return max(size, -1)
@@ -161,7 +162,7 @@ def _numbers(
 ) -> np.ndarray:
     name = next((name for name in names if name in fields), names[0])
     try:
-        values = np.array([float(part) for part in fields.get(name, default).split()])
+        values = np.array([decimal(part) for part in fields.get(name, default).split()])
     except ValueError:
         values = np.empty(0)
     if values.size != count or not np.isfinite(values).all():
@@ -175,7 +176,7 @@ def _intensity_notes(fields: dict[str, str]) -> tuple[str, ...]:
     slope = fields.get("ElementToIntensityFunctionSlope", "1")
     offset = fields.get("ElementToIntensityFunctionOffset", "0")
     try:
-        is_identity = (float(slope), float(offset)) == (1.0, 0.0)
+        is_identity = (decimal(slope), decimal(offset)) == (1.0, 0.0)
     except ValueError:
         is_identity = False
     if is_identity:

@@ -228,7 +228,7 @@ def _qform(header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
     from nibabel.spatialimages import HeaderDataError
 
     parts = np.array([float(header[f"quatern_{part}"]) for part in "bcd"])
-    squared = float(parts @ parts)
+    squared = math.fsum(part * part for part in parts.tolist())
     header = header.copy()
     if 1.0 < squared <= 1.0 + _QUATERNION_ROUNDING:
         for part, value in zip("bcd", parts / math.sqrt(squared), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, confined, geometry, numbers, units, voxeldata
+from MAESILCore.formats.plainnumbers import decimal, integer
 from MAESILCore.formats.scan import Scan
 
 #: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.
@@ -54,14 +56,38 @@ _ENCODINGS = {
     "hex": "hex",
 }
 _ENDIANS = {"little": "<", "big": ">"}
-_DATA_FILE = ("data file", "datafile")
+_LIST = re.compile(r"data ?file:\s*LIST", re.IGNORECASE)
+
+#: The fields of Teem's definition, without spaces; other readers fail on any other.
+_FIELDS = frozenset(
+    (
+        *(
+            "dimension",
+            "type",
+            "blocksize",
+            "encoding",
+            "endian",
+            "content",
+            "min",
+            "max",
+            "oldmin",
+            "oldmax",
+        ),
+        *("datafile", "lineskip", "byteskip", "number", "sampleunits", "sizes", "spacings", "thicknesses"),
+        *("axismins", "axismaxs", "centers", "centerings", "labels", "units", "kinds", "space"),
+        *("spacedimension", "spaceunits", "spaceorigin", "spacedirections", "measurementframe"),
+    )
+)
 _TOKEN = re.compile(r'"([^"]*)"|(\S+)')
 _VECTOR = re.compile(r"none|\(([^)]*)\)", re.IGNORECASE)
 _LONGEST_HEADER = 1 << 20
 
-#: Kinds of an axis whose samples belong to one voxel.
-_COMPONENTS = re.compile(
-    r"vector|list|.*color|.*matrix|.*-vector|quaternion|stub|scalar|point|normal|complex", re.I
+#: Kinds of an axis along which voxels lie, and of one whose samples belong to a voxel; Teem knows no others.
+_SPATIAL_KINDS = ("", "domain", "space", "none", "???")
+_COMPONENT_KINDS = re.compile(
+    r"time|list|point|vector|covariant-vector|normal|stub|scalar|complex|[234]-vector|[34]-color|(RGBA?|HSV|XYZ)-color|"
+    r"3-gradient|3-normal|quaternion|[23]D-(masked-)?(symmetric-)?matrix",
+    re.IGNORECASE,
 )
 
 
@@ -92,22 +118,21 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
         if not file.readline(16).startswith(b"NRRD"):
             raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
         for line in _lines(path, file):
-            name, separator, value = line.partition(": ")
-            name = name.strip().lower()
-            if separator and not line.startswith("#") and ":=" not in name:
-                if name in fields:
-                    raise VolumeError(
-                        f"{path.name} states the field {name!r} twice: save the scan anew, such as .nii.gz."
-                    )
-                fields[name] = value.strip()
-        stated = next((fields[name] for name in _DATA_FILE if name in fields), "")
+            name, separator, value = line.partition(":")
+            name = name.replace(" ", "").lower()
+            if line.startswith("#") or value.startswith("="):
+                continue
+            if not separator or name not in _FIELDS or name in fields:
+                problem = "a second time" if name in fields else "as none of NRRD's fields"
+                raise VolumeError(
+                    f"{path.name} has the header line {line[:40]!r} {problem}: save the scan anew, such as .nii.gz."
+                )
+            fields[name] = value.strip()
+        stated = fields.get("datafile", "")
         if not stated:
             return fields, [], file.tell()
-        return (
-            fields,
-            _detached(path, stated, [line.decode("utf-8", "surrogateescape").strip() for line in file]),
-            0,
-        )
+        rest = file.read(_LONGEST_HEADER).splitlines() if stated.startswith("LIST") else []
+        return fields, _detached(path, stated, [os.fsdecode(line.strip()) for line in rest]), 0
 
 
 def _lines(path: Path, file: Iterator[bytes]) -> Iterator[str]:
@@ -121,9 +146,7 @@ def _lines(path: Path, file: Iterator[bytes]) -> Iterator[str]:
         if length > _LONGEST_HEADER:
             raise VolumeError(f"{path.name} has no end of its NRRD header: copy or export it again.")
         yield from text.split("\r")
-        if text.partition(": ")[0].strip().lower() in _DATA_FILE and text.partition(": ")[2].startswith(
-            "LIST"
-        ):
+        if _LIST.match(text):
             return
 
 
@@ -138,15 +161,15 @@ def _layout(
     path: Path, fields: dict[str, str], data_files: Sequence[str], start: int
 ) -> tuple[list[int], np.dtype, voxeldata.VoxelData]:
     try:
-        sizes = [int(size) for size in fields["sizes"].split()]
-        if len(sizes) != int(fields["dimension"]) or not sizes:
+        sizes = [integer(size) for size in fields["sizes"].split()]
+        if len(sizes) != integer(fields["dimension"]) or not sizes:
             raise ValueError
         kind = _TYPES[" ".join(fields["type"].lower().split())]
         encoding = _ENCODINGS[fields["encoding"].lower()]
         needs_endian = encoding in ("raw", "deflate", "bzip2", "hex") and not kind.endswith("1")
         endian = _ENDIANS[fields["endian"].lower()] if needs_endian else "<"
-        skip_lines = int(fields.get("line skip", fields.get("lineskip", 0)))
-        skip_bytes = int(fields.get("byte skip", fields.get("byteskip", 0)))
+        skip_lines = integer(fields.get("lineskip", "0"))
+        skip_bytes = integer(fields.get("byteskip", "0"))
         if skip_lines < 0 or skip_bytes < -1:
             raise ValueError
     except (KeyError, ValueError) as error:
@@ -167,7 +190,11 @@ def _spatial_axes(
     vectors = _vectors(path, fields, len(sizes))
     spatial = []
     for axis, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
-        is_component = bool(_COMPONENTS.fullmatch(kind)) or (vectors is not None and vectors[axis] is None)
+        is_component = kind.lower() not in _SPATIAL_KINDS or (vectors is not None and vectors[axis] is None)
+        if is_component and not (_COMPONENT_KINDS.fullmatch(kind) or kind.lower() in _SPATIAL_KINDS):
+            raise VolumeError(
+                f"{path.name} has an axis of the unknown kind {kind!r}: save it anew, such as .nii.gz."
+            )
         if not is_component:
             spatial.append(axis)
         elif kind.lower() == "complex":
@@ -182,10 +209,11 @@ def _spatial_axes(
 
 def _vectors(path: Path, fields: dict[str, str], count: int) -> list[list[float] | None] | None:
     """The direction of each axis, None for an axis without one; None if the header has no directions."""
-    if "space directions" not in fields:
+    if "spacedirections" not in fields:
         return None
-    vectors = [_vector(path, token.group(1)) for token in _VECTOR.finditer(fields["space directions"])]
-    if len(vectors) != count:
+    text = fields["spacedirections"]
+    vectors = [_vector(path, token.group(1)) for token in _VECTOR.finditer(text)]
+    if len(vectors) != count or _VECTOR.sub("", text).strip():
         raise _bad_geometry(path)
     return vectors
 
@@ -194,9 +222,16 @@ def _vector(path: Path, text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        return [float(part) for part in text.split(",")]
+        return [decimal(part) for part in text.split(",")]
     except ValueError as error:
         raise _bad_geometry(path) from error
+
+
+def _origin(path: Path, fields: dict[str, str]) -> list[float] | None:
+    found = _VECTOR.fullmatch(fields.get("spaceorigin", "(0,0,0)"))
+    if found is None:
+        raise _bad_geometry(path)
+    return _vector(path, found[1])
 
 
 def _bad_geometry(path: Path) -> VolumeError:
@@ -220,18 +255,18 @@ def _geometry(
         matrix[:3, :3] *= factors
         matrix[:3, 3] *= factors
     else:
-        origin = _vector(
-            path, next(iter(_VECTOR.finditer(fields.get("space origin", ""))), [None, "0,0,0"])[1]
-        )
+        origin = _origin(path, fields)
         columns = [vectors[axis] for axis in spatial] + [origin]
         if any(column is None or len(column) not in (3, 4) for column in columns):
             raise _bad_geometry(path)
         matrix[:3] = np.array([(column or [])[:3] for column in columns]).T
-        stated = [first or second for first, second in _TOKEN.findall(fields.get("space units", ""))][:3]
+        stated = [first or second for first, second in _TOKEN.findall(fields.get("spaceunits", ""))][:3]
         factors, notes = units.millimetres(stated if len(stated) == 3 else [""] * 3)
         if not stated and "units" in fields:
             factors, notes = units.millimetres(_per_axis(fields["units"], spatial, count))
         matrix[:3] *= factors[:, None]
+        if "spaceorigin" not in fields:
+            notes = (*notes, "The header states no space origin: the position in space is a guess.")
     if not np.isfinite(matrix).all():
         raise _bad_geometry(path)
     if signs is None or vectors is None:
@@ -250,10 +285,8 @@ def _plain_geometry(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spacings and axis minima, without any direction."""
     try:
-        spacings = [float(part) for part in fields.get("spacings", "nan " * count).split()]
-        minima = [
-            float(part) for part in fields.get("axis mins", fields.get("axismins", "nan " * count)).split()
-        ]
+        spacings = [decimal(part) for part in fields.get("spacings", "nan " * count).split()]
+        minima = [decimal(part) for part in fields.get("axismins", "nan " * count).split()]
         spacing = np.array([spacings[axis] for axis in spatial])
         origin = np.array([minima[axis] for axis in spatial])
     except (ValueError, IndexError) as error:

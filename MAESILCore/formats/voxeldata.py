@@ -18,6 +18,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks
+from MAESILCore.formats.plainnumbers import decimal, integer
 
 _CHUNK = 1 << 20
 _GZIP_MARK = b"\x1f\x8b"
@@ -201,7 +202,7 @@ def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memory
                 skip(path, stream, skipped)
             read_exactly(path, stream, view)
             return verify_rest(stream)
-        except (EOFError, OSError, ValueError, zlib.error) as error:
+        except (EOFError, OSError, OverflowError, ValueError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise checks.damaged(path, "its voxels end too early or do not decode") from error
@@ -224,12 +225,10 @@ def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, vie
     if encoding == "hex":
         values = bytes.fromhex(text.decode("ascii"))[: len(view)]
     else:
-        count = len(view) // dtype.itemsize
-        numbers = np.array(text.replace(b",", b" ").split()[:count], dtype=np.float64)
-        limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-        if limits is not None and not ((numbers >= limits.min) & (numbers <= limits.max)).all():
-            raise checks.damaged(path, f"it holds numbers that its type {dtype.name} cannot")
-        values = numbers.astype(dtype).tobytes()
+        parse = integer if dtype.kind in "iu" else decimal
+        words = text.decode("ascii", errors="replace").split()[: len(view) // dtype.itemsize]
+        # An integer that does not fit its type raises OverflowError.
+        values = np.array([parse(word) for word in words], dtype).tobytes()
     if len(values) < len(view):
         raise checks.damaged(path, f"it has {len(values)} of {len(view)} bytes of voxels")
     view[:] = values

@@ -7,90 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    CTImageStorage,
-    ExplicitVRLittleEndian,
-    RTStructureSetStorage,
-    SecondaryCaptureImageStorage,
-    generate_uid,
-)
+from dicomslices import COLUMNS, PATIENT, ROWS, write_object, write_slice
+from pydicom.uid import RTStructureSetStorage, SecondaryCaptureImageStorage
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.volume import list_series, read_volume
-
-ROWS, COLUMNS = 5, 7
-PATIENT = "Secret^Name"
-IN_PLANE = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-
-
-def write_object(path: Path, **tags: Any) -> None:  # noqa: ANN401 - DICOM values are of many types
-    """Write one DICOM file with the tags given by their keywords."""
-    dataset = pydicom.Dataset()
-    dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = generate_uid()
-    dataset.PatientName, dataset.PatientID, dataset.Modality = PATIENT, PATIENT, "CT"
-    for keyword, value in tags.items():
-        setattr(dataset, keyword, value)
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(path, enforce_file_format=True)
-
-
-def write_slice(path: Path, stored: np.ndarray, position: np.ndarray, **tags: Any) -> None:  # noqa: ANN401
-    """Write one CT slice of stored values (j, i) at an LPS position."""
-    defaults = {
-        "SeriesInstanceUID": "1.2.3",
-        "SeriesNumber": 2,
-        "ImageOrientationPatient": [*IN_PLANE.ravel()],
-        "ImagePositionPatient": [float(part) for part in position],
-        "PixelSpacing": [0.8, 0.7],
-        "Rows": stored.shape[0],
-        "Columns": stored.shape[1],
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": 16,
-        "BitsStored": 16,
-        "HighBit": 15,
-        "PixelRepresentation": 0,
-        "RescaleSlope": 1,
-        "RescaleIntercept": -1024,
-        "PixelData": stored.astype("<u2").tobytes(),
-    }
-    write_object(path, **{**defaults, **tags})
-
-
-@pytest.fixture
-def stored() -> np.ndarray:
-    """(k, j, i), as a scanner stores them, unsigned with an offset of 1024."""
-    return np.random.default_rng(3).integers(0, 4000, (6, ROWS, COLUMNS))
-
-
-@pytest.fixture
-def write_series(stored: np.ndarray, tmp_path: Path) -> Callable[..., Path]:
-    """Writes the stored slices along a step, file names in the opposite order."""
-
-    def write_series(
-        step: tuple[float, float, float] = (0.0, 0.0, 2.5),
-        skip: tuple[int, ...] = (),
-        folder: str = "",
-        prefix: str = "",
-        change: Callable[[int], dict[str, Any]] = lambda n: {},
-        **tags: Any,  # noqa: ANN401
-    ) -> Path:
-        for n, pixels in enumerate(stored):
-            if n not in skip:
-                position = np.array([-10.0, -20.0, 30.0]) + n * np.array(step)
-                path = tmp_path / "scan" / folder / f"{prefix}{len(stored) - n}.dcm"
-                write_slice(path, pixels, position, **{**tags, **change(n)})
-        return tmp_path / "scan"
-
-    return write_series
 
 
 def test_slices_are_sorted_by_position_and_rescaled(

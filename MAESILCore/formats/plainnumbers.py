@@ -1,0 +1,32 @@
+"""Numbers in headers, strictly: Python itself would read "2_5" as 25 and other alphabets' digits as numbers."""
+
+from __future__ import annotations
+
+import re
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(
+    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE
+)
+
+
+def integer(text: str) -> int:
+    """A whole number.
+
+    Raises:
+        ValueError: If the text is anything else.
+    """
+    if not _INTEGER.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def decimal(text: str) -> float:
+    """A number, NaN and infinity included.
+
+    Raises:
+        ValueError: If the text is anything else.
+    """
+    if not _DECIMAL.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
