@@ -1,8 +1,16 @@
 """The errors that MAESIL raises on purpose: one sentence that says what is wrong and what to do."""
 
+from __future__ import annotations
+
+from MAESILCore.wording import displayable
+
 
 class MaesilError(Exception):
     """Base of every error a user can cause; its message is fit to be shown as it is."""
+
+    def __str__(self) -> str:
+        # Messages name files, and the name of a file can be any bytes.
+        return displayable(super().__str__())
 
 
 class VolumeError(MaesilError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from MAESILCore.wording import displayable
+
 NIFTI = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 MGH = (".mgh", ".mgz")
 NRRD = (".nrrd", ".nhdr")
@@ -21,12 +23,13 @@ def extension_of(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """The name of a file without its extension of a known format, or of a folder."""
+    """The displayable name of a file without its extension of a known format, or of a folder."""
     extension = extension_of(path)
     is_known = extension in (*READABLE, ".dcm") and not path.is_dir()
-    return path.name[: -len(extension)] if is_known else path.name
+    return displayable(path.name[: -len(extension)] if is_known else path.name)
 
 
 def with_name(name: str, reason: str) -> str:
-    """A reason that names its scan, once: errors of reading name it already."""
-    return reason if reason.startswith(name) else f"{name}: {reason}"
+    """A reason that names its scan, once: errors of reading begin with the last part of the name already."""
+    last = name.rsplit("/", 1)[-1]
+    return name + reason.removeprefix(last) if reason.startswith(last) else f"{name}: {reason}"

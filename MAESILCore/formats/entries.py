@@ -1,0 +1,59 @@
+"""What lies at a path: only regular files and folders are read, and nothing else is ever opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from MAESILCore.errors import VolumeError
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Refuse a path at which there is no file or folder that can be opened; a pipe or device is not touched.
+
+    Raises:
+        VolumeError: If there is nothing, something else than a file or folder, or it may not be opened.
+    """
+    if not os.path.lexists(path):
+        raise VolumeError(f"There is no file or folder {path}.")
+    reason = obstacle(path)
+    if reason is not None:
+        raise VolumeError(f"{path} cannot be read: {reason}.")
+
+
+def obstacle(path: Path) -> str | None:
+    """Why a path cannot be read, such as "it is a broken link"; None if it is a file or folder that opens."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()
+        elif stat.S_ISREG(mode):
+            path.open("rb").close()
+        else:
+            return f"it is {_kind_of(mode)}"
+    except OSError as error:
+        return reason_of(path, error)
+    return None
+
+
+def _kind_of(mode: int) -> str:
+    return next((words for fits, words in _KINDS if fits(mode)), "neither a file nor a folder")
+
+
+def reason_of(path: Path, error: OSError) -> str:
+    """The words of `obstacle` for an error that a path gave."""
+    if error.errno == errno.ELOOP:
+        return "it is a link to itself"
+    if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "it is a broken link"
+    reason = error.strerror or str(error)
+    return f"{reason[:1].lower()}{reason[1:]}"
