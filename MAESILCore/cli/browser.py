@@ -44,13 +44,18 @@ def serve(
     """Open a page with a CT, its superpatches and masks; fill it in, and compare. Ctrl-C ends it."""
     from rich.console import Console
 
+    from MAESILCore.cli.beside import show_left_out
     from MAESILCore.optional import require
+    from MAESILCore.scans import discover_scans
 
     purpose = "The page"
     # In this order, so that the first one missing is the one to install.
     require("trame_slicer", purpose)
+    found = discover_scans(scans) if scans else None
+    if found is not None:
+        show_left_out(found.left_out, Console(stderr=True, soft_wrap=True, highlight=False))
     options = require("MAESILSlicerLib.web.options", purpose).AppOptions(
-        scans=tuple(scans or ()),
+        scans=found or (),
         port=port,
         host=host,
         token=token,

@@ -19,6 +19,7 @@ from MAESILCore.cli.mask_options import (
     given_mask_options,
     strategy_of,
 )
+from MAESILCore.wording import displayable
 
 #: The scores that fit beside each other into a terminal; the files hold all.
 _SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
@@ -43,7 +44,7 @@ def evaluate(
         int, typer.Option(help="Also score the mean of this many masks that hide every patch together.")
     ] = 0,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Glob of names to leave out; may be given several times.")
+        list[str] | None, typer.Option(help="Glob of scans to leave out, such as '*_small*'; repeatable.")
     ] = None,
     include_not_hu: Annotated[
         bool, typer.Option("--include-not-hu", help="Also score scans whose values do not look like HU.")
@@ -53,7 +54,11 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
-    """Score a model on scans that it never saw, beside mean, nearest and smooth fills of the same hidden patches."""
+    """Score a model on scans that it never saw, beside mean, nearest and smooth fills of the same hidden patches.
+
+    Scans are named by their path below the folder. Patterns match this path, a folder on it or the end of it; each
+    must match a scan.
+    """
     from rich.console import Console
 
     from MAESILCore.checkpoint import load_checkpoint
@@ -100,7 +105,7 @@ def _command(scans: list[Path], json_file: Path, told: dict[str, Any]) -> str:
         for each in value if isinstance(value, list) else [value]:
             if each is not None:
                 words += [as_option(name)] if each is True else [as_option(name), str(each)]
-    return shlex.join([*words, "--json", json_file.name])
+    return displayable(shlex.join([*words, "--json", json_file.name]))
 
 
 def _show(results: dict[str, Any]) -> None:
@@ -109,6 +114,7 @@ def _show(results: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from MAESILCore.cli.terminal import in_code_page
     from MAESILCore.evaluate.table import counted, table_rows
     from MAESILCore.formats.names import with_name
 
@@ -117,12 +123,15 @@ def _show(results: dict[str, Any]) -> None:
         low, high = results["setup"][key]
         title = f"{counted(scans)}, window {low:g} to {high:g} HU"
         title += ", mean ± standard deviation" if scans > 1 else ""
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=in_code_page(title, console.encoding), title_justify="left", box=box.SIMPLE_HEAD)
         headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(in_code_page(cell, console.encoding) for cell in row))
         console.print(table)
+    for note in results["setup"]["model_notes"]:
+        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
     for scan in results["left_out"]:
-        console.print(f"[yellow]Left out[/] {escape(with_name(scan['name'], scan['reason']))}")
+        told = escape(with_name(scan["name"], scan["reason"]))
+        console.print(f"[yellow]Left out:[/] {told}", soft_wrap=True, highlight=False)

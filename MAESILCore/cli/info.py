@@ -13,6 +13,9 @@ from MAESILCore.cli import app
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from MAESILCore.formats.discovery import LeftOut
+    from MAESILCore.volume import Volume
+
 #: Scans in a sentence; more are counted.
 _NAMED = 5
 
@@ -28,37 +31,51 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show a scan's geometry, its value range and the superpatches that it is cut into."""
-    from MAESILCore.errors import VolumeError
-    from MAESILCore.volume import describe, read_volume
+    from rich.console import Console
 
+    from MAESILCore.cli.beside import show_left_out
+    from MAESILCore.volume import describe
+
+    left_out: list[LeftOut] = []
     try:
-        volume = read_volume(scan, series=series)
-    except VolumeError:
-        _refuse_several(scan)
-        raise
+        volume = _read(scan, series, left_out)
+    finally:
+        show_left_out(left_out, Console(stderr=True, soft_wrap=True, highlight=False))
     facts = describe(volume, superpatch_size, patch_size)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(json.dumps(facts | {"left_out": [str(one) for one in left_out]}, indent=2))
     else:
         _print_table(facts)
 
 
-def _refuse_several(folder: Path) -> None:
-    """See whether a folder that cannot be read is none of a single scan.
+def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
+    """The scan at a place; what lies beside it in a folder and cannot be read is added to a list.
 
     Raises:
-        VolumeError: it holds several.
+        VolumeError: it cannot be read, or the folder holds several scans.
     """
     from MAESILCore.errors import VolumeError
-    from MAESILCore.volume import find_scans
+    from MAESILCore.formats.entries import refuse_unreadable
+    from MAESILCore.formats.found import listed
+    from MAESILCore.scans import discover_scans
+    from MAESILCore.volume import read_volume
 
-    if not folder.is_dir():
-        return
-    names = [str(path.relative_to(folder)) for path in find_scans(folder)]
-    if len(names) > 1:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        message = f"{folder} holds {len(names)} scans; name one of them: {', '.join(names[:_NAMED])}{more}."
-        raise VolumeError(message)
+    refuse_unreadable(place)
+    if not place.is_dir():
+        return read_volume(place, series=series)
+    found = discover_scans(place)
+    left_out += found.left_out
+    try:
+        return read_volume(place, series=series)
+    except VolumeError:
+        paths = [scan.path for scan in found.scans]
+        if len(paths) > 1:
+            names = listed([str(path.relative_to(place)) for path in paths], _NAMED)
+            message = f"{place} holds {len(paths)} scans; name one of them: {names}."
+            raise VolumeError(message) from None
+        if paths == [place]:
+            raise
+        return read_volume(paths[0], series=series)
 
 
 def _print_table(facts: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from MAESILCore.cli import app
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
     from rich.progress import Progress as Bar
 
     from MAESILCore.pretrain import Progress
@@ -31,7 +32,7 @@ def pretrain(
     batch_size: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and masks.")] = None,
     hold_out: Annotated[
-        list[str] | None, typer.Option(help="Glob of scans kept for validation; may be given several times.")
+        list[str] | None, typer.Option(help="Glob of scans kept for validation, such as 's1*'; repeatable.")
     ] = None,
     initial: Annotated[
         Path | None, typer.Option(help="Checkpoint or run folder whose weights are the start.")
@@ -42,7 +43,8 @@ def pretrain(
     """Pre-train a masked autoencoder on unlabelled scans.
 
     Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
-    had never stopped.
+    had never stopped. Patterns match the path below the folder, a folder on it or the end of it, and
+    each must match a scan.
     """
     from MAESILCore.optional import require
 
@@ -52,12 +54,14 @@ def pretrain(
     from MAESILCore.errors import ConfigError
     from MAESILCore.pretrain import Run, load_config
     from MAESILCore.pretrain import pretrain as train
-    from MAESILCore.volume import find_scans
+    from MAESILCore.scans import discover_scans
 
     given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
     given["hold_out"] = tuple(hold_out) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}
     start = load_checkpoint(initial) if initial is not None else None
+    for note in start.notes if start is not None else ():
+        _console().print(f"Note: {note}", markup=False)
     if resume:
         fixed = set(overrides) - {"steps"}
         if recipe is not None or initial is not None or fixed:
@@ -65,10 +69,10 @@ def pretrain(
             raise ConfigError(message)
         run = Run.open(out)
         config = run.config(overrides)
-        found = find_scans(scans)
+        found = discover_scans(scans)
     else:
         config = load_config(recipe, overrides)
-        found = find_scans(scans)
+        found = discover_scans(scans)
         run = Run.create(out)
 
     def work(progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
@@ -79,12 +83,11 @@ def pretrain(
 
 def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path]) -> None:
     """Run the work under a progress bar; the first ctrl-C lets the present step end."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from MAESILCore.interrupts import stop_requested
 
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # under torchrun the first process speaks
+    console = _console()
     columns = (
         TextColumn("[bold]Pre-training[/]"),
         BarColumn(),
@@ -96,6 +99,13 @@ def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path
         task = bar.add_task("train", total=None, figures="")
         model = work(lambda state: _show(bar, task, state), stopped)
     console.print(f"Model: {model}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Under torchrun the first process speaks.
+    return Console(quiet=os.environ.get("RANK", "0") != "0")
 
 
 def _show(bar: Bar, task: Any, state: Progress) -> None:  # noqa: ANN401 - rich's task id is a private alias of int

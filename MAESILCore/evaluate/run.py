@@ -11,15 +11,17 @@ from typing import Any, Protocol
 
 from MAESILCore import __version__
 from MAESILCore.controls import CONTROLS
-from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.errors import ConfigError, MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.evaluate.selection import Selection
 from MAESILCore.evaluate.summary import summarise
+from MAESILCore.formats.found import FoundScan
 from MAESILCore.formats.names import with_name
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.metrics import lpips_obstacle
 from MAESILCore.options import check_coverage
 from MAESILCore.reconstruct import Reconstructor
+from MAESILCore.scans import failed_unexpectedly
 from MAESILCore.superpatch import usual_overlap
 from MAESILCore.window import SOFT_TISSUE
 
@@ -63,7 +65,8 @@ def evaluate(
         seed: of the masks.
         coverage: if above 0, also score the mean of this many masks, at least, that hide every patch together.
         controls: names from `controls.CONTROLS`.
-        exclude: globs of file or folder names to leave out.
+        exclude: globs of scans to leave out; they match the path below the folder or the end of it, see
+            `formats.found.FoundScan.fits`.
         include_not_hu: also score scans whose values do not look like HU.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: superpatches a pass; None leaves it to the device.
@@ -74,13 +77,14 @@ def evaluate(
     Returns:
         A dictionary ready for JSON. `setup`: what was done. `cases`: for each scan `model`, `controls.<name>` and, if
         asked for, `coverage`, with the scores that `metrics.Scorer` defines in the model's window, and under
-        `soft_tissue` in [-175, 250] HU. `summary`: mean, standard deviation and lowest value over the cases of all of
-        these, and of the model's gain over the best control of each case and over every control. `left_out`: name
-        and reason of the other scans.
+        `soft_tissue` in [-175, 250] HU; cases are named by their path below the folder. `summary`: mean, standard
+        deviation and lowest value over the cases of all of these, and of the model's gain over the best control of
+        each case and over every control. `left_out`: name and reason of the other scans, and of what could not be
+        read below the folders.
 
     Raises:
         Cancelled: `cancelled` said so.
-        ConfigError: options that do not fit.
+        ConfigError: options that do not fit, or a pattern that fits no scan.
         VolumeError: there is no scan that can be evaluated.
     """
     check_coverage(coverage)
@@ -94,16 +98,24 @@ def evaluate(
         cancelled=cancelled or (lambda: False),
     )
     selection = Selection.of(paths, exclude, include_not_hu)
-    tracker = _Tracker(progress, len(selection.paths) * options.parts)
-    cases = []
-    for place, volume in selection.read():
+    tracker = _Tracker(progress, len(selection.scans) * options.parts)
+    cases, failure = [], None
+    for place, scan, volume in selection.read():
         tracker.begin(place * options.parts, volume.name)
-        cases.append(evaluate_case(volume, model, options, tracker.part_done))
+        try:
+            cases.append(evaluate_case(volume, model, options, tracker.part_done))
+        except (VolumeError, OutOfMemoryError) as error:
+            failure = _left_out(selection, scan, str(error), error)
+        except MaesilError:
+            raise
+        except Exception as error:
+            # The scores of the other scans may have taken hours.
+            failure = _left_out(selection, scan, failed_unexpectedly("Scoring", error), error)
     if not cases:
         first = selection.left_out[0]
         reason = with_name(first["name"], first["reason"])
         message = f"No scan can be evaluated; the first one was left out: {reason}"
-        raise VolumeError(message)
+        raise VolumeError(message) from failure
     tracker.begin(tracker.total, "all scans")
     return {
         "setup": _setup(model, options, command),
@@ -111,6 +123,11 @@ def evaluate(
         "cases": cases,
         "left_out": selection.left_out,
     }
+
+
+def _left_out(selection: Selection, scan: FoundScan, reason: str, error: Exception) -> Exception:
+    selection.leave_out(scan.file, with_name(scan.file, reason))
+    return error
 
 
 def _checked(controls: Iterable[str]) -> tuple[str, ...]:
@@ -146,6 +163,8 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
     """What was done, without a path of this machine."""
     return {
         "model": model.name,
+        # A model of a user's own need not have notes.
+        "model_notes": list(getattr(model, "notes", ())),
         "window_hu": [model.window.low, model.window.high],
         "soft_tissue_window_hu": [SOFT_TISSUE.low, SOFT_TISSUE.high],
         "superpatch_size_kji": list(model.superpatch_size),

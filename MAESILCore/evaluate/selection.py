@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.errors import VolumeError
-from MAESILCore.volume import Volume, find_scans, looks_like_label, read_volume
+from MAESILCore.formats.discovery import LeftOut
+from MAESILCore.formats.found import FoundScan, check_patterns
+from MAESILCore.scans import discover_scans, try_reading
+from MAESILCore.volume import Volume, looks_like_label
+from MAESILCore.wording import displayable
 
 
 @dataclass
@@ -19,15 +21,17 @@ class Selection:
     """Reads scans one by one and keeps account of those that are no test of a CT model.
 
     Attributes:
-        paths: of all scans found.
-        exclude: globs; a scan whose file or folder name fits one is left out.
+        scans: all scans found.
+        exclude: globs; a scan that fits one is left out, see `FoundScan.fits`.
         include_not_hu: also take scans whose values do not look like HU.
-        left_out: name and reason of every scan left out so far.
+        unreadable: what was found beside the scans and is none.
+        left_out: name and reason of everything left out so far; that in `unreadable` at the end of `read`.
     """
 
-    paths: list[Path]
+    scans: tuple[FoundScan, ...]
     exclude: tuple[str, ...] = ()
     include_not_hu: bool = False
+    unreadable: tuple[LeftOut, ...] = ()
     left_out: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
@@ -35,31 +39,36 @@ class Selection:
         """Find the scans at and below the paths.
 
         Raises:
+            ConfigError: a pattern in `exclude` fits no scan.
             VolumeError: a path does not exist, or there is no scan at all.
         """
-        return cls(find_scans(paths), tuple(exclude), include_not_hu)
+        found, patterns = discover_scans(paths), tuple(exclude)
+        check_patterns(found.scans, patterns, "exclude")
+        return cls(found.scans, patterns, include_not_hu, found.left_out)
 
-    def read(self) -> Iterator[tuple[int, Volume]]:
-        """The place in `paths` and the volume of every scan that is evaluated."""
+    def read(self) -> Iterator[tuple[int, FoundScan, Volume]]:
+        """The place in `scans`, the scan and the volume of every scan that is evaluated."""
         seen: dict[str, str] = {}
-        for place, path in enumerate(self.paths):
-            pattern = next((glob for glob in self.exclude if fnmatch(path.name, glob)), None)
+        for place, scan in enumerate(self.scans):
+            pattern = next((glob for glob in self.exclude if scan.fits(glob)), None)
             if pattern is not None:
-                self._leave_out(path, f"Excluded by {pattern}.")
+                self.leave_out(scan.file, f"Excluded by {displayable(pattern)}.")
                 continue
-            try:
-                volume = read_volume(path)
-            except VolumeError as error:
-                self._leave_out(path, str(error))
+            volume = try_reading(scan.path, scan.file)
+            if isinstance(volume, str):
+                self.leave_out(scan.file, volume)
                 continue
-            reason = self._objection(volume) or _repetition(volume, path.name, seen)
+            reason = self._objection(volume) or _repetition(volume, scan.file, seen)
             if reason is None:
-                yield place, volume
+                yield place, scan, replace(volume, name=scan.name)
             else:
-                self._leave_out(path, reason)
+                self.leave_out(scan.file, reason)
+        for other in self.unreadable:
+            self.leave_out(other.name, f"{other.reason[:1].upper()}{other.reason[1:]}.")
 
-    def _leave_out(self, path: Path, reason: str) -> None:
-        self.left_out.append({"name": path.name, "reason": reason})
+    def leave_out(self, name: str, reason: str) -> None:
+        """Keep account of something that is not evaluated."""
+        self.left_out.append({"name": name, "reason": reason})
 
     def _objection(self, volume: Volume) -> str | None:
         if looks_like_label(volume):

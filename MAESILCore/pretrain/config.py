@@ -86,7 +86,8 @@ class PretrainConfig(BaseModel):
         window: HU that the model sees as 0 and as 1.
         crop: how crops are drawn.
         mask: how they are masked.
-        hold_out: glob patterns of file names that are kept for validation and never trained on.
+        hold_out: glob patterns of scans that are kept for validation and never trained on. They match the path below
+            the folder or the end of it (see `formats.found.FoundScan.fits`), and each must match a scan.
         steps: optimiser steps.
         batch_size: crops a step.
         learning_rate: peak, for `batch_size` crops a step.

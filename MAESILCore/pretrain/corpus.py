@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.nn import functional as F
 
-from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.errors import ConfigError
 from MAESILCore.formats.checks import dimensions_text
 from MAESILCore.formats.names import with_name
 from MAESILCore.masking import MaskStrategy
+from MAESILCore.scans import try_reading
 from MAESILCore.volume import looks_like_label, read_volume
 from MAESILCore.window import Window
+from MAESILCore.wording import displayable
 
 #: A voxel above this HU counts as body when crops of pure air are turned down.
 BODY_HU = -500.0
@@ -134,6 +136,7 @@ class Corpus:
         cache_bytes: memory for voxels.
         before_scan: called with the number of scans read so far; may raise to stop.
         purpose: what the scans are for; completes the sentence that says that none can be used.
+        names: what the scans are called in sentences; by their file names if left out.
 
     Attributes:
         paths: the scans that are used.
@@ -147,7 +150,9 @@ class Corpus:
         cache_bytes: int = 4 << 30,
         before_scan: Callable[[int], None] = lambda _: None,
         purpose: str = "training",
+        names: Mapping[Path, str] | None = None,
     ) -> None:
+        self._names = names or {}
         self.cache = ScanCache(cache_bytes)
         self.paths: list[Path] = []
         self.shapes: list[tuple[int, ...]] = []
@@ -156,20 +161,21 @@ class Corpus:
             before_scan(number)
             self._admit(path)
         if not self.paths:
-            reasons = "; ".join(with_name(path.name, reason) for path, reason in self.left_out[:3])
+            reasons = "; ".join(with_name(self._name_of(path), reason) for path, reason in self.left_out[:3])
             message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
             raise ConfigError(message)
         # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
         weights = np.sqrt([float(np.prod(shape)) for shape in self.shapes])
         self._cumulative = np.cumsum(weights / weights.sum())
 
+    def _name_of(self, path: Path) -> str:
+        return self._names.get(path, displayable(path.name))
+
     def _admit(self, path: Path) -> None:
-        try:
-            volume = read_volume(path)
-        except VolumeError as error:
-            self.left_out.append((path, str(error)))
-            return
-        if looks_like_label(volume):
+        volume = try_reading(path, self._name_of(path))
+        if isinstance(volume, str):
+            self.left_out.append((path, volume))
+        elif looks_like_label(volume):
             self.left_out.append((path, "a label map, not a scan"))
         elif not volume.looks_like_hu:
             self.left_out.append((path, "its values do not look like HU"))

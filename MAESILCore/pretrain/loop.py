@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from MAESILCore.checkpoint import Card, LoadedModel, save_checkpoint
 from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.formats.discovery import Discovery
 from MAESILCore.methods import Method, MethodConfig, create
 from MAESILCore.optional import require
 from MAESILCore.pretrain.batches import by_shape, draw_batch, drawn_ahead, stack
@@ -24,9 +25,10 @@ from MAESILCore.pretrain.config import PretrainConfig
 from MAESILCore.pretrain.corpus import Corpus, Sample
 from MAESILCore.pretrain.optimisation import learning_rate, make_optimizer
 from MAESILCore.pretrain.run import MODEL, Run
-from MAESILCore.pretrain.scans import check_same, inventory, left_out_sentence, split
+from MAESILCore.pretrain.scans import check_same, inventory, left_out_sentence, split, unreadable_sentence
 from MAESILCore.pretrain.state import pack, unpack
 from MAESILCore.pretrain.validation import Validation
+from MAESILCore.weights import misfit
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Progress:
 def pretrain(
     run: Run,
     config: PretrainConfig,
-    scans: list[Path],
+    scans: Discovery | Sequence[Path],
     *,
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
@@ -74,7 +76,7 @@ def pretrain(
     Args:
         run: where everything is written.
         config: the recipe.
-        scans: scan files and DICOM folders.
+        scans: what `discover_scans` found, or scan files and DICOM folders.
         device: as in `reconstruct`.
         progress: called before every scan that is read and after every step.
         cancelled: asked at the same places.
@@ -87,7 +89,8 @@ def pretrain(
     Raises:
         Cancelled: after a checkpoint of the last full step was written.
         CheckpointError: none of the run's checkpoints can be read.
-        ConfigError: no scan can be used, the recipe does not fit, or the gradients are no longer finite.
+        ConfigError: no scan can be used, the recipe does not fit, a pattern of its `hold_out` matches no scan, or the
+            gradients are no longer finite.
     """
     require("lightning_fabric", "Pre-training")
     tell, stopped = progress or (lambda _: None), cancelled or (lambda: False)
@@ -118,7 +121,7 @@ class Trainer:
         self,
         run: Run,
         config: PretrainConfig,
-        scans: list[Path],
+        scans: Discovery | Sequence[Path],
         device: str,
         initial: LoadedModel | None,
         note: Callable[[str, int], None],
@@ -126,6 +129,8 @@ class Trainer:
         from lightning_fabric import Fabric
 
         self.run, self.config = run, config
+        found = scans if isinstance(scans, Discovery) else Discovery.of(scans)
+        self.names = {scan.path: scan.file for scan in found.scans}
         torch.manual_seed(config.seed)
         method = create(config.method, config.model, config.preset)
         config.crop.check(method.config.patch_size, method.config.superpatch_size)
@@ -138,7 +143,7 @@ class Trainer:
         if config.steps < self.step:
             message = f"The run has already taken {self.step} steps, and {config.steps} were asked for; ask for more."
             raise ConfigError(message)
-        self._read(scans, method.config, lambda message: note(message, self.step))
+        self._read(found, method.config, lambda message: note(message, self.step))
         self.fabric = Fabric(accelerator=place.type, **_topology(place), precision=precision)
         self.fabric.launch()
         self.raw_method = method.to(self.fabric.device)
@@ -151,9 +156,11 @@ class Trainer:
         elif initial is not None:
             # A run that is killed before its first checkpoint must still know where it began.
             self._save()
-        run.begin(config, inventory(self.corpus.paths, self.corpus.shapes))
+        run.begin(config, inventory(self.corpus.paths, self.corpus.shapes, self.names))
         for path, reason in (*self.corpus.left_out, *self.validation.left_out):
-            run.event("left_out", scan=path.name, reason=reason)
+            run.event("left_out", scan=self.names[path], reason=reason)
+        for other in found.left_out:
+            run.event("left_out", entry=other.name, reason=other.reason)
         run.event(
             "started",
             step=self.step,
@@ -165,24 +172,27 @@ class Trainer:
             parameters=sum(weight.numel() for weight in method.parameters()),
         )
 
-    def _read(self, scans: list[Path], sizes: MethodConfig, note: Callable[[str], None]) -> None:
+    def _read(self, found: Discovery, sizes: MethodConfig, note: Callable[[str], None]) -> None:
         """Read all scans once: corpus and validation."""
-        training, held_out = split(scans, self.config.hold_out)
+        before = self.run.scans() if self.step else None
+        scans, memory = found.scans, int(self.config.cache_gib * 2**30)
+        training, held_out = split(scans, self.config.hold_out, before)
 
         def tell_number(number: int) -> None:
             note(f"reading scan {number + 1} of {len(scans)}")
 
-        self.corpus = Corpus(training, int(self.config.cache_gib * 2**30), tell_number)
-        before = self.run.scans()
-        if self.step and before is not None:
-            check_same(before, inventory(self.corpus.paths, self.corpus.shapes))
+        if found.left_out:
+            note(unreadable_sentence(found.left_out))
+        self.corpus = Corpus(training, memory, tell_number, names=self.names)
+        if before is not None:
+            check_same(before, inventory(self.corpus.paths, self.corpus.shapes, self.names))
         # The corpus fills its memory only as crops are drawn: until then the validation may have it all.
         self.validation = Validation.build(
-            held_out, self.config, sizes, lambda number: tell_number(len(training) + number)
+            held_out, self.config, sizes, lambda number: tell_number(len(training) + number), self.names
         )
         left_out = [*self.corpus.left_out, *self.validation.left_out]
         if left_out:
-            note(left_out_sentence(left_out, len(scans)))
+            note(left_out_sentence(left_out, len(scans), self.names))
         if held_out and not len(self.validation):
             note(
                 "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
@@ -306,8 +316,12 @@ def _topology(place: torch.device) -> dict[str, Any]:
 
 
 def _take_over(method: Method, initial: LoadedModel) -> None:
-    try:
-        method.load_state_dict(initial.method.state_dict())
-    except RuntimeError as error:
-        message = f"The recipe describes a model of other sizes than {initial.name}: it cannot start from its weights."
-        raise ConfigError(message) from error
+    weights = initial.method.state_dict()
+    difference = misfit(weights, method.state_dict())
+    if difference is not None:
+        message = (
+            f"The recipe describes a model of other sizes than {initial.name}, whose weights do not fit: {difference}. "
+            "Take over the preset and the fields of `model` of the recipe that made it."
+        )
+        raise ConfigError(message)
+    method.load_state_dict(weights)

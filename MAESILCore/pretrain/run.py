@@ -26,8 +26,8 @@ class Run:
     """A run folder.
 
     `config.yaml`, `scans.json` (names and extents of the scans that it trains on), `events.jsonl` (one JSON object a
-    line, only ever appended to), `checkpoints/`. Nothing in it names a patient: scans appear by file name only. Of
-    several processes that share a run (torchrun) only the first one writes.
+    line, only ever appended to), `checkpoints/`. Scans appear by their path below the folder only, never by anything
+    in their headers. Of several processes that share a run (torchrun) only the first one writes.
 
     Attributes:
         folder: where it is.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from MAESILCore.errors import CheckpointError
 from MAESILCore.methods import Method
+from MAESILCore.weights import misfit
 
 
 def pack(method: Method, average: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -20,9 +22,21 @@ def pack(method: Method, average: Method, optimizer: torch.optim.Optimizer) -> d
 def unpack(
     tensors: dict[str, torch.Tensor], method: Method, average: Method, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a state back, that of PyTorch's random numbers included."""
-    method.load_state_dict(_part(tensors, "model."))
-    average.load_state_dict(_part(tensors, "average."))
+    """Put a state back, that of PyTorch's random numbers included.
+
+    Raises:
+        CheckpointError: it is that of another model, or not the state of a run.
+    """
+    for prefix, module in (("model.", method), ("average.", average)):
+        weights = _part(tensors, prefix)
+        difference = misfit(weights, module.state_dict())
+        if difference is not None:
+            message = (
+                f"The run's checkpoint does not fit its recipe: of the tensors under {prefix!r}, {difference}. "
+                "Start a new run."
+            )
+            raise CheckpointError(message)
+        module.load_state_dict(weights)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in _part(tensors, "optimizer.").items():
         index, name = key.split(".")

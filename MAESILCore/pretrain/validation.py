@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Validation:
         config: PretrainConfig,
         sizes: MethodConfig,
         before_scan: Callable[[int], None] = lambda _: None,
+        names: Mapping[Path, str] | None = None,
     ) -> Validation:
         """Draw the crops, unstretched and unflipped; no scans, no crops.
 
@@ -46,7 +47,7 @@ class Validation:
         """
         if not scans:
             return cls()
-        corpus = Corpus(scans, int(config.cache_gib * 2**30), before_scan, "validation")
+        corpus = Corpus(scans, int(config.cache_gib * 2**30), before_scan, "validation", names)
         # Neither stretched nor mirrored: what is measured is the scan as it is.
         crop = CropConfig(
             size=config.crop.size,

@@ -207,8 +207,10 @@ def test_a_scan_is_evaluated_once_also_under_the_same_name_in_two_folders(tmp_pa
         (tmp_path / folder).mkdir()
         write(tmp_path / folder, "scan.nii.gz", scan_voxels(1))
     found = evaluate([tmp_path], FakeModel(), controls=(), device="cpu")
-    assert [case["name"] for case in found["cases"]] == ["scan"]
-    assert found["left_out"] == [{"name": "scan.nii.gz", "reason": "The same scan as scan.nii.gz."}]
+    assert [case["name"] for case in found["cases"]] == ["monday/scan"]
+    assert found["left_out"] == [
+        {"name": "tuesday/scan.nii.gz", "reason": "The same scan as monday/scan.nii.gz."}
+    ]
 
 
 def test_scans_that_are_not_in_hu_can_be_included(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.volume import Volume, find_scans, list_series, read_volume
+from MAESILCore.formats.discovery import Discovery
+from MAESILCore.formats.found import FoundScan
+from MAESILCore.scans import discover_scans
+from MAESILCore.volume import Volume, list_series, read_volume
 from MAESILSlicerLib import samples
 
 #: A folder with more would make a list that nobody can read.
@@ -75,34 +78,36 @@ class Catalog:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def findEntries(paths: Iterable[Path], group: str, within: Path | None = None) -> list[Entry]:
+def findEntries(paths: Discovery | Iterable[Path], group: str, within: Path | None = None) -> list[Entry]:
     """The scans at and below paths; of thousands of slices this takes long.
 
     Args:
-        paths: where to look.
+        paths: where to look, or what was found there.
         group: under which heading they are offered.
         within: the folder of an upload, in which all data that a header names must lie; None for scans of the server.
 
     Raises:
         MaesilError: there is none.
     """
-    return [entry for path in find_scans(paths)[:MOST_SCANS] for entry in _entriesOf(path, group, within)]
+    found = paths if isinstance(paths, Discovery) else discover_scans(paths)
+    return [entry for scan in found.scans[:MOST_SCANS] for entry in _entriesOf(scan, group, within)]
 
 
-def _entriesOf(path: Path, group: str, within: Path | None) -> list[Entry]:
+def _entriesOf(scan: FoundScan, group: str, within: Path | None) -> list[Entry]:
+    path = scan.path
     if not path.is_dir():
-        return [Entry(path.name, group, lambda: read_volume(path, within=within), within)]
+        return [Entry(scan.file, group, lambda: read_volume(path, within=within), within)]
     try:
         series = [one for one in list_series(path) if one.is_volume]
     except MaesilError:
         # Reading it tells why, in front of whoever chooses it.
         series = []
     if len(series) < 2:
-        return [Entry(path.name, group, lambda: read_volume(path), within)]
+        return [Entry(scan.file, group, lambda: read_volume(path), within)]
     return [
         Entry(
             # In place of a number, the series would tell an identifier of the examination.
-            f"{path.name}, {one if one.number else f'series {place} in order'}",
+            f"{scan.file}, {one if one.number else f'series {place} in order'}",
             group,
             lambda one=one: read_volume(path, series=one.uid or one.number or None),
             within,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.formats.discovery import Discovery
 from MAESILCore.optional import require
 from MAESILCore.options import check_device
 
@@ -20,7 +21,7 @@ class AppOptions:
     """How the page is served.
 
     Attributes:
-        scans: files and folders that the page offers, beside samples and uploads.
+        scans: files and folders that the page offers, beside samples and uploads, or what was found there.
         port: 0 is any free one.
         host: the address to listen at; all but this machine's own only together with a token.
         token: who opens the page must know it; None asks for none.
@@ -29,7 +30,7 @@ class AppOptions:
         model: checkpoint file or name of a bundled model; None is the default one.
     """
 
-    scans: tuple[Path, ...] = ()
+    scans: Discovery | tuple[Path, ...] = ()
     port: int = 0
     host: str = "127.0.0.1"
     token: str | None = None
