@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -16,7 +17,9 @@ import typer
 from typer.core import TyperGroup
 
 from MAESILCore import __version__
+from MAESILCore.cli.terminal import forgive_code_pages
 from MAESILCore.errors import Cancelled, MaesilError
+from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 2 a mistake in the command or its input, 130 a stop by the user, 1 a fault of the program.
     """
     options = _Options()
+    forgive_code_pages()
     try:
         with _termination_as_interrupt():
             code = app(args=arguments, prog_name="maesil", obj=options, standalone_mode=False)
@@ -107,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
     """Say in one sentence what the command line lacks; the help that stands in for no command at all was shown."""
-    message = error.format_message().rstrip(".")
+    message = displayable(error.format_message().rstrip("."))
     if not message:
         return _FAILED
     for pattern, words in _PLAINER:
@@ -123,14 +127,18 @@ def _report(error: Exception) -> int:
     if isinstance(error, MaesilError):
         return _say(f"[bold red]Error:[/] {_plain(error)}", _FAILED)
     if isinstance(error, OSError) and error.strerror:
-        place = f" ({error.filename})" if error.filename else ""
+        place = f" ({_place_of(error)})" if error.filename else ""
         return _say(f"[bold red]Error:[/] {_plain(error.strerror)}{_plain(place)}.", _FAILED)
-    name = f"{type(error).__name__}: {error}"
+    name = displayable(f"{type(error).__name__}: {error}")
     return _say(
         f"[bold red]Error:[/] MAESIL failed unexpectedly ({_plain(name)}); "
         "please report this with the output of `maesil --debug ...`.",
         _BROKEN,
     )
+
+
+def _place_of(error: OSError) -> str:
+    return displayable(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename)
 
 
 def _plain(text: object) -> str:

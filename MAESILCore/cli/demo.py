@@ -48,6 +48,7 @@ def demo(
     Every part of the scan is hidden and predicted at least once. Without a scan, a made-up torso takes its place.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.cli.places import check_folder
@@ -87,6 +88,8 @@ def demo(
         metrics=scores,
         draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
     )
+    for note in loaded.notes:
+        console.print(f"[yellow]Note:[/] {escape(note)}")
     page = write_report_html(result, volume, scores, out / "report.html", card=loaded.card)
     _show(page, console, no_browser)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,8 @@ CANCEL, LOG = "cancel", "log.txt"
 #: What comes of it; the last one is written last.
 METRICS, SUPERPATCHES, RESULT = "metrics.json", "superpatches.json", "result.json"
 EXPORT = "export"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _PlainWriter:
@@ -58,6 +61,8 @@ def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
         OSError: it cannot be written; nothing is left.
     """
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # The bytes of a path that are not UTF-8 have to come back as they were.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     _write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from MAESILCore.optional import require
 from MAESILCore.reconstruct import Reconstruction
-from MAESILCore.report.files import write_whole
+from MAESILCore.report.files import write_png, write_whole
 from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
 from MAESILCore.report.planes import LETTERS, Cut, cuts_to_show, display_frame
 from MAESILCore.report.shading import (
@@ -121,7 +121,7 @@ def write_report_png(
         VolumeError: The file cannot be written.
     """
     figure = report_figure(result, original, scores, **options)
-    return write_whole(path, lambda unfinished: figure.savefig(unfinished, format="png", facecolor=PANEL))
+    return write_whole(path, lambda unfinished: write_png(figure, unfinished))
 
 
 def _columns(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from MAESILCore.errors import VolumeError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -27,3 +32,11 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
         message = f"The report {path} could not be written: {error.strerror or error}; check the folder and the disk."
         raise VolumeError(message) from error
     return path
+
+
+def write_png(figure: Figure, target: Path | IO[bytes]) -> None:
+    """Draw a figure in its own background colour."""
+    with warnings.catch_warnings():
+        # The font lacks the letters of some scripts; a box stands for each in the name of a scan.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(target, format="png", facecolor=figure.get_facecolor())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from MAESILCore.optional import require
 from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report.figure import report_figure
-from MAESILCore.report.files import write_whole
+from MAESILCore.report.files import write_png, write_whole
 from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
 from MAESILCore.report.shading import viewing_window
 from MAESILCore.report.stack import slice_stack
@@ -75,7 +75,9 @@ def write_report_html(
             "viewer": _safe_json(viewer),
         }
     )
-    return write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+    return write_whole(
+        path, lambda unfinished: unfinished.write_bytes(text.encode("utf-8", "backslashreplace"))
+    )
 
 
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
@@ -106,7 +108,7 @@ def _figure_tag(figure: Figure, title: str) -> str:
     """The picture of the three planes as an inline JPEG."""
     image = require("PIL.Image", "The page of a reconstruction")
     png, jpeg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", facecolor=figure.get_facecolor())
+    write_png(figure, png)
     image.open(png).convert("RGB").save(jpeg, "JPEG", quality=_FIGURE_QUALITY, optimize=True)
     source = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
     alternative = (
