@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, field_validator
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.methods import Method, create
 from MAESILCore.resources import models_folder
+from MAESILCore.weightfiles import opened
+from MAESILCore.weights import find_weights, misfit
 from MAESILCore.window import Window
 
 CARD_KEY = "maesil"
 FORMAT = 1
 SUFFIX = ".safetensors"
 BUNDLED = "maesil-small-ct"
-
-#: Tensors whose names start with these hold a model: the averaged one is preferred.
-WEIGHT_PREFIXES = ("average.", "model.")
 
 
 class Card(BaseModel):
@@ -74,10 +71,12 @@ class LoadedModel:
     Attributes:
         method: in evaluation mode, float32; on the CPU until a reconstruction moves it to its device.
         card: what the checkpoint says about itself.
+        notes: sentences on how the checkpoint was read.
     """
 
     method: Method
     card: Card
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -144,7 +143,7 @@ def read_card(path: str | Path) -> Card:
         CheckpointError: the file is missing, damaged, or holds no card that this version understands.
     """
     path = Path(path)
-    with _opened(path) as handle:
+    with opened(path) as handle:
         header = handle.metadata() or {}
     if CARD_KEY not in header:
         message = (
@@ -169,7 +168,7 @@ def load_tensors(path: str | Path, prefix: str) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    with _opened(Path(path)) as handle:
+    with opened(Path(path)) as handle:
         names = handle.keys()  # not a dictionary: it cannot be iterated itself
         return {
             name.removeprefix(prefix): handle.get_tensor(name) for name in names if name.startswith(prefix)
@@ -180,22 +179,31 @@ def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
     """Load a model by path, by the name of a bundled model, or the default bundled one.
 
     Raises:
-        CheckpointError: missing, damaged, or its weights do not fit its own configuration.
+        CheckpointError: missing, damaged, or its weights do not fit its own configuration. Prefixes that PyTorch adds
+            to the names of weights (`module.`, `_orig_mod.`) are taken off, with a note.
     """
     path = resolve(path)
     card = read_card(path)
-    weights: dict[str, torch.Tensor] = {}
-    for prefix in WEIGHT_PREFIXES:
-        weights = weights or load_tensors(path, prefix)
     try:
         method = create(card.method, card.config)
-        method.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (ConfigError, RuntimeError) as error:
-        message = (
-            f"{path.name} does not fit this version of method {card.method!r}: {str(error).splitlines()[0]}"
-        )
-        raise CheckpointError(message) from error
-    return LoadedModel(method.eval(), card)
+    except ConfigError as error:
+        raise CheckpointError(_does_not_fit(path, card, str(error).rstrip("."))) from error
+    expected = method.state_dict()
+    with opened(path) as handle:
+        naming = find_weights(handle.keys(), expected)
+        weights = {name: handle.get_tensor(stored) for name, stored in naming.names.items()}
+    difference = misfit(weights, expected)
+    if difference is not None:
+        raise CheckpointError(_does_not_fit(path, card, difference))
+    method.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return LoadedModel(method.eval(), card, (naming.note,) if naming.note else ())
+
+
+def _does_not_fit(path: Path, card: Card, difference: str) -> str:
+    return (
+        f"{path.name} does not fit this version of method {card.method!r}: {difference}. "
+        "Use the weights and the card of one training together."
+    )
 
 
 def resolve(path: str | Path | None) -> Path:
@@ -239,18 +247,3 @@ def latest_in_run(folder: Path) -> Path:
         message = f"The folder {folder} holds no checkpoint; give a run folder made by `maesil pretrain`, or a file."
         raise CheckpointError(message)
     return found[-1]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file():
-        message = f"There is no checkpoint {path}; check the path."
-        raise CheckpointError(message)
-    try:
-        with safe_open(path, framework="pt") as handle:
-            yield handle
-    except (SafetensorError, OSError) as error:
-        message = (
-            f"{path.name} is not a readable safetensors file: it is damaged, cut short or of another kind."
-        )
-        raise CheckpointError(message) from error

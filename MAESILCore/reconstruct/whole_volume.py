@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,7 +86,9 @@ def reconstruct(
         done += len(batch)
         if progress is not None:
             progress(done, total, f"Reconstructed {done} of {total} passes.")
-    return work.result()
+    result = work.result()
+    # A model of a user's own need not have notes.
+    return replace(result, notes=(*result.notes, *getattr(model, "notes", ())))
 
 
 def _masks(

@@ -1,0 +1,132 @@
+"""Weights for a method: which tensors of a file they are, and in what they differ from what the method needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+#: Tensors whose names start with these hold a model: the averaged one is preferred.
+WEIGHT_PREFIXES = ("average.", "model.")
+
+#: The parts of a training run that are no weights.
+_OTHER_PARTS = ("optimizer.", "random.")
+
+#: What other programs put into the names of tensors, as a part between dots, and who does.
+_WRAPPERS = {
+    "module": "DistributedDataParallel or DataParallel",
+    "_orig_mod": "torch.compile",
+    "model": "a training script",
+}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Which tensors of a file are a model's weights.
+
+    Attributes:
+        names: name that the weight has without prefixes: name in the file.
+        removed: parts between dots that were taken out of names to make them fit.
+    """
+
+    names: dict[str, str]
+    removed: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str | None:
+        """A sentence on the parts that were taken out of the names, None if there were none."""
+        told = " and ".join(f"'{part}.' (of {_WRAPPERS[part]})" for part in self.removed)
+        return f"The names of the model's weights were read without {told}." if told else None
+
+
+def find_weights(names: Iterable[str], expected: Iterable[str]) -> Naming:
+    """The tensors of a file that are a model's weights, also under the prefixes that other programs add.
+
+    Args:
+        names: of all tensors of the file.
+        expected: of the tensors that the method has.
+
+    Returns:
+        The first set of tensors with the expected names, else the one that has most of them.
+    """
+    wanted = set(expected)
+    namings = [
+        naming
+        for candidates in _candidates(list(names))
+        if candidates
+        for naming in (Naming(candidates), _unwrapped(candidates, wanted))
+    ]
+    fitting = (naming for naming in namings if set(naming.names) == wanted)
+    most = max(namings, key=lambda naming: len(wanted & set(naming.names)), default=Naming({}))
+    return next(fitting, most)
+
+
+def _candidates(names: list[str]) -> Iterator[dict[str, str]]:
+    """Sets of tensors that may be weights, by their names without the prefix that MAESIL itself uses."""
+    for prefix in WEIGHT_PREFIXES:
+        yield {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+    yield {name: name for name in names if not name.startswith(_OTHER_PARTS)}
+
+
+def _unwrapped(candidates: dict[str, str], wanted: set[str]) -> Naming:
+    names, removed = {}, set[str]()
+    for short, name in candidates.items():
+        parts = short.split(".")
+        taken = {part for part in parts if part in _WRAPPERS} if short not in wanted else set()
+        names[".".join(part for part in parts if part not in taken)] = name
+        removed |= taken
+    return Naming(names, tuple(part for part in _WRAPPERS if part in removed))
+
+
+def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
+    """In what weights differ from those that a method needs, as the end of a sentence; None if they fit.
+
+    Args:
+        given: tensors by name.
+        expected: the method's own.
+    """
+    missing = [name for name in expected if name not in given]
+    unknown = [name for name in given if name not in expected]
+    if missing and len(missing) == len(expected):
+        return _nothing_alike(missing[0], unknown)
+    if missing:
+        return f"it lacks {_counted(missing, 'tensor')}{_besides(unknown)}"
+    if unknown:
+        return f"it holds {_counted(unknown, 'tensor')} that the method does not have"
+    others = [name for name, tensor in expected.items() if given[name].shape != tensor.shape]
+    if others:
+        first, more = others[0], len(others) - 1
+        also = f" ({more} more differ{'s' * (more == 1)})" if more else ""
+        return f"the tensor {first} has the shape {_shape(given[first])}, and {_shape(expected[first])} is needed{also}"
+    kinds = [name for name, tensor in given.items() if not tensor.is_floating_point()]
+    if kinds:
+        kind = str(given[kinds[0]].dtype).removeprefix("torch.")
+        return f"the tensor {kinds[0]} holds {kind} numbers, and real ones are needed"
+    broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        return f"the tensor {broken[0]} holds values that are not finite, as after a training that diverged"
+    return None
+
+
+def _nothing_alike(first: str, unknown: Sequence[str]) -> str:
+    if not unknown:
+        return "it holds no weights"
+    return (
+        f"none of its {len(unknown)} tensors has a name of the method: there is {unknown[0]}, and tensors such as "
+        f"{first} are needed; rename them (a prefix such as 'net.' must go)"
+    )
+
+
+def _besides(unknown: Sequence[str]) -> str:
+    return f", and holds {_counted(unknown, 'tensor')} that the method does not have" if unknown else ""
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    if len(names) == 1:
+        return f"the {what} {names[0]}"
+    return f"{len(names)} {what}s, such as {names[0]}"
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "of a single number"
