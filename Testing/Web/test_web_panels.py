@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from MAESILCore.errors import VolumeError
+from MAESILCore.formats.discovery import Discovery
 from MAESILCore.volume import Volume, write_volume
 
 if TYPE_CHECKING:
@@ -442,17 +443,17 @@ def test_slices_that_were_sent_are_looked_through_aside(
     is_free = threading.Event()
     has_begun = threading.Event()
 
-    def find_slowly(paths: list[Path]) -> list[Path]:
+    def find_slowly(paths: list[Path]) -> Discovery:
         has_begun.set()
         # Set by the event loop alone.
         assert is_free.wait(PATIENCE_SECONDS)
-        return paths
+        return Discovery.of(paths)
 
     async def work() -> None:
         sent = tmp_path / "sent"
         sent.mkdir()
         (sent / "sent.nii").write_bytes((tmp_path / "scans" / "second.nii").read_bytes())
-        monkeypatch.setattr(catalog, "find_scans", find_slowly)
+        monkeypatch.setattr(catalog, "discover_scans", find_slowly)
         opening = asyncio.create_task(an_application.volume.openUpload(sent))
         await until(has_begun.is_set)
         is_free.set()
@@ -551,6 +552,28 @@ def test_slices_are_titled_by_what_was_sent(tmp_path: Path, places: list[str], t
     if len(places) == 1:
         with pytest.raises(VolumeError, match=r"^Upload has only one slice"):
             entry.read()
+
+
+def test_scans_are_titled_by_their_path_and_a_bad_one_is_offered_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dicomfiles import write_slices
+
+    from MAESILSlicerLib.web import catalog
+
+    for folder in ("s0001", "s0002", "series"):
+        (tmp_path / folder).mkdir()
+        if folder != "series":
+            write_volume(Volume(np.zeros((8, 8, 8), np.int16), np.eye(4)), tmp_path / folder / "ct.nii.gz")
+    write_slices(tmp_path / "series", np.zeros((3, 16, 16), np.int16), (1, 1, 1))
+
+    def fail(path: Path) -> list[object]:
+        raise ZeroDivisionError(path.name)
+
+    monkeypatch.setattr(catalog, "list_series", fail)
+    entries = catalog.findEntries([tmp_path], "This server")
+    assert [entry.title for entry in entries] == ["s0001/ct.nii.gz", "s0002/ct.nii.gz", "series"]
+    assert entries[2].read().shape == (3, 16, 16)
 
 
 def test_a_header_that_was_sent_names_no_file_of_the_server(

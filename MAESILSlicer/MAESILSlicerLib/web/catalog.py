@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MAESILCore.errors import MaesilError
 from MAESILCore.formats.discovery import Discovery
 from MAESILCore.formats.found import FoundScan
 from MAESILCore.scans import discover_scans
@@ -99,8 +98,8 @@ def _entriesOf(scan: FoundScan, group: str, within: Path | None) -> list[Entry]:
         return [Entry(scan.file, group, lambda: read_volume(path, within=within), within)]
     try:
         series = [one for one in list_series(path) if one.is_volume]
-    except MaesilError:
-        # Reading it tells why, in front of whoever chooses it.
+    except Exception:
+        # A scan with a fault is offered with the others, and reading it tells what is wrong.
         series = []
     if len(series) < 2:
         return [Entry(scan.file, group, lambda: read_volume(path), within)]
