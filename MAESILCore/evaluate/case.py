@@ -13,7 +13,7 @@ from MAESILCore.controls import fill
 from MAESILCore.errors import Cancelled
 from MAESILCore.masking import Mask, MaskStrategy
 from MAESILCore.metrics import Scorer, body_mask
-from MAESILCore.reconstruct import Reconstructor, reconstruct
+from MAESILCore.reconstruct import Reconstructor, hidden_shares, reconstruct
 from MAESILCore.superpatch import SuperpatchGrid
 from MAESILCore.volume import Volume
 from MAESILCore.window import SOFT_TISSUE
@@ -74,7 +74,7 @@ def evaluate_case(
         "name": volume.name,
         "shape_kji": list(volume.shape),
         "spacing_mm_ijk": [round(edge, 4) for edge in volume.spacing],
-        "hidden_fraction": float(scorers[0].hidden.mean()),
+        **hidden_shares(mask, grid),
         "body_fraction": float(body.mean()),
         "superpatches": {"scored": scorers[0].scored, "left_out_as_air": scorers[0].without_body},
         "notes": [*volume.notes, body_note],

@@ -67,7 +67,7 @@ def write_result(
         "arrays": {"mask": MASK, **{name: f"{name}.npy" for name in _volumes(result)}},
         "is_coverage": result.is_coverage,
         "masks": len(result.masks),
-        "hidden_fraction": result.mask.hidden_fraction,
+        **result.hidden_shares,
         **request.options,
         "superpatch_size_kji": list(result.grid.superpatch_size),
         "patch_size_kji": list(result.grid.patch_size),

@@ -43,6 +43,23 @@ class Reconstruction:
     notes: tuple[str, ...] = ()
 
     @property
+    def hidden_shares(self) -> dict[str, float]:
+        """How much `mask` hides, as it stands in files.
+
+        `hidden_fraction` is the share of patches and `hidden_voxel_fraction` that of voxels, both 0 to 1. They differ
+        where patches at the end of an axis are cut.
+        """
+        return hidden_shares(self.mask, self.grid)
+
+    @property
     def is_coverage(self) -> bool:
         """Whether every voxel was predicted while it was hidden, rather than those of a single mask."""
         return self.uncertainty is not None
+
+
+def hidden_shares(mask: Mask, grid: SuperpatchGrid) -> dict[str, float]:
+    """See `Reconstruction.hidden_shares`."""
+    return {
+        "hidden_fraction": mask.hidden_fraction,
+        "hidden_voxel_fraction": grid.voxel_share(mask.hidden),
+    }

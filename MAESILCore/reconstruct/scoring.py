@@ -76,7 +76,7 @@ def describe_metrics(
         "scan": result.volume.name,
         "model": model,
         "window_hu": [result.window.low, result.window.high],
-        "hidden_fraction": result.mask.hidden_fraction,
+        **result.hidden_shares,
         "masks": len(result.masks),
         "overlap": list(result.grid.overlap),
         **{name: value for name, value in options.items() if value is not None},

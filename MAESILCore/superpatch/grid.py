@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -212,6 +213,22 @@ class SuperpatchGrid:
             expanded = np.repeat(expanded, self.patch_size[axis], axis=axis)
             expanded = expanded[(slice(None),) * axis + (slice(part.stop - part.start),)]
         return np.ascontiguousarray(expanded)
+
+    def voxel_share(self, patches: np.ndarray) -> float:
+        """Share of the volume's voxels that lie in some patches, 0 to 1; patches at the end of an axis can be cut.
+
+        Args:
+            patches: (Dk, Dj, Di) bool, of the whole lattice.
+        """
+        if patches.shape != self.lattice_shape:
+            message = f"Expected one value for each of {self.lattice_shape} patches, but got {patches.shape}."
+            raise ConfigError(message)
+        edges = [
+            np.minimum(patch, size - patch * np.arange(count))
+            for size, patch, count in zip(self.shape, self.patch_size, self.lattice_shape, strict=True)
+        ]
+        voxels = np.einsum("kji,k,j,i->", patches.astype(np.float64), *edges)
+        return float(voxels) / math.prod(self.shape)
 
     def _check_volume(self, voxels: np.ndarray) -> None:
         if voxels.shape != self.shape:

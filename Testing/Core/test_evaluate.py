@@ -180,6 +180,7 @@ def test_model_and_controls_fill_in_the_mask_that_the_seed_draws(a_folder: Path)
     assert one["cases"] == again["cases"]
     assert one["cases"][0]["controls"] != other["cases"][0]["controls"]
     assert one["cases"][0]["hidden_fraction"] == pytest.approx(0.5, abs=0.05)
+    assert one["cases"][0]["hidden_voxel_fraction"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_labels_repetitions_and_what_is_not_hu_are_left_out(a_folder: Path) -> None:

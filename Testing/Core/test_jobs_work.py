@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MAESILCore import Volume
+from MAESILCore import Volume, load_checkpoint
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError, VolumeError
+from MAESILCore.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.jobs import JobEvent, ReconstructionRequest, prepare_job
 from MAESILCore.jobs.failures import VANISHED, sentence_of, sentence_of_exit
 from MAESILCore.jobs.scores import superpatch_scores
 from MAESILCore.jobs.work import Work
-from MAESILCore.masking import Mask, roi_mask_from_box
+from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box
 from MAESILCore.metrics.similarity import psnr_of
 from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.reconstruct.network import NetworkPasses
@@ -99,6 +100,22 @@ def test_results_and_scores_say_how_the_mask_was_drawn(
     for told in (read(a_job, "result.json"), read(a_job, "metrics.json")["setup"]):
         known = {"seed", "coverage", "mode", "ratio", "plane_ratio", "axis_ratio", "block_size"}
         assert {name: told[name] for name in known & set(told)} == {"seed": 7, "coverage": 0, **drawn}
+
+
+def test_the_hidden_fraction_means_the_same_in_every_file(
+    a_job: ReconstructionRequest, a_scan: Volume, a_grid: SuperpatchGrid, tiny_model: Path
+) -> None:
+    work(replace(a_job, mode="random", ratio=0.6, seed=3))
+    stages = np.load(a_job.folder / "mask.npy")
+    hidden = {
+        "hidden_fraction": pytest.approx(np.mean(stages != 0)),
+        "hidden_voxel_fraction": pytest.approx(np.mean(a_grid.expand(stages) != 0)),
+    }
+    assert hidden["hidden_fraction"] != hidden["hidden_voxel_fraction"]
+    options = CaseOptions(MaskStrategy("random", 0.6), 3, 0, (), "cpu", None, lambda: False)
+    case = evaluate_case(a_scan, load_checkpoint(tiny_model), options, lambda: None)
+    for told in (read(a_job, "result.json"), read(a_job, "metrics.json")["setup"], case):
+        assert {name: told[name] for name in hidden} == hidden
 
 
 def test_the_very_mask_that_is_given_is_used(

@@ -212,6 +212,17 @@ def test_a_whole_number_may_be_of_any_type() -> None:
     assert SuperpatchGrid((32, 32, 32), 16.0, np.float32(8)) == SuperpatchGrid((32, 32, 32), 16, 8)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(9, 14, 8), (8, 8, 8), (1, 5, 17)])
+def test_the_share_of_voxels_counts_cut_patches_as_they_are(shape: tuple[int, int, int]) -> None:
+    grid = SuperpatchGrid(shape, 8, 4)
+    patches = np.random.default_rng(0).random(grid.lattice_shape) < 0.6
+    assert grid.voxel_share(patches) == pytest.approx(grid.expand(patches).mean())
+    assert grid.voxel_share(np.ones_like(patches)) == 1.0
+    assert grid.voxel_share(np.zeros_like(patches)) == 0.0
+    with pytest.raises(ConfigError, match="Expected one value for each"):
+        grid.voxel_share(patches[:-1])
+
+
 def test_a_volume_of_another_shape_is_refused() -> None:
     grid = SuperpatchGrid((9, 9, 9), 8, 4)
     with pytest.raises(ConfigError, match="Expected a volume of"):
