@@ -146,7 +146,10 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Work on the scene's parameter node; the first volume is chosen to save a click."""
         parameters = self.logic.getParameterNode()
         if parameters.inputVolume is None:
-            parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            from MAESILSlicerLib.nodes import nodesOfClass
+
+            volumes = nodesOfClass(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
+            parameters.inputVolume = next((node for node in volumes if not node.GetHideFromEditors()), None)
         self._setParameters(parameters)
         self.logic.follow(parameters)
 

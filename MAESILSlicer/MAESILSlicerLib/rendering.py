@@ -189,6 +189,13 @@ class Rendering:
             removeNode(servant)
 
 
+def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
+    """Whether the processor computes the pictures of a window, for want of a graphics card."""
+    window.Render()
+    told = window.ReportCapabilities().lower()
+    return any(name in told for name in ("llvmpipe", "softpipe", "swrast", "software rasterizer"))
+
+
 def _newNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
     """A node that is not in the scene yet, and that no list or selector will offer."""
     node = scene.CreateNodeByClass(className)

@@ -125,6 +125,11 @@ def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
     return warnings
 
 
+def holdsHu(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a usable volume is a CT in HU, as far as its modality and its values tell."""
+    return modalityOf(node) in (None, "CT") and _canBeHu(*_finiteRange(node.GetImageData()))
+
+
 def _canBeHu(low: float, high: float) -> bool:
     """`Volume.looks_like_hu` of a range that VTK keeps, without another look at every voxel."""
     return Volume(np.array([[[low, high]]]), np.eye(4)).looks_like_hu

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     import slicer
     from Host.application import Application, ModulePanel, Window
-    from PySide6.QtWidgets import QAbstractButton
+    from PySide6.QtWidgets import QAbstractButton, QWidget
 
     from layoutviews import LayoutManager
     from MAESILSlicer import MAESILSlicerWidget
@@ -97,11 +97,27 @@ class Host:
 
     def click(self, button: QAbstractButton) -> None:
         """Press a button as a person can: one that is enabled and on the screen."""
-        self.window.area().ensureWidgetVisible(button)
-        self.process()
+        self.scrollTo(button)
         assert button.isEnabled(), f"{button.name} cannot be pressed: {button.toolTip}"
         assert not button.visibleRegion().isEmpty(), f"{button.name} is not to be seen"
         button.click()
+        self.process()
+
+    def scrollTo(self, widget: QWidget) -> None:
+        """Open the sections around a widget and scroll to it, as a person does to get there."""
+        from Host.ctkwidgets import ctkCollapsibleButton, ctkCollapsibleGroupBox
+        from PySide6.QtWidgets import QScrollArea
+
+        around, areas = widget.parentWidget(), []
+        while around is not None and around is not self.window:
+            if isinstance(around, (ctkCollapsibleButton, ctkCollapsibleGroupBox)):
+                around.collapsed = False
+            if isinstance(around, QScrollArea):
+                areas.append(around)
+            around = around.parentWidget()
+        self.process()
+        for area in reversed(areas):
+            area.ensureWidgetVisible(widget)
         self.process()
 
     def grab(self, path: Path | str) -> Path:
@@ -203,7 +219,10 @@ def _bringAlong(patch: pytest.MonkeyPatch, application: Application, layout: Lay
     names |= {
         "app": application,
         "mrmlScene": layout.core().scene,
-        "modules": SimpleNamespace(plots=SimpleNamespace(logic=lambda: plots)),
+        "modules": SimpleNamespace(
+            plots=SimpleNamespace(logic=lambda: plots),
+            volumerendering=SimpleNamespace(logic=lambda: layout.core().volume_rendering),
+        ),
         "qSlicerScriptedLoadableModule": Module,
         "qSlicerScriptedLoadableModuleWidget": ModulePanel,
     }

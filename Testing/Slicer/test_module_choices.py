@@ -286,11 +286,11 @@ def test_of_a_region_only_what_is_hidden_is_predicted_and_the_choice_for_other_m
     combo, spinBox = module.ui.predictionComboBox, module.ui.maskCountSpinBox
     chooseMode(module, "ROI")
     useRoi(module)
-    assert combo.currentText == "Only what is hidden now"
+    assert combo.currentText == "Only the mask shown"
     assert not spinBox.isVisibleTo(module.host.window)
     assert module.parameters.prediction is Prediction.EVERY_PATCH
     chooseMode(module, "NESTED")
-    assert combo.currentText == "Every patch, in turns"
+    assert combo.currentText == "Cover all patches"
     assert spinBox.isVisibleTo(module.host.window)
 
 

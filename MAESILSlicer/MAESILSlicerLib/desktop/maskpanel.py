@@ -111,7 +111,7 @@ class MaskPanel:
         self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
         self._ui.clipCheckBox.setEnabled(hasOne)
         self._ui.clipCheckBox.setToolTip(
-            _("In 3D, show the hidden patches of this superpatch alone.")
+            _("In 3D, show only the hidden patches of the chosen superpatch.")
             if hasOne
             else _("Choose a superpatch first.")
         )

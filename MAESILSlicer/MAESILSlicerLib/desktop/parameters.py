@@ -11,6 +11,7 @@ from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapp
 
 from MAESILSlicerLib.choices import USUAL_COVERAGE, MaskChoices
 from MAESILSlicerLib.overlays import OverlayDisplay
+from MAESILSlicerLib.rendering import PRESETS, USUAL_PRESET
 
 #: What the spin box of superpatches holds when none is chosen.
 NO_SUPERPATCH = -1
@@ -61,8 +62,28 @@ class Prediction(enum.Enum):
     def label(self) -> str:
         """How the choice is called in the window."""
         if self is Prediction.EVERY_PATCH:
-            return _("Every patch, in turns")
-        return _("Only what is hidden now")
+            return _("Cover all patches")
+        return _("Only the mask shown")
+
+
+class RenderingPreset(enum.Enum):
+    """How the volume rendering looks. Scenes keep the members' names: add some, rename none."""
+
+    CHEST_CONTRAST_ENHANCED = "CT-Chest-Contrast-Enhanced"
+    BONES = "CT-Bones"
+    AAA = "CT-AAA"
+    MUSCLE = "CT-Muscle"
+    LUNG = "CT-Lung"
+    PULMONARY_ARTERIES = "CT-Pulmonary-Arteries"
+    CARDIAC = "CT-Cardiac3"
+    SOFT_TISSUE = "CT-Soft-Tissue"
+    AIR = "CT-Air"
+    MIP = "CT-MIP"
+    XRAY = "CT-X-ray"
+
+    def label(self) -> str:
+        """How the preset is called in the window."""
+        return _(PRESETS[self.value])
 
 
 @parameterNodeWrapper
@@ -81,7 +102,7 @@ class MAESILSlicerParameterNode:
         segmentation: that of mode `SEGMENT`.
         segmentId: in the segmentation.
         prediction: every patch, or the mask that is shown.
-        maskCount: masks that take turns when every patch is predicted.
+        maskCount: masks that together hide every patch, when every patch is predicted.
         model: a checkpoint's path or a bundled model's name; "" is the default.
         scores: whether PSNR, SSIM and the like are measured.
         export: whether files and a report are written.
@@ -93,6 +114,8 @@ class MAESILSlicerParameterNode:
         opacity: of the mask.
         superpatch: the outlined one, `NO_SUPERPATCH` for none.
         clipToSuperpatch: whether the cubes of that superpatch alone are shown.
+        showRendering: whether the volume is rendered in 3D.
+        renderingPreset: how that looks.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -118,6 +141,8 @@ class MAESILSlicerParameterNode:
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.35
     superpatch: Annotated[int, Minimum(NO_SUPERPATCH)] = NO_SUPERPATCH
     clipToSuperpatch: bool = False
+    showRendering: bool = False
+    renderingPreset: RenderingPreset = RenderingPreset(USUAL_PRESET)
 
 
 def maskChoicesOf(parameters: MAESILSlicerParameterNode) -> MaskChoices:

@@ -183,16 +183,17 @@ class ReconstructPanel:
             _("A region is hidden as it is; choose another mask above to predict every patch.")
             if isRegion
             else _(
-                "Every patch, hidden in turn by one of several masks; or only what the mask in the views hides."
+                "Cover all patches: several masks together hide every patch, and each is predicted from what is "
+                "visible around it. Or predict only what the mask in the views hides."
             )
         )
         spinBox.setVisible(shown is Prediction.EVERY_PATCH)
 
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
         sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
-        # Its line stays when there is nothing to say, so that the button does not move away below the mouse.
-        isKnown = not (self._session.isRunning or self._modelProblem())
+        isKnown = bool(sentence) and not (self._session.isRunning or self._modelProblem())
         self._ui.estimateLabel.setText(sentence if isKnown else "")
+        self._ui.estimateLabel.setVisible(isKnown)
 
     # The computer
 

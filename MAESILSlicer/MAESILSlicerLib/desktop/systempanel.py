@@ -127,8 +127,6 @@ class SystemPanel:
         ui, obstacle = self._ui, self.obstacle
         if ui.installLabel.text != obstacle:
             ui.installLabel.setText(obstacle)
-            # Qt lays the form out before the text above knows of its new room, and would cut that off.
-            ui.modelInfoLabel.updateGeometry()
         ui.installLabel.setVisible(bool(obstacle))
         ui.repairButton.setVisible(bool(obstacle and self._action))
         ui.repairButton.setText(_buttonOf(self._action)[0] if self.report is not None else _("Checking ..."))

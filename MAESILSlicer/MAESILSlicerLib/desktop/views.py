@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
+import vtk
 
 from MAESILSlicerLib.comparison import VIEWS
 from MAESILSlicerLib.nodes import nodesOfClass
+
+#: From a camera to the volume that it was fitted to.
+_FITTED_REFERENCE = "MAESIL.fitted"
+#: From where a volume is seen at first: left, anterior, superior; no unit.
+_DIRECTION_RAS = (-0.6, 1.0, 0.45)
+_STRAIGHT_COSINE = 0.999
 
 _COMPARED = {view.tag for view in VIEWS}
 
@@ -41,18 +49,43 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     for logic in users:
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volumeNode.GetID())
         logic.FitSliceToBackground()
-    _lookAt(volumeNode)
 
 
-def _lookAt(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Have the 3D views show the whole of a volume, and not of all that the scene holds."""
-    slicer.util.resetThreeDViews()
+def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Fit each 3D view to a volume once, until another volume is fitted; what the user turns afterwards stays.
+
+    A camera that is fitted for the first time and looks straight along an axis is turned, so that depth is seen.
+    """
     boundsRas = [0.0] * 6
     volumeNode.GetRASBounds(boundsRas)
+    cameraNodes = nodesOfClass(slicer.mrmlScene, "vtkMRMLCameraNode")
+    for window in renderWindows():
+        renderer = window.GetRenderers().GetFirstRenderer()
+        camera = renderer.GetActiveCamera()
+        node = next((one for one in cameraNodes if one.GetCamera() is camera), None)
+        # A reference is saved with the scene, so that the camera of a loaded scene stays as well.
+        if node is None or node.GetNodeReference(_FITTED_REFERENCE) is volumeNode:
+            continue
+        if node.GetNodeReference(_FITTED_REFERENCE) is None and _isStraight(camera):
+            camera.SetPosition(*(np.array(camera.GetFocalPoint()) + _DIRECTION_RAS))
+            camera.SetViewUp(0.0, 0.0, 1.0)
+        renderer.ResetCamera(boundsRas)
+        node.SetNodeReferenceID(_FITTED_REFERENCE, volumeNode.GetID())
+
+
+def renderWindows() -> list[vtk.vtkRenderWindow]:
+    """Those of the 3D views."""
+    if not hasViews():
+        return []
     layoutManager = slicer.app.layoutManager()
-    for index in range(layoutManager.threeDViewCount):
-        view = layoutManager.threeDWidget(index).threeDView()
-        view.renderWindow().GetRenderers().GetFirstRenderer().ResetCamera(boundsRas)
+    return [
+        layoutManager.threeDWidget(index).threeDView().renderWindow()
+        for index in range(layoutManager.threeDViewCount)
+    ]
+
+
+def _isStraight(camera: vtk.vtkCamera) -> bool:
+    return max(map(abs, camera.GetDirectionOfProjection())) > _STRAIGHT_COSINE
 
 
 def _shownBy(composite: slicer.vtkMRMLSliceCompositeNode) -> tuple[str | None, str | None]:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.desktop.views import showVolume
+from MAESILSlicerLib.desktop.views import fitCameras, showVolume
 from MAESILSlicerLib.session import Session
 
 
@@ -42,10 +42,12 @@ class VolumePanel:
         self._ui.volumeInfoLabel.setText(self._description())
         self._showSelector(self._session.isRunning)
         node = self._session.volumeNode
-        if node is not self._shownNode:
-            self._shownNode = node
-            if self._session.check.usable:
+        isNew, self._shownNode = node is not self._shownNode, node
+        if self._session.check.usable:
+            if isNew:
                 showVolume(node)
+            # Views of another layout may be new, too.
+            fitCameras(node)
 
     def close(self) -> None:
         """Undo all connections."""

@@ -12,10 +12,12 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.choices import ReconstructionChoices
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.maskpanel import MaskPanel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, coverageOf
 from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
+from MAESILSlicerLib.desktop.renderingpanel import RenderingPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
 from MAESILSlicerLib.desktop.statusrow import StatusRow
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
@@ -47,6 +49,7 @@ class Window:
         self._status = StatusRow(ui)
         self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
+        self._rendering = RenderingPanel(ui, self._session, self._fail)
         self._mask = MaskPanel(ui, self._session, lambda: logic.follower.maskProblem)
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(
@@ -61,7 +64,26 @@ class Window:
         self._results = ResultsPanel(
             ui, self._session, self._useSuperpatch, self._uncoverComparison, self._tell
         )
-        self._panels = (self._system, self._volume, self._mask, self._reconstruct, self._results)
+        self._panels = (
+            self._system,
+            self._volume,
+            self._rendering,
+            self._mask,
+            self._reconstruct,
+            self._results,
+        )
+        self._connections = Connections()
+        for section in (
+            ui.maskSection,
+            ui.displaySection,
+            ui.reconstructSection,
+            ui.resultsSection,
+            ui.systemSection,
+        ):
+            # An open section may need more width.
+            self._connections.connect(
+                section, "contentsCollapsed(bool)", lambda _isCollapsed: self._schedule()
+            )
         self._session.addListener(self._onSessionChanged)
         logic.follower.onApplied = self._schedule
         self.refresh()
@@ -69,6 +91,7 @@ class Window:
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Show another parameter node; None while there is none."""
         self._parameters = parameters
+        self._rendering.setParameters(parameters)
         self._mask.setParameters(parameters)
         self._reconstruct.setParameters(parameters)
         self.refresh()
@@ -85,6 +108,7 @@ class Window:
 
     def close(self) -> None:
         """Undo all connections."""
+        self._connections.close()
         self._session.removeListener(self._onSessionChanged)
         self._logic.follower.onApplied = lambda: None
         for panel in self._panels:
@@ -98,14 +122,25 @@ class Window:
         for panel in self._panels:
             panel.refresh()
         hasGrid = self._session.grid is not None
-        self._ui.maskSection.setEnabled(hasGrid)
-        self._ui.maskSection.setToolTip("" if hasGrid else _("Choose a volume that can be used first."))
+        for section in (self._ui.maskSection, self._ui.displaySection):
+            section.setEnabled(hasGrid)
+            section.setToolTip("" if hasGrid else _("Choose a volume that can be used first."))
         if self._system.report is not self._shownReport:
             self._shownReport = self._system.report
             self._reconstruct.showDevices(self._shownReport)
             if self._shownReport is not None and self._shownReport.canCompute:
                 self._estimate.start()
         self._showStatus()
+        self._keepWidth()
+
+    def _keepWidth(self) -> None:
+        """Ask for the width that the sections need, as a scroll area itself asks for next to none."""
+        area = self._ui.scrollArea
+        width = (
+            self._ui.scrollAreaContents.minimumSizeHint.width() + area.verticalScrollBar().sizeHint.width()
+        )
+        if area.minimumWidth != width:
+            area.minimumWidth = width
 
     def _showStatus(self) -> None:
         sentence, failed = self._notice

@@ -14,7 +14,7 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.rendering import Rendering
+from MAESILSlicerLib.rendering import Rendering, usesSoftware
 from MAESILSlicerLib.session import Session
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads
@@ -26,7 +26,7 @@ from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.uploads import Uploads
-from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick, usesSoftware
+from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -77,7 +77,8 @@ class Application:
             self.session.setModel(options.model)
         catalog = Catalog()
         self._first = catalog.add(findEntries(options.scans, "This server"))[0] if options.scans else 0
-        rendering = Rendering(self.scene, self._slicer.volume_rendering, usesSoftware(self.views.threeD))
+        isSoftware = usesSoftware(self.views.threeD.render_window())
+        rendering = Rendering(self.scene, self._slicer.volume_rendering, isSoftware)
         self.results = ResultsPanel(self)
         self.masks = MaskPanel(self)
         self.reconstruct = ReconstructPanel(self, options.device)

@@ -237,14 +237,6 @@ def _pixelsOf(view: AbstractView) -> np.ndarray:
     return pixels[::-1, :, :3].copy()
 
 
-def usesSoftware(view: AbstractView) -> bool:
-    """Whether pictures are computed by the processor, for want of a graphics card."""
-    window = view.render_window()
-    window.Render()
-    told = window.ReportCapabilities().lower()
-    return any(name in told for name in ("llvmpipe", "softpipe", "swrast", "software rasterizer"))
-
-
 OnClick = Callable[[tuple[float, float, float]], None]
 
 
