@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from MAESILCore.formats.dicom_series import SeriesInfo
 
+#: In mm; a matrix with larger numbers is damaged, and its squares would overflow.
+_LARGEST_LENGTH = 1e12
+
 _SURELY_LABELS = 16
 _MOST_LABELS = 256
 
@@ -113,7 +116,8 @@ def _checked_geometry(ijk_to_ras: np.ndarray) -> np.ndarray:
     matrix = np.array(ijk_to_ras, dtype=np.float64)
     if matrix.shape != (4, 4):
         raise VolumeError(f"The geometry must be a 4 x 4 matrix, but has the shape {matrix.shape}.")
-    if not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0.0, 0.0, 0.0, 1.0)):
+    is_finite = np.isfinite(matrix).all() and np.abs(matrix).max() < _LARGEST_LENGTH
+    if not is_finite or not np.array_equal(matrix[3], (0.0, 0.0, 0.0, 1.0)):
         raise VolumeError("The geometry must be a finite matrix whose last row is 0 0 0 1.")
     if not geometry.is_invertible(matrix):
         raise VolumeError("The geometry is degenerate: an axis has no length, or two axes are parallel.")

@@ -1,7 +1,7 @@
 """The pixels of DICOM frames: stored values, checked against the header, and rescaled to HU.
 
-Native pixels are taken as they are. Compressed ones are decoded by GDCM from a temporary file that holds the pixel
-description alone: GDCM itself would invert MONOCHROME1 and rescale all frames by the factors of the first.
+Native pixels are taken as they are, and RLE is decoded by pydicom. JPEG of any kind is decoded by GDCM from a temporary
+file that holds the pixel description alone: GDCM itself would invert MONOCHROME1 and rescale all frames alike.
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ def _read_file(path: Path) -> _File:
             raise VolumeError(
                 f"{path.name} has {bits} bits a pixel, which is not read here: convert it to NIfTI."
             )
+        used = int(dataset.BitsStored)
+        if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
+            raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
         # Files without a transfer syntax are native; pydicom has found out whether value types are written.
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", _NATIVE[0]))
         extra = 0
@@ -111,31 +114,39 @@ def _read_file(path: Path) -> _File:
 def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:
     values = np.frombuffer(dataset.PixelData, _STANDARD_TYPES[bits], count=int(np.prod(shape))).reshape(shape)
     used = int(dataset.BitsStored)
-    if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
-        raise ValueError("the stored bits are not the lowest ones")
-    if int(dataset.get("PixelRepresentation") or 0) == 1:
+    if _is_signed(dataset):
         values = values.view(values.dtype.str.replace("u", "i"))
     # The bits above the stored ones may hold anything; shifting them out and back also extends the sign.
     return values if used == bits else (values << (bits - used)) >> (bits - used)
 
 
+def _is_signed(dataset: Dataset) -> bool:
+    representation = int(dataset.PixelRepresentation)
+    if representation not in (0, 1):
+        raise ValueError(f"the pixel representation is {representation}")
+    return representation == 1
+
+
 def _decoded(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
+    # GDCM hangs on some damaged RLE frames, and refuses those of an odd number of pixels.
+    is_rle = dataset.file_meta.TransferSyntaxUID == _RLE
+    pixels = dataset.pixel_array if is_rle else _decoded_by_gdcm(path, dataset, shape[0])
+    if pixels.size != np.prod(shape):
+        raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
+    return pixels.reshape(shape)
+
+
+def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> np.ndarray:
     import SimpleITK
 
     with tempfile.TemporaryDirectory(prefix="maesil-") as folder:
         bare = Path(folder) / "frames.dcm"
-        _write_bare(bare, dataset, shape[0])
+        _write_bare(bare, dataset, frames)
         try:
             image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
-            pixels = SimpleITK.GetArrayFromImage(image)
         except RuntimeError as error:
-            if dataset.file_meta.TransferSyntaxUID != _RLE:
-                raise checks.damaged(path, "its pixel data do not decode") from error
-            # GDCM refuses frames of an odd number of pixels; pydicom's own decoder is slow, and takes them.
-            pixels = dataset.pixel_array
-    if pixels.size != np.prod(shape):
-        raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
-    return pixels.reshape(shape)
+            raise checks.damaged(path, "its pixel data do not decode") from error
+    return SimpleITK.GetArrayFromImage(image)
 
 
 def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
@@ -176,7 +187,7 @@ def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
     count = count or 1 << 16
     if len(outputs) < count:
         raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
-    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    signed = _is_signed(dataset)
     # The first input value is signed where the pixels are; pydicom gives it as it is written, unsigned.
     first = first - (1 << 16) if signed and first >= 1 << 15 else first
     return np.concatenate([[first], outputs[:count]])

@@ -145,7 +145,7 @@ def _plane(header: FrameHeader) -> tuple[float, ...] | None:
 def _read_contents(paths: Iterable[Path]) -> Contents:
     contents = Contents()
     for path in sorted(path for path in paths if path.name != "DICOMDIR" and not path.is_dir()):
-        if not (path.is_file() and is_dicom(path)):
+        if not _is_readable_dicom(path):
             contents.no_dicom.append(path)
         elif headers := read_headers(path):
             contents.headers += headers
@@ -154,9 +154,18 @@ def _read_contents(paths: Iterable[Path]) -> Contents:
     return contents
 
 
+def _is_readable_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except VolumeError:
+        # A file that may not be read matters where it is named like a slice; the reason is looked up there.
+        return False
+
+
 def _refuse_broken_slices(folder: Path, contents: Contents) -> None:
     """Refuse files that are named like a slice and are none: leaving one out would shorten the scan."""
     shapes = {_name_shape(header.path) for header in contents.headers}
+    sizes = [header.path.stat().st_size for header in contents.headers]
     has_extensions = any(header.path.suffix for header in contents.headers)
     for path in contents.no_dicom:
         extension = path.suffix.lower()
@@ -164,12 +173,18 @@ def _refuse_broken_slices(folder: Path, contents: Contents) -> None:
             extension in _DICOM_EXTENSIONS
             or _name_shape(path) in shapes
             or (not has_extensions and not extension and not _COMPANIONS.fullmatch(path.name))
+            or (not extension and _is_as_large_as_one_of(path, sizes))
         )
         if looks_like_slice:
             raise VolumeError(
-                f"{folder.name}: {path.name} is named like a slice, but {content.why_no_dicom(path)}: "
+                f"{folder.name}: {path.name} looks like a slice, but {content.why_no_dicom(path)}: "
                 "copy the folder again, or take this file away."
             )
+
+
+def _is_as_large_as_one_of(path: Path, sizes: Sequence[int]) -> bool:
+    """Whether a file is as large as a slice, up to what headers differ by."""
+    return path.is_file() and any(abs(path.stat().st_size - size) <= size // 50 for size in sizes)
 
 
 def _name_shape(path: Path) -> str:

@@ -21,7 +21,9 @@ def read(path: Path) -> Scan:
     Raises:
         VolumeError: If the file is damaged, or holds no real-valued 3D volume.
     """
-    with nifti.readable(path), _opened(path) as image:
+    from nibabel.imageglobals import LoggingOutputSuppressor
+
+    with LoggingOutputSuppressor(), nifti.readable(path), _opened(path) as image:
         checks.refuse_pixel_kind(path, np.dtype(image.get_data_dtype()))
         shape, notes = checks.squeeze_to_3d(path, image.shape)
         _refuse_too_short(path, image)

@@ -86,7 +86,9 @@ def write(scan: Scan, path: Path) -> None:
 def readable(path: Path) -> Iterator[None]:
     """Turn what nibabel raises on a damaged file into one sentence."""
     try:
-        yield
+        # Damaged headers hold numbers that overflow; what comes of them is checked where it is used.
+        with np.errstate(all="ignore"):
+            yield
     except FileNotFoundError as error:
         message = f"{path.name} is one half of a .hdr/.img pair, and the other half is not beside it."
         raise VolumeError(message) from error
@@ -98,13 +100,20 @@ def readable(path: Path) -> Iterator[None]:
         raise checks.damaged(path, "its voxels end too early or do not decode") from error
     except Exception as error:
         # nibabel checks a header field where it is used: a damaged one raises any of some ten kinds of error.
-        message = f"{path.name} has no readable NIfTI, MGH or Analyze header: copy or export it again."
+        reason = f" ({error})" if type(error).__name__ == "HeaderDataError" else ""
+        message = (
+            f"{path.name} has no readable NIfTI, MGH or Analyze header{reason}: copy or export it again."
+        )
         raise VolumeError(message) from error
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether a .nii or .hdr file has the mark of NIfTI-1 or NIfTI-2."""
-    with voxeldata.decompressed(path) as stream:
+    """Whether a .nii or .hdr file has the mark of NIfTI-1 or NIfTI-2.
+
+    Raises:
+        VolumeError: If the file is damaged.
+    """
+    with readable(path), voxeldata.decompressed(path) as stream:
         block = stream.read(_NIFTI_2_BYTES)
     return _is_nifti_1(block) or _is_nifti_2(block)
 

@@ -115,8 +115,10 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
     """The fields by their lower-case names, the names of detached data, and where attached data begin."""
     fields: dict[str, str] = {}
     with path.open("rb") as file:
-        if not file.readline(16).startswith(b"NRRD"):
-            raise VolumeError(f"{path.name} is not a NRRD file: it does not begin with the NRRD mark.")
+        if not re.fullmatch(rb"NRRD000[1-5]\s*", file.readline(16)):
+            raise VolumeError(
+                f"{path.name} is not a NRRD file: it does not begin with the mark NRRD0001 to NRRD0005."
+            )
         for line in _lines(path, file):
             name, separator, value = line.partition(":")
             name = name.replace(" ", "").lower()
@@ -291,8 +293,13 @@ def _plain_geometry(
         origin = np.array([minima[axis] for axis in spatial])
     except (ValueError, IndexError) as error:
         raise _bad_geometry(path) from error
-    # Teem leaves what is not stated as NaN; readers take 1 mm and 0 mm.
-    spacing, origin = np.where(np.isnan(spacing), 1.0, spacing), np.where(np.isnan(origin), 0.0, origin)
+    centerings = fields.get("centers", fields.get("centerings", "")).lower().split()
+    is_cell = [len(centerings) != count or centerings[axis] != "node" for axis in spatial]
+    # A minimum is the edge of the first voxel, unless its centre is called a node. A spacing that is not stated
+    # is 1 mm, and then, or where a minimum is missing, no minimum counts.
+    origin = origin + np.where(is_cell, spacing / 2, 0.0)
+    origin = origin if np.isfinite(origin).all() and np.isfinite(spacing).all() else np.zeros(3)
+    spacing = np.where(np.isnan(spacing), 1.0, spacing)
     if (spacing <= 0).any():
         raise _bad_geometry(path)
     return np.diag(spacing), origin

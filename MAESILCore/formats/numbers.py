@@ -30,11 +30,13 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
 
 
 def _scaled(stored: np.ndarray, dtype: np.dtype, slope: float, intercept: float) -> np.ndarray:
-    values = stored.astype(dtype, order="K", copy=(slope, intercept) != (1.0, 0.0))
-    if slope != 1:
-        values *= dtype.type(slope)
-    if intercept != 0:
-        values += dtype.type(intercept)
+    # What overflows becomes infinite, which is named later.
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stored.astype(dtype, order="K", copy=(slope, intercept) != (1.0, 0.0))
+        if slope != 1:
+            values *= dtype.type(slope)
+        if intercept != 0:
+            values += dtype.type(intercept)
     return values
 
 

@@ -126,7 +126,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("name", ["IM0000", "IM0003", "IM0007", "0007.dcm"])
-def test_a_file_named_like_a_slice_that_is_none_is_an_error(
+def test_a_file_that_looks_like_a_slice_and_is_none_is_an_error(
     content: bytes, name: str, write_series: WriteSeries
 ) -> None:
     """Left out at an end of the stack it would shorten the scan without a word."""
@@ -134,7 +134,38 @@ def test_a_file_named_like_a_slice_that_is_none_is_an_error(
     for path in list(folder.iterdir()):
         path.rename(path.with_name(f"IM{int(path.stem):04}"))
     (folder / name).write_bytes(content)
-    with pytest.raises(VolumeError, match=rf"{name} is named like a slice, but it .*: copy the folder again"):
+    with pytest.raises(VolumeError, match=rf"{name} looks like a slice, but it .*: copy the folder again"):
+        read_volume(folder)
+
+
+def test_a_slice_of_another_name_that_lost_its_mark_is_an_error(write_series: WriteSeries) -> None:
+    folder = write_series()
+    content = bytearray((folder / "1.dcm").read_bytes())
+    content[128:132] = b"DIXM"
+    (folder / "copy of the last").write_bytes(content)
+    with pytest.raises(VolumeError, match="copy of the last looks like a slice, but it lacks the mark"):
+        read_volume(folder)
+
+
+def test_a_file_that_may_not_be_read_is_left_out_unless_it_looks_like_a_slice(
+    write_series: WriteSeries, stored: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_series()
+    (folder / "notes.txt").write_text("secret")
+    closed = {"notes.txt"}
+    usual = Path.open
+
+    def refuse(path: Path, *args: Any, **keywords: Any) -> Any:  # noqa: ANN401
+        if path.name in closed:
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *args, **keywords)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert read_volume(folder).shape == stored.shape
+    closed.add("6.dcm")
+    with pytest.raises(
+        VolumeError, match=r"6\.dcm looks like a slice, but it cannot be read \(Permission denied\)"
+    ):
         read_volume(folder)
 
 
@@ -142,7 +173,7 @@ def test_a_broken_link_named_like_a_slice_is_an_error(write_series: WriteSeries)
     folder = write_series()
     make_link(folder / "7.dcm", folder / "gone" / "7.dcm")
     with pytest.raises(
-        VolumeError, match=r"7\.dcm is named like a slice, but it is a link to a file that does not"
+        VolumeError, match=r"7\.dcm looks like a slice, but it is a link to a file that does not"
     ):
         read_volume(folder)
 

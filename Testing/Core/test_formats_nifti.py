@@ -204,6 +204,111 @@ def test_half_of_a_pair_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
         read_volume(tmp_path / "pair.hdr")
 
 
+def overwrite(path: Path, place: int, kind: str, *values: float) -> Path:
+    """Change numbers of a header that is not compressed."""
+    content = bytearray(path.read_bytes())
+    new = np.array(values, kind).tobytes()
+    content[place : place + len(new)] = new
+    path.write_bytes(content)
+    return path
+
+
+#: Turned by 180 degrees about k, as scanners write supine patients: the quaternion is (0, 0, 1) and rounding shows.
+TURNED = np.diag([-0.7, -0.8, 2.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("length", "is_accepted"), [(1.0, True), (1.000001, True), (1.000004, True), (1.001, False)]
+)
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_a_qform_that_rounding_made_too_long_is_forgiven(
+    kind: type, length: float, is_accepted: bool, hu: np.ndarray, tmp_path: Path
+) -> None:
+    image = kind(hu.T, None, dtype=np.int16)
+    image.set_qform(TURNED, code=1)
+    nibabel.save(image, tmp_path / "scan.nii")
+    place, number = (264, "<f4") if kind is nibabel.Nifti1Image else (368, "<f8")
+    path = overwrite(tmp_path / "scan.nii", place, number, length)
+    if is_accepted:
+        volume = read_volume(path)
+        np.testing.assert_allclose(volume.ijk_to_ras, TURNED, atol=1e-5)
+        assert volume.notes == ()
+    else:
+        with pytest.raises(VolumeError, match="no readable NIfTI"):
+            read_volume(path)
+
+
+def test_a_small_turn_away_from_180_degrees_is_kept(hu: np.ndarray, tmp_path: Path) -> None:
+    """Forgiving too long quaternions must not round those that are a little shorter."""
+    angle = np.radians(179.8)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    image = nibabel.Nifti1Image(hu.T, None, dtype=np.int16)
+    image.set_qform(turn @ np.diag([0.7, 0.8, 2.5, 1.0]), code=1)
+    nibabel.save(image, tmp_path / "scan.nii")
+    stated = nibabel.load(tmp_path / "scan.nii").affine
+    np.testing.assert_allclose(read_volume(tmp_path / "scan.nii").ijk_to_ras, stated, atol=1e-7)
+
+
+@pytest.mark.parametrize("length", [1.001, 30.0, np.nan, np.inf])
+def test_an_invalid_qform_beside_a_good_sform_does_no_harm(
+    length: float, hu: np.ndarray, save: Callable[..., Path]
+) -> None:
+    path = save(hu.T, lambda image: image.set_qform(AFFINE, code=1), name="scan.nii")
+    volume = read_volume(overwrite(path, 264, "<f4", length))
+    np.testing.assert_allclose(volume.ijk_to_ras, AFFINE, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "number"), [(nibabel.Nifti1Image, 108, "<f4"), (nibabel.Nifti2Image, 168, "<i8")]
+)
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_voxels_never_begin_inside_the_header(
+    kind: type, place: int, number: str, name: str, hu: np.ndarray, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain.nii"
+    nibabel.save(kind(hu.T, AFFINE, dtype=np.int16), plain)
+    for offset, words in (
+        (0, ""),
+        (16, "vox offset 16 too low"),
+        (-1, "no readable"),
+    ):
+        overwrite(plain, place, number, offset)
+        content = plain.read_bytes()
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        if words:
+            with pytest.raises(VolumeError, match=words):
+                read_volume(tmp_path / name)
+        else:
+            volume = read_volume(tmp_path / name)
+            assert np.array_equal(volume.voxels, hu)
+            assert "does not say where the voxels begin" in volume.notes[0]
+
+
+def test_bytes_that_the_header_does_not_announce_are_counted(
+    hu: np.ndarray, save: Callable[..., Path]
+) -> None:
+    path = save(hu.T, name="scan.nii")
+    overwrite(path, 46, "<i2", 4)
+    volume = read_volume(path)
+    assert np.array_equal(volume.voxels, hu[:4])
+    assert volume.notes == (
+        f"{2 * hu[4:].size} bytes behind the voxels were ignored; the header does not announce them.",
+    )
+
+
+def test_what_is_repaired_in_a_header_is_said(hu: np.ndarray, save: Callable[..., Path]) -> None:
+    path = save(hu.T, name="scan.nii")
+    volume = read_volume(overwrite(path, 80, "<f4", -0.7))
+    assert "not valid and was repaired: pixdim[1,2,3] should be positive" in volume.notes[0]
+
+
+def test_a_name_that_is_wrong_about_pairs_is_named(hu: np.ndarray, save: Callable[..., Path]) -> None:
+    path = save(hu.T, name="scan.nii")
+    with pytest.raises(VolumeError, match="its voxels are in a file beside it"):
+        read_volume(overwrite(path, 344, "u1", *b"ni1"))
+
+
 def test_a_written_sform_and_qform_say_scanner_coordinates(hu: np.ndarray, tmp_path: Path) -> None:
     write_volume(Volume(hu, AFFINE), tmp_path / "out.nii.gz")
     header = nibabel.load(tmp_path / "out.nii.gz").header

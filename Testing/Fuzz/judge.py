@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,12 +106,18 @@ def _truth(seed: str, target: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _make_readable_for_itk(path: Path) -> None:
-    """Unpack bzip2, which ITK does not read, and end the last line of a detached header."""
+    """Unpack what ITK does not read or may garble, and end the last line of a detached header."""
     content = path.read_bytes()
     if b"encoding: bzip2" in content:
         header, _, data = content.partition(b"\n\n")
         header = header.replace(b"encoding: bzip2", b"encoding: raw")
         path.write_bytes(header + b"\n\n" + bz2.decompress(data))
+    elif (
+        b"CompressedData = True\n" in content
+        and (parts := content.partition(b"ElementDataFile = LOCAL\n"))[1]
+    ):
+        header = parts[0].replace(b"CompressedData = True\n", b"CompressedData = False\n") + parts[1]
+        path.write_bytes(header + zlib.decompressobj().decompress(parts[2]))
     elif path.suffix in (".nhdr", ".mhd") and not content.endswith(b"\n"):
         path.write_bytes(content + b"\n")
 
@@ -123,35 +130,21 @@ def _dicom_truth(target: Path) -> tuple[np.ndarray, np.ndarray]:
             image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
         except RuntimeError:
             # GDCM reads up to the end, and stops at what does not belong there.
-            slices.append(_pydicom_slice(path))
-            continue
+            pydicom.dcmwrite(path, pydicom.dcmread(path))
+            image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
         values = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
         position, orientation, spacing = (
             np.array([float(part) for part in values[key].split("\\")])
             for key in ("0020|0032", "0020|0037", "0028|0030")
         )
         pixels = SimpleITK.GetArrayFromImage(image)[0].astype(np.float64)
-        if values["0028|0004"] == "MONOCHROME1":
+        if values.get("0028|0004") == "MONOCHROME1":
             # GDCM turns stored values around before it rescales them.
             slope, intercept = float(values.get("0028|1053", 1)), float(values.get("0028|1052", 0))
             ends = 0xFFFF if values["0028|0103"] == "0" else -1
             pixels = ends * slope + 2 * intercept - pixels
         slices.append((position, orientation, spacing, pixels))
     return _stacked(slices)
-
-
-def _pydicom_slice(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    dataset = pydicom.dcmread(path)
-    position, orientation, spacing = (
-        np.array(dataset[key].value, float)
-        for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-    )
-    return (
-        position,
-        orientation,
-        spacing,
-        dataset.pixel_array * dataset.RescaleSlope + dataset.RescaleIntercept,
-    )
 
 
 def _enhanced_truth(path: Path) -> tuple[np.ndarray, np.ndarray]:

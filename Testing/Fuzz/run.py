@@ -13,6 +13,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +33,8 @@ def read_in_child(pipe: Connection) -> None:
     from MAESILCore.errors import VolumeError
     from MAESILCore.volume import read_volume
 
+    # A warning on the screen is a fault, too.
+    warnings.simplefilter("error")
     while path := pipe.recv():
         try:
             volume = read_volume(path)

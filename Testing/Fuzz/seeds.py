@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
+import SimpleITK
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import (
@@ -77,7 +79,7 @@ def _text(name: str, header: str, data: bytes, data_name: str = "") -> Callable[
     return write
 
 
-def _dicom(syntax: str, *, monochrome: int = 2) -> Callable[[Path], Path]:
+def _dicom(syntax: str, *, monochrome: int = 2, compressor: str = "") -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         path = folder / "series"
         path.mkdir()
@@ -89,10 +91,26 @@ def _dicom(syntax: str, *, monochrome: int = 2) -> Callable[[Path], Path]:
                 [SPACING[1], SPACING[0]],
             )
             dataset.RescaleSlope, dataset.RescaleIntercept, dataset.InstanceNumber = 1, -1024, k + 1
+            if compressor:
+                _compress(dataset, plane + 1024, compressor)
             _save(dataset, path / f"IM{k:04d}")
         return path
 
     return write
+
+
+def _compress(dataset: Dataset, stored: np.ndarray, compressor: str) -> None:
+    """Replace the pixels of a dataset by what GDCM compresses."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(f"{folder}/frame.dcm")
+        writer.UseCompressionOn()
+        writer.SetCompressor(compressor)
+        writer.Execute(SimpleITK.GetImageFromArray(stored[None].astype(np.uint16)))
+        compressed = pydicom.dcmread(f"{folder}/frame.dcm")
+    dataset["PixelData"] = compressed["PixelData"]
+    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
 
 
 def _enhanced(folder: Path) -> Path:
@@ -175,6 +193,8 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "dicom big endian": _dicom(ExplicitVRBigEndian),
     "dicom deflated": _dicom(DeflatedExplicitVRLittleEndian),
     "dicom rle": _dicom(RLELossless),
+    "dicom jpeg": _dicom(ExplicitVRLittleEndian, compressor="JPEG"),
+    "dicom jpeg 2000": _dicom(ExplicitVRLittleEndian, compressor="JPEG2000"),
     "dicom monochrome1": _dicom(ExplicitVRLittleEndian, monochrome=1),
     "dicom enhanced": _enhanced,
 }
