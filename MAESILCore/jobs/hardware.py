@@ -16,7 +16,8 @@ def describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "GPU of the Mac"
-    return f"CPU, {torch.get_num_threads()} of {os.cpu_count() or 1} cores"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
 
 def memory_of(device: torch.device) -> tuple[int, int | None]:
@@ -25,12 +26,6 @@ def memory_of(device: torch.device) -> tuple[int, int | None]:
         free, total = torch.cuda.mem_get_info(device)
         return total, free
     return _main_memory()
-
-
-def leave_a_core() -> None:
-    """Keep one core free for the program in front of the user, unless threads were limited already."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
 
 
 def processor_name() -> str:

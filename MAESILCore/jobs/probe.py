@@ -15,6 +15,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.jobs.failures import sentence_of, shortened
+from MAESILCore.jobs.priority import lower_priority
 
 
 def main(out: IO[bytes], *, measure: bool) -> None:
@@ -63,10 +64,8 @@ def _describe(device: Any) -> dict[str, Any]:  # noqa: ANN401 - torch is importe
 
 def _measure(report: dict[str, Any]) -> None:
     from MAESILCore.checkpoint import load_checkpoint
-    from MAESILCore.jobs.hardware import leave_a_core
     from MAESILCore.jobs.speed import measure_seconds_per_megavoxel
 
-    leave_a_core()
     model = load_checkpoint()
     known: dict[str, float] = {}
     for device in report["devices"]:
@@ -85,6 +84,8 @@ def _write(out: IO[bytes], report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # A job will have the same priority, so that the measured speed is its own.
+    lower_priority()
     # As in worker.py, nothing that a library prints may break a line, or hang the end.
     with os.fdopen(os.dup(1), "wb") as _out:
         os.dup2(2, 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from MAESILCore.jobs.parent import GREETING, PARENT
+from MAESILCore.jobs.priority import creation_flags
 
 #: How long a launcher may take to end after its child has.
 _LAUNCHER_SECONDS = 1.5
@@ -47,7 +48,7 @@ class PythonProcess:
                 "PYTHONUNBUFFERED": "1",
                 PARENT: str(os.getpid()),
             },
-            creationflags=_creation_flags(),
+            creationflags=creation_flags(),
             start_new_session=sys.platform != "win32",
         )
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -114,12 +115,6 @@ class PythonProcess:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout)
-
-
-def _creation_flags() -> int:
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
-    return 0
 
 
 def _end_tree_of_windows(process_id: int) -> None:

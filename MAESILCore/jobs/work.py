@@ -58,11 +58,9 @@ class Work:
         # The first import of PyTorch; where it is missing, nothing before needed it.
         from MAESILCore.checkpoint import load_checkpoint
         from MAESILCore.devices import pick_device
-        from MAESILCore.jobs.hardware import describe_device, leave_a_core
+        from MAESILCore.jobs.hardware import describe_device
 
         device = pick_device(self._request.device)
-        if device.type == "cpu":
-            leave_a_core()
         volume, model = self._read_volume(), load_checkpoint(self._request.model)
         name = describe_device(device)
         result = self._reconstruct(volume, model, str(device), name)

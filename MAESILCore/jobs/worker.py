@@ -17,6 +17,7 @@ if __name__ == "__main__":
 from MAESILCore.errors import Cancelled
 from MAESILCore.jobs.events import JobEvent
 from MAESILCore.jobs.failures import VANISHED, sentence_of
+from MAESILCore.jobs.priority import lower_priority
 from MAESILCore.jobs.request import ReconstructionRequest
 from MAESILCore.jobs.watch import Watch
 from MAESILCore.jobs.work import Work
@@ -97,5 +98,7 @@ def _close(channel: Channel, folder: Path, reason: Reason) -> int:
 
 
 if __name__ == "__main__":
+    # Before PyTorch is imported, whose threads inherit it.
+    lower_priority()
     # At the end of the interpreter, threads of GPU libraries can hang it; everything has been written.
     os._exit(main(Path(sys.argv[1])))

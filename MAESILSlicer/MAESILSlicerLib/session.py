@@ -50,7 +50,7 @@ class Session:
             to what the cubes were confined are then gone, and whoever had chosen them chooses them again.
         results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
         made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
-        message: one sentence on what happened last.
+        message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
         failed: whether that sentence is about something that went wrong.
     """
 
@@ -75,6 +75,7 @@ class Session:
         self.job: JobProcess | None = None
         self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self._jobVoxelsTime = 0
+        self._isTaking = False
         self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
         self.results: ResultNodes | None = None
         self.made: ResultNodes | None = None
@@ -233,10 +234,18 @@ class Session:
             if events:
                 self._changed(job.message)
             return bool(events)
-        self.job, self.made = None, None
-        message, failed = self._take(job)
-        self._jobVolumeNode = None
-        self._changed(message, failed)
+        if self._isTaking:
+            # Asked by whoever hears of a node that is just being made.
+            return False
+        self.made, self._isTaking = None, True
+        message, failed = "The results cannot be shown because of an error in MAESIL; see the log.", True
+        try:
+            message, failed = self._take(job)
+        finally:
+            # Only now, together with the closing sentence: until here a job runs, and the sentence is of its progress.
+            self.job = self._jobVolumeNode = None
+            self._isTaking = False
+            self._changed(message, failed)
         return True
 
     def cancel(self) -> None:
@@ -281,6 +290,7 @@ class Session:
         if self.job is not None:
             self.job.close()
             self.job = self.made = self._jobVolumeNode = None
+            self.message, self.failed = "", False
 
     def _stopFor(self, reason: str) -> None:
         """Stop the job because its volume is not there any more as it was."""

@@ -20,6 +20,7 @@ from MAESILCore.checkpoint import load_checkpoint
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobs import JobProcess, ReconstructionRequest, prepare_job
 from MAESILCore.jobs.failures import KILLED, NO_PYTORCH, VANISHED
+from MAESILCore.jobs.priority import NICENESS
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.reconstruct import reconstruct
 
@@ -354,3 +355,27 @@ def test_a_result_that_is_finished_while_being_cancelled_is_not_kept(
     )
     job.cancel()
     assert job.wait(30) == "cancelled"
+
+
+def test_a_job_gives_way_to_the_window_and_leaves_the_priority_of_its_parent(
+    a_job: ReconstructionRequest, a_python: PythonMaker, worker_pid: Callable[[], int]
+) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with JobProcess(a_job, python=a_python(working(WORK_FOR_EVER))) as job:
+        job.start()
+        pid = worker_pid()
+        wait_until(lambda: bool(job.poll()))
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(own + NICENESS, 19)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+def test_a_job_on_the_processor_uses_every_core_that_pytorch_would(
+    a_root: Path, a_scan: Volume, tiny_model: Path
+) -> None:
+    usual = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    threads = int(subprocess.run(usual, check=True, capture_output=True, text=True).stdout)
+    with JobProcess(prepare_job(a_root, a_scan, model=str(tiny_model), device="cpu")) as job:
+        job.start()
+        assert job.wait(120.0) == "finished", job.message
+        assert job.device == f"CPU, {threads} thread{'s' * (threads > 1)}"
+        assert job.device in job.message

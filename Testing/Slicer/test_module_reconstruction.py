@@ -322,6 +322,65 @@ def test_the_console_waits_for_results_and_hears_of_progress(module: OpenModule)
     assert module.ui.modeComboBox.currentText == "Single patches at random"
 
 
+def test_state_and_status_change_together_for_whoever_looks(module: OpenModule) -> None:
+    node = module.use(name="Chest")
+    session, seen = module.session, []
+    running = None
+
+    def look(*_: object) -> None:
+        if running is not None:
+            states = (session.isRunning, running.isRunning)
+            seen.append((*states, session.message, running.message, module.ui.statusLabel.text))
+
+    # The window is told first, then this one, and the handle last; nodes are told while results are made.
+    session.addListener(look)
+    observation = module.host.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, look)
+    running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu")
+    while running.isRunning:
+        module.host.app.processEvents()
+        look()
+    # No turn of the event loop later.
+    assert running.message == session.message == module.ui.statusLabel.text
+    assert running.message.startswith("Reconstructed with tiny")
+    assert module.ui.reconstructButton.text == "&Reconstruct"
+    assert running.results is session.results is not None
+    module.host.scene.RemoveObserver(observation)
+    session.removeListener(look)
+    assert {isRunning for isRunning, *_ in seen} == {True, False}
+    for isRunning, handleIsRunning, *sentences in seen:
+        assert isRunning == handleIsRunning
+        for sentence in sentences:
+            assert sentence.startswith("Reconstructed with") == (not isRunning), seen
+
+
+def test_the_one_who_waited_sees_the_result_at_once(module: OpenModule) -> None:
+    node = module.use()
+    running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu")
+    results = running.wait()
+    assert running.results is results
+    assert not module.session.isRunning
+    assert module.session.message == running.message == module.status
+    assert module.status.startswith("Reconstructed with tiny")
+
+
+def test_an_error_while_results_are_shown_ends_the_job_with_a_sentence(
+    module: OpenModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib import session
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(session, "importResults", fail)
+    node = module.use()
+    running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu")
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        running.wait()
+    assert not running.isRunning
+    assert "error in MAESIL" in module.status
+    assert module.leftovers() == []
+
+
 def test_the_console_starts_one_job_at_a_time_and_cancels_it(module: OpenModule) -> None:
     node = module.use()
     running = module.logic.reconstruct(node, model=str(module.model), device="cpu")

@@ -72,12 +72,16 @@ class ReconstructPanel:
     def refresh(self) -> None:
         """Show parameters, session and settings."""
         self._showSettings()
-        self._showButton()
-        self._showProgress()
+        self.showJob()
         if self._parameters is not None:
             self._showModel(self._parameters.model)
             self._showPrediction(self._parameters)
             self._showEstimate(self._parameters)
+
+    def showJob(self) -> None:
+        """Show whether a job runs, and how far it is."""
+        self._showButton()
+        self._showProgress()
 
     def close(self) -> None:
         """Undo all connections."""

@@ -21,24 +21,33 @@ class RunningReconstruction:
     Args:
         session: whose job has just been started.
         onProgress: called with the share that is done, 0 to 1, and a sentence.
-
-    Attributes:
-        results: the nodes, once it has finished; of its own volume, whichever is shown by then.
-        message: what was told last.
     """
 
     def __init__(self, session: Session, onProgress: ProgressCallback | None = None) -> None:
         self._session, self._onProgress = session, onProgress
-        self._job, self._failed = session.job, False
-        self.results: ResultNodes | None = None
-        self.message = session.message
-        self._ending = "The reconstruction was stopped; nothing of it was kept."
+        self._job, self._failed, self._isSettled = session.job, False, False
+        self._results: ResultNodes | None = None
+        self._message = session.message
         session.addListener(self._onChanged)
 
     @property
     def isRunning(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._session.job is self._job
+        """Whether it has not ended yet; once it has, `message` is about the end and `results` are there."""
+        if self._session.job is not self._job:
+            self._settle()
+        return not self._isSettled
+
+    @property
+    def message(self) -> str:
+        """What was told last; once it has ended, how."""
+        self.isRunning  # noqa: B018 - settles
+        return self._message
+
+    @property
+    def results(self) -> ResultNodes | None:
+        """The nodes, once it has finished; of its own volume, whichever is shown by then."""
+        self.isRunning  # noqa: B018 - settles
+        return self._results
 
     def cancel(self) -> None:
         """Ask it to end; it has once `isRunning` is False."""
@@ -56,18 +65,23 @@ class RunningReconstruction:
             self._session.poll()
             slicer.app.processEvents()
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        if self.results is not None:
-            return self.results
+        if self._results is not None:
+            return self._results
         if self._failed:
-            raise MaesilError(self._ending)
-        raise Cancelled(self._ending)
+            raise MaesilError(self._message)
+        raise Cancelled(self._message)
 
     def _onChanged(self) -> None:
         if self.isRunning:
-            self.message = self._session.message or self.message
+            self._message = self._session.message or self._message
             if self._onProgress is not None:
-                self._onProgress(self._job.fraction, self.message)
+                self._onProgress(self._job.fraction, self._message)
+
+    def _settle(self) -> None:
+        """Keep how it ended, whoever asks first: other listeners may come before this one."""
+        if self._isSettled:
             return
+        self._isSettled = True
         self._session.removeListener(self._onChanged)
-        self._failed, self.results = self._session.failed, self._session.made
-        self.message = self._ending = self._session.message or self._ending
+        self._failed, self._results = self._session.failed, self._session.made
+        self._message = self._session.message or "The reconstruction was stopped; nothing of it was kept."

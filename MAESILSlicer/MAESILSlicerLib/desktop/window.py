@@ -155,6 +155,9 @@ class Window:
 
     def _onSessionChanged(self) -> None:
         self._notice = ("", False)
+        # At once, so that nobody sees a job that has ended with the sentence of its progress, or the other way round.
+        self._showStatus()
+        self._reconstruct.showJob()
         self._schedule()
 
     def _tell(self, sentence: str, failed: bool) -> None:

@@ -38,7 +38,13 @@ class SystemCheck:
     """
 
     def __init__(self, probe: Probe | None = None, application: Application | None = None) -> None:
-        names = ["torchvision", "numpy", "pydicom", "SimpleITK", *(need.name for need in requirements.needed())]
+        names = [
+            "torchvision",
+            "numpy",
+            "pydicom",
+            "SimpleITK",
+            *(need.name for need in requirements.needed()),
+        ]
         self._probe = probe or Probe(names)
         self._application = application
         self._report: SystemReport | None = None
