@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, content, voxeldata
+from MAESILCore.formats import checks, content
 from MAESILCore.formats.dicom_geometry import stack_slices
 from MAESILCore.formats.dicom_headers import FrameHeader, is_dicom, read_headers
 from MAESILCore.formats.dicom_pixels import read_frames
@@ -64,9 +64,8 @@ def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
         raise VolumeError(f"{path.name} has only one slice ({size}): {remedy}.")
     checks.refuse_flat(path, (*stack[0].size, len(stack)))
     ordered, ijk_to_ras = stack_slices(path, stack)
-    voxels, extra = read_frames(ordered)
-    notes = (*_stack_notes(ordered, scouts), *voxeldata.extra_bytes_notes(extra))
-    return Scan(voxels, ijk_to_ras, notes)
+    voxels, notes = read_frames(ordered)
+    return Scan(voxels, ijk_to_ras, (*_stack_notes(ordered, scouts), *notes))
 
 
 def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:

@@ -208,6 +208,9 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     ]
     values = "PixelValueTransformationSequence"
     slope, intercept = find(values, "RescaleSlope"), find(values, "RescaleIntercept")
+    samples = int(dataset.SamplesPerPixel)
+    if samples < 1:
+        raise checks.damaged(path, f"it has {samples} samples a pixel")
     photometric = _text(dataset, "PhotometricInterpretation").upper()
     return FrameHeader(
         path=path,
@@ -217,7 +220,7 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         series_number=_text(dataset, "SeriesNumber"),
         modality=_text(dataset, "Modality"),
         size=(int(dataset.Columns), int(dataset.Rows)),
-        is_colour=int(dataset.SamplesPerPixel) > 1 or photometric not in _GREY,
+        is_colour=samples > 1 or photometric not in _GREY,
         is_localizer="LOCALIZER" in str(kinds).upper(),
         position=position,
         orientation=None if orientation is None else orientation.reshape(2, 3),

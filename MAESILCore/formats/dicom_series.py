@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def find_series(folder: Path) -> tuple[list[Series], int]:
     """
     contents = _read_contents(folder.iterdir())
     if not contents.headers:
-        contents = _read_contents(path for path in folder.rglob("*") if not path.is_dir())
+        contents = _read_contents(_files_below(folder))
     headers, others = contents.headers, contents.other_modalities
     if not headers:
         kinds = ", ".join(sorted({modality or "unknown" for modality in others}))
@@ -152,6 +153,18 @@ def _read_contents(paths: Iterable[Path]) -> Contents:
         else:
             contents.other_modalities.append(modality_of(path))
     return contents
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, links followed, each folder once."""
+    visited: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        yield from (Path(place) / name for name in names)
 
 
 def _is_readable_dicom(path: Path) -> bool:

@@ -21,6 +21,7 @@ from MAESILCore.formats import checks
 from MAESILCore.formats.plainnumbers import decimal, integer
 
 _CHUNK = 1 << 20
+_LONGEST_NAME = 80
 _GZIP_MARK = b"\x1f\x8b"
 
 #: The most that a byte of a file can stand for: deflate by zlib's technical notes, bzip2 by its run lengths.
@@ -176,7 +177,8 @@ class _Inflated(io.RawIOBase):
 def _refuse_missing(path: Path, data: VoxelData) -> None:
     for file in data.files:
         if not file.is_file():
-            raise VolumeError(f"{path.name} names the data file {file.name}, which is not beside it.")
+            name = file.name if len(file.name) <= _LONGEST_NAME else f"{file.name[:_LONGEST_NAME]}..."
+            raise VolumeError(f"{path.name} names the data file {name}, which is not beside it.")
 
 
 def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memoryview) -> int:
@@ -226,9 +228,9 @@ def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, vie
         values = bytes.fromhex(text.decode("ascii"))[: len(view)]
     else:
         parse = integer if dtype.kind in "iu" else decimal
-        words = text.decode("ascii", errors="replace").split()[: len(view) // dtype.itemsize]
+        words = text.split()[: len(view) // dtype.itemsize]
         # An integer that does not fit its type raises OverflowError.
-        values = np.array([parse(word) for word in words], dtype).tobytes()
+        values = np.array([parse(word.decode("ascii")) for word in words], dtype).tobytes()
     if len(values) < len(view):
         raise checks.damaged(path, f"it has {len(values)} of {len(view)} bytes of voxels")
     view[:] = values

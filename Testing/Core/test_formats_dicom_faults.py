@@ -58,6 +58,25 @@ def test_every_native_syntax_gives_the_same_hu(
     assert volume.notes == ()
 
 
+@pytest.mark.parametrize("value_type", ["OB", "OW"])
+def test_bytes_in_big_endian_words_are_swapped(
+    value_type: str, write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    bright = stored % 251
+    folder = write_series(
+        syntax=ExplicitVRBigEndian, BitsAllocated=8, BitsStored=8, HighBit=7, RescaleIntercept=0
+    )
+    for n, plane in enumerate(bright):
+        path = folder / f"{6 - n}.dcm"
+        data = plane.astype("u1").tobytes() + b"\0"
+        data = np.frombuffer(data, "<u2").byteswap().tobytes() if value_type == "OW" else data
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData = data
+        dataset["PixelData"].VR = value_type
+        dataset.save_as(path)
+    assert np.array_equal(read_volume(folder).voxels, bright)
+
+
 @pytest.mark.parametrize("is_signed", [False, True])
 @pytest.mark.parametrize("slope", [1, 2])
 @pytest.mark.parametrize("is_compressed", [False, True])
@@ -205,6 +224,17 @@ def test_links_to_slices_are_read(write_series: WriteSeries, stored: np.ndarray,
     for path in write_series().iterdir():
         make_link(folder / path.name, path)
     assert np.array_equal(read_volume(folder).voxels, stored - 1024)
+
+
+def test_folders_behind_links_are_searched_once(
+    write_series: WriteSeries, stored: np.ndarray, tmp_path: Path
+) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    make_link(top / "images", write_series())
+    make_link(top / "loop", top)
+    make_link(write_series() / "back", top)
+    assert np.array_equal(read_volume(top).voxels, stored - 1024)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ import nibabel
 import numpy as np
 import pydicom
 import SimpleITK
+from pydicom.dataset import FileMetaDataset
 
 from seeds import CHECKED, HU, IJK_TO_RAS
+
+#: The first and the last tag that matter to an image.
+_IDENTIFYING_GROUP, _PIXEL_DATA = 0x00080000, 0x7FE00010
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -28,6 +32,10 @@ class Outcome:
     notes: tuple[str, ...] = ()
     sentence: str = ""
     error: str = ""
+
+    def summary(self) -> str:
+        """In one line."""
+        return self.error or self.sentence or f"read, with the notes {self.notes}"
 
 
 def what_is_wrong(seed: str, target: Path, outcome: Outcome) -> str:
@@ -130,7 +138,12 @@ def _dicom_truth(target: Path) -> tuple[np.ndarray, np.ndarray]:
             image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
         except RuntimeError:
             # GDCM reads up to the end, and stops at what does not belong there.
-            pydicom.dcmwrite(path, pydicom.dcmread(path))
+            dataset = pydicom.dcmread(path)
+            for tag in [tag for tag in dataset.keys() if not _IDENTIFYING_GROUP <= tag <= _PIXEL_DATA]:  # noqa: SIM118
+                del dataset[tag]
+            syntax, dataset.file_meta = dataset.file_meta.TransferSyntaxUID, FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = syntax
+            pydicom.dcmwrite(path, dataset, enforce_file_format=True)
             image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
         values = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
         position, orientation, spacing = (

@@ -105,7 +105,7 @@ def main() -> int:
         wrong += bool(problem)
         counts["refused" if outcome.sentence else "with a note" if outcome.notes else "read"] += not problem
         if problem or options.only is not None:
-            print(f"case {number}, {kind}, {done}: {problem or outcome}", flush=True)
+            print(f"case {number}, {kind}, {done}: {problem or outcome.summary()}", flush=True)
     reader.close()
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     print(f"{len(numbers)} mutated files, {wrong} wrong ({summary}) in {time.monotonic() - started:.0f} s")
