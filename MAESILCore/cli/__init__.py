@@ -82,7 +82,7 @@ def _common_options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Fill in hidden parts of a CT, and see where model and patient disagree."""
+    """Fill in hidden parts of a CT, and see where prediction and scan differ."""
     context.obj.debug = debug
 
 

@@ -17,7 +17,15 @@ from MAESILCore.report.files import write_png, write_whole
 from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
 from MAESILCore.report.shading import viewing_window
 from MAESILCore.report.stack import slice_stack
-from MAESILCore.report.summary import DISCLAIMER, Scores, mask_sentence, plain, scored_words, unit_of
+from MAESILCore.report.summary import (
+    DISCLAIMER,
+    ERROR_MEANING,
+    Scores,
+    mask_sentence,
+    plain,
+    scored_words,
+    unit_of,
+)
 from MAESILCore.volume import Volume
 from MAESILCore.window import Window
 
@@ -84,7 +92,7 @@ def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
     who = f"the model {model}" if model else "the model"
     return (
         f"Parts of this scan were hidden ({mask_sentence(result)}), and {who} filled them in from what was left. "
-        "Where the error is large, model and patient disagree."
+        f"{ERROR_MEANING}"
     )
 
 

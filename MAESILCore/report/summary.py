@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 #: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
 Scores = Mapping[str, Any]
 DISCLAIMER = "Research use only; not a medical device."
+#: What an error map shows and what it does not.
+ERROR_MEANING = (
+    "A large error marks what the visible surroundings do not announce: it follows edges, bone, vessels and gas, and "
+    "does not detect disease. A mass that is larger than a patch is predicted from its own visible parts: to ask about "
+    "it, hide all of it as a region or a segment."
+)
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,89 @@ def test_a_mistake_gets_one_sentence_and_leaves_no_run(
     assert not (a_corpus.parent / "run").exists()
 
 
+@pytest.fixture
+def same_names(tmp_path: Path) -> Path:
+    """Every scan is called ct.nii.gz, in a folder of its own, beside what is no scan."""
+    folder = tmp_path / "scans"
+    for number, name in enumerate(("s0001", "s0002", "s1000")):
+        (folder / name).mkdir(parents=True)
+        voxels = np.random.default_rng(number).normal(0, 300, (20, 40, 40)).astype(np.int16)
+        write_volume(Volume(voxels, np.eye(4)), folder / name / "ct.nii.gz")
+    (folder / "s0003").mkdir()
+    (folder / "s0003" / "ct.nii.gz").write_bytes(b"nothing")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return folder
+
+
+def scans_of(corpus: Path) -> list[str]:
+    return [name for name, _ in json.loads((corpus.parent / "run" / "scans.json").read_text())]
+
+
+def test_scans_of_one_name_are_held_out_by_their_folder(
+    same_names: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    recipe = str(same_names.parent / "recipe.yaml")
+    assert cli.main(arguments(same_names, "--recipe", recipe, "--hold-out", "s1*")) == 0
+    assert scans_of(same_names) == ["s0001/ct.nii.gz", "s0002/ct.nii.gz"]
+    assert "hidden PSNR" in capfd.readouterr().out
+    events = [
+        json.loads(line) for line in (same_names.parent / "run" / "events.jsonl").read_text().splitlines()
+    ]
+    assert [event["scan"] for event in events if event["event"] == "left_out"] == ["s0003/ct.nii.gz"]
+    assert cli.main(arguments(same_names, "--resume", "--steps", "5")) == 0
+    assert steps_of(same_names) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("given", ["option", "recipe"])
+def test_a_pattern_that_holds_out_nothing_is_refused(
+    given: str, same_names: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = same_names.parent / "recipe.yaml"
+    more = ["--hold-out", "s0001", "--hold-out", "s2*"]
+    if given == "recipe":
+        recipe.write_text(RECIPE + "hold_out: [s0001, 's2*']\n")
+        more = []
+    assert cli.main(arguments(same_names, "--recipe", str(recipe), *more)) == 2
+    assert (
+        "The hold_out pattern 's2*' matches none of the 4 scans (s0001/ct.nii.gz, " in capfd.readouterr().err
+    )
+    assert not (same_names.parent / "run").exists()
+
+
+def test_a_run_of_the_time_of_bare_names_goes_on_as_it_began(same_names: Path) -> None:
+    recipe = same_names.parent / "recipe.yaml"
+    assert cli.main(arguments(same_names, "--recipe", str(recipe))) == 0
+    run = same_names.parent / "run"
+    # What was written then: file names alone, and a pattern that silently held out nothing.
+    (run / "scans.json").write_text(json.dumps([["ct.nii.gz", [20, 40, 40]]] * 3))
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("hold_out: []", "hold_out: ['s1*']"))
+    assert cli.main(arguments(same_names, "--resume", "--steps", "5")) == 0
+    assert scans_of(same_names) == ["s0001/ct.nii.gz", "s0002/ct.nii.gz", "s1000/ct.nii.gz"]
+    assert steps_of(same_names) == [1, 2, 3, 4, 5]
+    # Once the names are whole, the run still trains on what it began with.
+    assert cli.main(arguments(same_names, "--resume", "--steps", "6")) == 0
+    assert steps_of(same_names) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+def test_what_is_no_scan_is_told_and_named_in_the_events(
+    same_names: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    os.mkfifo(same_names / "pipe.nii.gz")
+    (same_names / "README.md").symlink_to("gone")
+    assert cli.main(arguments(same_names, "--recipe", str(same_names.parent / "recipe.yaml"))) == 0
+    told = (
+        "left out 2 entries of the folders beside the scans "
+        "(README.md: it is a broken link; pipe.nii.gz: it is a named pipe)"
+    )
+    assert told in capfd.readouterr().out
+    events = (same_names.parent / "run" / "events.jsonl").read_text()
+    assert '"entry": "pipe.nii.gz", "reason": "it is a named pipe"' in events
+
+
 @pytest.mark.parametrize(
     ("module", "package"), [("yaml", "pyyaml"), ("lightning_fabric", "lightning-fabric")]
 )

@@ -17,12 +17,12 @@ from MAESILCore.checkpoint import Card, LoadedModel
 from MAESILCore.cli import main
 from MAESILCore.controls import CONTROLS
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
-from MAESILCore.evaluate import evaluate, format_table, table_rows, write_results
+from MAESILCore.evaluate import evaluate, format_table, run, table_rows, write_results
 from MAESILCore.evaluate.summary import spread
 from MAESILCore.masking import MaskStrategy
 from MAESILCore.methods import create
 from MAESILCore.metrics import HIGHEST_PSNR, SCORES
-from MAESILCore.volume import Volume, write_volume
+from MAESILCore.volume import Volume, read_volume, write_volume
 from MAESILCore.window import LUNG_TO_BONE, Window
 
 torch.set_num_threads(1)
@@ -212,6 +212,65 @@ def test_a_scan_is_evaluated_once_also_under_the_same_name_in_two_folders(tmp_pa
     assert found["left_out"] == [
         {"name": "tuesday/scan.nii.gz", "reason": "The same scan as monday/scan.nii.gz."}
     ]
+
+
+def test_a_scan_whose_reader_fails_is_left_out_and_named(
+    a_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (a_folder / "third").mkdir()
+    write(a_folder / "third", "ct.nii.gz", scan_voxels(3))
+    reading = read_volume
+
+    def read_or_fail(path: Path) -> Volume:
+        if path.name == "first.nii.gz":
+            raise ValueError("w2 should be positive,\n but is -1e-5")
+        if path.parent.name == "third":
+            raise VolumeError("ct.nii.gz is damaged.")
+        return reading(path)
+
+    monkeypatch.setattr("MAESILCore.scans.read_volume", read_or_fail)
+    found = evaluate([a_folder], FakeModel(), controls=(), device="cpu")
+    assert [case["name"] for case in found["cases"]] == ["second"]
+    assert found["left_out"] == [
+        {
+            "name": "first.nii.gz",
+            "reason": "first.nii.gz: Reading failed unexpectedly (ValueError: w2 should be positive, but is -1e-5); "
+            "please report this.",
+        },
+        {"name": "third/ct.nii.gz", "reason": "third/ct.nii.gz is damaged."},
+    ]
+
+
+def test_a_score_that_fails_leaves_out_one_scan(a_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scoring = run.evaluate_case
+
+    def score_or_fail(volume: Volume, *others: Any) -> dict[str, Any]:  # noqa: ANN401
+        if volume.name == "first":
+            raise ZeroDivisionError("division by zero")
+        return scoring(volume, *others)
+
+    monkeypatch.setattr(run, "evaluate_case", score_or_fail)
+    found = evaluate([a_folder], FakeModel(), controls=(), device="cpu")
+    assert [case["name"] for case in found["cases"]] == ["second"]
+    (left,) = found["left_out"]
+    assert left["name"] == "first.nii.gz"
+    assert left["reason"].startswith("first.nii.gz: Scoring failed unexpectedly (ZeroDivisionError")
+    (a_folder / "second.nrrd").unlink()
+    with pytest.raises(VolumeError, match=r"left out: first.nii.gz: Scoring failed") as raised:
+        evaluate([a_folder], FakeModel(), controls=(), device="cpu")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("pattern", ["third*", "first.nii", "tests/*"])
+def test_a_pattern_that_matches_no_scan_is_refused(
+    pattern: str, a_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=r"exclude pattern .* matches none of the 2 scans"):
+        evaluate([a_folder], FakeModel(), exclude=["first*", pattern], device="cpu")
+    scores = tmp_path / "scores.json"
+    assert main(["evaluate", str(a_folder), "--json", str(scores), "--exclude", pattern]) == 2
+    assert f"The exclude pattern {pattern!r} matches none" in capsys.readouterr().err
+    assert not scores.exists()
 
 
 def test_scans_that_are_not_in_hu_can_be_included(tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def test_other_scans_are_told_apart(names: list[str], words: str) -> None:
         return inventory([Path("some", "where", name) for name in names], [(1, 2, 3)] * len(names))
 
     check_same(listed(["a", "b"]), listed(["a", "b"]))
+    whole = listed(["a", "b"]).replace('"a"', '"s1/a"').replace('"b"', '"s2/b"')
+    check_same(listed(["a", "b"]), whole)
+    check_same(whole, listed(["a", "b"]))
+    with pytest.raises(ConfigError, match="new: s3/a"):
+        check_same(whole, whole.replace("s1", "s3"))
     with pytest.raises(ConfigError, match=words):
         check_same(listed(["a", "b"]), listed(names))
     assert "where" not in listed(names)
