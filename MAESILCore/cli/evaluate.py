@@ -128,7 +128,7 @@ def _show(results: dict[str, Any]) -> None:
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(in_code_page(cell, console.encoding) for cell in row))
+            table.add_row(*(escape(in_code_page(cell, console.encoding)) for cell in row))
         console.print(table)
     for note in results["setup"]["model_notes"]:
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)

@@ -22,6 +22,7 @@ _COLUMNS = {
     "psnr_unmasked": ("PSNR unmasked (dB)", 2),
     "mae_hu_hidden_body": ("MAE hidden body (HU)", 1),
     "blockiness_ratio": ("Blockiness ratio", 2),
+    "seams_ratio": ("Seams ratio", 2),
 }
 
 
@@ -126,7 +127,8 @@ def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
     yield (
         f"Coverage of {coverage['masks']['mean']:g} masks, mean of the predictions made while hidden, all voxels: "
         f"PSNR {_cell(coverage['psnr'], 2)} dB, SSIM {_cell(coverage['ssim'], 3)}; in the soft-tissue window "
-        f"{_cell(coverage['soft_tissue']['psnr'], 2)} dB and {_cell(coverage['soft_tissue']['ssim'], 3)}."
+        f"{_cell(coverage['soft_tissue']['psnr'], 2)} dB and {_cell(coverage['soft_tissue']['ssim'], 3)}. "
+        f"Blockiness ratio {_cell(coverage['blockiness_ratio'], 2)}."
     )
 
 

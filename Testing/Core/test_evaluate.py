@@ -356,6 +356,14 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(results: dict[str, 
     assert "75% of the patches" in text
     assert "`maesil evaluate scans`" in text
     assert "Coverage of" in text
+    grids = [
+        results["summary"]["coverage"]["blockiness_ratio"],
+        nearest["blockiness_ratio"],
+        nearest["seams_ratio"],
+    ]
+    cells = [f"{one['mean']:.2f} ± {one['sd']:.2f}" for one in grids]
+    assert f"Blockiness ratio {cells[0]}." in text
+    assert f"| {cells[1]} | {cells[2]} |" in tables[0]
 
 
 def test_results_are_written_whole_or_not_at_all(results: dict[str, Any], tmp_path: Path) -> None:

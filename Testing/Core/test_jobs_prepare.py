@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import stat
 import sys
@@ -96,3 +97,11 @@ def test_numbers_of_another_type_are_taken_as_what_they_are(tmp_path: Path, a_sc
     request = prepare_job(tmp_path, a_scan, coverage=np.int64(4), batch_size=np.uint8(2), device="cuda:12")
     read = ReconstructionRequest.read(request.folder / "job.json")
     assert (read.coverage, read.batch_size, read.device) == (4, 2, "cuda:12")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps names as Unicode")
+def test_a_model_whose_path_is_not_utf_8_comes_back_as_it_was(tmp_path: Path, a_scan: Volume) -> None:
+    model = str(tmp_path / os.fsdecode(b"mod\xe8le.safetensors"))
+    request = prepare_job(tmp_path / "jobs", a_scan, model=model, device="cpu")
+    (request.folder / "job.json").read_text(encoding="utf-8", errors="strict")
+    assert ReconstructionRequest.read(request.folder / "job.json").model == model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import pkgutil
 import shutil
 import threading
@@ -570,10 +571,18 @@ def test_scans_are_titled_by_their_path_and_a_bad_one_is_offered_with_its_reason
     def fail(path: Path) -> list[object]:
         raise ZeroDivisionError(path.name)
 
+    odd = tmp_path / "t" / os.fsdecode(b"caf\xe9.nii")
+    if os.name != "nt":
+        odd.parent.mkdir()
+        write_volume(Volume(np.zeros((8, 8, 8), np.int16), np.eye(4)), odd)
     monkeypatch.setattr(catalog, "list_series", fail)
     entries = catalog.findEntries([tmp_path], "This server")
-    assert [entry.title for entry in entries] == ["s0001/ct.nii.gz", "s0002/ct.nii.gz", "series"]
+    assert [entry.title for entry in entries[:3]] == ["s0001/ct.nii.gz", "s0002/ct.nii.gz", "series"]
     assert entries[2].read().shape == (3, 16, 16)
+    # Windows keeps names as Unicode.
+    assert [(one.title, one.read().name) for one in entries[3:]] == [
+        (r"t/caf\xe9.nii", r"caf\xe9")
+    ] * odd.exists()
 
 
 def test_a_header_that_was_sent_names_no_file_of_the_server(
