@@ -118,7 +118,9 @@ def _checked_geometry(ijk_to_ras: np.ndarray) -> np.ndarray:
         raise VolumeError(f"The geometry must be a 4 x 4 matrix, but has the shape {matrix.shape}.")
     is_finite = np.isfinite(matrix).all() and np.abs(matrix).max() < _LARGEST_LENGTH
     if not is_finite or not np.array_equal(matrix[3], (0.0, 0.0, 0.0, 1.0)):
-        raise VolumeError("The geometry must be a finite matrix whose last row is 0 0 0 1.")
+        raise VolumeError(
+            "The geometry must be a matrix of finite numbers with the last row 0 0 0 1: export the scan again."
+        )
     if not geometry.is_invertible(matrix):
         raise VolumeError("The geometry is degenerate: an axis has no length, or two axes are parallel.")
     matrix.setflags(write=False)

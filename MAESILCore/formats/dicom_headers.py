@@ -35,7 +35,13 @@ _FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 
 #: Tags that are equal for all slices of one acquisition.
-_ACQUISITION_TAGS = ("AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier", "EchoTime")
+_ACQUISITION_TAGS = (
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "TemporalPositionIdentifier",
+    "EchoTime",
+)
 
 #: All that is read of a header.
 _TAGS = [

@@ -108,7 +108,7 @@ def _layout(path: Path, fields: dict[str, str]) -> tuple[list[int], np.dtype, in
         if len(size) != integer(fields["NDims"]) or not size:
             raise ValueError
         channels = integer(fields.get("ElementNumberOfChannels", "1"))
-        kind = _TYPES[fields["ElementType"].upper().removesuffix("_ARRAY")]
+        kind = _TYPES[fields["ElementType"]]
     except (KeyError, ValueError) as error:
         raise VolumeError(
             f"{path.name} is a MetaImage whose NDims, DimSize, ElementType or number of channels cannot be read."

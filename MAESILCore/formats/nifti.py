@@ -51,7 +51,7 @@ def read(path: Path) -> Scan:
         shape, shape_notes = checks.squeeze_to_3d(path, size)
         offset, offset_notes = _voxel_offset(path, header, is_single=is_single)
         slope, intercept, slope_notes = _slope_and_intercept(header)
-        ijk_to_ras, geometry_notes = _geometry(header, shape)
+        ijk_to_ras, geometry_notes = _geometry(path, header, shape)
         is_gzip = extension_of(data_path).endswith(".gz")
         data = voxeldata.VoxelData([data_path], "deflate" if is_gzip else "raw", skip_bytes=offset)
         stored, extra = voxeldata.read_voxels(path, data, dtype, size)
@@ -210,10 +210,12 @@ def _slope_and_intercept(header: Nifti1Header) -> tuple[float, float, tuple[str,
     return 1.0, 0.0, () if is_usual else ("The header's slope is infinite and was not applied.",)
 
 
-def _geometry(header: Nifti1Header, shape: tuple[int, int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _geometry(
+    path: Path, header: Nifti1Header, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """The (4, 4) IJK-to-RAS matrix in mm: the sform, else the qform, else the spacing alone."""
     sform = header.get_sform(coded=True)[0]
-    qform = _qform(header, is_needed=sform is None)
+    qform = _qform(path, header, is_needed=sform is None)
     notes: tuple[str, ...] = ()
     ijk_to_ras = sform if sform is not None else qform
     if ijk_to_ras is None:
@@ -228,11 +230,11 @@ def _geometry(header: Nifti1Header, shape: tuple[int, int, int]) -> tuple[np.nda
     return ijk_to_ras, (*unit_notes, *notes)
 
 
-def _qform(header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
+def _qform(path: Path, header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
     """The qform matrix, None if there is none, or if it is invalid and the sform is there.
 
     Raises:
-        HeaderDataError, ValueError: If the quaternion is too long, and the sform does not replace it.
+        VolumeError: If the quaternion is too long or the spacing negative, and no sform replaces it.
     """
     from nibabel.spatialimages import HeaderDataError
 
@@ -244,9 +246,14 @@ def _qform(header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
             header[f"quatern_{part}"] = value
     try:
         return header.get_qform(coded=True)[0]
-    except (HeaderDataError, ValueError):
+    except (HeaderDataError, ValueError) as error:
         if is_needed:
-            raise
+            problem = (
+                f"its quaternion has the length {math.sqrt(squared):.6g}" if squared > 1.0 else str(error)
+            )
+            raise VolumeError(
+                f"{path.name} has no valid qform ({problem}) and no sform: export it again."
+            ) from error
         return None
 
 

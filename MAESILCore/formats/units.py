@@ -12,8 +12,10 @@ _MILLIMETRES = {
     **dict.fromkeys(("dm", "decimeter", "decimetre"), 1e2),
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e1),
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
-    # The micro sign (U+00B5) and the Greek letter mu (U+03BC) look alike.
-    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "micro", "micrometer", "micrometre"), 1e-3),
+    # The micro sign (U+00B5) and the Greek letter mu (U+03BC) look alike; a Latin-1 file has the byte B5 alone.
+    **dict.fromkeys(
+        ("\udcb5m", "um", "\u00b5m", "\u03bcm", "micron", "micro", "micrometer", "micrometre"), 1e-3
+    ),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
     **dict.fromkeys(("in", "inch", "inche"), 25.4),
     **dict.fromkeys(("ft", "foot", "feet"), 304.8),

@@ -210,6 +210,12 @@ def test_units_of_a_nrrd_become_mm_with_a_note(
     assert volume.notes[0] == f"The file gives lengths in the unit {unit}; they were turned into mm."
 
 
+def test_a_micro_sign_in_latin_1_is_known(hu: np.ndarray, tmp_path: Path) -> None:
+    header = NRRD + 'space units: "µm" "µm" "µm"\nencoding: raw\n\n'
+    (tmp_path / "scan.nrrd").write_bytes(header.encode("latin-1") + hu.tobytes())
+    assert read_volume(tmp_path / "scan.nrrd").spacing == pytest.approx((0.7e-3, 0.8e-3, 2.5e-3))
+
+
 @pytest.mark.parametrize("unit", ["parsec", "pixels", "1"])
 def test_a_unit_that_is_not_known_is_named(unit: str, hu: np.ndarray, tmp_path: Path) -> None:
     header = NRRD + f'space units: "{unit}" "mm" "mm"\nencoding: raw\n\n'
