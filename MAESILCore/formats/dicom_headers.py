@@ -186,7 +186,7 @@ def parsing(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (VolumeError, OSError, MemoryError):
+    except (VolumeError, OSError, MemoryError, ImportError):
         raise
     except Exception as error:
         # Values are converted when they are first used: a damaged one raises any of some ten kinds of error.

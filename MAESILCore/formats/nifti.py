@@ -92,7 +92,7 @@ def readable(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         message = f"{path.name} is one half of a .hdr/.img pair, and the other half is not beside it."
         raise VolumeError(message) from error
-    except (VolumeError, MemoryError):
+    except (VolumeError, MemoryError, ImportError):
         raise
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
