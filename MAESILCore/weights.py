@@ -103,7 +103,7 @@ def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tenso
     if kinds:
         kind = str(given[kinds[0]].dtype).removeprefix("torch.")
         return f"the tensor {kinds[0]} holds {kind} numbers, and real ones are needed"
-    broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor).all())]
+    broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor.float()).all())]
     if broken:
         return f"the tensor {broken[0]} holds values that are not finite, as after a training that diverged"
     return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,8 @@ def pretrain(
     from MAESILCore.scans import discover_scans
 
     given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
-    given["hold_out"] = tuple(hold_out) if hold_out else None
+    # A card holds no bytes that are not UTF-8; names are matched in the form that is displayed.
+    given["hold_out"] = tuple(map(displayable, hold_out)) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}
     start = load_checkpoint(initial) if initial is not None else None
     for note in start.notes if start is not None else ():

@@ -36,18 +36,22 @@ class FoundScan:
 
         It does if it matches the path below the searched folder, a folder on this path, or the end of the path, with
         or without the extension. "*" also matches "/". Thus "s1*", "s1000", "s1000/ct" and "ct.nii.gz" all fit
-        "s1000/ct.nii.gz".
+        "s1000/ct.nii.gz". A pattern with "/" may begin at any folder above, as "data/s1*" does.
         """
-        wanted = displayable(pattern)
-        if any(wanted == candidate or fnmatch(candidate, wanted) for candidate in self._candidates()):
-            return True
-        # A pattern with folders may also begin above the searched folder.
-        return "/" in pattern and self.path.match(pattern)
+        wanted = displayable(pattern).removeprefix("./")
+        wanted = wanted.rstrip("/") or wanted
+        candidates = self._candidates(has_folders="/" in wanted)
+        return any(wanted == candidate or fnmatch(candidate, wanted) for candidate in candidates)
 
-    def _candidates(self) -> Iterator[str]:
-        for path in (self.file, self.name):
-            parts = path.split("/")
-            for stop in range(1, len(parts) + 1):
+    def _candidates(self, has_folders: bool) -> Iterator[str]:
+        below = self.file.split("/")
+        above: list[str] = []
+        if has_folders:
+            path = Path(os.path.abspath(self.path))
+            above = displayable(path.as_posix()).split("/")[: -len(below)]
+        for last in (below[-1], stem_of(self.path)):
+            parts = [*above, *below[:-1], last]
+            for stop in range(len(above) + 1, len(parts) + 1):
                 for start in range(stop):
                     yield "/".join(parts[start:stop])
 

@@ -283,6 +283,11 @@ def test_a_folder_that_is_the_scan_gives_it_its_name(archive: Path, monkeypatch:
         ("s1000/ct", "s1000"),
         ("s1000/*", "s1000"),
         ("data/s1*/ct.nii.gz", "s1000"),
+        ("data/s1*", "s1000"),
+        ("./s1000/", "s1000"),
+        ("*/data/s000?/ct", "s0001 s0002"),
+        ("data", ""),
+        ("data/*/ct.nrrd", ""),
         ("*/ct.nii.gz", "s0001 s0002 s1000"),
         ("ct.nii.gz", "s0001 s0002 s1000"),
         ("c?", "s0001 s0002 s1000"),
@@ -302,6 +307,16 @@ def test_a_pattern_fits_a_path_a_folder_on_it_or_its_end(
     else:
         with pytest.raises(ConfigError, match=r"matches none of the 3 scans \(s0001/ct.nii.gz, "):
             check_patterns(scans, ["*", pattern], "exclude")
+
+
+def test_a_pattern_may_be_a_whole_path_or_a_stem_of_two_files(same_names: Path) -> None:
+    (same_names / "s0001" / "ct.nrrd").write_bytes(b"")
+    scans = discover_scans(same_names).scans
+    assert [scan.file for scan in scans if scan.fits(str(same_names / "s0001" / "*"))] == [
+        "s0001/ct.nii.gz",
+        "s0001/ct.nrrd",
+    ]
+    assert len([scan for scan in scans if scan.fits("s0001/ct")]) == 2
 
 
 def test_a_pattern_may_be_a_name_with_brackets(tmp_path: Path) -> None:

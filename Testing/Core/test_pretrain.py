@@ -16,7 +16,7 @@ from MAESILCore.methods import Maesil
 from MAESILCore.pretrain import PretrainConfig, Progress, Run, pretrain
 from MAESILCore.pretrain.corpus import Corpus, CropConfig, draw_crop
 from MAESILCore.pretrain.loop import Trainer
-from MAESILCore.volume import Volume, write_volume
+from MAESILCore.volume import Volume, read_volume, write_volume
 from MAESILCore.window import Window
 
 SIZES = (8, 8, 8)
@@ -321,6 +321,25 @@ def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp
     corpus = Corpus([*some_scans, broken])
     assert corpus.paths == some_scans
     assert [path.name for path, _ in corpus.left_out] == ["broken.nii.gz"]
+
+
+def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
+    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = read_volume
+
+    def read_or_fail(path: Path) -> Volume:
+        if path == some_scans[1]:
+            raise ValueError("w2 should be positive")
+        return reading(path)
+
+    monkeypatch.setattr("MAESILCore.scans.read_volume", read_or_fail)
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    pretrain(
+        run, a_recipe(steps=1), some_scans, device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("scan1.nii.gz: Reading failed unexpectedly (ValueError: w2" in message for message in seen)
+    assert [event["scan"] for event in events_of(run) if event["event"] == "left_out"] == ["scan1.nii.gz"]
 
 
 def test_samples_depend_on_their_key_alone(some_scans: list[Path]) -> None:
