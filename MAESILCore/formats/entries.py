@@ -23,8 +23,12 @@ def refuse_unreadable(path: Path) -> None:
     Raises:
         VolumeError: If there is nothing, something else than a file or folder, or it may not be opened.
     """
-    if not os.path.lexists(path):
-        raise VolumeError(f"There is no file or folder {path}.")
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise VolumeError(f"There is no file or folder {path}.") from None
+    except OSError as error:
+        raise VolumeError(f"{path} cannot be read: {reason_of(path, error)}.") from error
     reason = obstacle(path)
     if reason is not None:
         raise VolumeError(f"{path} cannot be read: {reason}.")
@@ -53,7 +57,7 @@ def reason_of(path: Path, error: OSError) -> str:
     """The words of `obstacle` for an error that a path gave."""
     if error.errno == errno.ELOOP:
         return "it is a link to itself"
-    if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "it is a broken link"
     reason = error.strerror or str(error)
     return f"{reason[:1].lower()}{reason[1:]}"

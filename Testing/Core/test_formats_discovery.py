@@ -168,6 +168,22 @@ def test_what_may_not_be_opened_is_left_out(
         find_scans([locked])
 
 
+def test_a_file_in_a_folder_that_may_not_be_entered_is_refused_with_the_reason(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    with pytest.raises(VolumeError, match=r"g.mgz cannot be read: permission denied"):
+        find_scans(archive / "deep" / "g.mgz")
+
+
+def test_a_file_below_a_file_is_not_there(archive: Path) -> None:
+    with pytest.raises(VolumeError, match="There is no file or folder"):
+        find_scans(archive / "a.nii.gz" / "b.nii.gz")
+
+
 def test_a_folder_that_fails_while_it_is_read_is_left_out(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
