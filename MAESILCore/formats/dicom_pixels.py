@@ -93,6 +93,8 @@ def _read_file(path: Path) -> _File:
             raise VolumeError(
                 f"{path.name} has {bits} bits a pixel, which is not read here: convert it to NIfTI."
             )
+        if int(dataset.PixelRepresentation) not in (0, 1):
+            raise checks.damaged(path, f"its pixel representation is {dataset.PixelRepresentation}")
         used = int(dataset.BitsStored)
         if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
             raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
@@ -127,10 +129,7 @@ def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndar
 
 
 def _is_signed(dataset: Dataset) -> bool:
-    representation = int(dataset.PixelRepresentation)
-    if representation not in (0, 1):
-        raise ValueError(f"the pixel representation is {representation}")
-    return representation == 1
+    return int(dataset.PixelRepresentation) == 1
 
 
 def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:

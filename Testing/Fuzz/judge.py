@@ -17,8 +17,8 @@ from pydicom.dataset import FileMetaDataset
 
 from seeds import CHECKED, HU, IJK_TO_RAS
 
-#: The first and the last tag that matter to an image.
-_IDENTIFYING_GROUP, _PIXEL_DATA = 0x00080000, 0x7FE00010
+#: Of the tags that describe an image.
+_IMAGE_GROUPS = (0x0008, 0x0018, 0x0020, 0x0028, 0x7FE0)
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -139,7 +139,7 @@ def _dicom_truth(target: Path) -> tuple[np.ndarray, np.ndarray]:
         except RuntimeError:
             # GDCM reads up to the end, and stops at what does not belong there.
             dataset = pydicom.dcmread(path)
-            for tag in [tag for tag in dataset.keys() if not _IDENTIFYING_GROUP <= tag <= _PIXEL_DATA]:  # noqa: SIM118
+            for tag in [tag for tag in dataset.keys() if tag.group not in _IMAGE_GROUPS]:  # noqa: SIM118
                 del dataset[tag]
             syntax, dataset.file_meta = dataset.file_meta.TransferSyntaxUID, FileMetaDataset()
             dataset.file_meta.TransferSyntaxUID = syntax
