@@ -91,7 +91,7 @@ def write_report_html(
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
     who = f"the model {model}" if model else "the model"
     return (
-        f"Parts of this scan were hidden ({mask_sentence(result)}), and {who} filled them in from what was left. "
+        f"Parts of this scan were hidden ({mask_sentence(result)}), and {who} predicted them from the rest. "
         f"{ERROR_MEANING}"
     )
 
