@@ -496,6 +496,35 @@ def test_the_first_scan_that_can_be_read_is_opened(
     run(work())
 
 
+def test_the_page_begins_with_the_first_scan_of_the_server_that_can_be_read(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    from MAESILSlicerLib.web.catalog import Entry
+
+    state, panel = an_application.state, an_application.volume
+    good = Volume(np.zeros((8, 8, 8), np.int16), np.eye(4), "good")
+
+    def fail() -> Volume:
+        raise VolumeError("bad.nii is damaged.")
+
+    entries = [Entry("bad.nii", "This server", fail), Entry("good.nii", "This server", lambda: good)]
+    numbers = panel.catalog.add([*entries, *entries])
+
+    async def work() -> None:
+        panel.openFirst(numbers)
+        await until(lambda: state.notice_kind == "error" and not state.loading)
+        assert state.notice == "1 scan before this one cannot be shown. bad.nii is damaged."
+        assert state.scan == numbers[1]
+        panel.openFirst([numbers[0], numbers[2]])
+        await until(lambda: state.notice.startswith("None of the 2 scans can be shown."))
+        assert state.scan == numbers[1]
+        panel.openFirst(numbers[:1])
+        await until(lambda: state.notice == "bad.nii is damaged.")
+
+    run(work())
+    assert set(numbers) <= set(panel.catalog.entries)
+
+
 def test_an_upload_that_cannot_be_read_is_taken_away_again(
     an_application: Application, run: Run, tmp_path: Path
 ) -> None:
@@ -599,7 +628,7 @@ def test_a_header_that_was_sent_names_no_file_of_the_server(
         await until(lambda: an_application.state.notice_kind == "error")
 
     run(work())
-    assert "not from a single file that comes with it" in an_application.state.notice
+    assert "which did not come with it" in an_application.state.notice
     assert an_application.state.scan == -1
 
 

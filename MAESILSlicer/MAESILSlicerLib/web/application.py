@@ -76,7 +76,7 @@ class Application:
         if options.model is not None:
             self.session.setModel(options.model)
         catalog = Catalog()
-        self._first = catalog.add(findEntries(options.scans, "This server"))[0] if options.scans else 0
+        self._first = catalog.add(findEntries(options.scans, "This server")) if options.scans else [0]
         isSoftware = usesSoftware(self.views.threeD.render_window())
         rendering = Rendering(self.scene, self._slicer.volume_rendering, isSoftware)
         self.results = ResultsPanel(self)
@@ -101,7 +101,7 @@ class Application:
             loop.create_task(self.reconstruct.watch()),
             loop.create_task(self.reconstruct.findDevices()),
         ]
-        self.volume.open(self._first)
+        self.volume.openFirst(self._first)
 
     def close(self) -> None:
         """End the job, and whatever else runs."""

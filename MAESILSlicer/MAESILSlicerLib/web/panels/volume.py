@@ -38,6 +38,7 @@ class VolumePanel:
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._loading: asyncio.Task[None] | None = None
         self._wanted: list[int] = []
+        self._wereSent = False
         state = application.state
         self._windows = windowsFor(None)
         self._tellWindows()
@@ -66,13 +67,17 @@ class VolumePanel:
         if isinstance(number, int) and number in entries:
             self._want([number])
 
-    def _want(self, numbers: list[int]) -> None:
-        """Have the first of some scans opened that can be."""
+    def openFirst(self, numbers: list[int]) -> None:
+        """Load the first of some scans that can be read, so that a damaged one does not leave the page empty."""
+        self._want(numbers)
+
+    def _want(self, numbers: list[int], wereSent: bool = False) -> None:
+        """Have the first of some scans opened that can be; `wereSent` by a browser, or lie on the server."""
         if self._app.session.isRunning:
             self._app.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
         # What was wished for last is shown in the end, also if a scan is being read meanwhile.
-        self._wanted = numbers
+        self._wanted, self._wereSent = numbers, wereSent
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._openWanted())
 
@@ -86,11 +91,11 @@ class VolumePanel:
         with self._app.state as state:
             numbers = self.catalog.add(found)
             state.scans = self.catalog.items
-            self._want(numbers)
+            self._want(numbers, wereSent=True)
 
     async def _openWanted(self) -> None:
         while self._wanted:
-            numbers, self._wanted = self._wanted, []
+            numbers, self._wanted, wereSent = self._wanted, [], self._wereSent
             problems: list[str] = []
             for number in numbers:
                 problem = await self._open(number)
@@ -99,7 +104,8 @@ class VolumePanel:
                 problems.append(problem)
             if problems and not self._wanted:
                 with self._app.state:
-                    self._app.notice.tellError(_summaryOf(problems, len(numbers)))
+                    summarise = _summaryOf if wereSent else _summaryOfOffered
+                    self._app.notice.tellError(summarise(problems, len(numbers)))
 
     async def _open(self, number: int) -> str | None:
         """Show a scan, unless another one is wanted by then; None, or a sentence why it cannot be shown."""
@@ -214,6 +220,14 @@ def _summaryOf(problems: list[str], tried: int) -> str:
         return f"None of the {tried} scans that were sent can be shown. {problems[0]}"
     verb = "is" if len(problems) == 1 else "are"
     return f"{len(problems)} of the {tried} scans that were sent {verb} left out. {problems[0]}"
+
+
+def _summaryOfOffered(problems: list[str], tried: int) -> str:
+    """One sentence for scans of the server that cannot be shown; they stay on offer."""
+    if len(problems) == tried:
+        return problems[0] if tried == 1 else f"None of the {tried} scans can be shown. {problems[0]}"
+    scans = "1 scan" if len(problems) == 1 else f"{len(problems)} scans"
+    return f"{scans} before this one cannot be shown. {problems[0]}"
 
 
 def _factsOf(volume: Volume) -> list[str]:
