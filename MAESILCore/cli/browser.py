@@ -51,10 +51,15 @@ def serve(
     purpose = "The page"
     # In this order, so that the first one missing is the one to install.
     require("trame_slicer", purpose)
+    web = require("MAESILSlicerLib.web.options", purpose)
     found = discover_scans(scans) if scans else None
     if found is not None:
-        show_left_out(found.left_out, Console(stderr=True, soft_wrap=True, highlight=False))
-    options = require("MAESILSlicerLib.web.options", purpose).AppOptions(
+        notes = Console(stderr=True, soft_wrap=True, highlight=False)
+        show_left_out(found.left_out, notes)
+        more = len(found.scans) - web.MOST_SCANS
+        if more > 0:
+            notes.print(f"[yellow]Left out:[/] {more} of {len(found.scans)} scans; name fewer to see them")
+    options = web.AppOptions(
         scans=found or (),
         port=port,
         host=host,

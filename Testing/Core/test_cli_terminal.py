@@ -193,3 +193,26 @@ def test_a_pipe_is_refused_and_not_waited_for(
     assert "Error: " in said
     assert "pipe.dcm" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_the_page_tells_what_it_does_not_offer(
+    a_scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("trame_slicer")
+    from MAESILSlicerLib.web import options, server
+
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.nii.gz").write_bytes(a_scan.read_bytes())
+    (folder / "empty").mkdir()
+    if os.name != "nt":
+        (folder / "gone.nii").symlink_to("nowhere")
+    served: list[options.AppOptions] = []
+    monkeypatch.setattr(options, "MOST_SCANS", 2)
+    monkeypatch.setattr(server, "serveApp", lambda asked, say: served.append(asked))
+    assert cli.main(["app", str(folder), "--no-browser"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "Left out: 1 of 3 scans; name fewer to see them"
+    assert said[:-1] == ["Left out: gone.nii: it is a broken link"] * (os.name != "nt")
+    assert [scan.name for scan in served[0].scans.scans] == ["0", "1", "2"]

@@ -13,9 +13,7 @@ from MAESILCore.formats.found import FoundScan
 from MAESILCore.scans import discover_scans
 from MAESILCore.volume import Volume, list_series, read_volume
 from MAESILSlicerLib import samples
-
-#: A folder with more would make a list that nobody can read.
-MOST_SCANS = 500
+from MAESILSlicerLib.web.options import MOST_SCANS
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from MAESILCore.options import check_device
 #: Shorter tokens could be guessed.
 SHORTEST_TOKEN = 16
 
+#: Scans that are offered of what was named; nobody can read a longer list.
+MOST_SCANS = 500
+
 
 @dataclass(frozen=True)
 class AppOptions:
