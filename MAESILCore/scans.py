@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from MAESILCore.errors import MaesilError
+from MAESILCore.errors import MaesilError, VolumeError
 from MAESILCore.formats import discovery
 from MAESILCore.formats.discovery import Discovery
+from MAESILCore.formats.entries import refuse_unreadable
 from MAESILCore.formats.names import with_name
 from MAESILCore.volume import Volume, read_volume
 from MAESILCore.wording import displayable
@@ -22,6 +23,22 @@ def discover_scans(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[st
     """
     several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     return discovery.discover(Path(path) for path in several)
+
+
+def read_scan(path: Path, series: str | None = None) -> Volume:
+    """Read a scan that a user named; see `read_volume`.
+
+    Raises:
+        VolumeError: It cannot be read, for whatever reason; the sentence names the file.
+    """
+    refuse_unreadable(path)
+    try:
+        return read_volume(path, series=series)
+    except MaesilError:
+        raise
+    except Exception as error:
+        message = f"{Path(os.path.abspath(path)).name}: {failed_unexpectedly('Reading', error)}"
+        raise VolumeError(message) from error
 
 
 def try_reading(path: Path, name: str) -> Volume | str:

@@ -106,10 +106,10 @@ def _counted(total: int, progress: Callable[[int, int, str], None]) -> Callable[
 
 
 def _read_or_make(scan: Path | None, console: Console) -> Volume:
-    from MAESILCore.volume import read_volume
+    from MAESILCore.scans import read_scan
 
     if scan is not None:
-        return read_volume(scan)
+        return read_scan(scan)
     from MAESILCore.phantom import make_phantom
 
     console.print("No scan was named, so a made-up torso is used; name yours behind the command.")

@@ -55,18 +55,15 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
         VolumeError: it cannot be read, or the folder holds several scans.
     """
     from MAESILCore.errors import VolumeError
-    from MAESILCore.formats.entries import refuse_unreadable
     from MAESILCore.formats.found import listed
-    from MAESILCore.scans import discover_scans
-    from MAESILCore.volume import read_volume
+    from MAESILCore.scans import discover_scans, read_scan
 
-    refuse_unreadable(place)
     if not place.is_dir():
-        return read_volume(place, series=series)
+        return read_scan(place, series)
     found = discover_scans(place)
     left_out += found.left_out
     try:
-        return read_volume(place, series=series)
+        return read_scan(place, series)
     except VolumeError:
         paths = [scan.path for scan in found.scans]
         if len(paths) > 1:
@@ -75,7 +72,7 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
             raise VolumeError(message) from None
         if paths == [place]:
             raise
-        return read_volume(paths[0], series=series)
+        return read_scan(paths[0], series)
 
 
 def _print_table(facts: dict[str, Any]) -> None:

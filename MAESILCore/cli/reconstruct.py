@@ -86,8 +86,8 @@ def reconstruct(
     )
     from MAESILCore.reconstruct import reconstruct as reconstruct_volume
     from MAESILCore.report import write_report_png
+    from MAESILCore.scans import read_scan
     from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
-    from MAESILCore.volume import read_volume
 
     masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
     strategy = strategy_of(masks)
@@ -96,7 +96,7 @@ def reconstruct(
     # Now, not after minutes of work.
     require("matplotlib", "The report")
     check_folder(out)
-    volume = read_volume(scan, series=series)
+    volume = read_scan(scan, series)
     loaded = load_checkpoint(model)
     sizes = loaded.superpatch_size, loaded.patch_size
     shared = usual_overlap(*sizes) if overlap is None else overlap

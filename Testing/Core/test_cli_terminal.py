@@ -216,3 +216,28 @@ def test_the_page_tells_what_it_does_not_offer(
     assert said[-1] == "Left out: 1 of 3 scans; name fewer to see them"
     assert said[:-1] == ["Left out: gone.nii: it is a broken link"] * (os.name != "nt")
     assert [scan.name for scan in served[0].scans.scans] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("command", ["info", "reconstruct", "demo"])
+def test_a_reader_that_fails_is_one_sentence_with_the_file(
+    command: str,
+    a_scan: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> Volume:
+        raise ValueError("w2 should be positive,\n but is -1e-5")
+
+    monkeypatch.setattr("MAESILCore.scans.read_volume", fail)
+    more = [] if command == "info" else ["--out", str(tmp_path / "out"), "--model", str(tiny_model)]
+    assert cli.main([command, str(a_scan), *more]) == 2
+    said = capsys.readouterr().err
+    assert (
+        f"{NAME}.nii.gz: Reading failed unexpectedly (ValueError: w2 should be positive, but is -1e-5)"
+        in said
+    )
+    assert said.count("\n") == 1
+    assert cli.main(["--debug", command, str(a_scan), *more]) == 2
+    assert "ValueError: w2" in capsys.readouterr().err
