@@ -30,7 +30,15 @@ def serve(
         typer.Option(
             envvar="MAESIL_TOKEN",
             help="What a browser must know to get in.",
-            show_default="none on this machine, else a random one",
+            show_default="none if only this machine reaches the page, else a random one",
+        ),
+    ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where browsers find the page behind a reverse proxy, such as https://host.example/maesil/.",
+            show_default="the address of the server itself",
         ),
     ] = None,
     model: Annotated[
@@ -67,6 +75,7 @@ def serve(
         openBrowser=not no_browser and has_screen(),
         device=device,
         model=model,
+        publicUrl=public_url,
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)
     require("MAESILSlicerLib.web.server", purpose).serveApp(

@@ -87,15 +87,16 @@ def a_browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture
 def open_page(a_browser: Browser) -> Iterator[OpenPage]:
     """Opens an address; in the end, an error in the console or a request to another host fails the test."""
-    from serving import PATIENCE_MS
+    from serving import PATIENCE_MS, TAB
 
     problems: list[str] = []
     contexts = []
 
-    def open_(address: str) -> Page:
+    def open_(address: str, *, tab: str = TAB) -> Page:
         context = a_browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{tab}';")
         page = context.new_page()
         host = urlsplit(address).netloc
 

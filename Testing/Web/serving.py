@@ -26,6 +26,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
 PATIENCE_MS = 90_000
 
+#: What most tests come as: one after the other, they are the same tab, which the server lets in without a question.
+TAB = "tab-of-the-tests-one-after-another"
+
 
 class Served:
     """A running `maesil app`.

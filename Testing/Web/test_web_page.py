@@ -219,7 +219,9 @@ def test_text_stands_out_from_its_ground(a_page: Page, theme: str) -> None:
 
 
 def test_the_colours_are_the_browsers_until_one_chooses(a_server: Served, open_page: OpenPage) -> None:
-    page, other = open_page(a_server.address), open_page(a_server.address)
+    page, other = open_page(a_server.address), open_page(a_server.address, tab="tab-of-somebody-who-watches")
+    # Colours are each browser's own, also where it only watches.
+    other.get_by_role("button", name="Watch").click()
     for one in (page, other):
         one.emulate_media(color_scheme="light")
         one.locator('html[data-theme="light"] .app').wait_for()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from serving import REPOSITORY, serving
+from serving import REPOSITORY, TAB, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +71,13 @@ class Answer:
         connection.close()
 
 
+def own(served: Served, **headers: str) -> str:
+    """Take the page over as one tab; the query that names the tab."""
+    body = json.dumps({"tab": TAB, "wish": "owner"}).encode()
+    assert json.loads(Answer(served.port, "/enter", "POST", body, **headers).body)["role"] == "owner"
+    return f"?tab={TAB}"
+
+
 @pytest.fixture(scope="module")
 def a_guarded_server(a_model: Path, a_ct: Path) -> Iterator[Served]:
     with serving(str(a_ct), "--model", str(a_model), "--host", "0.0.0.0", "--token", TOKEN) as served:
@@ -90,7 +97,7 @@ def websocket(**more: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "query", ["", "?token=wrong", "?token=", f"?token={TOKEN[:-1]}", "?secret=wslink-secret"]
 )
-@pytest.mark.parametrize("path", [*FILES, *TRICKS, "/upload", "/paraview/"])
+@pytest.mark.parametrize("path", [*FILES, *TRICKS, "/upload", "/enter", "/paraview/"])
 def test_without_the_token_nothing_is_told(a_guarded_server: Served, path: str, query: str) -> None:
     for method, headers in (("GET", {}), ("POST", {}), ("GET", websocket())):
         answer = Answer(
@@ -129,7 +136,11 @@ def test_a_welcome_never_leads_to_another_host(a_guarded_server: Served) -> None
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_path_leads_out_of_what_is_served(a_server: Served, a_guarded_server: Served, trick: str) -> None:
     cookie = Answer(a_guarded_server.port, f"/?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
-    for answer in (Answer(a_server.port, trick), Answer(a_guarded_server.port, trick, Cookie=cookie)):
+    query, guarded = own(a_server), own(a_guarded_server, Cookie=cookie)
+    for answer in (
+        Answer(a_server.port, trick + query),
+        Answer(a_guarded_server.port, trick + guarded, Cookie=cookie),
+    ):
         assert answer.status in (400, 403, 404)
         assert b"root:" not in answer.body
         assert b"import" not in answer.body
@@ -148,7 +159,7 @@ def test_a_page_of_another_site_can_neither_listen_nor_upload(a_server: Served) 
 
 def test_every_answer_keeps_the_page_to_its_own_host(a_server: Served) -> None:
     for path in ("/index.html", "/__maesil/maesil.css", "/results/none", "/screenshot.png"):
-        policy = Answer(a_server.port, path).headers["Content-Security-Policy"]
+        policy = Answer(a_server.port, path + own(a_server)).headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
 
 
@@ -194,7 +205,7 @@ TEMPORARY = Path(tempfile.gettempdir())
 )
 def test_an_upload_cannot_choose_where_it_goes(a_server: Served, parameter: str, name: str) -> None:
     body, headers = form((name, b"content"), parameter=parameter)
-    answer = Answer(a_server.port, "/upload", "POST", body, **headers)
+    answer = Answer(a_server.port, "/upload" + own(a_server), "POST", body, **headers)
     try:
         assert "name cannot be used" in json.loads(answer.body)["error"]
         assert not [*TEMPORARY.glob("evil.nii"), *TEMPORARY.glob("maesil-app-*/**/*evil.nii")]
@@ -206,7 +217,7 @@ def test_an_upload_with_an_absolute_name_stays_below_its_folder(a_server: Served
     # Not the name above: the test beside it looks at the folders of all servers, those of other workers among them.
     place = TEMPORARY / "elsewhere.nii"
     body, headers = form((str(place), b"content"))
-    assert Answer(a_server.port, "/upload", "POST", body, **headers).status == 200
+    assert Answer(a_server.port, "/upload" + own(a_server), "POST", body, **headers).status == 200
     assert not place.exists()
 
 
@@ -223,13 +234,13 @@ def test_an_upload_of_something_else_is_refused(
     a_server: Served, files: tuple[tuple[str, bytes], ...], problem: str
 ) -> None:
     body, headers = form(*files)
-    answer = Answer(a_server.port, "/upload", "POST", body, **headers)
+    answer = Answer(a_server.port, "/upload" + own(a_server), "POST", body, **headers)
     assert problem in json.loads(answer.body)["error"]
 
 
 def test_an_upload_that_is_too_large_is_refused_before_it_comes(a_server: Served) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", a_server.port, timeout=30)
-    connection.putrequest("POST", "/upload")
+    connection.putrequest("POST", "/upload" + own(a_server))
     connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
     connection.putheader("Content-Length", str(5 * 2**30))
     connection.endheaders()
@@ -238,7 +249,9 @@ def test_an_upload_that_is_too_large_is_refused_before_it_comes(a_server: Served
 
 
 def test_a_body_that_is_no_form_is_refused(a_server: Served) -> None:
-    answer = Answer(a_server.port, "/upload", "POST", b"voxels", Content_Type="application/octet-stream")
+    answer = Answer(
+        a_server.port, "/upload" + own(a_server), "POST", b"voxels", Content_Type="application/octet-stream"
+    )
     assert "form" in json.loads(answer.body)["error"]
 
 

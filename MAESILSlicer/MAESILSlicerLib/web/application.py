@@ -16,6 +16,7 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.rendering import Rendering, usesSoftware
 from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.web.admission import Admission
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads
 from MAESILSlicerLib.web.latest import Latest
@@ -36,7 +37,7 @@ _SERVED = "__maesil"
 
 
 class Application:
-    """Everything behind one page; all browsers that open it see the same.
+    """Everything behind one page: one scene, which one browser tab owns and others may watch.
 
     Args:
         server: trame's.
@@ -50,6 +51,7 @@ class Application:
         session: the work on the shown scan.
         notice: the page's line for messages.
         views: of the page.
+        admission: who owns the page, and who watches it.
 
     Raises:
         MaesilError: a scan or a model that was named cannot be used.
@@ -72,6 +74,7 @@ class Application:
         slicer.mrmlScene = self.scene
         self.notice = Notice(self.state)
         self.views = Views(server, self._slicer)
+        self.admission = Admission(server, self._redraw)
         self.session = Session(self.scene, jobsFolder=folder / "jobs")
         if options.model is not None:
             self.session.setModel(options.model)
@@ -110,6 +113,10 @@ class Application:
         self.reconstruct.close()
         self.session.close()
 
+    def _redraw(self) -> None:
+        for view in self.views.shown:
+            view.schedule_render()
+
     def _name(self) -> str:
         node = self.session.volumeNode
         return "MAESIL" if node is None else node.GetName()
@@ -130,6 +137,8 @@ class Application:
             with html.Div(classes="views"):
                 self.views.layouts.initialize_layout_grid(layout)
             layout.root.add_child(after)
+        # trame replaces the page by this one when the connection is lost; `gate.js` says so over it and reconnects.
+        self.state.trame__template_error = self.state.trame__template_main
         self.views.show(FOUR_UP)
 
 

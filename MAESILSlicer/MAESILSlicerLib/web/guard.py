@@ -9,6 +9,8 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from MAESILSlicerLib.web.publicaddress import PublicAddress
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
@@ -38,7 +40,7 @@ _HEADERS = {
 
 
 def makeGuard(
-    token: str | None, isLocal: bool
+    token: str | None, isLocal: bool, public: PublicAddress | None = None
 ) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
     """An aiohttp middleware that lets a request pass, or answers it with one sentence.
 
@@ -48,13 +50,16 @@ def makeGuard(
         token: what to ask for; None asks for nothing.
         isLocal: whether the server listens to this machine alone. A page of another site that has its own name point
             to this machine is then turned away by that name.
+        public: where browsers find the page behind a reverse proxy. Its name and origin are let in, too, and cookies
+            are for its path. `X-Forwarded-*` headers are not believed, as anybody can send them.
     """
-    cookie = None if token is None else _cookieOf(token)
+    cookie = None if token is None else _Cookie(token, public)
+    names = _LOCAL_NAMES | ({public.host.strip("[]")} if public else set())
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = _refusalOfOrigin(request, isLocal)
-        if refusal is None and token is not None and not _knows(request, cookie):
+        refusal = _refusalOfOrigin(request, names if isLocal else None, public)
+        if refusal is None and cookie is not None and not cookie.isIn(request):
             if _isSame(request.query.get("token", ""), token):
                 return _welcome(request, cookie)
             refusal = web.Response(
@@ -76,25 +81,53 @@ def makeGuard(
     return guard
 
 
-def _refusalOfOrigin(request: web.Request, isLocal: bool) -> web.Response | None:
-    host = urlsplit(f"//{request.host}")
-    if isLocal and host.hostname not in _LOCAL_NAMES:
-        return web.Response(status=421, text="This server answers to localhost alone.")
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host.netloc:
+def _refusalOfOrigin(
+    request: web.Request, names: set[str] | None, public: PublicAddress | None
+) -> web.Response | None:
+    """Refuse a request for a host that is not one of the `names`, and one of a page of another site."""
+    try:
+        host = urlsplit(f"//{request.host}")
+        origin = urlsplit(request.headers.get("Origin", f"//{host.netloc}"))
+    except ValueError:
+        return web.Response(status=400, text="The host or the origin of this request is no address.")
+    if names is not None and host.hostname not in names:
+        answered = "localhost" if public is None else f"localhost and {public.host}"
+        return web.Response(status=421, text=f"This server answers to {answered} alone.")
+    # A proxy may pass on the name that the browser asked for, or put this server's in its place.
+    isPublic = public is not None and f"{origin.scheme}://{origin.netloc}" == public.origin
+    if origin.netloc != host.netloc and not isPublic:
         return web.Response(status=403, text="This request comes from a page of another site.")
     return None
 
 
-def _cookieOf(token: str) -> tuple[str, str]:
-    """Name and value: a trace of the token, so that the cookie does not tell it, named so that two servers differ."""
-    trace = hashlib.sha256(f"MAESIL {token}".encode()).hexdigest()
-    return f"maesil_{trace[:8]}", trace
+class _Cookie:
+    """Holds a trace of the token, so that the cookie does not tell it; its name differs between two servers.
 
+    Args:
+        token: the access token.
+        public: see `makeGuard`.
+    """
 
-def _knows(request: web.Request, cookie: tuple[str, str]) -> bool:
-    name, value = cookie
-    return _isSame(request.cookies.get(name, ""), value)
+    def __init__(self, token: str, public: PublicAddress | None) -> None:
+        self._value = hashlib.sha256(f"MAESIL {token}".encode()).hexdigest()
+        self._name = f"maesil_{self._value[:8]}"
+        self._path = "/" if public is None else public.path
+        self._isSecure = public is not None and public.scheme == "https"
+
+    def isIn(self, request: web.Request) -> bool:
+        """Whether the browser has been here before, and knew the token."""
+        return _isSame(request.cookies.get(self._name, ""), self._value)
+
+    def putInto(self, response: web.Response) -> None:
+        """Have the browser keep it, until it is closed."""
+        response.set_cookie(
+            self._name,
+            self._value,
+            httponly=True,
+            samesite="Strict",
+            path=self._path,
+            secure=self._isSecure,
+        )
 
 
 def _isSame(given: str, expected: str) -> bool:
@@ -102,12 +135,11 @@ def _isSame(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def _welcome(request: web.Request, cookie: tuple[str, str]) -> web.Response:
+def _welcome(request: web.Request, cookie: _Cookie) -> web.Response:
     """Send the browser to the same place without the token, which would stay in its history."""
     query = [(key, value) for key, value in request.query.items() if key != "token"]
-    # Slashes at the front would name another host.
-    place = "/" + request.path.lstrip("/") + (f"?{urlencode(query)}" if query else "")
+    # Relative, since a proxy may have taken a prefix off the path; one name alone cannot lead to another host.
+    place = "./" + request.rel_url.raw_path.rpartition("/")[2] + (f"?{urlencode(query)}" if query else "")
     response = web.Response(status=302, headers={"Location": place, **_HEADERS})
-    name, value = cookie
-    response.set_cookie(name, value, httponly=True, samesite="Strict", path="/")
+    cookie.putInto(response)
     return response

@@ -11,6 +11,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.formats.discovery import Discovery
 from MAESILCore.optional import require
 from MAESILCore.options import check_device
+from MAESILSlicerLib.web.publicaddress import PublicAddress
 
 #: Shorter tokens could be guessed.
 SHORTEST_TOKEN = 16
@@ -31,6 +32,7 @@ class AppOptions:
         openBrowser: whether the page opens by itself.
         device: what reconstructions run on unless the page says otherwise.
         model: checkpoint file or name of a bundled model; None is the default one.
+        publicUrl: where browsers find the page behind a reverse proxy; None where they reach it directly.
     """
 
     scans: Discovery | tuple[Path, ...] = ()
@@ -40,10 +42,11 @@ class AppOptions:
     openBrowser: bool = True
     device: str = "auto"
     model: str | None = None
+    publicUrl: str | None = None
 
     @property
     def isLocal(self) -> bool:
-        """Whether only programs on this machine can reach the page."""
+        """Whether the server listens to programs on this machine only; one of them may be a reverse proxy."""
         if self.host == "localhost":
             return True
         try:
@@ -65,6 +68,14 @@ class AppOptions:
 
         pick_device(self.device)
 
+    def publicAddress(self) -> PublicAddress | None:
+        """The parts of `publicUrl`.
+
+        Raises:
+            ConfigError: it is no address of a page.
+        """
+        return None if self.publicUrl is None else PublicAddress.parse(self.publicUrl)
+
     def effectiveToken(self) -> str | None:
         """The token to ask for; one is made up where the page can be reached from elsewhere and none was given.
 
@@ -72,7 +83,8 @@ class AppOptions:
             ConfigError: it is so short that it could be guessed.
         """
         if self.token is None:
-            return None if self.isLocal else secrets.token_urlsafe(32)
+            isReachable = not self.isLocal or self.publicUrl is not None
+            return secrets.token_urlsafe(32) if isReachable else None
         if len(self.token) < SHORTEST_TOKEN:
             message = (
                 f"The access token has {len(self.token)} characters and could be guessed; "

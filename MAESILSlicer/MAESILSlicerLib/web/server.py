@@ -31,6 +31,7 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
         MaesilError: the address cannot be used, or what was named cannot be read.
     """
     token = options.effectiveToken()
+    options.publicAddress()
     options.checkDevice()
     _checkAddress(options)
     # trame would read the command line of `maesil`, and wslink greet on standard output.
@@ -46,7 +47,7 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
     try:
         application = Application(server, options, folder)
         server.controller.on_server_bind.add(
-            lambda wslink: _addRoutes(wslink.app, application, token, options.isLocal)
+            lambda webServer: _addRoutes(webServer, application, token, options)
         )
         server.controller.on_server_ready.add(
             lambda **_: _onReady(server.port, application, options, token, say)
@@ -68,41 +69,32 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _addRoutes(app: object, application: object, token: str | None, isLocal: bool) -> None:
+def _addRoutes(webServer: object, application: object, token: str | None, options: AppOptions) -> None:
     from MAESILSlicerLib.web.guard import makeGuard
+    from MAESILSlicerLib.web.index import makeIndex
 
-    app.middlewares.append(makeGuard(token, isLocal))
-    app.router.add_post("/upload", application.uploads.receive)
-    app.router.add_get("/results/{name}", application.downloads.sendResult)
-    app.router.add_get("/screenshot.png", application.downloads.sendScreenshot)
-    app.router.add_get("/loading.tpl", _sendLoading)
-    app.router.add_post("/paraview/", _sendSession)
-
-
-async def _sendLoading(_request: object) -> object:
-    """What is seen until the page has come."""
-    from aiohttp import web
-
-    from MAESILSlicerLib.web.application import STATIC
-
-    return web.Response(text=(STATIC / "loading.html").read_text(encoding="utf-8"), content_type="text/html")
-
-
-async def _sendSession(request: object) -> object:
-    """Tell trame's client, which asks for a launcher of sessions first, that this one server is all there is."""
-    from aiohttp import web
-
-    scheme = "wss" if request.headers.get("X-Forwarded-Proto", request.scheme) == "https" else "ws"
-    return web.json_response({"sessionURL": f"{scheme}://{request.host}/ws"})
+    app, admission = webServer.app, application.admission
+    admission.bind(webServer)
+    app.middlewares.append(makeGuard(token, options.isLocal, options.publicAddress()))
+    app.router.add_get("/index.html", makeIndex())
+    app.router.add_post("/enter", admission.enter)
+    app.router.add_post("/upload", admission.ownersOnly(application.uploads.receive))
+    app.router.add_get("/results/{name}", admission.ownersOnly(application.downloads.sendResult))
+    app.router.add_get("/screenshot.png", admission.ownersOnly(application.downloads.sendScreenshot))
 
 
 def _onReady(
     port: int, application: object, options: AppOptions, token: str | None, say: Callable[[str], None]
 ) -> None:
-    # Whoever listens at all addresses wants others to come, who know this machine by its name.
-    shown = socket.gethostname() if options.host in ("0.0.0.0", "::") else options.host
-    bracketed = f"[{shown}]" if ":" in shown else shown
-    address = f"http://{bracketed}:{port}/" + (f"?token={token}" if token else "")
+    public = options.publicAddress()
+    if public is not None:
+        address = public.text
+    else:
+        # A server that listens at all addresses is opened from elsewhere, by the name of this machine.
+        shown = socket.gethostname() if options.host in ("0.0.0.0", "::") else options.host
+        bracketed = f"[{shown}]" if ":" in shown else shown
+        address = f"http://{bracketed}:{port}/"
+    address += f"?token={token}" if token else ""
     say(address)
     application.start()
     if options.openBrowser:

@@ -1,42 +1,8 @@
-// Colours, uploads by button and by drop, and clicks into the plot. All else of the page is its template.
+// Uploads by button and by drop, and clicks into the plot. All else of the page is its template.
 (function () {
   "use strict";
 
   const MOST_FILES = 5000;
-
-  // The browser's preference until somebody chooses, which this browser alone remembers.
-  const THEME = "maesil-theme";
-  const prefersLight = window.matchMedia("(prefers-color-scheme: light)");
-
-  function chosenTheme() {
-    try {
-      return localStorage.getItem(THEME);
-    } catch {
-      // Where pages may not store anything, the choice lasts as long as the page.
-      return null;
-    }
-  }
-
-  function showTheme(theme) {
-    document.documentElement.dataset.theme = theme;
-  }
-
-  function showPreferred() {
-    showTheme(chosenTheme() || (prefersLight.matches ? "light" : "dark"));
-  }
-
-  function changeTheme() {
-    const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-    showTheme(theme);
-    try {
-      localStorage.setItem(THEME, theme);
-    } catch {
-      // As above.
-    }
-  }
-
-  showPreferred();
-  prefersLight.addEventListener("change", showPreferred);
 
   function status(text, isError) {
     const line = document.getElementById("upload-status");
@@ -46,7 +12,7 @@
 
   // `files` are pairs of a path below the drop and a File.
   function send(files) {
-    if (!files.length) {
+    if (!files.length || !maesil.mayChange()) {
       return;
     }
     if (files.length > MOST_FILES) {
@@ -56,7 +22,7 @@
     const form = new FormData();
     files.forEach(([path, file]) => form.append("file", file, path));
     const request = new XMLHttpRequest();
-    request.open("POST", "upload");
+    request.open("POST", maesil.ofThisTab("upload"));
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) {
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
@@ -121,7 +87,7 @@
   function showTarget(isShown) {
     const target = document.getElementById("drop-target");
     if (target) {
-      target.hidden = !isShown;
+      target.hidden = !isShown || !maesil.mayChange();
     }
   }
 
@@ -155,10 +121,10 @@
 
   function choosePoint(event) {
     const point = event.target.closest("[data-superpatch]");
-    if (point) {
+    if (point && maesil.mayChange()) {
       window.trame.trigger("choose_superpatch", [Number(point.dataset.superpatch)]);
     }
   }
 
-  window.maesil = { upload, changeTheme, choosePoint, forgetUpload: () => status("") };
+  Object.assign(window.maesil, { upload, choosePoint, forgetUpload: () => status("") });
 })();
