@@ -125,11 +125,15 @@ class Admission:
         self._handler.authentified_client_ids.discard(client)
         connection = self._handler.connections.get(client)
         if connection is not None:
-            task = asyncio.get_running_loop().create_task(
-                connection.close(code=TAKEN_CODE, message=b"taken over")
-            )
+            task = asyncio.get_running_loop().create_task(self._closeLast(connection))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    async def _closeLast(self, connection: web.WebSocketResponse) -> None:
+        # What is being sent holds this lock, or waits for it: a browser takes data after the end for an error.
+        async with self._handler.attachment_atomic:
+            pass
+        await connection.close(code=TAKEN_CODE, message=b"taken over")
 
     def _tell(self) -> None:
         """Write who is here into the state, and look again when a seat lapses."""

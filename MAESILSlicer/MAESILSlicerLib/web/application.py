@@ -137,8 +137,6 @@ class Application:
             with html.Div(classes="views"):
                 self.views.layouts.initialize_layout_grid(layout)
             layout.root.add_child(after)
-        # trame replaces the page by this one when the connection is lost; `gate.js` says so over it and reconnects.
-        self.state.trame__template_error = self.state.trame__template_main
         self.views.show(FOUR_UP)
 
 

@@ -9,6 +9,8 @@
   // The server closes a websocket with these codes: another tab has the seat, or the server ends.
   const TAKEN_CODE = 4001;
   const ENDED_CODE = 1001;
+  // Of wslink, for a call over a connection that is not open.
+  const CLOSED_ERROR = -32099;
 
   const ANSWER_MS = 10_000;
   const LOOK_MS = 2_000;
@@ -192,6 +194,9 @@
     for (const [source, isModule] of JSON.parse(byId("client-scripts").textContent)) {
       await load(source, isModule);
     }
+    const { trigger } = window.trame;
+    // A pointer that leaves a view, for one, is told to the server, which must not fail where there is none.
+    window.trame.trigger = async (...called) => (phase === "live" ? trigger(...called) : undefined);
     watchConnection(window.trame.client);
     window.trame.addConnectListener(connected);
   }
@@ -207,11 +212,23 @@
     });
   }
 
+  // trame's client puts a message in the place of the page where a connection fails; here, the page stays and waits.
+  const OF_TRAMES_MESSAGE = ["trame_error_report_msg", "trame__template_main"];
+
+  function keepPage(state) {
+    const set = state.set.bind(state);
+    state.set = async (key, value) => OF_TRAMES_MESSAGE.includes(key) || set(key, value);
+  }
+
   function connected() {
     const isFirst = phase === "starting";
     phase = "live";
+    keepPage(window.trame.state);
+    const { client } = window.trame;
+    // The client itself does not tell why it was closed.
+    client.getConnection().onConnectionClose((_connection, event) => closed(client, event.code));
     if (!isFirst) {
-      watchConnection(window.trame.client);
+      watchConnection(client);
     } else if (role === WATCHER) {
       beWatcher();
     }
@@ -259,27 +276,35 @@
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 
   function watchConnection(client) {
-    const closed = (event) => {
-      // After a reconnection, the client before has nothing to say any more.
-      if (client !== window.trame.client || isUnloading || phase === "lost" || phase === "taken") {
-        return;
-      }
-      if (phase === "starting") {
-        phase = "lost";
-        show(
-          "The page cannot be opened",
-          "The server closed the connection of this tab; a reverse proxy in between must pass websockets on.",
-          ["Try again", () => location.reload()],
-        );
-      } else if (event?.code === TAKEN_CODE) {
-        taken();
-      } else {
-        lost(event?.code === ENDED_CODE);
-      }
-    };
-    client.onConnectionClose(closed);
-    client.onConnectionError(() => closed());
+    client.onConnectionClose(() => closed(client));
+    client.onConnectionError(() => closed(client));
   }
+
+  function closed(client, code) {
+    // After a reconnection, the client before has nothing to say any more.
+    if (client !== window.trame.client || isUnloading || phase === "lost" || phase === "taken") {
+      return;
+    }
+    if (phase === "starting") {
+      phase = "lost";
+      show(
+        "The page cannot be opened",
+        "The server closed the connection of this tab; a reverse proxy in between must pass websockets on.",
+        ["Try again", () => location.reload()],
+      );
+    } else if (code === TAKEN_CODE) {
+      taken();
+    } else {
+      lost(code === ENDED_CODE);
+    }
+  }
+
+  // What trame and its views still ask over a closed connection fails, which is no news.
+  window.addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.code === CLOSED_ERROR) {
+      event.preventDefault();
+    }
+  });
 
   // Some losses are not noticed, such as those of a computer that was asleep: nothing is sent, so nothing fails.
   async function checkAlive(silence) {
