@@ -6,9 +6,10 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 from wslink import register
 from wslink.websocket import LinkProtocol
 
@@ -26,6 +27,7 @@ LOOK = "look"
 _TAB = re.compile(r"[A-Za-z0-9_-]{20,80}")
 #: What a watcher may call: all of it only reads.
 _FOR_WATCHERS = {"maesil.alive", "trame.error.client", "trame.lifecycle.update", "trame.state.get"}
+_FAREWELL_SECONDS = 1.0
 _STATE_UPDATE, _SIZE = "trame.state.update", "trame.rca.size"
 
 
@@ -128,6 +130,15 @@ class Admission:
             task = asyncio.get_running_loop().create_task(self._closeLast(connection))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+    async def end(self, **_state: object) -> None:
+        """Tell all pages that the server ends, as trame's task; a page that does not answer is not waited for."""
+        closing = [
+            connection.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+            for connection in self._handler.connections.values()
+        ]
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _FAREWELL_SECONDS)
 
     async def _closeLast(self, connection: web.WebSocketResponse) -> None:
         # What is being sent holds this lock, or waits for it: a browser takes data after the end for an error.

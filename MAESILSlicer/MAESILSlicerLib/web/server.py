@@ -52,6 +52,7 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
         server.controller.on_server_ready.add(
             lambda **_: _onReady(server.port, application, options, token, say)
         )
+        server.controller.on_server_exited.add_task(application.admission.end)
         server.start(
             port=options.port,
             host=options.host,
