@@ -12,7 +12,7 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.colors import showLegend
 from MAESILSlicerLib.layouts import LayoutSwitch
 from MAESILSlicerLib.nodes import nodesOfClass
-from MAESILSlicerLib.results import ResultNodes
+from MAESILSlicerLib.results import ResultNodes, maskedTitle
 from MAESILSlicerLib.scene import checkVolume, geometryOf, linearTransformToWorld
 
 #: Number of the layout in a vtkMRMLLayoutNode.
@@ -113,6 +113,7 @@ class Comparison:
             self._layout.on(layoutNode)
         try:
             self._fill(volumes)
+            self._label(results)
         except ComparisonError:
             if wasOff:
                 self._layout.off(layoutNode)
@@ -159,6 +160,17 @@ class Comparison:
                 composite.SetLinkedControl(True)
                 composite.SetHotLinkedControl(True)
             showLegend(composite, volumes[view.tag])
+
+    def _label(self, results: ResultNodes) -> None:
+        """Say in the bar of the masked volume of how many masks its mask is the first."""
+        nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
+        for view in VIEWS:
+            nodes[view.tag].SetLayoutLabel(captionOf(view, results))
+
+
+def captionOf(view: ComparisonView, results: ResultNodes) -> str:
+    """The label of a view for these results: of a coverage, the masked volume shows the first mask."""
+    return maskedTitle(view.label, results.maskCount) if view.role == "masked" else view.label
 
 
 def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) -> None:

@@ -36,6 +36,8 @@ NAMES = {
 #: Members of `ResultNodes` that not every reconstruction has.
 OPTIONAL = {"uncertainty", "metrics"}
 
+#: Attribute of the masked volume: of how many masks its mask is the first.
+_COUNT_ATTRIBUTE = "MAESIL.masks"
 #: A reconstruction refers to its fellows by this and their role.
 _FELLOW_REFERENCE = "MAESIL.result."
 
@@ -45,7 +47,7 @@ class ResultNodes:
     """The nodes of one reconstruction, each with its member's name as its role.
 
     Attributes:
-        masked: the input with its hidden voxels at the lower end of the model's window.
+        masked: the input with the voxels that the first mask hides at the lower end of the model's window.
         reconstruction: what the model made of the volume.
         mosaic: the input where it was visible, the reconstruction where it was hidden.
         error: reconstruction minus input where it was hidden, HU.
@@ -68,6 +70,18 @@ class ResultNodes:
     def nodes(self) -> list[slicer.vtkMRMLNode]:
         """All that there are."""
         return [node for node in self.byRole.values() if node is not None]
+
+    @property
+    def maskCount(self) -> int:
+        """How many masks took part; `masked`, `mosaic` and the mask in them are of the first."""
+        return int(self.masked.GetAttribute(_COUNT_ATTRIBUTE) or 1)
+
+    @property
+    def series(self) -> list[slicer.vtkMRMLPlotSeriesNode]:
+        """What the chart plots."""
+        return [
+            self.chart.GetNthPlotSeriesNode(index) for index in range(self.chart.GetNumberOfPlotSeriesNodes())
+        ]
 
     @property
     def byRole(self) -> dict[str, slicer.vtkMRMLNode | None]:
@@ -120,11 +134,7 @@ def removeResults(results: ResultNodes) -> None:
         return
     hierarchy, item = hierarchyItemOf(scene, results.reconstruction)
     folder = hierarchy.GetItemParent(item) if item else 0
-    series = [
-        results.chart.GetNthPlotSeriesNode(index)
-        for index in range(results.chart.GetNumberOfPlotSeriesNodes())
-    ]
-    for node in (*series, *results.nodes):
+    for node in (*results.series, *results.nodes):
         removeNode(node)
     if folder and folder != hierarchy.GetSceneItemID() and hierarchy.GetNumberOfItemChildren(folder) == 0:
         hierarchy.RemoveItem(folder, False, False)
@@ -141,7 +151,8 @@ class _Import:
         note: str,
     ) -> None:
         self._scene, self._inputNode, self._files = scene, inputNode, files
-        self._names = _freeNames(scene, inputNode.GetName())
+        self._maskCount = int(files.result.get("masks", 1))
+        self._names = _freeNames(scene, inputNode.GetName(), self._maskCount)
         self._shape, kind = voxelsOf(inputNode).shape, voxelsOf(inputNode).dtype.kind
         low, high = inputNode.GetImageData().GetScalarRange()
         self._isWhole = kind in "biu" and low >= -(2**15) and high < 2**15
@@ -165,7 +176,8 @@ class _Import:
             )
         for node in results.nodes:
             node.SetDescription(self._description)
-        _gather(self._inputNode, self._names["folder"], results.nodes)
+        results.masked.SetAttribute(_COUNT_ATTRIBUTE, str(self._maskCount))
+        _gather(self._inputNode, self._names["folder"], [*results.nodes, *results.series])
         return results
 
     def _volumes(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -238,12 +250,21 @@ class _Import:
         return nodes
 
 
-def _freeNames(scene: slicer.vtkMRMLScene, inputName: str) -> dict[str, str]:
+def maskedTitle(masked: str, maskCount: int) -> str:
+    """A title for what shows one mask, with which of the masks of a coverage that is."""
+    return masked if maskCount == 1 else f"{masked} (mask 1 of {maskCount})"
+
+
+def _freeNames(scene: slicer.vtkMRMLScene, inputName: str, maskCount: int) -> dict[str, str]:
     """Names by role that no node has yet; those of a second run all end with 2."""
     number = 1
+    words = {
+        role: maskedTitle(word, maskCount) if role in ("masked", "mosaic") else word
+        for role, word in NAMES.items()
+    }
     while True:
         ending = f" {number}" if number > 1 else ""
-        names = {role: f"{inputName} {word}{ending}" for role, word in NAMES.items()}
+        names = {role: f"{inputName} {word}{ending}" for role, word in words.items()}
         if not any(scene.GetFirstNodeByName(name) for name in names.values()):
             return names | {"folder": f"{inputName} MAESIL{ending}"}
         number += 1

@@ -15,6 +15,8 @@ from MAESILSlicerLib.scene import voxelsOf
 MakeJob = Callable[..., Path]
 
 PATCH = 8
+#: Of a coverage.
+MASKS = 4
 WINDOW = (-1000.0, 1000.0)
 SCORES = {"psnr_hidden": 27.1234, "ssim_hidden": 0.81234, "mae_hu_hidden_body": 31.26, "psnr_unmasked": None}
 #: Standard deviation of the error, HU.
@@ -48,6 +50,8 @@ def writeFinishedJob(
             "model": "maesil-small-ct",
             "window_hu": WINDOW,
             "patch_size_kji": [PATCH] * 3,
+            "is_coverage": isCoverage,
+            "masks": MASKS if isCoverage else 1,
             "notes": ["Made up."],
         },
     )

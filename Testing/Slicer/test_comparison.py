@@ -109,7 +109,20 @@ def test_each_view_shows_its_volume(
     assert layoutNode.GetViewArrangement() == LAYOUT_ID
     assert shown == [volume.GetID() for volume in expected]
     labels = [_nodes(scene, "vtkMRMLSliceNode")[tag].GetLayoutLabel() for tag in TAGS]
-    assert labels == ["Original", "Masked", "Reconstruction", "Error"]
+    assert labels == ["Original", "Masked (mask 1 of 4)", "Reconstruction", "Error"]
+
+
+def test_a_single_mask_is_not_counted_in_the_views(
+    scene: slicer.vtkMRMLScene,
+    makeVolume: MakeVolume,
+    tmp_path: Path,
+    layoutNode: slicer.vtkMRMLLayoutNode,
+) -> None:
+    node = makeVolume()
+    for isCoverage, label in ((True, "Masked (mask 1 of 4)"), (False, "Masked")):
+        results = importResults(scene, node, writeFinishedJob(tmp_path / "job", node, isCoverage))
+        Comparison(scene).enter(layoutNode, results, node)
+        assert _nodes(scene, "vtkMRMLSliceNode")["MAESILMasked"].GetLayoutLabel() == label
 
 
 def test_pictures_show_original_masked_reconstruction_and_error(

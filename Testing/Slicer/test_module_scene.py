@@ -68,7 +68,12 @@ def test_the_comparison_follows_the_chosen_volume(module: OpenModule, tmp_path: 
         module.ui.volumeSelector.setCurrentNode(node)
         module.host.process()
         name = node.GetName()
-        assert compared(module) == [name, f"{name} masked", f"{name} reconstruction", f"{name} error"]
+        assert compared(module) == [
+            name,
+            f"{name} masked (mask 1 of 4)",
+            f"{name} reconstruction",
+            f"{name} error",
+        ]
         assert name + "," in module.ui.resultsLabel.text
         assert module.ui.compareButton.checked
     module.ui.volumeSelector.setCurrentNode(nodes[2])

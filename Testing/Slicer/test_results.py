@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 from finishedjob import PATCH, expanded, writeFinishedJob
 from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS
@@ -188,9 +189,9 @@ def test_results_are_named_after_their_input_and_a_second_run_keeps_them_apart(
     first = importResults(scene, node, makeJob(node))
     second = importResults(scene, node, makeJob(node))
     assert [n.GetName() for n in first.nodes] == [
-        "Thorax masked",
+        "Thorax masked (mask 1 of 4)",
         "Thorax reconstruction",
-        "Thorax mosaic",
+        "Thorax mosaic (mask 1 of 4)",
         "Thorax error",
         "Thorax uncertainty",
         "Thorax scores",
@@ -207,12 +208,54 @@ def test_results_are_gathered_in_a_folder_beside_their_input(
     item = _placed(node)
     results = importResults(scene, node, makeJob(node))
     hierarchy = scene.GetSubjectHierarchyNode()
-    items = [hierarchy.GetItemByDataNode(node) for node in results.nodes]
+    series = results.chart.GetNthPlotSeriesNode(0)
+    items = [hierarchy.GetItemByDataNode(node) for node in (*results.nodes, series)]
     (folder,) = {hierarchy.GetItemParent(item) for item in items}
     assert all(items)
     assert hierarchy.GetItemName(folder) == "CT MAESIL"
     assert hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(item)
     assert hierarchy.GetNumberOfItemChildren(folder) == len(items)
+
+
+def test_what_the_application_puts_at_the_root_goes_into_the_folder_of_its_result(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob
+) -> None:
+    node = makeVolume()
+    item = _placed(node)
+    hierarchy = scene.GetSubjectHierarchyNode()
+    kinds = ("vtkMRMLPlotSeriesNode", "vtkMRMLPlotChartNode", "vtkMRMLTableNode")
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def addItem(_caller: object, _event: str, added: slicer.vtkMRMLNode) -> None:
+        # As the plugins of the application do, which are not here.
+        if any(added.IsA(kind) for kind in kinds):
+            hierarchy.CreateItem(hierarchy.GetSceneItemID(), added)
+
+    observation = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, addItem)
+    for _ in range(2):
+        results = importResults(scene, node, makeJob(node))
+    scene.RemoveObserver(observation)
+    root = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), root, False)
+    names = [hierarchy.GetItemName(root.GetId(index)) for index in range(root.GetNumberOfIds())]
+    assert names == ["Patient"]
+    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(results.chart))
+    assert hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(item)
+    # What stands in the folder goes with it when the user deletes it in the tree.
+    inFolder = vtk.vtkIdList()
+    hierarchy.GetItemChildren(folder, inFolder, False)
+    nodes = [hierarchy.GetItemDataNode(inFolder.GetId(n)) for n in range(inFolder.GetNumberOfIds())]
+    assert set(nodes) == {*results.nodes, *results.series}
+
+
+def test_a_single_mask_is_not_counted_in_names(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob
+) -> None:
+    node = makeVolume(name="Thorax")
+    results = importResults(scene, node, makeJob(node, isCoverage=False))
+    assert results.maskCount == 1
+    assert (results.masked.GetName(), results.mosaic.GetName()) == ("Thorax masked", "Thorax mosaic")
+    assert importResults(scene, node, makeJob(node)).maskCount == 4
 
 
 def test_results_that_are_removed_leave_nothing_of_theirs_and_all_of_the_others(

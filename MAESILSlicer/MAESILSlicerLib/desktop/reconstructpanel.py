@@ -187,8 +187,8 @@ class ReconstructPanel:
             _("A region is hidden as it is; choose another mask above to predict every patch.")
             if isRegion
             else _(
-                "Cover all patches: several masks together hide every patch, and each is predicted from what is "
-                "visible around it. Or predict only what the mask in the views hides."
+                "Cover all patches: several masks of the kind above together hide every patch, and each patch is "
+                "predicted from what is visible around it. Or predict only what the mask in the views hides."
             )
         )
         spinBox.setVisible(shown is Prediction.EVERY_PATCH)
