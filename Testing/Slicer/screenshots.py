@@ -17,9 +17,7 @@ sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(HERE)]
 from hosting import Host, makeApplication, opened  # noqa: E402
 
 #: Columns and rows.
-SIZE = (1280, 900)
-#: From where the volume is seen in 3D: right, anterior, superior.
-DIRECTION_RAS = (0.75, 1.0, 0.45)
+SIZE = (1280, 720)
 MOST_BYTES = 700_000
 
 
@@ -29,18 +27,6 @@ def openWindow(host: Host) -> None:
     widget = host.open()
     host.wait(lambda: widget.window._system.report is not None, 120)
     host.click(host.ui.sampleButton)
-
-
-def lookFromAside(host: Host) -> None:
-    """Turn the 3D view so that three sides of the cubes are seen."""
-    host.app.layoutManager().resetThreeDViews()
-    camera = host.scene.GetFirstNodeByClass("vtkMRMLCameraNode").GetCamera()
-    focus, distance = camera.GetFocalPoint(), 1.2 * camera.GetDistance()
-    length = sum(part**2 for part in DIRECTION_RAS) ** 0.5
-    camera.SetPosition(
-        *(at + distance * part / length for at, part in zip(focus, DIRECTION_RAS, strict=True))
-    )
-    camera.SetViewUp(0, 0, 1)
 
 
 def reconstruct(host: Host) -> None:
@@ -64,11 +50,11 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, opened(makeApplication(), Path(folder)) as host:
         openWindow(host)
-        lookFromAside(host)
         save(host, "module-masks.png")
         reconstruct(host)
         # Room for the scores.
         host.ui.maskSection.collapsed = True
+        host.scrollTo(host.ui.superpatchTable)
         save(host, "module-results.png")
 
 
