@@ -144,7 +144,7 @@ def test_a_server_that_ended_is_told_and_found_again(
     assert a_served_ct.stop(signal.SIGINT) == 0
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("MAESIL was ended").wait_for()
-    assert "start it again, and this page comes back" in dialog.inner_text()
+    assert "start it again, and open the address that it prints" in dialog.inner_text()
     port = str(a_served_ct.port)
     with serving(str(a_ct), "--model", str(a_model), "--device", "cpu", "--port", port):
         dialog.get_by_role("button", name="Try now").click()

@@ -71,7 +71,11 @@ def test_a_second_browser_sees_nothing_of_the_patient_before_it_chooses(
     assert title
     assert title not in second.content()
     an_owner.get_by_test_id("share").wait_for()
+    for _ in range(3):
+        second.keyboard.press("Escape")
+    second.get_by_role("heading", name="MAESIL is in use").wait_for()
     # The keyboard is enough.
+    second.get_by_role("button", name="Watch").focus()
     second.keyboard.press("Enter")
     second.get_by_text("You are watching.").wait_for()
 

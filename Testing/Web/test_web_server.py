@@ -248,6 +248,43 @@ def test_an_upload_that_is_too_large_is_refused_before_it_comes(a_server: Served
     connection.close()
 
 
+def test_an_upload_is_refused_if_the_page_is_taken_over_while_it_comes(a_server: Served) -> None:
+    body, headers = form(("scan.nii", b"content"))
+    connection = http.client.HTTPConnection("127.0.0.1", a_server.port, timeout=30)
+    connection.putrequest("POST", "/upload" + own(a_server))
+    connection.putheader("Content-Type", headers["Content_Type"])
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:-10])
+    # The beginning has been let in once it has been stored.
+    until = time.monotonic() + 60
+    while not [*TEMPORARY.glob("maesil-app-*/upload-*/Upload/scan.nii")]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    other = json.dumps({"tab": "tab-of-another-browser", "wish": "owner"}).encode()
+    assert Answer(a_server.port, "/enter", "POST", other).status == 200
+    connection.send(body[-10:])
+    assert "took the page over" in json.loads(connection.getresponse().read())["error"]
+    connection.close()
+    own(a_server)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no json", b"[]", b"{}", b'{"tab": "short", "wish": null}', b'{"tab": 7, "wish": null}'],
+)
+def test_a_wish_that_makes_no_sense_is_refused(a_server: Served, body: bytes) -> None:
+    assert Answer(a_server.port, "/enter", "POST", body).status == 400
+    tab = json.dumps({"tab": TAB, "wish": "everything"}).encode()
+    assert Answer(a_server.port, "/enter", "POST", tab).status == 400
+
+
+def test_files_are_given_to_no_tab_but_the_owners(a_server: Served) -> None:
+    own(a_server)
+    for path in ("/screenshot.png", "/results/results.zip"):
+        for query in ("", "?tab=", "?tab=tab-of-another-browser"):
+            assert Answer(a_server.port, path + query).status == 403
+
+
 def test_a_body_that_is_no_form_is_refused(a_server: Served) -> None:
     answer = Answer(
         a_server.port, "/upload" + own(a_server), "POST", b"voxels", Content_Type="application/octet-stream"
@@ -320,6 +357,7 @@ def test_a_port_that_is_taken_is_one_sentence(a_server: Served) -> None:
         (("--device", "abacus"), "There is no device 'abacus'"),
         (("--device", "cuda:255"), "The device 'cuda:255' is not there"),
         (("--host", "203.0.113.1"), "cannot be used"),
+        (("--public-url", "host.example/maesil"), "give one such as https://host.example/maesil/"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Closes the websocket of a tab whose seat another one has; `gate.js` knows it.
+#: Closes the websocket of a tab whose seat another one has; `gate/connection.js` knows it.
 TAKEN_CODE = 4001
 LOOK = "look"
 _TAB = re.compile(r"[A-Za-z0-9_-]{20,80}")
@@ -81,11 +81,15 @@ class Admission:
             headers={"Cache-Control": "no-store"},
         )
 
+    def isOwners(self, request: web.Request) -> bool:
+        """Whether the tab that a request names as `?tab=` owns the page."""
+        return self.access.roleOfTab(request.query.get("tab", "")) == OWNER
+
     def ownersOnly(self, handler: Handler) -> Handler:
-        """Let only the tab that owns the page have an answer; requests name it as `?tab=`."""
+        """Let only the tab that owns the page have an answer."""
 
         async def checked(request: web.Request) -> web.StreamResponse:
-            if self.access.roleOfTab(request.query.get("tab", "")) != OWNER:
+            if not self.isOwners(request):
                 return web.Response(
                     status=403, text="Only the browser tab that has taken the page over can do this."
                 )

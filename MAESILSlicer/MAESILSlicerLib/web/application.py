@@ -88,7 +88,7 @@ class Application:
         self.volume = VolumePanel(self, rendering, catalog)
         for view in self.views.slices:
             onDoubleClick(view, self._onDoubleClick)
-        self.uploads = Uploads(folder, self.volume.openUpload)
+        self.uploads = Uploads(folder, self.volume.openUpload, self.admission.isOwners)
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
         self._tasks: list[asyncio.Task[None]] = []
         self._buildPage()

@@ -46,10 +46,16 @@ class Uploads:
         folder: where they are kept.
         onUploaded: called with the folder of a complete upload, in which a single one named after what was sent holds
             everything; a MaesilError of it refuses the upload.
+        mayOpen: whether the sender of a request may change the page, asked once all has come.
     """
 
-    def __init__(self, folder: Path, onUploaded: Callable[[Path], Awaitable[None]]) -> None:
-        self._folder, self._onUploaded = folder, onUploaded
+    def __init__(
+        self,
+        folder: Path,
+        onUploaded: Callable[[Path], Awaitable[None]],
+        mayOpen: Callable[[web.Request], bool] = lambda _request: True,
+    ) -> None:
+        self._folder, self._onUploaded, self._mayOpen = folder, onUploaded, mayOpen
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answer `POST /upload` with multipart form data: one part a file, its name with the path below the drop."""
@@ -58,6 +64,11 @@ class Uploads:
         try:
             await self._store(request, sent)
             _nameAfterSent(sent)
+            if not self._mayOpen(request):
+                message = (
+                    "Another tab took the page over while this was sent; take it back, and send it again."
+                )
+                raise UploadError(message)
             await self._onUploaded(target)
         except MaesilError as error:
             shutil.rmtree(target, ignore_errors=True)
