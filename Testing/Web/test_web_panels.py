@@ -678,3 +678,28 @@ def test_results_that_go_while_they_are_packed_are_not_there(
     monkeypatch.setattr(downloads, "_zipped", zip_too_late)
     answers = downloads.Downloads(lambda: folder, lambda: "first", lambda: b"")
     assert aside.submit(asyncio.run, download(answers, downloads.ZIP)).result().status == 404
+
+
+def test_a_view_that_is_made_late_blends_the_mask_like_the_first_ones(
+    an_application: Application, run: Run
+) -> None:
+    from MAESILSlicerLib.web.views import _pixelsOf
+
+    state, views = an_application.state, an_application.views
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await reconstruct(an_application)
+        state.show_mask_compared, state.show_labels = True, False
+        an_application.masks._display()
+        first, late = views.slices[0], views.shownSlices[0]
+        for view in (first, late):
+            resize(view, 300, 300)
+            view.set_slice_value(0.0)
+        node = late.get_view_node()
+        node.SetFieldOfView(*first.get_view_node().GetFieldOfView())
+        node.GetSliceToRAS().DeepCopy(first.get_view_node().GetSliceToRAS())
+        node.UpdateMatrices()
+        assert np.array_equal(_pixelsOf(late), _pixelsOf(first))
+
+    run(work())

@@ -95,8 +95,7 @@ class _SliceFactory(RemoteViewFactory):
 
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = _withoutSamples(super()._create_view(*arguments, **keywords))
-        # As in the desktop, the slice itself is there first: what is translucent is blended with what lies below it.
-        made.slicer_view._render_manager._AddSliceActorToRendererIfNeeded()
+        _putSliceBelow(made.slicer_view)
         _fitAtEachSize(made.slicer_view)
         return made
 
@@ -104,6 +103,16 @@ class _SliceFactory(RemoteViewFactory):
 def _still(viewClass: Callable[..., AbstractView]) -> Callable[..., AbstractView]:
     """A view that draws nothing while it is being made: by default it would at each step, for seconds in all."""
     return partial(viewClass, scheduled_render_strategy=ScheduledRenderStrategy())
+
+
+def _putSliceBelow(view: SliceView) -> None:
+    """Draw the slice before the overlays that a view finds in the scene: they are blended with what was drawn."""
+    renderer = view.first_renderer()
+    overlays = list(renderer.GetViewProps())
+    renderer.RemoveAllViewProps()
+    view._render_manager._AddSliceActorToRendererIfNeeded()
+    for prop in overlays:
+        renderer.AddViewProp(prop)
 
 
 def _fitAtEachSize(view: SliceView) -> None:
