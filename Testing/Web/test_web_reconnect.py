@@ -168,6 +168,18 @@ def test_a_server_that_was_killed_is_told_in_one_sentence(
     assert re.fullmatch(r"[^.]+\.", text)
 
 
+def test_a_proxy_that_passes_no_websocket_is_told(a_browser: Browser, a_served_ct: Served) -> None:
+    context = a_browser.new_context()
+    page = context.new_page()
+    page.route_web_socket("**/ws", lambda socket: socket.close(code=1011))
+    page.goto(a_served_ct.address)
+    page.get_by_role("heading", name="The page cannot be opened").wait_for(timeout=PATIENCE_MS)
+    assert "a reverse proxy in between must pass websockets on" in page.locator("#gate-text").inner_text()
+    assert page.locator("#app").is_hidden()
+    page.unroute_all()
+    context.close()
+
+
 def test_a_connection_that_is_lost_to_somebody_else_is_told(
     a_distant_page: Page, a_served_ct: Served, a_tunnel: Tunnel, a_browser: Browser
 ) -> None:

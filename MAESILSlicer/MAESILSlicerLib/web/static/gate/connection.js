@@ -69,6 +69,8 @@ function closed(client, code) {
   }
   if (here.phase === "starting") {
     here.phase = "lost";
+    // trame writes there what its program calls the failure.
+    document.getElementById("app").hidden = true;
     show(
       "The page cannot be opened",
       "The server closed the connection of this tab; a reverse proxy in between must pass websockets on.",
