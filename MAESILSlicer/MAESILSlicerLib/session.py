@@ -37,7 +37,7 @@ Listener = Callable[[], None]
 class Session:
     """The state of the work on one volume of a scene.
 
-    Whoever shows a session adds a listener and, while `isRunning`, calls `poll` some times a second.
+    A face that shows a session adds a listener and, while `isRunning`, calls `poll` several times a second.
 
     Args:
         scene: the MRML scene; the application's by default.
@@ -46,8 +46,8 @@ class Session:
 
     Attributes:
         check: what was found out about the volume.
-        drawings: how often grid and mask were drawn from the start: a region that was hidden, what was outlined and
-            to what the cubes were confined are then gone, and whoever had chosen them chooses them again.
+        drawings: how often grid and mask were reset. A reset drops the hidden region, the highlight and the clipping
+            of the cubes; callers must re-apply these choices.
         results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
         made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
         message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
@@ -154,7 +154,7 @@ class Session:
         mask = maskFromRegion(self.grid, self.volumeNode, node, segmentId)
         self.mask, self.isRegion = mask, True
         self.overlays.setMask(mask)
-        # It is drawn anew wherever the volume has changed, and what was told of that is still to be read.
+        # A change of the volume redraws the region; the message about that change must stay readable.
         self._changed(self.message, self.failed)
         return mask
 
@@ -235,14 +235,14 @@ class Session:
                 self._changed(job.message)
             return bool(events)
         if self._isTaking:
-            # Asked by whoever hears of a node that is just being made.
+            # A callback of a node that is being imported has called this again.
             return False
         self.made, self._isTaking = None, True
         message, failed = "The results cannot be shown because of an error in MAESIL; see the log.", True
         try:
             message, failed = self._take(job)
         finally:
-            # Only now, together with the closing sentence: until here a job runs, and the sentence is of its progress.
+            # State and message change together: until here the job runs, and the message is about its progress.
             self.job = self._jobVolumeNode = None
             self._isTaking = False
             self._changed(message, failed)
@@ -266,7 +266,7 @@ class Session:
                 return job.message, job.state == "failed"
             note = self._noteOnVoxels()
             self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder, note)
-            # Whoever has gone on to another volume meanwhile finds them in the scene.
+            # If another volume is shown by now, the results are in the scene all the same.
             if self._jobVolumeNode is self.volumeNode:
                 self.results = self.made
             if job.request.export:

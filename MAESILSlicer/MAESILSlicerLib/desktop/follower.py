@@ -120,8 +120,10 @@ class ParameterFollower:
             self._timer.start(REGION_DELAY_MS)
 
     def applyNow(self) -> None:
-        """Apply what has changed; what cannot be is a `problem` and leaves the session as it was, but for the mask:
-        none is shown then, as the one before would be taken for what was chosen.
+        """Apply what has changed.
+
+        A choice that cannot be applied becomes a `problem` and leaves the session as it was. Only the mask is cleared,
+        because the mask before would be mistaken for the chosen one.
         """
         if self._parameters is None:
             return

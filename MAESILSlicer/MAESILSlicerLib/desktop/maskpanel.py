@@ -105,7 +105,7 @@ class MaskPanel:
         grid = self._session.grid
         hasOne = grid is not None and 0 <= index < len(grid)
         if grid is not None:
-            # Never below what is chosen, which a spin box would change: that is the follower's to do.
+            # The maximum never falls below the chosen value, or the spin box would change it; the follower does that.
             self._ui.superpatchSpinBox.setMaximum(max(len(grid) - 1, index))
         self._ui.superpatchSpinBox.setEnabled(grid is not None)
         self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
@@ -138,7 +138,7 @@ class MaskPanel:
 
     def _choose(self, index: int) -> None:
         if self._parameters is not None:
-            # Where the click was, the views are already.
+            # The views already show the place that was clicked.
             self._jumpedTo = index
             self._parameters.superpatch = index
 
@@ -151,7 +151,7 @@ class MaskPanel:
     def _showSegment(self, parameters: MAESILSlicerParameterNode) -> None:
         selector, segmentation = self._ui.segmentSelector, parameters.segmentation
         isThere = segmentation is not None and segmentation.GetSegmentation().GetSegment(parameters.segmentId)
-        # With another segmentation it chooses the first segment by itself, which is nobody's choice yet.
+        # The selector picks the first segment of another segmentation by itself; the user has not chosen that.
         wasBlocked = selector.blockSignals(True)
         if selector.currentNode() is not segmentation:
             selector.setCurrentNode(segmentation)

@@ -29,7 +29,7 @@ def layoutNode() -> slicer.vtkMRMLLayoutNode | None:
 
 
 def catchUp() -> None:
-    """Have what is drawn in slices follow them: of a slice that was moved in a batch, models hear nothing."""
+    """Redraw models in the slices: a slice that is moved during a batch sends them no event."""
     for sliceNode in nodesOfClass(slicer.mrmlScene, "vtkMRMLSliceNode"):
         sliceNode.Modified()
 

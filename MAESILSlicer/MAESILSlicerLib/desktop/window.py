@@ -42,7 +42,7 @@ class Window:
         self._hadMask2d = False
         self._notice: tuple[str, bool] = ("", False)
         self._shownReport: SystemReport | None = None
-        # A slider tells of itself many times a second; the window is written once for all of it.
+        # A slider sends many events a second; the window is refreshed once for all of them.
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self.refresh)
@@ -155,7 +155,7 @@ class Window:
 
     def _onSessionChanged(self) -> None:
         self._notice = ("", False)
-        # At once, so that nobody sees a job that has ended with the sentence of its progress, or the other way round.
+        # At once, so that button and status never tell of different states.
         self._showStatus()
         self._reconstruct.showJob()
         self._schedule()
@@ -185,7 +185,7 @@ class Window:
             self._parameters.superpatch = index
 
     def _uncoverComparison(self, isComparing: bool) -> None:
-        """Take the mask off what was made of the hidden patches; who ticks it again sees it there, too."""
+        """Hide the mask while results are compared, because it covers them; the user may tick it again."""
         if self._parameters is None:
             return
         if isComparing:
