@@ -18,6 +18,7 @@ from MAESILCore.formats.dicom_series import (
     without_strays,
 )
 from MAESILCore.formats.scan import Scan
+from MAESILCore.wording import displayable
 
 _NAMED_FILES = 3
 
@@ -95,7 +96,7 @@ def _folder_notes(chosen: Series, found: Sequence[Series], others: int) -> tuple
 def _stack_notes(ordered: Sequence[FrameHeader], scouts: Sequence[FrameHeader]) -> tuple[str, ...]:
     notes = []
     if scouts:
-        names = [scout.path.name for scout in scouts[:_NAMED_FILES]]
+        names = [displayable(scout.path.name) for scout in scouts[:_NAMED_FILES]]
         more = ", ..." if len(scouts) > _NAMED_FILES else ""
         count = "1 scout image was" if len(scouts) == 1 else f"{len(scouts)} scout images were"
         notes.append(f"{count} left out ({', '.join(names)}{more}).")

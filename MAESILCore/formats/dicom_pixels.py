@@ -12,6 +12,7 @@ import numpy as np
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, dicom_compressed, numbers
 from MAESILCore.formats.dicom_headers import FrameHeader, parsing
+from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -48,7 +49,9 @@ def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, 
 
 def _doubt_note(doubt: str, names: Sequence[str]) -> str:
     files = "1 file" if len(names) == 1 else f"{len(names)} files"
-    some = ", ".join(names[:_NAMED_FILES]) + (", ..." if len(names) > _NAMED_FILES else "")
+    some = ", ".join(displayable(name) for name in names[:_NAMED_FILES]) + (
+        ", ..." if len(names) > _NAMED_FILES else ""
+    )
     return f"The pixels of {files} {doubt} ({some})."
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import content, dicom, itk_writers, metaimage, mgh, names, nifti, nrrd
+from MAESILCore.formats import content, dicom, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
 from MAESILCore.formats.dicom_headers import is_dicom
 from MAESILCore.formats.scan import Scan
 
@@ -33,8 +33,7 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     Raises:
         VolumeError: If there is nothing at the path, or what is there cannot be used.
     """
-    if not path.exists():
-        raise VolumeError(f"There is no file or folder {path}.")
+    entries.refuse_unreadable(path)
     try:
         return _read(path, series, within)
     except OSError as error:
@@ -46,10 +45,6 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
         return dicom.read_folder(path, series)
     if series is not None:
         raise VolumeError(f"{path.name} is a file, and a series is chosen from a DICOM folder only.")
-    # A file that may not be read is told apart here, because some readers call it damaged.
-    if not path.is_file():
-        raise VolumeError(f"{path.name} is no regular file and no folder: give a scan or a DICOM folder.")
-    path.open("rb").close()
     extension = names.extension_of(path)
     if extension in names.READABLE:
         content.refuse_other_content(path, extension)

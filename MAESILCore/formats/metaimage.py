@@ -74,7 +74,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
     with path.open("rb") as file:
         for _ in range(_MOST_LINES):
             line = file.readline(_LONGEST_LINE)
-            text = line.decode("utf-8", errors="surrogateescape").strip()
+            text = line.strip().decode("utf-8", errors="surrogateescape")
             found = _LINE.fullmatch(text)
             if found is None or not (line.endswith(b"\n") or found[1] == "ElementDataFile"):
                 break
@@ -86,7 +86,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
                 start = file.tell()
                 is_list = value.upper().startswith("LIST")
                 rest = file.read(_LONGEST_LINE * _MOST_LINES).splitlines() if is_list else []
-                listed = [entry.decode("utf-8", errors="surrogateescape").strip() for entry in rest]
+                listed = [entry.strip().decode("utf-8", errors="surrogateescape") for entry in rest]
                 return fields, [entry for entry in listed if entry], start
     raise VolumeError(f"{path.name} has no plain MetaImage header: save the scan anew, such as .nii.gz.")
 

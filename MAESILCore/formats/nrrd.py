@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -134,14 +133,18 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
         if not stated:
             return fields, [], file.tell()
         rest = file.read(_LONGEST_HEADER).splitlines() if stated.startswith("LIST") else []
-        return fields, _detached(path, stated, [os.fsdecode(line.strip()) for line in rest]), 0
+        return (
+            fields,
+            _detached(path, stated, [_text(line) for line in rest]),
+            0,
+        )
 
 
 def _lines(path: Path, file: Iterator[bytes]) -> Iterator[str]:
     """The header's lines up to the empty one that ends it; a lone return ends a line, too."""
     length = 0
     for raw in file:
-        text = raw.decode("utf-8", errors="surrogateescape").strip()
+        text = _text(raw)
         length += len(raw)
         if not text:
             return
@@ -150,6 +153,10 @@ def _lines(path: Path, file: Iterator[bytes]) -> Iterator[str]:
         yield from text.split("\r")
         if _LIST.match(text):
             return
+
+
+def _text(line: bytes) -> str:
+    return line.strip().decode("utf-8", errors="surrogateescape")
 
 
 def _detached(path: Path, stated: str, listed: Sequence[str]) -> list[str]:
@@ -168,8 +175,9 @@ def _layout(
             raise ValueError
         kind = _TYPES[" ".join(fields["type"].lower().split())]
         encoding = _ENCODINGS[fields["encoding"].lower()]
-        needs_endian = encoding in ("raw", "deflate", "bzip2", "hex") and not kind.endswith("1")
-        endian = _ENDIANS[fields["endian"].lower()] if needs_endian else "<"
+        # The order of bytes matters neither to text nor to single bytes.
+        is_needed = encoding != "text" and not kind.endswith("1")
+        endian = _ENDIANS[(fields["endian"] if is_needed else fields.get("endian", "little")).lower()]
         skip_lines = integer(fields.get("lineskip", "0"))
         skip_bytes = integer(fields.get("byteskip", "0"))
         if skip_lines < 0 or skip_bytes < -1:
