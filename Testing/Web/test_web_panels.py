@@ -703,3 +703,103 @@ def test_a_view_that_is_made_late_blends_the_mask_like_the_first_ones(
         assert np.array_equal(_pixelsOf(late), _pixelsOf(first))
 
     run(work())
+
+
+def test_a_region_is_hidden_follows_its_numbers_and_is_reconstructed(
+    an_application: Application, run: Run
+) -> None:
+    state, session = an_application.state, an_application.session
+
+    async def work() -> None:
+        # From now on changes of the state are listened to, as once the server runs.
+        state.ready()
+        await show(an_application, "first.nii")
+        with state:
+            state.mode = "roi"
+        await until(lambda: session.isRegion)
+        drawn = session.mask.stages.copy()
+        assert 0 < drawn.mean() < 0.75
+        an_application.regions.set("size", 0, 1000)
+        await until(lambda: state.roi_size[0] == 1000)
+        assert session.mask.stages.sum() > drawn.sum()
+        an_application.regions.set("center", 2, 1e6)
+        await until(lambda: state.notice_kind == "error")
+        assert "contains no voxel" in state.notice
+        assert session.mask is None
+        an_application.regions.center()
+        await until(lambda: session.mask is not None)
+        assert np.array_equal(session.mask.stages, drawn)
+        # A region is hidden as it is, whatever coverage was chosen for drawn masks.
+        state.coverage = 4
+        await reconstruct(an_application)
+        assert session.results.maskCount == 1
+        await show(an_application, "second.nii")
+        await until(lambda: session.isRegion)
+        with state:
+            state.mode = "nested"
+        await until(lambda: not session.isRegion)
+        assert state.hidden_share == "75.0%"
+
+    run(work())
+
+
+def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, run: Run) -> None:
+    state = an_application.state
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        await reconstruct(an_application)
+        assert state.masked_title == "Masked"
+        state.coverage = 2
+        await reconstruct(an_application)
+        assert state.masked_title == "Masked (mask 1 of 2)"
+        titles = {one["name"]: one["title"] for one in state.files}
+        assert titles["mask.nii.gz"] == "Mask, by voxel (mask 1 of 2)"
+        assert titles["error.nii.gz"] == "Error, HU"
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("width", "percent", "text"),
+    [(400, 25, "10 cm"), (300, 16.67, "5 cm"), (30, 16.67, "5 mm"), (2, 50, "1 mm")],
+)
+def test_the_scale_bar_has_a_round_length(width: float, percent: float, text: str) -> None:
+    from MAESILSlicerLib.web.measures import scaleOf
+
+    assert scaleOf(width) == (percent, text)
+
+
+def test_the_place_under_the_mouse_is_named_by_its_sides(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    from MAESILSlicerLib.web.measures import probeText
+
+    voxels = np.full((16, 32, 32), -1000, np.int16)
+    voxels[8, 20, 10] = 123
+    geometry = np.diag((2.0, 2.0, 2.0, 1.0))
+    geometry[:3, 3] = (-32, -32, -20)
+    write_volume(Volume(voxels, geometry), tmp_path / "scans" / "second.nii")
+
+    async def work() -> None:
+        await show(an_application, "second.nii")
+        view = an_application.views.slices[0]
+        resize(view, 300, 300)
+        view.set_slice_value(-4.0)
+        to_xy = np.linalg.inv(slicer_matrix(view))
+        x, y = np.rint((to_xy @ (-12.0, 8.0, -4.0, 1.0))[:2]).astype(int)
+        text = probeText(view, (x, y), "HU")
+        assert text.endswith(" mm: 123 HU")
+        assert text.startswith("L ")
+        assert "A " in text
+        assert "I 4.0" in text
+        assert probeText(view, (x, y), "").endswith(" mm: 123")
+        assert probeText(view, (0, 0), "HU") == ""
+
+    run(work())
+
+
+def slicer_matrix(view: SliceView) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromVTKMatrix(view.get_view_node().GetXYToRAS())

@@ -24,6 +24,7 @@ from MAESILSlicerLib.web.notice import Notice
 from MAESILSlicerLib.web.options import AppOptions
 from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
+from MAESILSlicerLib.web.panels.regions import RegionPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.uploads import Uploads
@@ -83,6 +84,7 @@ class Application:
         isSoftware = usesSoftware(self.views.threeD.render_window())
         rendering = Rendering(self.scene, self._slicer.volume_rendering, isSoftware)
         self.results = ResultsPanel(self)
+        self.regions = RegionPanel(self)
         self.masks = MaskPanel(self)
         self.reconstruct = ReconstructPanel(self, options.device)
         self.volume = VolumePanel(self, rendering, catalog)

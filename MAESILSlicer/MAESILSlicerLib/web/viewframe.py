@@ -8,6 +8,7 @@ from trame.widgets import html
 from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to_state
 
 from MAESILSlicerLib import comparison
+from MAESILSlicerLib.web.measures import followMouse, followScale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,10 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView, *, fit: Callable[[
     tag = view.get_singleton_tag()
     compared = _COMPARED.get(tag)
     name = compared.label if compared else _NAMES.get(tag, tag)
-    _bar(name, tag, lambda: fit(view))
+    isMasked = compared is not None and compared.role == "masked"
+    probe, scale = followMouse(server, view), followScale(server, view)
+    _bar("{{ masked_title }}" if isMasked else name, tag, lambda: fit(view), name, probe)
+    _scaleBar(scale)
     if compared is None:
         for side, letter in zip(("left", "right", "top", "bottom"), _SIDES[name], strict=True):
             html.Span(letter, classes=f"side side-{side}", raw_attrs=['aria-hidden="true"'])
@@ -62,7 +66,7 @@ def fitSlice(view: SliceView) -> None:
 
 def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
     """Lay its name over the 3D view."""
-    _bar("3D", "ThreeD", lambda: fitThreeD(view))
+    _bar("3D", "ThreeD", lambda: fitThreeD(view), "3D")
 
 
 def fitThreeD(view: ThreeDView) -> None:
@@ -78,9 +82,22 @@ def fitThreeD(view: ThreeDView) -> None:
     cameraNode.ResetClippingRange()
 
 
-def _bar(name: str, tag: str, reset: Callable[[], None]) -> None:
+def _scaleBar(scale: str) -> None:
+    with html.Div(
+        classes="scale", raw_attrs=[f":style=\"{{ width: {scale}.percent + '%' }}\"", 'aria-hidden="true"']
+    ):
+        html.Span(f"{{{{ {scale}.text }}}}")
+
+
+def _bar(title: str, tag: str, reset: Callable[[], None], name: str, probe: str | None = None) -> None:
     with html.Div(classes=f"view-bar view-{tag}"):
-        html.Span(name)
+        html.Span(title)
+        if probe is not None:
+            html.Span(
+                f"{{{{ {probe} }}}}",
+                classes="probe",
+                raw_attrs=[f'v-if="{probe}"', f'data-test="probe-{tag}"'],
+            )
         html.Button(
             "Fit",
             click=reset,

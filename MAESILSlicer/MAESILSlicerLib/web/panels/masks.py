@@ -9,6 +9,7 @@ from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib import comparison
 from MAESILSlicerLib.choices import MODE_TITLES, MaskChoices
 from MAESILSlicerLib.overlays import OverlayDisplay
+from MAESILSlicerLib.web.panels import regions
 from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ class MaskPanel:
 
     def __init__(self, application: Application) -> None:
         self._app = application
+        self._drawnMode = MaskChoices().mode
         usual, display = MaskChoices(), OverlayDisplay()
         state = application.state
         state.update(
             {
-                "modes": [{"title": title, "value": value} for value, title in MODE_TITLES.items()],
+                "modes": [
+                    {"title": title, "value": value}
+                    for value, title in {**MODE_TITLES, regions.MODE: regions.TITLE}.items()
+                ],
                 "mode": usual.mode,
                 "ratio": usual.ratio,
                 "plane_ratio": usual.planeRatio,
@@ -66,10 +71,12 @@ class MaskPanel:
 
     @property
     def choices(self) -> MaskChoices:
-        """What the page says."""
+        """How masks are drawn; while a region is hidden, as they were drawn before."""
         state = self._app.state
+        if state.mode in MODE_TITLES:
+            self._drawnMode = str(state.mode)
         return MaskChoices(
-            mode=str(state.mode),
+            mode=self._drawnMode,
             ratio=float(state.ratio),
             planeRatio=float(state.plane_ratio),
             axisRatio=float(state.axis_ratio),
@@ -85,7 +92,7 @@ class MaskPanel:
         # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
-        if session.choices == self.choices:
+        if session.choices == self.choices and not self._app.regions.isChosen:
             # Drawn by the session when it took over the volume.
             self._tellShares()
         else:
@@ -121,6 +128,10 @@ class MaskPanel:
         if index is not None:
             self.choose(index)
 
+    def redraw(self) -> None:
+        """Draw the mask again soon, once for all calls that come close together."""
+        self._redraw()
+
     def _draw(self) -> None:
         if self._app.session.isRunning:
             # The very mask that is shown is being reconstructed.
@@ -129,7 +140,12 @@ class MaskPanel:
         # The field shows the seed that is used.
         self._app.state.seed = choices.seed
         try:
-            self._app.session.setMask(choices)
+            self._app.regions.showHandles()
+            if self._app.regions.isChosen and self._app.session.grid is not None:
+                self._app.regions.hide()
+                self._app.regions.showHandles()
+            else:
+                self._app.session.setMask(choices)
         except MaesilError:
             # Nor may the mask before be taken for what the sliders say.
             self._app.session.clearMask()

@@ -67,7 +67,9 @@ class ReconstructPanel:
                 self._app.notice.tellError("The scan is still being read; reconstruct once it is shown.")
                 return
             try:
-                choices = ReconstructionChoices(int(state.coverage), str(state.device), export=True)
+                # A region is hidden as it is.
+                coverage = 0 if self._app.session.isRegion else int(state.coverage)
+                choices = ReconstructionChoices(coverage, str(state.device), export=True)
                 self._app.session.startReconstruction(choices)
             except MaesilError as error:
                 self._app.notice.tellError(error)
@@ -128,6 +130,7 @@ class ReconstructPanel:
         session, state = self._app.session, self._app.state
         job = session.job
         state.running = job is not None
+        self._app.regions.showHandles()
         state.cancelling = job is not None and job.state == "cancelling"
         state.fraction = None if job is None else job.fraction
         left = None if job is None else job.seconds_left

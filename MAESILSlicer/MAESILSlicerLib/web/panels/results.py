@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import slicer
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.report.summary import DISCLAIMER
+from MAESILCore.report.summary import DISCLAIMER, METRICS
 from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
-from MAESILSlicerLib.results import ResultNodes, removeResults
+from MAESILSlicerLib.results import ResultNodes, maskedTitle, removeResults
 from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: In the input's window; error and uncertainty have one of their own.
 _IN_WINDOW = ("masked", "reconstruction", "mosaic")
 
+#: Of a coverage, these are of its first mask.
+_OF_ONE_MASK = {"mosaic.nii.gz", "mask.nii.gz", "mask_lattice.nii.gz"}
+
+_DIGITS = {metric.title: 0 if metric.unit == "HU" else metric.digits for metric in METRICS}
 _NO_SCORE = "\N{EN DASH}"
 
 _FILE_TITLES = {
@@ -58,6 +62,7 @@ class ResultsPanel:
                 "orientation": ORIENTATIONS[0],
                 "orientations": list(ORIENTATIONS),
                 "zip_name": ZIP,
+                "masked_title": "Masked",
             }
         )
         self.forget()
@@ -80,10 +85,15 @@ class ResultsPanel:
         self._replace(results)
         state.has_results = True
         state.score_groups = _scores(results.metrics)
+        state.masked_title = maskedTitle("Masked", results.maskCount)
         state.superpatch_rows = _superpatches(results.superpatches)
         state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
         state.files = [
-            {"name": name, "title": _FILE_TITLES.get(name, name), "size": _sizeText(path.stat().st_size)}
+            {
+                "name": name,
+                "title": _fileTitle(name, results.maskCount),
+                "size": _sizeText(path.stat().st_size),
+            }
             for name, path in _ordered(filesOf(self._app.session.exportFolder))
         ]
         state.layout = COMPARISON
@@ -134,7 +144,7 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
         score, unit, window = (
             table.GetValueByName(row, name).ToString() for name in ("score", "unit", "window")
         )
-        cells = [_cell(table.GetValueByName(row, name), unit) for name in candidates]
+        cells = [_cell(table.GetValueByName(row, name), score, unit) for name in candidates]
         groups.setdefault(window, []).append([score, *cells])
     return [
         {"window": f"{window} HU" if window else "", "titles": candidates, "rows": rows}
@@ -142,9 +152,9 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
     ]
 
 
-def _cell(value: object, unit: str) -> str:
+def _cell(value: object, score: str, unit: str) -> str:
     number = value.ToDouble()
-    return _NO_SCORE if math.isnan(number) else f"{number:g} {unit}".strip()
+    return _NO_SCORE if math.isnan(number) else f"{number:.{_DIGITS[score]}f} {unit}".strip()
 
 
 def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
@@ -161,6 +171,11 @@ def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
             }
         )
     return rows
+
+
+def _fileTitle(name: str, maskCount: int) -> str:
+    title = _FILE_TITLES.get(name, name)
+    return maskedTitle(title, maskCount) if name in _OF_ONE_MASK else title
 
 
 def _sizeText(size: int) -> str:
