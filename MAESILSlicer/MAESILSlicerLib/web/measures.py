@@ -25,12 +25,14 @@ def followMouse(server: Server, view: SliceView) -> str:
     name = f"{view.get_singleton_tag()}_probe"
     server.state[name] = ""
 
-    def moved(interactor: object, _event: str) -> None:
-        server.state[name] = probeText(view, interactor.GetEventPosition(), server.state.unit or "")
+    def tell(*_: object) -> None:
+        xy = view.interactor().GetEventPosition()
+        server.state[name] = probeText(view, xy, server.state.unit or "")
 
-    for event in ("MouseMoveEvent", "MouseWheelForwardEvent", "MouseWheelBackwardEvent"):
-        # After the view itself, which the wheel brings to another slice.
-        view.interactor().AddObserver(event, moved, -1.0)
+    # Before the view itself, which keeps the event to itself where the mouse is over a handle.
+    view.interactor().AddObserver("MouseMoveEvent", tell, 1.0)
+    # The mouse may rest while the wheel brings another slice.
+    view.get_view_node().AddObserver("ModifiedEvent", tell)
     return name
 
 

@@ -18,10 +18,10 @@ _UNFORESEEN = (
     "The reconstruction was stopped by an error of MAESIL, which the server's log tells; reconstruct again."
 )
 _COVERAGES = (
-    {"title": "Shown mask only", "value": 0},
-    {"title": "All, by 2 masks", "value": 2},
-    {"title": f"All, by {USUAL_COVERAGE} masks", "value": USUAL_COVERAGE},
-    {"title": "All, by 8 masks", "value": 8},
+    {"title": "Only the mask shown", "value": 0},
+    {"title": "Cover all patches (2 masks)", "value": 2},
+    {"title": f"Cover all patches ({USUAL_COVERAGE} masks)", "value": USUAL_COVERAGE},
+    {"title": "Cover all patches (8 masks)", "value": 8},
 )
 
 
@@ -140,4 +140,4 @@ class ReconstructPanel:
 
 
 def _titleOf(device: str) -> str:
-    return "Automatic" if device == "auto" else device
+    return "Automatic: the GPU if there is one" if device == "auto" else device
