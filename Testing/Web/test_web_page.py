@@ -418,3 +418,13 @@ def drop(page: Page, path: Path) -> None:
         }""",
         [path.name, base64.b64encode(path.read_bytes()).decode()],
     )
+
+
+def test_the_action_is_in_sight_at_1280_by_720(a_page: Page) -> None:
+    from playwright.sync_api import expect
+
+    panel = a_page.locator(".panel")
+    for place in ("0", "panel.scrollHeight"):
+        panel.evaluate(f"(panel) => {{ panel.scrollTop = {place}; }}")
+        expect(a_page.get_by_test_id("reconstruct")).to_be_in_viewport(ratio=1)
+    panel.evaluate("(panel) => { panel.scrollTop = 0; }")
