@@ -428,3 +428,17 @@ def test_the_action_is_in_sight_at_1280_by_720(a_page: Page) -> None:
         panel.evaluate(f"(panel) => {{ panel.scrollTop = {place}; }}")
         expect(a_page.get_by_test_id("reconstruct")).to_be_in_viewport(ratio=1)
     panel.evaluate("(panel) => { panel.scrollTop = 0; }")
+
+
+def test_the_scale_bar_follows_the_zoom(a_page: Page) -> None:
+    from playwright.sync_api import expect
+
+    scale = a_page.locator(".layout-grid-item:has(.view-Red) .scale")
+    before = scale.get_attribute("style")
+    a_page.locator(".layout-grid-item:has(.view-Red)").hover()
+    a_page.keyboard.down("Control")
+    a_page.mouse.wheel(0, -200)
+    a_page.keyboard.up("Control")
+    expect(scale).not_to_have_attribute("style", before)
+    a_page.get_by_label("Fit Axial to its view").click()
+    expect(scale).to_have_attribute("style", before)

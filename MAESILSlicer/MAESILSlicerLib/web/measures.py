@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,11 +43,24 @@ def followScale(server: Server, view: SliceView) -> str:
 
     def changed(*_: object) -> None:
         percent, text = scaleOf(view.get_view_node().GetFieldOfView()[0])
-        server.state[name] = {"percent": percent, "text": text}
+        scale = {"percent": percent, "text": text}
+        if server.state[name] != scale:
+            server.state[name] = scale
+            _sendSoon(server)
 
+    server.state[name] = None
     view.get_view_node().AddObserver("ModifiedEvent", changed)
     changed()
     return name
+
+
+def _sendSoon(server: Server) -> None:
+    """Send the state once what changes it now is done: a view that is resized or fitted sends nothing by itself."""
+    try:
+        asyncio.get_running_loop().call_soon(server.state.flush)
+    except RuntimeError:
+        # Before the server runs; each page asks for the whole state when it comes.
+        return
 
 
 def scaleOf(widthMm: float) -> tuple[float, str]:
