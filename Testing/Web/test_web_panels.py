@@ -803,3 +803,22 @@ def slicer_matrix(view: SliceView) -> np.ndarray:
     import slicer
 
     return slicer.util.arrayFromVTKMatrix(view.get_view_node().GetXYToRAS())
+
+
+def test_a_screenshot_has_the_titles_of_the_views(an_application: Application, run: Run) -> None:
+    from MAESILSlicerLib.web.viewframe import titleOf
+    from MAESILSlicerLib.web.views import _titled
+
+    titles = [titleOf(view.get_singleton_tag(), "Masked") for view in an_application.views.shown]
+    assert titles == ["Axial", "3D", "Coronal", "Sagittal"]
+    assert titleOf("MAESILMasked", "Masked (mask 1 of 4)") == "Masked (mask 1 of 4)"
+    black = np.zeros((100, 200, 3), np.uint8)
+    written = _titled(black, "Axial")
+    assert written[:30, :80].max() == 255
+    assert not written[40:].any()
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        assert an_application.views.screenshot().startswith(b"\x89PNG")
+
+    run(work())

@@ -53,6 +53,14 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView, *, fit: Callable[[
         html.Span(f"{{{{ Number({slider.value}).toFixed(1) }}}} mm", raw_attrs=['aria-hidden="true"'])
 
 
+def titleOf(tag: str, masked: str) -> str:
+    """The title of a view by its singleton tag; `masked` is that of the masked scan."""
+    compared = _COMPARED.get(tag)
+    if compared is not None:
+        return masked if compared.role == "masked" else compared.label
+    return _NAMES.get(tag, "3D" if tag == "ThreeD" else tag)
+
+
 def fitSlice(view: SliceView) -> None:
     """Show the whole slice in the middle of the scan, turned as it is, with room for the slider below it."""
     view.fit_view_to_content()

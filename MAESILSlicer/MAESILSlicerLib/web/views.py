@@ -28,7 +28,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from MAESILSlicerLib import comparison
-from MAESILSlicerLib.web.viewframe import fitSlice, fitThreeD, sliceFrame, threeDFrame
+from MAESILSlicerLib.web.viewframe import fitSlice, fitThreeD, sliceFrame, threeDFrame, titleOf
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -148,6 +148,7 @@ class Views:
 
     def __init__(self, server: Server, app: SlicerApp) -> None:
         self.app = app
+        self._maskedTitle: Callable[[], str] = lambda: str(server.state.masked_title)
         manager = app.view_manager
         common = {"interactive_quality": _QUALITY, "target_fps": 30.0, "blur_fps": 30.0}
         frame = partial(sliceFrame, fit=self.fitWith)
@@ -212,7 +213,10 @@ class Views:
         columns = 1 if len(pictures) == 1 else 2
         height = min(len(picture) for picture in pictures)
         width = min(picture.shape[1] for picture in pictures)
-        pictures = [picture[:height, :width] for picture in pictures]
+        pictures = [
+            _titled(picture[:height, :width], titleOf(view.get_singleton_tag(), self._maskedTitle()))
+            for picture, view in zip(pictures, self.shown, strict=True)
+        ]
         rows = [np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
         file = io.BytesIO()
         Image.fromarray(np.vstack(rows)).save(file, "PNG")
@@ -230,6 +234,17 @@ def _layouts() -> dict[str, Layout]:
         COMPARISON: slicer_layout_to_vue(comparison.LAYOUT_XML),
         ONLY_3D: Layout(down, [threeD]),
     }
+
+
+def _titled(picture: np.ndarray, title: str) -> np.ndarray:
+    """The same picture, (rows, columns, 3) uint8, with a title in its upper left corner."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(picture)
+    ImageDraw.Draw(image).text(
+        (8, 6), title, (255, 255, 255), ImageFont.load_default(14), stroke_width=2, stroke_fill=(0, 0, 0)
+    )
+    return np.asarray(image)
 
 
 def _pixelsOf(view: AbstractView) -> np.ndarray:
