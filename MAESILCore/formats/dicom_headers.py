@@ -33,6 +33,7 @@ _SHARED_GROUPS = "SharedFunctionalGroupsSequence"
 _FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
+_COLOURS = ("RGB", "YBR_", "PALETTE COLOR", "ARGB", "HSV", "CMYK", "XYB")
 
 #: Tags that are equal for all slices of one acquisition.
 _ACQUISITION_TAGS = (
@@ -217,7 +218,9 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     samples = int(dataset.SamplesPerPixel)
     if samples < 1:
         raise checks.damaged(path, f"it has {samples} samples a pixel")
-    photometric = _text(dataset, "PhotometricInterpretation").upper()
+    photometric = _text(dataset, "PhotometricInterpretation")
+    if photometric not in _GREY and not photometric.startswith(_COLOURS):
+        raise checks.damaged(path, f"its photometric interpretation {photometric!r} is unknown")
     return FrameHeader(
         path=path,
         frame=frame,
