@@ -21,6 +21,9 @@ _STAGE_SECONDS: dict[Stage, tuple[float, float]] = {
     "superpatches": (0.0, 0.02),
     "exporting": (4.0, 0.3),
 }
+#: What a fill without learning takes in two windows, in seconds for a million voxels.
+CONTROL_SECONDS = 8.0
+
 #: What takes longer than expected is taken to need this share of what it took so far.
 _OVERTIME = 0.2
 
@@ -46,9 +49,11 @@ class Progress:
         self._message, self._part = "Loading PyTorch and the model.", 0
         self._lock = threading.RLock()
 
-    def plan(self, voxels: int, stages: list[Stage]) -> None:
-        """What follows the passes, for a scan of so many voxels."""
+    def plan(self, voxels: int, stages: list[Stage], controls: int = 0) -> None:
+        """What follows the passes, for a scan of so many voxels; so many fills without learning are scored, too."""
         self._later = {stage: seconds_of(stage, voxels) for stage in stages}
+        if "scoring" in self._later:
+            self._later["scoring"] += controls * CONTROL_SECONDS * voxels / 1e6
 
     def expect(self, seconds: float) -> float:
         """Note how long the passes will take; returns how long everything will."""

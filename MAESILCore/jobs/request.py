@@ -38,6 +38,7 @@ class ReconstructionRequest:
         overlap: voxels that superpatches share; None is a quarter of one.
         scores: whether the volume as a whole is scored, which takes time; its superpatches always are.
         export: whether files for other programs and a report are written to the folder `export` as well.
+        controls: names of the fills without learning that are scored as well; for a single mask only.
     """
 
     folder: Path
@@ -58,16 +59,19 @@ class ReconstructionRequest:
     overlap: int | None = None
     scores: bool = True
     export: bool = False
+    controls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """See what needs neither the model nor PyTorch at once, and not in the job.
 
         Raises:
-            ConfigError: coverage, device or batch size cannot be.
+            ConfigError: coverage, device or batch size cannot be, or controls go with a coverage.
         """
         object.__setattr__(self, "coverage", check_coverage(self.coverage))
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         check_device(self.device)
+        if self.controls and self.coverage:
+            raise ConfigError("Fills without learning are compared on a single mask: choose no coverage.")
 
     @property
     def strategy(self) -> MaskStrategy:
@@ -111,6 +115,7 @@ class ReconstructionRequest:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             content["ijk_to_ras"] = tuple(tuple(map(float, row)) for row in content["ijk_to_ras"])
             content["notes"] = tuple(content.get("notes", ()))
+            content["controls"] = tuple(content.get("controls", ()))
             unknown = set(content) - {field.name for field in fields(cls)}
             if unknown:
                 raise ValueError(f"unknown: {', '.join(sorted(unknown))}")

@@ -80,7 +80,7 @@ class Work:
         overlap = usual_overlap(*sizes) if request.overlap is None else request.overlap
         grid = SuperpatchGrid(volume.shape, *sizes, overlap)
         mask = Mask(self._read(MASK)) if request.has_mask else None
-        progress.plan(volume.voxels.size, self._stages())
+        progress.plan(volume.voxels.size, self._stages(), controls=len(request.controls))
         left = self._estimate(model, device, voxels_to_pass(grid, request.coverage, mask))
         told = f"Reconstructing on {name}."
         self._tell(JobEvent("started", told, seconds_left=left, device=name))
@@ -115,8 +115,10 @@ class Work:
         self._begin("writing", "Writing the volumes.")
         write_arrays(result, folder)
         if self._request.scores:
-            self._begin("scoring", "Scoring the reconstruction.")
-            scores = score_reconstruction(result, cancelled=self._stopped)
+            controls = self._request.controls
+            compared = f" and, to compare, the {' and '.join(controls)} fill" if controls else ""
+            self._begin("scoring", f"Scoring the reconstruction{compared}.")
+            scores = score_reconstruction(result, controls, cancelled=self._stopped)
             metrics = describe_metrics(result, model, self._request.options, scores)
             write_json(folder / METRICS, metrics)
         self._begin("superpatches", "Scoring its superpatches.")

@@ -60,6 +60,7 @@ class ReconstructionChoices:
         overlap: voxels that neighbouring superpatches share; None is a quarter of a superpatch.
         scores: whether PSNR, SSIM and the like are measured, which takes time on a large volume.
         export: whether files for other programs and a report are written beside.
+        controls: names of the fills without learning that are scored as well; for a single mask only.
     """
 
     coverage: int = USUAL_COVERAGE
@@ -68,3 +69,4 @@ class ReconstructionChoices:
     overlap: int | None = None
     scores: bool = True
     export: bool = False
+    controls: tuple[str, ...] = ()

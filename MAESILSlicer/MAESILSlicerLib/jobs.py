@@ -63,6 +63,7 @@ def startJob(
         overlap=choices.overlap,
         scores=choices.scores,
         export=choices.export,
+        controls=choices.controls,
     )
     job = JobProcess(request) if python is None else JobProcess(request, python=python)
     job.start()

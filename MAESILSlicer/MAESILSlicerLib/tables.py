@@ -19,6 +19,9 @@ from MAESILSlicerLib.nodes import markNode
 SUPERPATCH_COLUMN = "superpatch"
 PSNR_COLUMN = "psnr_hidden"
 
+#: What the title of a control's column begins with.
+CONTROL = "Control: "
+
 
 class Column(NamedTuple):
     """A column of a table: its values are all text, all whole numbers or all real ones."""
@@ -40,7 +43,7 @@ def addScoreTable(
     """
     model = metrics["model"]
     candidates = {"Model": model} | {
-        f"Control: {control_name(key)}": entry for key, entry in metrics.get("controls", {}).items()
+        f"{CONTROL}{control_name(key)}": entry for key, entry in metrics.get("controls", {}).items()
     }
     setup = metrics.get("setup", {})
     windows = [(_windowText(*setup["window_hu"]) if "window_hu" in setup else "", candidates)]

@@ -743,6 +743,25 @@ def test_a_region_is_hidden_follows_its_numbers_and_is_reconstructed(
     run(work())
 
 
+def test_a_fill_without_learning_is_scored_beside_the_model(an_application: Application, run: Run) -> None:
+    async def check() -> None:
+        application = an_application
+        state = application.state
+        await show(application, "first.nii")
+        state.coverage, state.compare_fill = 0, True
+        await reconstruct(application)
+        for group in state.score_groups:
+            assert group["titles"] == ["Model", "Biharmonic"]
+            assert group["rows"][0][0] == "PSNR, hidden voxels"
+            assert all(cell.endswith(" dB") for cell in group["rows"][0][1:])
+        # A coverage hides every voxel, which is no task for a fill.
+        state.coverage = 2
+        await reconstruct(application)
+        assert all(group["titles"] == ["Model"] for group in state.score_groups)
+
+    run(check())
+
+
 def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, run: Run) -> None:
     state = an_application.state
 

@@ -41,6 +41,7 @@ class ReconstructPanel:
             {
                 "coverages": list(_COVERAGES),
                 "coverage": USUAL_COVERAGE,
+                "compare_fill": False,
                 "devices": [{"title": _titleOf(device), "value": device}],
                 "device": device,
                 "model": application.session.model.name,
@@ -69,7 +70,8 @@ class ReconstructPanel:
             try:
                 # A region is hidden as it is.
                 coverage = 0 if self._app.session.isRegion else int(state.coverage)
-                choices = ReconstructionChoices(coverage, str(state.device), export=True)
+                controls = ("biharmonic",) if state.compare_fill and not coverage else ()
+                choices = ReconstructionChoices(coverage, str(state.device), export=True, controls=controls)
                 self._app.session.startReconstruction(choices)
             except MaesilError as error:
                 self._app.notice.tellError(error)

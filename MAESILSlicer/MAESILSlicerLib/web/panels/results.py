@@ -11,7 +11,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER, METRICS
 from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
 from MAESILSlicerLib.results import ResultNodes, maskedTitle, removeResults
-from MAESILSlicerLib.tables import PSNR_COLUMN, superpatchOfRow
+from MAESILSlicerLib.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
 from MAESILSlicerLib.web.viewframe import fitSlice
@@ -139,6 +139,8 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
     table = node.GetTable()
     names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
     candidates = [name for name in names if name not in ("score", "unit", "window")]
+    # The panel is narrow.
+    titles = [name.removeprefix(CONTROL).capitalize() for name in candidates]
     groups: dict[str, list[list[str]]] = {}
     for row in range(table.GetNumberOfRows()):
         score, unit, window = (
@@ -147,7 +149,7 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
         cells = [_cell(table.GetValueByName(row, name), score, unit) for name in candidates]
         groups.setdefault(window, []).append([score, *cells])
     return [
-        {"window": f"{window} HU" if window else "", "titles": candidates, "rows": rows}
+        {"window": f"{window} HU" if window else "", "titles": titles, "rows": rows}
         for window, rows in groups.items()
     ]
 
