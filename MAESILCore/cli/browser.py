@@ -44,6 +44,16 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="Checkpoint file or name of a bundled model.", show_default="bundled")
     ] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Offer the checkpoints in and below this folder; may be given several times.",
+            show_default="bundled models only",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     no_browser: Annotated[
         bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
@@ -75,6 +85,7 @@ def serve(
         openBrowser=not no_browser and has_screen(),
         device=device,
         model=model,
+        modelFolders=tuple(models or ()),
         publicUrl=public_url,
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from MAESILCore.errors import VolumeError
+from MAESILCore.errors import CheckpointError, VolumeError
 from MAESILCore.formats.discovery import Discovery
 from MAESILCore.volume import Volume, write_volume
 
@@ -760,6 +760,50 @@ def test_a_fill_without_learning_is_scored_beside_the_model(an_application: Appl
         assert all(group["titles"] == ["Model"] for group in state.score_groups)
 
     run(check())
+
+
+def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
+    an_application: Application, run: Run, make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    from MAESILSlicerLib.web.panels.models import ModelPanel, findModels
+
+    folder = tmp_path / "models"
+    (folder / "run" / "checkpoints").mkdir(parents=True)
+    make_tiny_model(folder / "run" / "model.safetensors", superpatch=8)
+    make_tiny_model(folder / "run" / "checkpoints" / "last.safetensors")
+    (folder / "broken.safetensors").write_bytes(b"no weights")
+    state, session = an_application.state, an_application.session
+    assert [one.title for one in findModels([folder])][-2:] == ["broken", "run/model"]
+    panel = ModelPanel(an_application, [folder])
+    first = state.chosen_model
+    assert state.models[first] == "tiny"
+
+    async def choose(value: object) -> None:
+        state.chosen_model = value
+        panel._choose()
+        await asyncio.sleep(0.05)
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        assert len(session.grid) == 4
+        await choose(state.models.index("run/model"))
+        assert session.model.superpatchSize == (8, 8, 8)
+        assert len(session.grid) == len(state.superpatches) == 32
+        assert "Superpatch 8 x 8 x 8" in state.model_facts
+        await reconstruct(an_application)
+        assert state.has_results
+        chosen = state.chosen_model
+        with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+            await choose(state.models.index("broken"))
+        for wrong in (-1, len(state.models), str(tmp_path), None):
+            await choose(wrong)
+            assert state.chosen_model == chosen
+        assert state.has_results
+        # Its rows would be superpatches of another grid.
+        await choose(first)
+        assert not state.has_results
+
+    run(work())
 
 
 def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, run: Run) -> None:

@@ -23,6 +23,7 @@ from MAESILSlicerLib.web.latest import Latest
 from MAESILSlicerLib.web.notice import Notice
 from MAESILSlicerLib.web.options import AppOptions
 from MAESILSlicerLib.web.panels.masks import MaskPanel
+from MAESILSlicerLib.web.panels.models import ModelPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.regions import RegionPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
@@ -86,6 +87,7 @@ class Application:
         self.results = ResultsPanel(self)
         self.regions = RegionPanel(self)
         self.masks = MaskPanel(self)
+        self.models = ModelPanel(self, options.modelFolders)
         self.reconstruct = ReconstructPanel(self, options.device)
         self.volume = VolumePanel(self, rendering, catalog)
         for view in self.views.slices:

@@ -32,6 +32,7 @@ class AppOptions:
         openBrowser: whether the page opens by itself.
         device: what reconstructions run on unless the page says otherwise.
         model: checkpoint file or name of a bundled model; None is the default one.
+        modelFolders: in which the page offers checkpoints.
         publicUrl: where browsers find the page behind a reverse proxy; None where they reach it directly.
     """
 
@@ -42,6 +43,7 @@ class AppOptions:
     openBrowser: bool = True
     device: str = "auto"
     model: str | None = None
+    modelFolders: tuple[Path, ...] = ()
     publicUrl: str | None = None
 
     @property

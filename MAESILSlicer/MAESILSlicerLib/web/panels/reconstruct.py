@@ -44,8 +44,6 @@ class ReconstructPanel:
                 "compare_fill": False,
                 "devices": [{"title": _titleOf(device), "value": device}],
                 "device": device,
-                "model": application.session.model.name,
-                "model_card": application.session.model.text,
                 "running": False,
                 "cancelling": False,
                 "fraction": None,
