@@ -806,6 +806,69 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
     run(work())
 
 
+def test_a_label_that_was_sent_is_hidden_as_a_segment(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state, session, segments = an_application.state, an_application.session, an_application.segments
+    # On a grid of its own: twice as fine along i, and one slice of patches shifted.
+    voxels = np.zeros((16, 32, 64), np.uint8)
+    voxels[:8, :8, :16] = 3
+    voxels[8:, 24:, 48:] = 7
+    spacing = np.diag([0.5, 1.0, 1.0, 1.0])
+
+    def send(name: str, array: np.ndarray) -> Path:
+        folder = tmp_path / f"sent {next(_numbers)}" / "Upload"
+        folder.mkdir(parents=True)
+        write_volume(Volume(array, spacing), folder / name)
+        return folder.parent
+
+    async def work() -> None:
+        state.ready()
+        await show(an_application, "first.nii")
+        with state:
+            state.mode = "segment"
+        # Nothing is hidden before there is a label map, so that nothing can be reconstructed.
+        await until(lambda: session.mask is None)
+        with pytest.raises(VolumeError, match="no label map"):
+            await segments.open(send("scan.nii", np.linspace(-1000, 1000, voxels.size).reshape(voxels.shape)))
+        with pytest.raises(VolumeError, match="0 everywhere"):
+            await segments.open(send("empty.nii", np.zeros_like(voxels)))
+        sent = send("labels.nii", voxels)
+        await segments.open(sent)
+        assert not sent.exists()
+        assert [one["value"] for one in state.segments] == [3, 7]
+        await until(lambda: session.isRegion)
+        kji = np.argwhere(session.mask.stages)
+        edge = 8 // session.grid.patch_size[0]
+        assert kji.min(axis=0).tolist() == [0, 0, 0]
+        assert kji.max(axis=0).tolist() == [edge - 1] * 3
+        with state:
+            state.segment = 7
+        await until(lambda: session.isRegion and session.mask.stages[-1, -1, -1])
+        assert not session.mask.stages[0, 0, 0]
+        state.coverage = 4
+        await reconstruct(an_application)
+        assert session.results.maskCount == 1
+        with state:
+            state.segment = 99
+        await until(lambda: session.mask is None)
+
+    run(work())
+
+
+def test_segments_are_named_as_slicer_names_them(tmp_path: Path) -> None:
+    from MAESILSlicerLib.web.panels.segments import readLabelMap
+
+    voxels = np.zeros((4, 4, 4), np.uint8)
+    voxels[0], voxels[3] = 1, 2
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "a.nrrd")
+    header, _, data = (tmp_path / "a.nrrd").read_bytes().partition(b"\n\n")
+    fields = b"\nSegment0_ID:=x\nSegment0_LabelValue:=2\nSegment0_Name:=left lung\nSegment1_Name:=no value"
+    (tmp_path / "a.nrrd").unlink()
+    (tmp_path / "a.seg.nrrd").write_bytes(header + fields + b"\n\n" + data)
+    assert readLabelMap(tmp_path).names == {1: "Label 1", 2: "left lung"}
+
+
 def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, run: Run) -> None:
     state = an_application.state
 

@@ -27,6 +27,7 @@ from MAESILSlicerLib.web.panels.models import ModelPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.regions import RegionPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
+from MAESILSlicerLib.web.panels.segments import SegmentPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.uploads import Uploads
 from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick
@@ -86,6 +87,7 @@ class Application:
         rendering = Rendering(self.scene, self._slicer.volume_rendering, isSoftware)
         self.results = ResultsPanel(self)
         self.regions = RegionPanel(self)
+        self.segments = SegmentPanel(self)
         self.masks = MaskPanel(self)
         self.models = ModelPanel(self, options.modelFolders)
         self.reconstruct = ReconstructPanel(self, options.device)
@@ -93,6 +95,7 @@ class Application:
         for view in self.views.slices:
             onDoubleClick(view, self._onDoubleClick)
         self.uploads = Uploads(folder, self.volume.openUpload, self.admission.isOwners)
+        self.labels = Uploads(folder, self.segments.open, self.admission.isOwners)
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
         self._tasks: list[asyncio.Task[None]] = []
         self._buildPage()

@@ -80,6 +80,7 @@ def _addRoutes(webServer: object, application: object, token: str | None, option
     app.router.add_get("/index.html", makeIndex())
     app.router.add_post("/enter", admission.enter)
     app.router.add_post("/upload", admission.ownersOnly(application.uploads.receive))
+    app.router.add_post("/labels", admission.ownersOnly(application.labels.receive))
     app.router.add_get("/results/{name}", admission.ownersOnly(application.downloads.sendResult))
     app.router.add_get("/screenshot.png", admission.ownersOnly(application.downloads.sendScreenshot))
 

@@ -9,11 +9,13 @@ from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib import comparison
 from MAESILSlicerLib.choices import MODE_TITLES, MaskChoices
 from MAESILSlicerLib.overlays import OverlayDisplay
-from MAESILSlicerLib.web.panels import regions
+from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application
+
+_MODES = {**MODE_TITLES, regions.MODE: regions.TITLE, segments.MODE: segments.TITLE}
 
 #: Shares of the way from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
@@ -36,7 +38,11 @@ class MaskPanel:
             {
                 "modes": [
                     {"title": title, "value": value}
-                    for value, title in {**MODE_TITLES, regions.MODE: regions.TITLE}.items()
+                    for value, title in {
+                        **MODE_TITLES,
+                        regions.MODE: regions.TITLE,
+                        segments.MODE: segments.TITLE,
+                    }.items()
                 ],
                 "mode": usual.mode,
                 "ratio": usual.ratio,
@@ -92,7 +98,7 @@ class MaskPanel:
         # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
-        if session.choices == self.choices and not self._app.regions.isChosen:
+        if session.choices == self.choices and state.mode in MODE_TITLES:
             # Drawn by the session when it took over the volume.
             self._tellShares()
         else:
@@ -144,6 +150,8 @@ class MaskPanel:
             if self._app.regions.isChosen and self._app.session.grid is not None:
                 self._app.regions.hide()
                 self._app.regions.showHandles()
+            elif self._app.segments.isChosen and self._app.session.grid is not None:
+                self._app.segments.hide()
             else:
                 self._app.session.setMask(choices)
         except MaesilError:

@@ -11,7 +11,8 @@
   }
 
   // `files` are pairs of a path below the drop and a File.
-  function send(files) {
+  // `place` is where they are sent to: "upload" for scans, "labels" for a label map.
+  function send(files, place) {
     if (!files.length || !maesil.mayChange()) {
       return;
     }
@@ -22,13 +23,13 @@
     const form = new FormData();
     files.forEach(([path, file]) => form.append("file", file, path));
     const request = new XMLHttpRequest();
-    request.open("POST", maesil.ofThisTab("upload"));
+    request.open("POST", maesil.ofThisTab(place));
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) {
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
       }
     };
-    request.upload.onload = () => status("Looking for scans in what was sent …");
+    request.upload.onload = () => status("Reading what was sent …");
     request.onload = () => {
       let answer = {};
       try {
@@ -42,8 +43,8 @@
     request.send(form);
   }
 
-  function upload(input) {
-    send(Array.from(input.files, (file) => [file.webkitRelativePath || file.name, file]));
+  function upload(input, place = "upload") {
+    send(Array.from(input.files, (file) => [file.webkitRelativePath || file.name, file]), place);
     // So that the same file can be chosen again.
     input.value = "";
   }
@@ -76,7 +77,7 @@
       const lists = await Promise.all(
         dropped.map(([entry, file]) => (entry ? below(entry, "") : [[file.name, file]])),
       );
-      send(lists.flat());
+      send(lists.flat(), "upload");
     } catch (error) {
       status(`What was dropped cannot be read (${error.message}).`, true);
     }

@@ -1,0 +1,154 @@
+"""A segment that is hidden in place of a drawn mask: a label of a label map that the browser has sent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import slicer
+from vtk.util.numpy_support import numpy_to_vtk
+
+from MAESILCore.errors import VolumeError
+from MAESILCore.volume import Volume, find_scans, looks_like_label, read_volume
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.web.application import Application
+
+MODE, TITLE = "segment", "A segment"
+
+_HEADER_BYTES = 1 << 18
+_SEGMENT_FIELD = re.compile(rb"^Segment(\d+)_(Name|LabelValue):=([^\r\n]*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map with what its labels are called.
+
+    Attributes:
+        volume: whole numbers, 0 outside of every segment, on any grid in the space of the scan.
+        names: of the labels that are there, by value.
+    """
+
+    volume: Volume
+    names: dict[int, str]
+
+
+def readLabelMap(folder: Path) -> LabelMap:
+    """Read the single label map in a folder of what was sent.
+
+    Raises:
+        VolumeError: there are several files, or it is no label map, or all of it is 0.
+    """
+    paths = find_scans(folder)
+    if len(paths) > 1:
+        raise VolumeError(f"These are {len(paths)} files, and one label map is needed: send it alone.")
+    volume = read_volume(paths[0], within=folder)
+    if not looks_like_label(volume):
+        raise VolumeError(
+            f"{volume.name} is no label map: send one with a whole number for each structure, and 0 elsewhere."
+        )
+    values = [int(value) for value in np.unique(volume.voxels) if value != 0]
+    if not values:
+        raise VolumeError(
+            f"{volume.name} is 0 everywhere, so that it has no segment: send another label map."
+        )
+    stated = _statedNames(paths[0])
+    return LabelMap(volume, {value: stated.get(value) or f"Label {value}" for value in values})
+
+
+def _statedNames(path: Path) -> dict[int, str]:
+    """The names of labels that Slicer writes into the header of a .seg.nrrd file."""
+    if not path.name.lower().endswith(".nrrd"):
+        return {}
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES).partition(b"\n\n")[0]
+    fields: dict[bytes, dict[bytes, str]] = {}
+    for number, field, text in _SEGMENT_FIELD.findall(header):
+        fields.setdefault(number, {})[field] = text.decode("utf-8", errors="replace").strip()
+    return {
+        int(one[b"LabelValue"]): one[b"Name"]
+        for one in fields.values()
+        if b"Name" in one and one.get(b"LabelValue", "").isdigit()
+    }
+
+
+class SegmentPanel:
+    """Takes in a label map, and has the session hide one of its labels.
+
+    The state holds `segments`, the titles and values of the labels, and `segment`, the chosen value.
+
+    Args:
+        application: what the sections share.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._app = application
+        self._labels: LabelMap | None = None
+        self._node: slicer.vtkMRMLSegmentationNode | None = None
+        self._shown: tuple[LabelMap, int] | None = None
+        self._segmentId = ""
+        application.state.update({"segments": [], "segment": 0, "segment_file": ""})
+        application.state.change("segment")(lambda **_: self.isChosen and application.masks.redraw())
+
+    @property
+    def isChosen(self) -> bool:
+        """Whether the page says that a segment is what is hidden."""
+        return self._app.state.mode == MODE
+
+    async def open(self, folder: Path) -> None:
+        """Take in what the browser has sent, and choose its first label.
+
+        Raises:
+            MaesilError: it is no label map; the one before stays.
+        """
+        labels = await asyncio.to_thread(readLabelMap, folder)
+        # All of it is in memory; a refused upload is removed by who took it in.
+        shutil.rmtree(folder, ignore_errors=True)
+        with self._app.state as state:
+            self._labels = labels
+            state.segments = [{"value": value, "title": name} for value, name in labels.names.items()]
+            state.segment = state.segments[0]["value"]
+            state.segment_file = labels.volume.name
+            self._app.masks.redraw()
+
+    def hide(self) -> None:
+        """Have the session hide the chosen label; without a label map, nothing is hidden.
+
+        Raises:
+            MaesilError: the label has no voxel of the volume.
+        """
+        value = self._app.state.segment
+        if self._labels is None or value not in self._labels.names:
+            self._app.session.clearMask()
+            return
+        self._show(self._labels, int(value))
+        self._app.session.setRegion(self._node, self._segmentId)
+
+    def _show(self, labels: LabelMap, value: int) -> None:
+        """Put one label into the scene as a segment."""
+        if self._shown is not None and self._shown == (labels, value):
+            return
+        if self._node is None:
+            self._node = self._app.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segment")
+        segmentation = self._node.GetSegmentation()
+        segmentation.RemoveAllSegments()
+        self._segmentId = self._node.AddSegmentFromBinaryLabelmapRepresentation(
+            _imageOf(labels.volume, value), labels.names[value]
+        )
+        self._shown = (labels, value)
+
+
+def _imageOf(volume: Volume, value: int) -> slicer.vtkOrientedImageData:
+    """A label as an image of ones and zeros."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(volume.shape[::-1])
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(volume.ijk_to_ras))
+    image.GetPointData().SetScalars(
+        numpy_to_vtk((volume.voxels == value).astype(np.uint8).ravel(), deep=True)
+    )
+    return image
