@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from MAESILCore.errors import CheckpointError, VolumeError
+from MAESILCore.errors import VolumeError
 from MAESILCore.formats.discovery import Discovery
 from MAESILCore.volume import Volume, write_volume
 
@@ -793,8 +793,10 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         await reconstruct(an_application)
         assert state.has_results
         chosen = state.chosen_model
-        with pytest.raises(CheckpointError, match="not a readable safetensors file"):
-            await choose(state.models.index("broken"))
+        await choose(state.models.index("broken"))
+        assert state.chosen_model == chosen
+        assert "broken.safetensors is not a readable safetensors file" in state.notice
+        assert state.notice_kind == "error"
         for wrong in (-1, len(state.models), str(tmp_path), None):
             await choose(wrong)
             assert state.chosen_model == chosen

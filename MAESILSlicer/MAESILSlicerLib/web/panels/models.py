@@ -80,9 +80,11 @@ class ModelPanel:
         before = session.model
         try:
             session.setModel(self._models[wanted].path)
-        except CheckpointError:
+        except CheckpointError as error:
+            # Told here, since going back to the model before counts as a choice that succeeds and clears its own errors.
             state.chosen_model = self._chosen
-            raise
+            self._app.notice.tellError(error)
+            return
         self._chosen = wanted
         self._tell()
         sizes = (session.model.superpatchSize, session.model.patchSize)
