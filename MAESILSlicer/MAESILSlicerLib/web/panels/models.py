@@ -81,7 +81,7 @@ class ModelPanel:
         try:
             session.setModel(self._models[wanted].path)
         except CheckpointError as error:
-            # Told here, since going back to the model before counts as a choice that succeeds and clears its own errors.
+            # Told here: the way back to the model before is a choice that succeeds, which clears its own errors.
             state.chosen_model = self._chosen
             self._app.notice.tellError(error)
             return
