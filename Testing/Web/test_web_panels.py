@@ -789,6 +789,7 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         await choose(state.models.index("run/model"))
         assert session.model.superpatchSize == (8, 8, 8)
         assert len(session.grid) == len(state.superpatches) == 32
+        assert state.model_facts.startswith(f"{session.model.name} ({session.model.method})")
         assert "Superpatch 8 x 8 x 8" in state.model_facts
         await reconstruct(an_application)
         assert state.has_results
@@ -804,6 +805,8 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         # Its rows would be superpatches of another grid.
         await choose(first)
         assert not state.has_results
+        # The sentence about the broken one is settled by a model that can be used.
+        assert state.notice == ""
 
     run(work())
 
@@ -844,6 +847,9 @@ def test_a_label_that_was_sent_is_hidden_as_a_segment(
         edge = 8 // session.grid.patch_size[0]
         assert kji.min(axis=0).tolist() == [0, 0, 0]
         assert kji.max(axis=0).tolist() == [edge - 1] * 3
+        # All of the region is seen in 3D, though the page shows one superpatch's mask to begin with.
+        assert state.clip
+        assert session.overlays._display.clip is None
         with state:
             state.segment = 7
         await until(lambda: session.isRegion and session.mask.stages[-1, -1, -1])

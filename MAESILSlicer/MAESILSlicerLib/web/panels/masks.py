@@ -32,6 +32,7 @@ class MaskPanel:
     def __init__(self, application: Application) -> None:
         self._app = application
         self._drawnMode = MaskChoices().mode
+        self._wasRegion = False
         usual, display = MaskChoices(), OverlayDisplay()
         state = application.state
         state.update(
@@ -160,6 +161,9 @@ class MaskPanel:
             raise
         finally:
             self._tellShares()
+            if self._wasRegion != self._app.session.isRegion:
+                self._wasRegion = self._app.session.isRegion
+                self._display()
 
     def _tellShares(self) -> None:
         """Write on the page how much is hidden."""
@@ -181,7 +185,8 @@ class MaskPanel:
                 mask2d=bool(state.show_mask_compared if state.layout == COMPARISON else state.show_mask2d),
                 mask3d=bool(state.show_mask3d),
                 opacity=float(state.opacity),
-                clip=chosen if state.clip else None,
+                # A region may lie in any superpatch, and all of it is what is asked about.
+                clip=chosen if state.clip and not session.isRegion else None,
             )
         )
         session.overlays.setHighlight(chosen)

@@ -83,8 +83,9 @@ class ModelPanel:
         except CheckpointError as error:
             # Told here: the way back to the model before is a choice that succeeds, which clears its own errors.
             state.chosen_model = self._chosen
-            self._app.notice.tellError(error)
+            self._app.notice.tellError(error, about=self)
             return
+        self._app.notice.settled(self)
         self._chosen = wanted
         self._tell()
         sizes = (session.model.superpatchSize, session.model.patchSize)
@@ -96,4 +97,4 @@ class ModelPanel:
     def _tell(self) -> None:
         state, model = self._app.state, self._app.session.model
         state.model_card = model.text
-        state.model_facts = model.text.splitlines()[1]
+        state.model_facts = ". ".join(model.text.splitlines()[:2])
