@@ -74,7 +74,7 @@ def test_a_lost_connection_comes_back_to_the_same_state_job_and_views(
     page.set_viewport_size({"width": 1280, "height": 400})
     slide(page, "opacity", 0.8)
     page.locator(".panel details").first.locator("summary").click()
-    page.get_by_test_id("reconstruct").scroll_into_view_if_needed()
+    page.get_by_test_id("device").scroll_into_view_if_needed()
     scrolled = page.locator(".panel").evaluate("(panel) => panel.scrollTop")
     assert scrolled > 0
     page.get_by_test_id("reconstruct").click()

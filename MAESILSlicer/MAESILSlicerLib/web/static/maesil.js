@@ -29,7 +29,8 @@
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
       }
     };
-    request.upload.onload = () => status("Reading what was sent …");
+    const reading = place === "labels" ? "Reading the label map …" : "Looking for scans in what was sent …";
+    request.upload.onload = () => status(reading);
     request.onload = () => {
       let answer = {};
       try {
