@@ -150,7 +150,7 @@ def _read_header(path: Path, header_path: Path, *, is_single: bool) -> tuple[Nif
 
     with voxeldata.decompressed(header_path) as stream:
         block = stream.read(_NIFTI_2_BYTES)
-        if header_path != path or not is_single:
+        if not is_single:
             voxeldata.verify_rest(stream)
     if _is_nifti_2(block):
         kind: Any = Nifti2Header if is_single else Nifti2PairHeader

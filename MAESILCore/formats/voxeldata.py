@@ -71,8 +71,7 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
     if announced > held * (dtype.itemsize if data.encoding == "text" else 1):
         raise checks.damaged(path, f"its header announces {announced} bytes of voxels, more than it can hold")
     buffer, extra = bytearray(announced), 0
-    parts = np.array_split(np.arange(0), len(data.files)) if count % len(data.files) else None
-    if parts is not None:
+    if count % len(data.files):
         raise checks.damaged(path, f"its {count} voxels do not divide into {len(data.files)} files")
     share = announced // len(data.files)
     with memoryview(buffer) as view:
