@@ -131,24 +131,27 @@ class Admission:
         self._handler.authentified_client_ids.discard(client)
         connection = self._handler.connections.get(client)
         if connection is not None:
-            task = asyncio.get_running_loop().create_task(self._closeLast(connection))
+            task = asyncio.get_running_loop().create_task(
+                self._closeLast(connection, TAKEN_CODE, b"taken over")
+            )
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
     async def end(self, **_state: object) -> None:
         """Tell all pages that the server ends, as trame's task; a page that does not answer is not waited for."""
+        self._handler.authentified_client_ids.clear()
         closing = [
-            connection.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+            self._closeLast(connection, WSCloseCode.GOING_AWAY, b"ended")
             for connection in self._handler.connections.values()
         ]
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _FAREWELL_SECONDS)
 
-    async def _closeLast(self, connection: web.WebSocketResponse) -> None:
+    async def _closeLast(self, connection: web.WebSocketResponse, code: int, message: bytes) -> None:
         # What is being sent holds this lock, or waits for it: a browser takes data after the end for an error.
         async with self._handler.attachment_atomic:
             pass
-        await connection.close(code=TAKEN_CODE, message=b"taken over")
+        await connection.close(code=code, message=message)
 
     def _tell(self) -> None:
         """Write who is here into the state, and look again when a seat lapses."""
