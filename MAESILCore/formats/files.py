@@ -9,7 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import content, dicom, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
+from MAESILCore.formats import (
+    analyze,
+    content,
+    dicom,
+    entries,
+    itk_writers,
+    metaimage,
+    mgh,
+    names,
+    nifti,
+    nrrd,
+)
 from MAESILCore.formats.dicom_headers import is_dicom
 from MAESILCore.formats.scan import Scan
 
@@ -63,9 +74,12 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
 
 
 def _read_nifti_or_analyze(path: Path, extension: str) -> Scan:
-    if extension in (".nii", ".nii.gz") or nifti.is_nifti(nifti.pair(path)[0]):
+    if extension in (".nii", ".nii.gz"):
         return nifti.read(path)
-    return mgh.read(path)
+    halves = nifti.pair(path)
+    for half in halves:
+        content.refuse_other_content(half, names.extension_of(half))
+    return nifti.read(path) if nifti.is_nifti(halves[0]) else analyze.read(path)
 
 
 def write(scan: Scan, path: Path) -> None:

@@ -1,58 +1,42 @@
-"""FreeSurfer MGH (.mgh, .mgz) and Analyze 7.5 pairs through nibabel."""
+"""FreeSurfer MGH (.mgh, .mgz): the header through nibabel, the voxels read whole."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from MAESILCore.formats import checks, nifti, numbers, voxeldata
-from MAESILCore.formats.names import MGH, extension_of
+from MAESILCore.formats.names import extension_of
 from MAESILCore.formats.scan import Scan
+
+_HEADER_BYTES = 284
+
+#: Where the header says whether its directions and its position count.
+_GOOD_RAS_FLAG = slice(28, 30)
 
 
 def read(path: Path) -> Scan:
-    """Read one MGH file or Analyze pair.
+    """Read one MGH file.
 
     Raises:
         VolumeError: If the file is damaged, or holds no real-valued 3D volume.
     """
-    from nibabel.imageglobals import LoggingOutputSuppressor
+    from nibabel.freesurfer.mghformat import MGHHeader
 
-    with LoggingOutputSuppressor(), nifti.readable(path), _opened(path) as image:
-        checks.refuse_pixel_kind(path, np.dtype(image.get_data_dtype()))
-        shape, notes = checks.squeeze_to_3d(path, image.shape)
-        _refuse_too_short(path, image)
-        stored = np.asarray(image.dataobj.get_unscaled()).reshape(shape, order="F").T
-        ijk_to_ras = np.array(image.affine, dtype=np.float64)
-        header = image.header
-        is_oriented = "goodRASFlag" in header and int(header["goodRASFlag"])
-    voxels = numbers.rescale(stored, float(image.dataobj.slope), float(image.dataobj.inter))
+    with nifti.readable(path):
+        with voxeldata.decompressed(path) as stream:
+            block = stream.read(_HEADER_BYTES)
+        header = MGHHeader(block)
+        dtype = np.dtype(header.get_data_dtype())
+        size = tuple(int(length) for length in header.get_data_shape())
+        shape, notes = checks.squeeze_to_3d(path, size)
+        encoding = "deflate" if extension_of(path) == ".mgz" else "raw"
+        data = voxeldata.VoxelData([path], encoding, skip_bytes=_HEADER_BYTES)
+        # What follows the voxels are the scan parameters and tags of FreeSurfer.
+        stored, _ = voxeldata.read_voxels(path, data, dtype, size)
+        ijk_to_ras = np.array(header.get_affine(), dtype=np.float64)
+    # nibabel sets the flag in its own header when it fills in the default geometry.
+    is_oriented = int.from_bytes(block[_GOOD_RAS_FLAG], "big", signed=True) > 0
+    voxels = numbers.rescale(stored.reshape(shape[::-1]))
     return Scan(voxels, ijk_to_ras, notes if is_oriented else (*notes, nifti.NO_ORIENTATION))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import nibabel
-    from nibabel.fileholders import FileHolder
-    from nibabel.openers import ImageOpener
-
-    if extension_of(path) not in MGH:
-        yield nibabel.load(path, mmap=False)
-        return
-    # nibabel stops before the checksum.
-    with voxeldata.decompressed(path) as stream:
-        voxeldata.verify_rest(stream)
-    # nibabel leaves MGH files open when it opens them itself.
-    with ImageOpener(str(path)) as stream:
-        yield nibabel.MGHImage.from_file_map({"image": FileHolder(fileobj=stream.fobj)})
-
-
-def _refuse_too_short(path: Path, image: Any) -> None:  # noqa: ANN401 - nibabel is untyped
-    data = Path(image.file_map["image"].filename or path)
-    announced = math.prod(int(length) for length in image.shape) * np.dtype(image.get_data_dtype()).itemsize
-    checks.refuse_too_short(data, announced, is_compressed=data.suffix.lower() in (".gz", ".mgz"))
