@@ -69,6 +69,7 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
         return _read_nifti_or_analyze(path, extension)
     if extension == ".dcm" or is_dicom(path):
         return dicom.read_file(path)
+    content.refuse_unknown_extension(path)
     known = " ".join(names.READABLE)
     raise VolumeError(f"{path.name} is of no format that is read here: give {known} or a DICOM folder.")
 

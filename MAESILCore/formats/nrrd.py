@@ -162,7 +162,7 @@ def _text(line: bytes) -> str:
 def _detached(path: Path, stated: str, listed: Sequence[str]) -> list[str]:
     if stated.split()[0] == "LIST":
         return [name for name in listed if name]
-    pattern = re.fullmatch(r"(.*%.*)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)(\s+\d+)?", stated)
+    pattern = re.fullmatch(r"(.*%.*?)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)(\s+\d+)?", stated)
     return checks.numbered_names(path, *pattern.group(1, 2, 3, 4)) if pattern else [stated]
 
 

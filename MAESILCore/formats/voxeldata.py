@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import bz2
 import io
+import itertools
+import operator
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,12 +19,11 @@ from typing import IO
 import numpy as np
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks
+from MAESILCore.formats import checks, content
 from MAESILCore.formats.plainnumbers import decimal, integer
 
 _CHUNK = 1 << 20
 _LONGEST_NAME = 80
-_GZIP_MARK = b"\x1f\x8b"
 
 #: The most that a byte of a file can stand for: deflate by zlib's technical notes, bzip2 by its run lengths.
 _LARGEST_RATIOS = {"raw": 1, "deflate": 1032, "bzip2": 1 << 16, "text": 1 << 3, "hex": 1}
@@ -60,23 +61,31 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
         The voxels, and how many bytes there are behind them that the header does not announce.
 
     Raises:
-        VolumeError: If a data file is missing, shorter than announced, or does not decode.
+        VolumeError: If a data file is missing, shorter than announced, or does not decode; with several files, also if
+            one is longer, or if they do not hold whole slices.
     """
     count = int(np.prod([int(length) for length in shape], dtype=object))
     if min(shape) < 1 or count < 1:
         raise checks.damaged(path, f"its header announces the shape {checks.dimensions_text(tuple(shape))}")
     _refuse_missing(path, data)
+    _refuse_cut_slices(path, len(data.files), shape)
     announced = count * dtype.itemsize
     held = sum(file.stat().st_size for file in data.files) * _LARGEST_RATIOS[data.encoding]
     if announced > held * (dtype.itemsize if data.encoding == "text" else 1):
+        for file in _detached(path, data):
+            content.refuse_archive(file)
         raise checks.damaged(path, f"its header announces {announced} bytes of voxels, more than it can hold")
     buffer, extra = bytearray(announced), 0
-    if count % len(data.files):
-        raise checks.damaged(path, f"its {count} voxels do not divide into {len(data.files)} files")
     share = announced // len(data.files)
     with memoryview(buffer) as view:
         for n, file in enumerate(data.files):
-            extra += _fill(path, file, data, dtype, view[n * share : (n + 1) * share])
+            extra = _fill(path, file, data, dtype, view[n * share : (n + 1) * share])
+            if extra and len(data.files) > 1:
+                # Nobody can tell whether they are a header before the voxels, or something behind them.
+                raise VolumeError(
+                    f"{file.name} holds {extra} bytes more than the {share} of voxels that {path.name} announces in "
+                    "each of its data files: correct the header, or save the scan as one file, such as .nii.gz."
+                )
     return np.frombuffer(buffer, dtype).reshape(tuple(shape)[::-1]), extra
 
 
@@ -84,7 +93,7 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
 def decompressed(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that may be compressed with gzip; reading to its end verifies checksum and length."""
     with path.open("rb") as file:
-        is_gzip = file.read(2) == _GZIP_MARK
+        is_gzip = file.read(2) == content.GZIP_MARK
         file.seek(0)
         if is_gzip:
             with closing(io.BufferedReader(_Inflated(file), _CHUNK)) as stream:
@@ -166,8 +175,8 @@ class _Inflated(io.RawIOBase):
                 return len(piece)
 
     def _begin_next_member(self) -> bool:
-        self._input += self._file.read(_CHUNK) if len(self._input) < len(_GZIP_MARK) else b""
-        if not self._input.startswith(_GZIP_MARK):
+        self._input += self._file.read(_CHUNK) if len(self._input) < len(content.GZIP_MARK) else b""
+        if not self._input.startswith(content.GZIP_MARK):
             return False
         self._decompressor = zlib.decompressobj(wbits=31)
         return True
@@ -178,6 +187,25 @@ def _refuse_missing(path: Path, data: VoxelData) -> None:
         if not file.is_file():
             name = file.name if len(file.name) <= _LONGEST_NAME else f"{file.name[:_LONGEST_NAME]}..."
             raise VolumeError(f"{path.name} names the data file {name}, which is not beside it.")
+    for file in _detached(path, data):
+        content.refuse_stand_in(file)
+
+
+def _detached(path: Path, data: VoxelData) -> list[Path]:
+    return [file for file in data.files if file != path]
+
+
+def _refuse_cut_slices(path: Path, count: int, shape: Sequence[int]) -> None:
+    """Refuse several data files that hold neither one piece of the image each nor as many of its slices.
+
+    NRRD defines pieces of any number of the fastest axes, and files of equally many pieces along the slowest.
+    """
+    lengths = [int(length) for length in shape if length > 1] or [1]
+    if lengths[-1] % count and count not in itertools.accumulate(reversed(lengths), operator.mul):
+        raise VolumeError(
+            f"{path.name} names {count} data files, among which the slices of its shape "
+            f"{checks.dimensions_text(tuple(shape))} cannot be shared: correct the header."
+        )
 
 
 def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memoryview) -> int:
@@ -188,8 +216,7 @@ def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memory
             stored.readline()
         try:
             if data.encoding in ("text", "hex"):
-                _fill_from_text(path, stored.read(), data.encoding, dtype, view)
-                return 0
+                return _fill_from_text(path, stored.read(), data.encoding, dtype, view)
             stream: IO[bytes] = stored
             if data.encoding == "deflate":
                 stream = io.BufferedReader(_Inflated(stored), _CHUNK)
@@ -222,14 +249,18 @@ def _bytes_before_end(path: Path, file: Path, data: VoxelData, voxel_bytes: int)
     return before
 
 
-def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, view: memoryview) -> None:
+def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, view: memoryview) -> int:
+    """Fill a buffer with numbers in text; how many bytes are behind them."""
     if encoding == "hex":
-        values = bytes.fromhex(text.decode("ascii"))[: len(view)]
+        decoded = bytes.fromhex(text.decode("ascii"))
+        values, extra = decoded[: len(view)], len(decoded[len(view) :])
     else:
-        parse = integer if dtype.kind in "iu" else decimal
-        words = text.split()[: len(view) // dtype.itemsize]
+        parse, count = (integer if dtype.kind in "iu" else decimal), len(view) // dtype.itemsize
+        words = text.split(None, count)
+        extra = len(words.pop().rstrip()) if len(words) > count else 0
         # An integer that does not fit its type raises OverflowError.
         values = np.array([parse(word.decode("ascii")) for word in words], dtype).tobytes()
     if len(values) < len(view):
         raise checks.damaged(path, f"it has {len(values)} of {len(view)} bytes of voxels")
     view[:] = values
+    return extra
