@@ -81,7 +81,8 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MAESILSlicerLib.desktop.window import Window
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MAESILSlicer.ui"))
-        self.layout.addWidget(uiWidget)
+        # Without the stretch, the section of the developer mode takes half of the height.
+        self.layout.addWidget(uiWidget, 1)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MAESILSlicerLogic()

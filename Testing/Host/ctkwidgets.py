@@ -9,6 +9,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
+    QSizePolicy,
     QSlider,
     QStyle,
     QStyleOptionButton,
@@ -85,6 +86,8 @@ class ctkCollapsibleButton(_Collapsible, QAbstractButton):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.checkable = self.checked = True
+        # That of ctkCollapsibleButton: it takes height that is left over, and does not ask for it.
+        self.setSizePolicy(QSizePolicy.Minimum, QSizePolicy.Preferred)
         self.setContentsMargins(0, self._headline(), 0, 0)
         self.toggled.connect(self._fit)
         self.toggled.connect(lambda opened: self.contentsCollapsed.emit(not opened))

@@ -6,6 +6,9 @@ import unittest
 from pathlib import Path
 
 import slicer
+from PySide6.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QToolButton
+
+from .ctkwidgets import ctkCollapsibleButton
 
 
 class ScriptedLoadableModule:
@@ -22,7 +25,10 @@ class ScriptedLoadableModuleWidget:
     def __init__(self, parent: slicer.qMRMLWidget) -> None:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.parent, self.layout, self.developerMode = parent, parent.layout(), False
+        self.parent, self.layout = parent, parent.layout()
+        self.developerMode = slicer.util.settingsValue(
+            "Developer/DeveloperMode", False, converter=slicer.util.toBool
+        )
         slicer.app.moduleManager().connect(
             "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
         )
@@ -38,7 +44,24 @@ class ScriptedLoadableModuleWidget:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / name)
 
     def setup(self) -> None:
-        """The buttons of the developer mode are not imitated."""
+        """In developer mode, put the section "Reload & Test" above the module; only Reload does something."""
+        if not self.developerMode:
+            return
+        self.reloadCollapsibleButton = ctkCollapsibleButton()
+        self.reloadCollapsibleButton.text = "Reload && Test"
+        self.layout.addWidget(self.reloadCollapsibleButton)
+        self.reloadButton, test = QPushButton("Reload"), QToolButton()
+        self.reloadButton.clicked.connect(self.onReload)
+        test.text = "Reload and Test"
+        rows = QFormLayout(self.reloadCollapsibleButton)
+        for buttons in (
+            (self.reloadButton, test, QPushButton("Restart Slicer")),
+            (QPushButton("Edit"), QPushButton("Edit UI")),
+        ):
+            row = QHBoxLayout()
+            for button in buttons:
+                row.addWidget(button)
+            rows.addRow(row)
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)
