@@ -32,6 +32,16 @@ SHIFT_RANGE = (-300, 300)
 
 #: More voxels than this are thinned out before the processor casts rays through them.
 _MOST_IN_SOFTWARE = 3_000_000
+#: How drivers that draw with the processor name themselves, in lower case.
+_SOFTWARE = (
+    "apple software renderer",
+    "basic render driver",
+    "llvmpipe",
+    "software rasterizer",
+    "softpipe",
+    "swiftshader",
+    "swrast",
+)
 _AIR_HU, _LOWEST_PADDING_HU = -1024, -4096
 
 _CPU, _GPU = (f"vtkMRML{kind}RayCastVolumeRenderingDisplayNode" for kind in ("CPU", "GPU"))
@@ -73,9 +83,19 @@ class Rendering:
         """What is rendered in place of the volume; None before the first time it is visible."""
         return self._node
 
-    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Render another volume, or none."""
+    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None, isVisible: bool | None = None) -> None:
+        """Render another volume, or none.
+
+        Args:
+            volumeNode: the volume.
+            isVisible: as for `set`; None leaves it as it is.
+
+        Raises:
+            SceneError: there is not enough memory.
+        """
         self._forget()
+        if isVisible is not None:
+            self._isVisible = isVisible
         if volumeNode is not None:
             self._input = volumeNode
             self._observations = [volumeNode.AddObserver(event, self._onModified) for event in _EVENTS]
@@ -88,6 +108,9 @@ class Rendering:
             preset: one of `PRESETS`.
             shiftHu: by how many HU the preset's colours and opacities are moved.
             isVisible: whether the volume is rendered at all; else 3D is left to grid and mask.
+
+        Raises:
+            SceneError: there is not enough memory.
         """
         self._preset, self._shift, self._isVisible = preset, shiftHu, isVisible
         self._apply()
@@ -180,6 +203,8 @@ class Rendering:
     def _removeNodes(self) -> None:
         """Take the node and all that serves it out of the scene."""
         node, self._node = self._node, None
+        # It holds the volume's voxels, which would stay in memory after the volume.
+        self._copied = ()
         if node is None:
             return
         display = self._logic.GetFirstVolumeRenderingDisplayNode(node)
@@ -189,11 +214,16 @@ class Rendering:
             removeNode(servant)
 
 
+def isReady(window: vtk.vtkRenderWindow) -> bool:
+    """Whether a window can draw: Qt's windows say so, and cannot before they were on the screen."""
+    return bool(getattr(window, "GetReadyForRendering", lambda: True)())
+
+
 def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
-    """Whether the processor computes the pictures of a window, for want of a graphics card."""
+    """Whether the processor computes the pictures of a window that `isReady`, for want of a graphics card."""
     window.Render()
     told = window.ReportCapabilities().lower()
-    return any(name in told for name in ("llvmpipe", "softpipe", "swrast", "software rasterizer"))
+    return any(name in told for name in _SOFTWARE)
 
 
 def _newNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:

@@ -127,15 +127,34 @@ def test_a_volume_in_a_new_scene_is_seen_from_aside_again(module: OpenModule) ->
     assert abs(direction_of(module)).max() < 0.95
 
 
+def test_a_view_of_another_layout_is_fitted_when_it_comes_onto_the_screen(module: OpenModule) -> None:
+    module.use(name="First")
+    layoutManager = module.host.app.layoutManager()
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    module.host.process()
+    position = camera_of(module).GetPosition()
+    node = module.use(name="Second", origin=FAR_AWAY)
+    assert camera_of(module).GetPosition() == pytest.approx(position)
+    # Other sizes than the view had when it was hidden.
+    module.host.window.resize(1200, 1100)
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
+    module.host.process()
+    assert is_whole_in_view(module, node)
+
+
+def renderings() -> list[slicer.vtkMRMLNode]:
+    """What renders volumes, also while it is invisible."""
+    return slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
+
+
 def rendered(module: OpenModule) -> list[slicer.vtkMRMLNode]:
-    nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode")
-    return [node for node in nodes if node.GetVisibility()]
+    return [node for node in renderings() if node.GetVisibility()]
 
 
 def test_volume_rendering_is_off_until_it_is_ticked(module: OpenModule) -> None:
     node = module.use()
     assert not module.ui.renderingCheckBox.checked
-    assert slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == []
+    assert renderings() == []
     module.host.click(module.ui.renderingCheckBox)
     (display,) = rendered(module)
     assert display.GetVolumeNode().GetNodeReference("MAESIL.input") is node
@@ -167,7 +186,7 @@ def test_a_volume_that_is_not_in_hu_is_not_rendered_and_the_box_says_why(module:
     module.host.click(module.ui.renderingCheckBox)
     assert rendered(module)
     module.use(name="MR", voxels=np.full((24, 32, 40), 700, dtype=np.uint16))
-    assert rendered(module) == []
+    assert renderings() == []
     assert not module.ui.renderingCheckBox.isEnabled()
     assert "HU" in module.ui.renderingCheckBox.toolTip
     choose(module, ct)
@@ -199,3 +218,105 @@ def test_the_rendering_is_made_anew_by_a_reload_and_goes_with_the_module(module:
     for kind in ("vtkMRMLVolumeRenderingDisplayNode", "vtkMRMLVolumePropertyNode"):
         assert slicer.util.getNodesByClass(kind) == []
     assert [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == ["CT"]
+
+
+def test_the_rendering_is_hidden_while_another_module_is_open_and_comes_back(module: OpenModule) -> None:
+    module.use()
+    module.host.click(module.ui.renderingCheckBox)
+    (display,) = rendered(module)
+    for _ in range(2):
+        module.host.widget.exit()
+        module.host.process()
+        assert rendered(module) == []
+        assert module.parameters.showRendering
+        module.host.widget.enter()
+        module.host.process()
+        assert rendered(module) == [display]
+        assert module.ui.renderingCheckBox.checked
+    module.host.click(module.ui.renderingCheckBox)
+    module.host.widget.exit()
+    module.host.widget.enter()
+    module.host.process()
+    assert rendered(module) == []
+
+
+def test_the_users_own_rendering_stays_when_another_module_is_opened(module: OpenModule) -> None:
+    node = module.use()
+    own = slicer.modules.volumerendering.logic().CreateDefaultVolumeRenderingNodes(node)
+    own.SetVisibility(True)
+    module.host.click(module.ui.renderingCheckBox)
+    assert len(rendered(module)) == 2
+    module.host.widget.exit()
+    module.host.process()
+    assert rendered(module) == [own]
+
+
+@pytest.mark.parametrize("isDeleted", [False, True])
+def test_no_rendering_outlasts_its_volume_while_another_module_is_open(
+    module: OpenModule, isDeleted: bool
+) -> None:
+    first = module.use(name="First")
+    module.host.click(module.ui.renderingCheckBox)
+    module.host.widget.exit()
+    if isDeleted:
+        module.host.scene.RemoveNode(first)
+    else:
+        module.logic.showMask(addTestVolume(module.host.scene, (24, 32, 40), name="Second"))
+    module.host.process()
+    assert renderings() == []
+    assert "MAESIL 3D" not in module.namesOf("vtkMRMLScalarVolumeNode")
+
+
+def test_a_volume_for_whose_rendering_memory_lacks_says_so_and_is_masked(
+    module: OpenModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_voxels: np.ndarray) -> np.ndarray:
+        raise MemoryError
+
+    module.use(name="First")
+    module.host.click(module.ui.renderingCheckBox)
+    monkeypatch.setattr("MAESILSlicerLib.rendering.numbers.storable", fail)
+    # Padding is replaced in a copy.
+    padded = np.linspace(-1000, 1000, 40**3).astype(np.int16).reshape(40, 40, 40)
+    padded[0] = -2000
+    node = module.use(name="Second", voxels=padded)
+    assert 'not enough memory to render "Second"' in module.status
+    assert renderings() == []
+    assert not module.ui.renderingCheckBox.checked
+    assert module.session.volumeNode is node
+    assert module.ui.volumeInfoLabel.text.startswith("40 x 40 x 40 voxels")
+    assert module.ui.maskInfoLabel.text
+    # The box can be ticked for a volume that fits.
+    choose(module, slicer.util.getNode("First"))
+    module.host.click(module.ui.renderingCheckBox)
+    assert len(rendered(module)) == 1
+
+
+def test_nothing_is_rendered_before_a_3d_view_is_on_the_screen(module: OpenModule) -> None:
+    layoutManager = module.host.app.layoutManager()
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    module.use()
+    module.host.click(module.ui.renderingCheckBox)
+    assert renderings() == []
+    layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    module.host.process()
+    assert len(rendered(module)) == 1
+
+
+def test_nothing_is_rendered_before_the_3d_view_can_tell_how_it_draws(
+    module: OpenModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.desktop import renderingpanel
+
+    # As Qt's window is before it was drawn for the first time.
+    window = vtk.vtkGenericOpenGLRenderWindow()
+    window.SetReadyForRendering(False)
+    module.use()
+    with monkeypatch.context() as patch:
+        patch.setattr(renderingpanel, "renderWindows", lambda: [window])
+        module.host.click(module.ui.renderingCheckBox)
+        assert renderings() == []
+    window.InvokeEvent(vtk.vtkCommand.EndEvent)
+    module.host.process()
+    assert len(rendered(module)) == 1
+    assert not window.HasObserver(vtk.vtkCommand.EndEvent)

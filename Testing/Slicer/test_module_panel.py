@@ -136,6 +136,40 @@ def test_what_is_to_be_installed_is_in_sight_with_its_button(
         assert isWholeInSight(widget), widget.name
 
 
+def test_the_developers_section_takes_no_height_from_the_panel(
+    host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS)
+    host.app.userSettings().setValue("Developer/DeveloperMode", True)
+    module = OpenModule(host, tiny_model)
+    module.use()
+    area, ui = holdAsSlicerDoes(host), module.ui
+    area.setFixedSize(area.width, 900)
+    host.process()
+    reload = host.widget.reloadCollapsibleButton
+    assert reload.visible
+    assert reload.height == reload.sizeHint.height()
+    others = (reload, ui.reconstructButton, ui.statusLabel)
+    # Beside the heights of the other widgets, no more than margins and spacings.
+    assert ui.scrollArea.height > 900 - HELP_HEIGHT - sum(widget.height for widget in others) - 80
+
+
+@pytest.mark.parametrize("name", ["volumeSection", "advancedGroup"])
+def test_what_is_opened_gets_the_width_that_it_needs(module: OpenModule, name: str) -> None:
+    area = holdAsSlicerDoes(module.host)
+    ui, section = module.ui, getattr(module.ui, name)
+    section.collapsed = True
+    module.host.process()
+    # Wider than the panel, and not seen before the section is opened.
+    ui.volumeInfoLabel.parentWidget().minimumWidth = area.width + 100
+    ui.deviceComboBox.parentWidget().minimumWidth = area.width + 100
+    section.collapsed = False
+    module.host.process()
+    needed = ui.scrollAreaContents.minimumSizeHint.width()
+    assert needed > area.width
+    assert ui.scrollArea.minimumWidth >= needed
+
+
 def test_a_panel_is_never_narrower_than_its_sections(module: OpenModule) -> None:
     area = holdAsSlicerDoes(module.host)
     ui = module.ui

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import slicer
 import vtk
 
-from MAESILSlicerLib.rendering import PRESETS, ROLE, USUAL_PRESET, Rendering
+from MAESILSlicerLib.rendering import PRESETS, ROLE, USUAL_PRESET, Rendering, usesSoftware
 from offscreen import THREE_D
 
 if TYPE_CHECKING:
@@ -217,3 +218,50 @@ def test_a_volume_that_loses_its_voxels_is_rendered_no_more(
     assert rendering.node is None
     volume.SetAndObserveImageData(vtk.vtkImageData())
     assert rendering.node is None
+
+
+def test_a_volume_that_is_shown_no_more_leaves_the_memory(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, rendering: Rendering
+) -> None:
+    volume, ends = makeVolume(voxels=a_bone()), []
+    volume.GetImageData().AddObserver(vtk.vtkCommand.DeleteEvent, lambda *_: ends.append(1))
+    rendering.show(volume)
+    rendering.show(None)
+    scene.RemoveNode(volume)
+    assert ends == []
+    del volume
+    assert ends == [1]
+
+
+def test_a_volume_can_be_shown_without_being_rendered(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, rendering: Rendering
+) -> None:
+    rendering.show(makeVolume(voxels=a_bone()))
+    second = makeVolume(voxels=a_bone())
+    before = len(all_ids(scene))
+    rendering.show(second, isVisible=False)
+    assert rendering.node is None
+    assert len(all_ids(scene)) < before
+    rendering.set(USUAL_PRESET, 0.0, True)
+    assert rendering.node.GetNodeReference("MAESIL.input") is second
+
+
+@pytest.mark.parametrize(
+    ("renderer", "isSoftware"),
+    [
+        ("llvmpipe (LLVM 15.0.7, 256 bits)", True),
+        ("D3D12 (Microsoft Basic Render Driver)", True),
+        ("Apple Software Renderer", True),
+        ("Google SwiftShader", True),
+        ("NVIDIA GeForce RTX 4070/PCIe/SSE2", False),
+        ("Apple M2", False),
+        ("D3D12 (Intel(R) UHD Graphics)", False),
+    ],
+)
+def test_drivers_that_draw_with_the_processor_are_known_by_their_names(
+    renderer: str, isSoftware: bool
+) -> None:
+    window = SimpleNamespace(
+        Render=lambda: None, ReportCapabilities=lambda: f"OpenGL renderer string:  {renderer}\n"
+    )
+    assert usesSoftware(window) == isSoftware

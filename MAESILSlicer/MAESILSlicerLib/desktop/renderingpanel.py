@@ -6,12 +6,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.views import renderWindows
-from MAESILSlicerLib.rendering import Rendering, usesSoftware
+from MAESILSlicerLib.rendering import USUAL_PRESET, Rendering, isReady, usesSoftware
 from MAESILSlicerLib.scene import holdsHu
 from MAESILSlicerLib.session import Session
 
@@ -23,25 +25,49 @@ class RenderingPanel:
         ui: the window's widgets.
         session: whose volume is rendered.
         onFailed: called with a sentence when there is not enough memory.
+        onReady: called when a 3D view has been drawn for the first time; `refresh` renders the volume then.
     """
 
-    def __init__(self, ui: SimpleNamespace, session: Session, onFailed: Callable[[str], None]) -> None:
-        self._ui, self._session, self._onFailed = ui, session, onFailed
+    def __init__(
+        self,
+        ui: SimpleNamespace,
+        session: Session,
+        onFailed: Callable[[str], None],
+        onReady: Callable[[], None],
+    ) -> None:
+        self._ui, self._session, self._onFailed, self._onReady = ui, session, onFailed, onReady
+        self._isEntered = False
+        self._firstDrawing = Connections()
         self._parameters: MAESILSlicerParameterNode | None = None
         self._rendering: Rendering | None = None
         self._shown: slicer.vtkMRMLScalarVolumeNode | None = None
         self._look: tuple[str, bool] | None = None
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Work on another parameter node; None leaves 3D as it is."""
+        """Work on another parameter node; None leaves 3D as it is until another volume is chosen."""
         self._parameters = parameters
+
+    def enter(self) -> None:
+        """The module was opened: `refresh` renders the volume again if the user wants it."""
+        self._isEntered = True
+
+    def leave(self) -> None:
+        """Hide the rendering: other modules do not list it, so nobody could switch it off there."""
+        self._isEntered = False
+        self.refresh()
 
     def refresh(self) -> None:
         """Show the parameters, and render what they say."""
         node, parameters = self._session.volumeNode, self._parameters
         reason = self._obstacle()
         for widget, purpose in (
-            (self._ui.renderingCheckBox, _("Render the volume in the 3D view, beside the hidden patches.")),
+            (
+                self._ui.renderingCheckBox,
+                _(
+                    "Render the volume in the 3D view, beside the hidden patches, while this module is open. "
+                    "Use the module Volume Rendering to keep a rendering."
+                ),
+            ),
             (
                 self._ui.renderingComboBox,
                 _("What the volume rendering shows: colours and opacities for HU."),
@@ -49,14 +75,17 @@ class RenderingPanel:
         ):
             widget.setEnabled(not reason)
             widget.setToolTip(reason or purpose)
-        if node is None or parameters is not None:
-            isVisible = parameters is not None and parameters.showRendering and not reason
-            preset = parameters.renderingPreset.value if parameters is not None else ""
-            self._render(node, preset, isVisible)
+        if parameters is not None:
+            isVisible = self._isEntered and parameters.showRendering and not reason
+            self._render(node, parameters.renderingPreset.value, isVisible)
+        elif node is not self._shown:
+            # The rendering must not outlast its volume, nor stay beside the mask of another one.
+            self._render(node, USUAL_PRESET, False)
 
     def close(self) -> None:
         """Take the rendering out of the scene."""
         self._parameters = None
+        self._firstDrawing.close()
         if self._rendering is not None:
             self._rendering.show(None)
 
@@ -74,22 +103,34 @@ class RenderingPanel:
 
     def _render(self, node: slicer.vtkMRMLScalarVolumeNode | None, preset: str, isVisible: bool) -> None:
         if self._rendering is None:
-            if not isVisible:
+            window = self._readyWindow() if isVisible else None
+            if window is None:
                 return
-            windows = renderWindows()
             self._rendering = Rendering(
                 slicer.mrmlScene,
                 slicer.modules.volumerendering.logic(),
-                isSoftware=bool(windows) and usesSoftware(windows[0]),
+                isSoftware=usesSoftware(window),
                 isVisible=False,
             )
-        if node is not self._shown:
-            self._shown, self._look = node, None
-            self._rendering.show(node if self._session.check.usable else None)
-        if preset and self._look != (preset, isVisible):
-            self._look = (preset, isVisible)
-            try:
-                self._rendering.set(preset, 0.0, isVisible)
-            except MaesilError as error:
-                self._parameters.showRendering = False
-                self._onFailed(str(error))
+        isNew, look = node is not self._shown, (preset, isVisible)
+        if not isNew and look == self._look:
+            return
+        self._shown, self._look = node, look
+        try:
+            if isNew:
+                # Invisible until the preset is set as well.
+                self._rendering.show(node if self._session.check.usable else None, isVisible=False)
+            self._rendering.set(preset, 0.0, isVisible)
+        except MaesilError as error:
+            self._parameters.showRendering = False
+            self._onFailed(str(error))
+
+    def _readyWindow(self) -> vtk.vtkRenderWindow | None:
+        """The window of a 3D view that can tell how it draws; None until one was drawn, which `onReady` tells."""
+        self._firstDrawing.close()
+        windows = renderWindows()
+        ready = next(filter(isReady, windows), None)
+        if ready is None:
+            for window in windows:
+                self._firstDrawing.observe(window, vtk.vtkCommand.EndEvent, lambda *_: self._onReady())
+        return ready

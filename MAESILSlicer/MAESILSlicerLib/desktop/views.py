@@ -52,7 +52,7 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Fit each 3D view to a volume once, until another volume is fitted; what the user turns afterwards stays.
+    """Fit each 3D view on the screen to a volume, once; what the user turns afterwards stays.
 
     A camera that is fitted for the first time and looks straight along an axis is turned, so that depth is seen.
     """
@@ -74,14 +74,12 @@ def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def renderWindows() -> list[vtk.vtkRenderWindow]:
-    """Those of the 3D views."""
+    """Those of the 3D views that are on the screen: a view of another layout exists, but has no size yet."""
     if not hasViews():
         return []
     layoutManager = slicer.app.layoutManager()
-    return [
-        layoutManager.threeDWidget(index).threeDView().renderWindow()
-        for index in range(layoutManager.threeDViewCount)
-    ]
+    widgets = map(layoutManager.threeDWidget, range(layoutManager.threeDViewCount))
+    return [widget.threeDView().renderWindow() for widget in widgets if widget.visible]
 
 
 def _isStraight(camera: vtk.vtkCamera) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
@@ -21,6 +22,7 @@ from MAESILSlicerLib.desktop.renderingpanel import RenderingPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
 from MAESILSlicerLib.desktop.statusrow import StatusRow
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
+from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.desktop.volumepanel import VolumePanel
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Window:
         self._status = StatusRow(ui)
         self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
-        self._rendering = RenderingPanel(ui, self._session, self._fail)
+        self._rendering = RenderingPanel(ui, self._session, self._fail, self._schedule)
         self._mask = MaskPanel(ui, self._session, lambda: logic.follower.maskProblem)
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(
@@ -74,6 +76,7 @@ class Window:
         )
         self._connections = Connections()
         for section in (
+            ui.volumeSection,
             ui.maskSection,
             ui.displaySection,
             ui.reconstructSection,
@@ -84,6 +87,11 @@ class Window:
             self._connections.connect(
                 section, "contentsCollapsed(bool)", lambda _isCollapsed: self._schedule()
             )
+        self._connections.connect(ui.advancedGroup, "toggled(bool)", lambda _isOpen: self._schedule())
+        layout = layoutNode()
+        if layout is not None:
+            # A 3D view that comes onto the screen is fitted and shows the rendering.
+            self._connections.observe(layout, vtk.vtkCommand.ModifiedEvent, lambda *_: self._schedule())
         self._session.addListener(self._onSessionChanged)
         logic.follower.onApplied = self._schedule
         self.refresh()
@@ -100,11 +108,13 @@ class Window:
         """The module was opened."""
         self._system.enter()
         self._results.enter()
+        self._rendering.enter()
         self.refresh()
 
     def leave(self) -> None:
         """Another module was opened."""
         self._results.leave()
+        self._rendering.leave()
 
     def close(self) -> None:
         """Undo all connections."""
