@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, confined, geometry, numbers, voxeldata
+from MAESILCore.formats import checks, confined, geometry, numbers, units, voxeldata
 from MAESILCore.formats.plainnumbers import decimal, integer
 from MAESILCore.formats.scan import Scan
 
@@ -27,7 +27,15 @@ _TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
-_UNITS = {"mm": 1.0, "um": 1e-3, "cm": 10.0, "?": 1.0, "unknown": 1.0}
+
+#: What MetaIO itself writes for a unit that is not known.
+_NO_UNITS = ("?", "unknown")
+
+#: The names of each field of the geometry, and the default that ITK takes without it.
+_SPACING = ("ElementSpacing", "ElementSize")
+_ORIGIN = ("Offset", "Position", "Origin")
+_MATRIX = ("TransformMatrix", "Rotation", "Orientation")
+_DEFAULTS = {_SPACING: "1 mm", _ORIGIN: "position 0", _MATRIX: "no rotation"}
 
 #: A line that can be read in one way only: other readers also take ":" for "=", and continue on the next line.
 _LINE = re.compile(r"([A-Za-z]\w*)[ \t]*=[ \t]*([^\s=:].*|)")
@@ -136,25 +144,30 @@ def _is_true(text: str) -> bool:
 
 
 def _geometry(path: Path, fields: dict[str, str], dimensions: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The (4, 4) IJK-to-RAS matrix in mm, and a note on the unit."""
-    unit = fields.get("DistanceUnits", "mm").lower()
-    factor = _UNITS.get(unit)
-    notes: tuple[str, ...] = ()
-    if factor is None:
-        notes = (f'The file gives lengths in the unknown unit "{unit}"; they were taken as mm.',)
-    elif factor != 1.0:
-        notes = (f"The file gives lengths in the unit {unit}; they were turned into mm.",)
-    factor = factor or 1.0
+    """The (4, 4) IJK-to-RAS matrix in mm, and notes on the unit and on what is not stated."""
+    unit = fields.get("DistanceUnits", "mm")
+    factors, notes = units.millimetres(["" if unit.lower() in _NO_UNITS else unit])
+    factor = float(factors[0])
     identity = " ".join(map(str, np.eye(dimensions, dtype=int).ravel()))
-    matrix = _numbers(path, fields, ("TransformMatrix", "Rotation", "Orientation"), identity, dimensions**2)
-    spacing = _numbers(path, fields, ("ElementSpacing", "ElementSize"), "1 " * dimensions, dimensions)
-    origin = _numbers(path, fields, ("Offset", "Position", "Origin"), "0 " * dimensions, dimensions)
+    matrix = _numbers(path, fields, _MATRIX, identity, dimensions**2)
+    spacing = _numbers(path, fields, _SPACING, "1 " * dimensions, dimensions)
+    origin = _numbers(path, fields, _ORIGIN, "0 " * dimensions, dimensions)
     if (spacing[:3] <= 0).any():
         raise VolumeError(f"{path.name} states an ElementSpacing that is not positive.")
     # Each row of the matrix is the direction of one axis.
     directions = matrix.reshape(dimensions, dimensions)[:3, :3].T
     lengths, start = (spacing[:3] * factor).tolist(), (origin[:3] * factor).tolist()
-    return geometry.ras_from_lps(directions, lengths, start), notes
+    return geometry.ras_from_lps(directions, lengths, start), (*notes, *_default_notes(fields))
+
+
+def _default_notes(fields: dict[str, str]) -> tuple[str, ...]:
+    """The note about fields of the geometry that are missing, in other letters, or behind ElementDataFile."""
+    missing = [names for names in _DEFAULTS if not any(name in fields for name in names)]
+    if not missing:
+        return ()
+    unstated = ", ".join(names[0] for names in missing)
+    taken = ", ".join(_DEFAULTS[names] for names in missing)
+    return (f"The header does not state {unstated}: the defaults of ITK were taken ({taken}).",)
 
 
 def _numbers(

@@ -178,17 +178,6 @@ def test_a_unit_that_is_not_known_is_named(unit: str, hu: np.ndarray, tmp_path: 
     assert volume.notes == (f'The file gives lengths in the unknown unit "{unit}"; they were taken as mm.',)
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("um", 1e-3), ("cm", 10.0)])
-def test_units_of_a_meta_image_become_mm_with_a_note(
-    unit: str, factor: float, hu: np.ndarray, tmp_path: Path
-) -> None:
-    header = META_IMAGE + f"DistanceUnits = {unit}\nElementDataFile = LOCAL\n"
-    (tmp_path / "scan.mha").write_bytes(header.encode() + hu.tobytes())
-    volume = read_volume(tmp_path / "scan.mha")
-    assert volume.spacing == pytest.approx((0.7 * factor, 0.8 * factor, 2.5 * factor))
-    assert unit in volume.notes[0]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
 @pytest.mark.parametrize("kind", COMPRESSED)
 def test_names_that_are_not_utf_8_are_read(kind: str, hu: np.ndarray, tmp_path: Path) -> None:
