@@ -1,4 +1,4 @@
-"""NRRD: the header as Teem defines it, the voxels, and the exact matrix, shear included."""
+"""NRRD: the header as Teem defines it, and the voxels."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, confined, geometry, numbers, units, voxeldata
-from MAESILCore.formats.plainnumbers import decimal, integer
+from MAESILCore.formats import checks, confined, nrrd_geometry, numbers, voxeldata
+from MAESILCore.formats.plainnumbers import integer
 from MAESILCore.formats.scan import Scan
 
-#: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.
-_SIGNS_TO_RAS = {
-    "right-anterior-superior": (1, 1, 1),
-    "left-anterior-superior": (-1, 1, 1),
-    "left-posterior-superior": (-1, -1, 1),
-    "ras": (1, 1, 1),
-    "las": (-1, 1, 1),
-    "lps": (-1, -1, 1),
-}
 _TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
     **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
@@ -77,8 +68,6 @@ _FIELDS = frozenset(
         *("spacedimension", "spaceunits", "spaceorigin", "spacedirections", "measurementframe"),
     )
 )
-_TOKEN = re.compile(r'"([^"]*)"|(\S+)')
-_VECTOR = re.compile(r"none|\(([^)]*)\)", re.IGNORECASE)
 _LONGEST_HEADER = 1 << 20
 
 #: Kinds of an axis along which voxels lie, and of one whose samples belong to a voxel; Teem knows no others.
@@ -104,7 +93,7 @@ def read(path: Path, within: Path | None = None) -> Scan:
     sizes, dtype, data = _layout(path, fields, data_files, start)
     confined.refuse_elsewhere(path, data_files, within)
     shape, spatial, notes = _spatial_axes(path, fields, sizes)
-    ijk_to_ras, geometry_notes = _geometry(path, fields, spatial)
+    ijk_to_ras, geometry_notes = nrrd_geometry.ijk_to_ras_of(path, fields, spatial)
     voxels, extra = voxeldata.read_voxels(path, data, dtype, sizes)
     voxels = numbers.rescale(voxels.reshape(shape[::-1]))
     return Scan(voxels, ijk_to_ras, (*notes, *geometry_notes, *voxeldata.extra_bytes_notes(extra)))
@@ -197,7 +186,7 @@ def _spatial_axes(
     """The (i, j, k) shape, which axes of the file these are, and a note if others were dropped."""
     kinds = fields.get("kinds", "").split()
     kinds = kinds if len(kinds) == len(sizes) else [""] * len(sizes)
-    vectors = _vectors(path, fields, len(sizes))
+    vectors = nrrd_geometry.directions_of(path, fields, len(sizes))
     spatial = []
     for axis, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
         is_component = kind.lower() not in _SPATIAL_KINDS or (vectors is not None and vectors[axis] is None)
@@ -215,99 +204,3 @@ def _spatial_axes(
             )
     shape, notes = checks.squeeze_to_3d(path, tuple(sizes[axis] for axis in spatial))
     return shape, spatial[:3], notes
-
-
-def _vectors(path: Path, fields: dict[str, str], count: int) -> list[list[float] | None] | None:
-    """The direction of each axis, None for an axis without one; None if the header has no directions."""
-    if "spacedirections" not in fields:
-        return None
-    text = fields["spacedirections"]
-    vectors = [_vector(path, token.group(1)) for token in _VECTOR.finditer(text)]
-    if len(vectors) != count or _VECTOR.sub("", text).strip():
-        raise _bad_geometry(path)
-    return vectors
-
-
-def _vector(path: Path, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [decimal(part) for part in text.split(",")]
-    except ValueError as error:
-        raise _bad_geometry(path) from error
-
-
-def _origin(path: Path, fields: dict[str, str]) -> list[float] | None:
-    found = _VECTOR.fullmatch(fields.get("spaceorigin", "(0,0,0)"))
-    if found is None:
-        raise _bad_geometry(path)
-    return _vector(path, found[1])
-
-
-def _bad_geometry(path: Path) -> VolumeError:
-    return VolumeError(
-        f"{path.name} states space directions, spacings or an origin that are not three numbers each."
-    )
-
-
-def _geometry(
-    path: Path, fields: dict[str, str], spatial: Sequence[int]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The (4, 4) IJK-to-RAS matrix in mm, and notes."""
-    count = len(fields["sizes"].split())
-    vectors = _vectors(path, fields, count)
-    space = fields.get("space", "").lower().removesuffix("-time")
-    signs = _SIGNS_TO_RAS.get(space if not re.fullmatch(r"(ras|las|lps)t", space) else space[:3])
-    matrix = np.eye(4)
-    if vectors is None:
-        matrix[:3, :3], matrix[:3, 3] = _plain_geometry(path, fields, spatial, count)
-        factors, notes = units.millimetres(_per_axis(fields.get("units", ""), spatial, count))
-        matrix[:3, :3] *= factors
-        matrix[:3, 3] *= factors
-    else:
-        origin = _origin(path, fields)
-        columns = [vectors[axis] for axis in spatial] + [origin]
-        if any(column is None or len(column) not in (3, 4) for column in columns):
-            raise _bad_geometry(path)
-        matrix[:3] = np.array([(column or [])[:3] for column in columns]).T
-        stated = [first or second for first, second in _TOKEN.findall(fields.get("spaceunits", ""))][:3]
-        factors, notes = units.millimetres(stated if len(stated) == 3 else [""] * 3)
-        if not stated and "units" in fields:
-            factors, notes = units.millimetres(_per_axis(fields["units"], spatial, count))
-        matrix[:3] *= factors[:, None]
-        if "spaceorigin" not in fields:
-            notes = (*notes, "The header states no space origin: the position in space is a guess.")
-    if not np.isfinite(matrix).all():
-        raise _bad_geometry(path)
-    if signs is None or vectors is None:
-        note = "The header states no anatomical space: which side is left is a guess."
-        return np.asarray(geometry.LPS_TO_RAS @ matrix), (*notes, note)
-    return np.diag([*signs, 1.0]) @ matrix, notes
-
-
-def _per_axis(text: str, spatial: Sequence[int], count: int) -> list[str]:
-    stated = [first or second for first, second in _TOKEN.findall(text)]
-    return [stated[axis] for axis in spatial] if len(stated) == count else [""] * len(spatial)
-
-
-def _plain_geometry(
-    path: Path, fields: dict[str, str], spatial: Sequence[int], count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spacings and axis minima, without any direction."""
-    try:
-        spacings = [decimal(part) for part in fields.get("spacings", "nan " * count).split()]
-        minima = [decimal(part) for part in fields.get("axismins", "nan " * count).split()]
-        spacing = np.array([spacings[axis] for axis in spatial])
-        origin = np.array([minima[axis] for axis in spatial])
-    except (ValueError, IndexError) as error:
-        raise _bad_geometry(path) from error
-    centerings = fields.get("centers", fields.get("centerings", "")).lower().split()
-    is_cell = [len(centerings) != count or centerings[axis] != "node" for axis in spatial]
-    # A minimum is the edge of the first voxel, unless its centre is called a node. A spacing that is not stated
-    # is 1 mm, and then, or where a minimum is missing, no minimum counts.
-    origin = origin + np.where(is_cell, spacing / 2, 0.0)
-    origin = origin if np.isfinite(origin).all() and np.isfinite(spacing).all() else np.zeros(3)
-    spacing = np.where(np.isnan(spacing), 1.0, spacing)
-    if (spacing <= 0).any():
-        raise _bad_geometry(path)
-    return np.diag(spacing), origin

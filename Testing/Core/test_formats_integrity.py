@@ -1,4 +1,4 @@
-"""Checksums are verified, geometry is that of ITK, and units are never guessed in silence."""
+"""Checksums are verified, and geometry and values are those of ITK."""
 
 from __future__ import annotations
 
@@ -134,48 +134,6 @@ def test_a_broken_checksum_of_a_header_file_is_refused(hu: np.ndarray, tmp_path:
     (tmp_path / "scan.hdr.gz").write_bytes(content)
     with pytest.raises(VolumeError, match="cut short or damaged"):
         read_volume(tmp_path / "scan.hdr.gz")
-
-
-@pytest.mark.parametrize(
-    ("unit", "factor"),
-    [
-        *[(unit, 1000.0) for unit in ("m", "meter", "meters", "metres")],
-        *[(unit, 10.0) for unit in ("cm", "centimeters")],
-        *[(unit, 1e-3) for unit in ("um", "µm", "μm", "micron", "microns", "Micrometers", "micrometres")],
-        *[(unit, 1e-6) for unit in ("nm", "nanometers")],
-        *[(unit, 25.4) for unit in ("in", "inch", "inches")],
-    ],
-)
-@pytest.mark.parametrize("has_space", [True, False])
-def test_units_of_a_nrrd_become_mm_with_a_note(
-    unit: str, factor: float, has_space: bool, hu: np.ndarray, tmp_path: Path
-) -> None:
-    if has_space:
-        header = NRRD + f'space units: "{unit}" "{unit}" "{unit}"\nencoding: raw\n\n'
-    else:
-        header = (
-            "NRRD0005\ntype: short\ndimension: 3\nsizes: 9 7 6\nspacings: 0.7 0.8 2.5\n"
-            f'units: "{unit}" "{unit}" "{unit}"\nendian: little\nencoding: raw\n\n'
-        )
-    (tmp_path / "scan.nrrd").write_bytes(header.encode() + hu.tobytes())
-    volume = read_volume(tmp_path / "scan.nrrd")
-    assert volume.spacing == pytest.approx((0.7 * factor, 0.8 * factor, 2.5 * factor))
-    assert volume.notes[0] == f"The file gives lengths in the unit {unit}; they were turned into mm."
-
-
-def test_a_micro_sign_in_latin_1_is_known(hu: np.ndarray, tmp_path: Path) -> None:
-    header = NRRD + 'space units: "µm" "µm" "µm"\nencoding: raw\n\n'
-    (tmp_path / "scan.nrrd").write_bytes(header.encode("latin-1") + hu.tobytes())
-    assert read_volume(tmp_path / "scan.nrrd").spacing == pytest.approx((0.7e-3, 0.8e-3, 2.5e-3))
-
-
-@pytest.mark.parametrize("unit", ["parsec", "pixels", "1"])
-def test_a_unit_that_is_not_known_is_named(unit: str, hu: np.ndarray, tmp_path: Path) -> None:
-    header = NRRD + f'space units: "{unit}" "mm" "mm"\nencoding: raw\n\n'
-    (tmp_path / "scan.nrrd").write_bytes(header.encode() + hu.tobytes())
-    volume = read_volume(tmp_path / "scan.nrrd")
-    assert volume.spacing == pytest.approx((0.7, 0.8, 2.5))
-    assert volume.notes == (f'The file gives lengths in the unknown unit "{unit}"; they were taken as mm.',)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
