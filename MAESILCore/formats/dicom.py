@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, content
-from MAESILCore.formats.dicom_geometry import stack_slices
-from MAESILCore.formats.dicom_headers import FrameHeader, is_dicom, read_headers
+from MAESILCore.formats.dicom_folder import images_below
+from MAESILCore.formats.dicom_geometry import ROUNDING, stack_slices
+from MAESILCore.formats.dicom_headers import FrameHeader, read_header
+from MAESILCore.formats.dicom_kinds import DERIVED_MODALITIES, Kind, is_dicom
+from MAESILCore.formats.dicom_notes import left_out_notes, named_files, stack_notes
 from MAESILCore.formats.dicom_pixels import read_frames
-from MAESILCore.formats.dicom_series import (
-    DERIVED_MODALITIES,
-    Series,
-    choose_series,
-    find_series,
-    without_strays,
-)
+from MAESILCore.formats.dicom_series import choose_series, find_series, listing, without_strays
 from MAESILCore.formats.scan import Scan
-from MAESILCore.wording import displayable
-
-_NAMED_FILES = 3
 
 
 def read_folder(folder: Path, series: str | None) -> Scan:
@@ -33,10 +30,16 @@ def read_folder(folder: Path, series: str | None) -> Scan:
     Raises:
         VolumeError: If the series is not clear, or its slices make no evenly spaced stack of real numbers.
     """
-    found, others = find_series(folder)
+    found, contents = find_series(folder)
     chosen = choose_series(folder, found, series)
+    notes = left_out_notes([other.path for other in contents.others], contents.strangers)
+    others = [one for one in found if one is not chosen]
+    if others:
+        notes.insert(0, f"The folder's other series were left out: {listing(others, found)}.")
+    if any(header.path.parent == folder for header in chosen.headers):
+        notes += _notes_on_images_below(folder, chosen.headers)
     scan = _read_stack(folder, chosen.headers)
-    return Scan(scan.voxels, scan.ijk_to_ras, (*_folder_notes(chosen, found, others), *scan.notes))
+    return Scan(scan.voxels, scan.ijk_to_ras, (*notes, *scan.notes))
 
 
 def read_file(path: Path) -> Scan:
@@ -48,15 +51,18 @@ def read_file(path: Path) -> Scan:
     if not is_dicom(path):
         content.refuse_other_content(path, ".dcm")
         raise VolumeError(f"{path.name} lacks the header of a DICOM file (the DICM mark): export it again.")
-    headers = read_headers(path)
-    if not headers:
+    header = read_header(path)
+    if header.kind is Kind.UNCLEAR:
+        raise checks.damaged(path, "its SOP class, the kind of object, is missing or unknown")
+    if header.kind is Kind.OTHER:
         raise VolumeError(f"{path.name} is a DICOM object without an image that is read here.")
-    return _read_stack(path, headers)
+    return _read_stack(path, header.frames)
 
 
 def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
     stack, scouts = without_strays(headers)
     _refuse_contents(path, stack)
+    part_notes = _part_notes(path, stack)
     if len(stack) == 1:
         size = checks.dimensions_text(stack[0].size)
         remedy = "a 3D scan of at least two is needed" if path.is_dir() else "give the folder of its series"
@@ -66,7 +72,7 @@ def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
     checks.refuse_flat(path, (*stack[0].size, len(stack)))
     ordered, ijk_to_ras = stack_slices(path, stack)
     voxels, notes = read_frames(ordered)
-    return Scan(voxels, ijk_to_ras, (*_stack_notes(ordered, scouts), *notes))
+    return Scan(voxels, ijk_to_ras, (*part_notes, *stack_notes(ordered, scouts), *notes))
 
 
 def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
@@ -83,51 +89,61 @@ def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
         )
 
 
-def _folder_notes(chosen: Series, found: Sequence[Series], others: int) -> tuple[str, ...]:
+def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
+    """Refuse an image of which parts are missing; a note if the number of its parts is not stated."""
+    images = defaultdict(list)
+    for part in (header.part for header in headers if header.part is not None):
+        images[part.of].append(part)
     notes = []
-    left_out = [str(one.info) for one in found if one is not chosen]
-    if left_out:
-        notes.append(f"The folder's other series were left out: {', '.join(left_out)}.")
-    if others:
-        notes.append(f"{others} other DICOM object{'s' * (others > 1)} (no image) left out.")
-    return tuple(notes)
+    for parts in images.values():
+        there, stated = {part.number for part in parts}, max(part.count for part in parts)
+        count = max(stated, *there)
+        missing = count - len(there)
+        if missing:
+            raise VolumeError(
+                f"{path.name} is a part of a larger image (a concatenation), of which {missing} of {count} parts "
+                f"{'is' if missing == 1 else 'are'} missing: give a folder with all of them."
+            )
+        if not stated:
+            notes.append(
+                f"The image is divided into parts; {count} were read, and no header states how many there are."
+            )
+    return notes
 
 
-def _stack_notes(ordered: Sequence[FrameHeader], scouts: Sequence[FrameHeader]) -> tuple[str, ...]:
-    notes = []
-    if scouts:
-        names = [displayable(scout.path.name) for scout in scouts[:_NAMED_FILES]]
-        more = ", ..." if len(scouts) > _NAMED_FILES else ""
-        count = "1 scout image was" if len(scouts) == 1 else f"{len(scouts)} scout images were"
-        notes.append(f"{count} left out ({', '.join(names)}{more}).")
-    first = ordered[0]
-    if first.modality != "CT":
-        notes.append(f"The modality is {first.modality or 'not stated'}, not CT.")
-    if _is_interleaved([header.acquisition for header in ordered]):
-        notes.append(
-            "The slices of several acquisitions alternate in this stack: it may mix phases or doses."
+def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list[str]:
+    """A note on images in the folders below, which are not read.
+
+    Raises:
+        VolumeError: If slices among them continue the stack of these.
+    """
+    below = images_below(folder)
+    lost = [header for header in below if _continues(header, headers)]
+    places = named_files(header.path.parent for header in lost or below)
+    if lost:
+        raise VolumeError(
+            f"{folder.name}: {len(lost)} more slice{'s' * (len(lost) > 1)} of this series in folders below "
+            f"({places}): put all slices into one folder."
         )
-    if len({header.kernel for header in ordered}) > 1:
-        notes.append("The slices were reconstructed with different kernels.")
-    unscaled = sum(not (header.has_rescale or header.has_modality_lut) for header in ordered)
-    if first.modality == "CT" and unscaled:
-        notes.append(
-            f"{unscaled} of {len(ordered)} slices state no rescale slope and intercept; 1 and 0 were taken."
-        )
-    if any(header.has_modality_lut for header in ordered):
-        notes.append("The values come from the file's Modality LUT, which replaces slope and intercept.")
-    if any(header.has_coloured_values for header in ordered):
-        notes.append("Some values stand for colours of a map over the image, not for HU.")
-    units = sorted({header.rescale_type for header in ordered} - {"HU", "US", ""})
-    if first.modality == "CT" and units:
-        notes.append(f"The header says that the values are in {' and '.join(units)}, not HU.")
-    return tuple(notes)
+    if not below:
+        return []
+    files = len({header.path for header in below})
+    images = (
+        "1 DICOM image in a folder below was" if files == 1 else f"{files} DICOM images in folders below were"
+    )
+    return [f"{images} left out ({places})."]
 
 
-def _is_interleaved(acquisitions: Sequence[tuple[str, ...]]) -> bool:
-    """Whether an acquisition comes back after another one, along the stack."""
-    for values in zip(*acquisitions, strict=True):
-        runs = [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
-        if len(set(runs)) < len(runs):
-            return True
-    return False
+def _continues(header: FrameHeader, headers: Sequence[FrameHeader]) -> bool:
+    """Whether a slice is of the same series and kind as others, and lies where none of them does: it is no copy."""
+    first = headers[0]
+    is_alike = (header.series_uid, header.size) == (first.series_uid, first.size) and not header.is_localizer
+    if not is_alike or header.position is None or _differ(header, first):
+        return False
+    positions = np.array([one.position for one in headers if one.position is not None]).reshape(-1, 3)
+    return bool((np.abs(positions - header.position).max(axis=1) > ROUNDING).all())
+
+
+def _differ(one: FrameHeader, other: FrameHeader) -> bool:
+    pairs = ((one.orientation, other.orientation), (one.pixel_spacing, other.pixel_spacing))
+    return any(a is None or b is None or bool((np.abs(a - b) > ROUNDING).any()) for a, b in pairs)

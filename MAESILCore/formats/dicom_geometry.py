@@ -10,9 +10,10 @@ import numpy as np
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry
 from MAESILCore.formats.dicom_headers import FrameHeader
+from MAESILCore.formats.dicom_notes import named_files
 
 #: Cosines and millimetres that differ by less than this are one value written with different rounding.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 
 #: A slice may lie this far from its evenly spaced place, as a share of the spacing: headers round positions.
 _EVEN_SHARE = 0.05
@@ -46,10 +47,8 @@ def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[Fram
 
 def _common_plane(folder: Path, slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
     """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
-    if any(header.position is None or header.orientation is None for header in slices):
-        raise VolumeError(f"{folder.name} has slices without a position or orientation: export it again.")
-    if any(header.pixel_spacing is None or (header.pixel_spacing <= 0).any() for header in slices):
-        raise VolumeError(f"{folder.name} has slices without a pixel spacing: export it again.")
+    _refuse(folder, "position or orientation", [one for one in slices if not _has_place(one)])
+    _refuse(folder, "pixel spacing", [one for one in slices if not _has_spacing(one)])
     orientations = np.array([header.orientation for header in slices])
     spacings = np.array([header.pixel_spacing for header in slices])
     count = _count_distinct(orientations)
@@ -65,10 +64,24 @@ def _common_plane(folder: Path, slices: Sequence[FrameHeader]) -> tuple[np.ndarr
     return orientations[0] / lengths, spacings[0]
 
 
+def _refuse(folder: Path, what: str, without: Sequence[FrameHeader]) -> None:
+    if without:
+        names = named_files(header.path for header in without)
+        raise VolumeError(f"{folder.name} has slices without a {what} ({names}): export it again.")
+
+
+def _has_place(header: FrameHeader) -> bool:
+    return header.position is not None and header.orientation is not None
+
+
+def _has_spacing(header: FrameHeader) -> bool:
+    return header.pixel_spacing is not None and bool((header.pixel_spacing > 0).all())
+
+
 def _count_distinct(values: np.ndarray) -> int:
     distinct: list[np.ndarray] = []
     for value in values:
-        if not any(np.abs(value - other).max() <= _ROUNDING for other in distinct):
+        if not any(np.abs(value - other).max() <= ROUNDING for other in distinct):
             distinct.append(value)
     return len(distinct)
 
@@ -76,7 +89,7 @@ def _count_distinct(values: np.ndarray) -> int:
 def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
     """Refuse sorted (N, 3) positions that are not evenly spaced on a line."""
     gaps = np.diff(positions @ normal)
-    same = int((gaps < _ROUNDING).sum())
+    same = int((gaps < ROUNDING).sum())
     if same:
         several = f"{same} of {len(positions)} slices have the position of another one"
         raise VolumeError(f"{folder.name}: {several} (several phases or echoes): keep one at each position.")

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import re
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks
+from MAESILCore.formats.dicom_kinds import Kind, kind_of, parsing, plain, text_of
 from MAESILCore.formats.plainnumbers import decimal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-#: SOP classes of CT, MR, secondary capture, NM and PET images (DICOM PS3.4, table B.5-1); 4.2 is MR spectroscopy.
-_IMAGE_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?!4\.2$)(2|4|7|20|128|130)(\.\d+)*")
-
-#: The element (0002,0002) Media Storage SOP Class UID; the file meta group is always explicit little endian.
-_MEDIA_STORAGE_CLASS = re.compile(rb"\x02\x00\x02\x00UI..([\d.]+)", re.DOTALL)
-
-_META_BYTES = 1024
 
 _SHARED_GROUPS = "SharedFunctionalGroupsSequence"
 _FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
@@ -35,37 +21,49 @@ _FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 _COLOURS = ("RGB", "YBR_", "PALETTE COLOR", "ARGB", "HSV", "CMYK", "XYB")
 
-#: Tags that are equal for all slices of one acquisition.
+#: Tags that are equal for all slices of one acquisition, each with its functional group in enhanced images.
 _ACQUISITION_TAGS = (
-    "AcquisitionNumber",
-    "AcquisitionTime",
-    "AcquisitionDateTime",
-    "TemporalPositionIdentifier",
-    "EchoTime",
+    ("", "AcquisitionNumber"),
+    ("", "AcquisitionTime"),
+    ("", "AcquisitionDateTime"),
+    ("", "TemporalPositionIdentifier"),
+    ("", "EchoTime"),
+    ("", "ContrastBolusAgent"),
+    ("", "FrameOfReferenceUID"),
+    ("", "StudyInstanceUID"),
+    ("FrameContentSequence", "FrameAcquisitionNumber"),
+    ("FrameContentSequence", "FrameAcquisitionDateTime"),
+    ("FrameContentSequence", "TemporalPositionIndex"),
+    ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+    ("CTXRayDetailsSequence", "KVP"),
+    ("MREchoSequence", "EffectiveEchoTime"),
 )
 
 #: All that is read of a header.
 _TAGS = [
-    *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", *_ACQUISITION_TAGS),
-    *(
-        "ConvolutionKernel",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "Rows",
-        "Columns",
-    ),
-    *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-    *(
-        "RescaleSlope",
-        "RescaleIntercept",
-        "RescaleType",
-        "ModalityLUTSequence",
-        "PixelPresentation",
-        _SHARED_GROUPS,
-        _FRAME_GROUPS,
-    ),
+    *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "ContentTime"),
+    *(keyword for _, keyword in _ACQUISITION_TAGS),
+    *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber"),
+    *("ConvolutionKernel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelPresentation"),
+    *(_SHARED_GROUPS, _FRAME_GROUPS),
 ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The place of a file among those into which a large image is divided (a concatenation).
+
+    Attributes:
+        of: UID of the whole image.
+        number: From 1.
+        count: Number of all parts, 0 if not stated.
+    """
+
+    of: str
+    number: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,9 @@ class FrameHeader:
         has_coloured_values: Whether some values stand for colours, as in perfusion maps over grey images.
         kernel: Convolution kernel, "" if not stated.
         acquisition: Values of the tags that are equal for all slices of one acquisition.
+        acquisition_time: Date or time at which the slice was measured, as written, "" if not stated.
+        content_time: Time at which the image was made, as written, "" if not stated.
+        part: Which part of a larger image the file is, or None.
     """
 
     path: Path
@@ -115,42 +116,30 @@ class FrameHeader:
     has_coloured_values: bool
     kernel: str
     acquisition: tuple[str, ...]
+    acquisition_time: str
+    content_time: str
+    part: Part | None
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether this is a regular file with the DICOM mark.
+@dataclass(frozen=True)
+class FileHeader:
+    """The header of a DICOM file.
 
-    Raises:
-        VolumeError: If the file cannot be opened.
+    Attributes:
+        path: The file.
+        kind: What it holds.
+        modality: Such as "CT", "" if the tag is empty.
+        frames: One entry a frame; empty unless the file is an image.
     """
-    return _first_bytes(path, 132)[128:] == b"DICM"
+
+    path: Path
+    kind: Kind
+    modality: str
+    frames: tuple[FrameHeader, ...]
 
 
-def modality_of(path: Path) -> str:
-    """The modality of any DICOM object, "" if it states none.
-
-    Raises:
-        VolumeError: If the header cannot be read.
-    """
-    with parsing(path):
-        from pydicom import dcmread
-
-        return _text(dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]), "Modality")
-
-
-def is_dicom_image(path: Path) -> bool:
-    """Whether the file's meta header announces a CT, MR, PET, NM or secondary-capture image.
-
-    Raises:
-        VolumeError: If the file cannot be opened.
-    """
-    first = _first_bytes(path, _META_BYTES)
-    found = _MEDIA_STORAGE_CLASS.search(first, 132) if first[128:132] == b"DICM" else None
-    return found is not None and _IMAGE_STORAGE.fullmatch(found.group(1).decode("ascii")) is not None
-
-
-def read_headers(path: Path) -> list[FrameHeader]:
-    """Read the header of each frame; [] if the file holds no image.
+def read_header(path: Path) -> FileHeader:
+    """Read the header of a DICOM file with all its frames.
 
     Raises:
         VolumeError: If the header cannot be read.
@@ -159,41 +148,25 @@ def read_headers(path: Path) -> list[FrameHeader]:
         from pydicom import dcmread
 
         dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        kind = _text(dataset, "SOPClassUID") or _text(dataset.file_meta, "MediaStorageSOPClassUID")
-        if not _IMAGE_STORAGE.fullmatch(kind):
-            return []
-        if "Rows" not in dataset or "Columns" not in dataset:
-            raise checks.damaged(path, "it is marked as an image, and its header has none")
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        of_frames = list(dataset.get(_FRAME_GROUPS) or [])
-        if frames < 1 or (of_frames and len(of_frames) != frames):
-            raise checks.damaged(path, f"it announces {frames} frames and describes {len(of_frames)}")
-        shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
-        # Frames that are not described one by one have no positions.
-        described = of_frames or [None]
-        return [
-            _header(path, dataset, n, frames, [*([group] if group is not None else []), *shared])
-            for n, group in enumerate(described)
-        ]
+        kind = kind_of(dataset)
+        frames = _frames(path, dataset) if kind is Kind.IMAGE else []
+        return FileHeader(path, kind, text_of(dataset, "Modality"), tuple(frames))
 
 
-@contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Run pydicom silently, and turn whatever it raises on a damaged file into one sentence."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (VolumeError, OSError, MemoryError, ImportError):
-        raise
-    except Exception as error:
-        # Values are converted when they are first used: a damaged one raises any of some ten kinds of error.
-        raise checks.damaged(path, "its DICOM header cannot be read") from error
-    finally:
-        logger.setLevel(level)
+def _frames(path: Path, dataset: Dataset) -> list[FrameHeader]:
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise checks.damaged(path, "it is marked as an image, and its header has none")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    of_frames = list(dataset.get(_FRAME_GROUPS) or [])
+    if frames < 1 or (of_frames and len(of_frames) != frames):
+        raise checks.damaged(path, f"it announces {frames} frames and describes {len(of_frames)}")
+    shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
+    # Frames that are not described one by one have no positions.
+    described = of_frames or [None]
+    return [
+        _header(path, dataset, n, frames, [*([group] if group is not None else []), *shared])
+        for n, group in enumerate(described)
+    ]
 
 
 def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[Dataset]) -> FrameHeader:
@@ -218,16 +191,18 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     samples = int(dataset.SamplesPerPixel)
     if samples < 1:
         raise checks.damaged(path, f"it has {samples} samples a pixel")
-    photometric = _text(dataset, "PhotometricInterpretation")
+    photometric = text_of(dataset, "PhotometricInterpretation")
     if photometric not in _GREY and not photometric.startswith(_COLOURS):
         raise checks.damaged(path, f"its photometric interpretation {photometric!r} is unknown")
+    acquisition = {keyword: plain(find(sequence, keyword)) for sequence, keyword in _ACQUISITION_TAGS}
+    times = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
     return FrameHeader(
         path=path,
         frame=frame,
         frames=frames,
-        series_uid=_text(dataset, "SeriesInstanceUID"),
-        series_number=_text(dataset, "SeriesNumber"),
-        modality=_text(dataset, "Modality"),
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        series_number=text_of(dataset, "SeriesNumber"),
+        modality=text_of(dataset, "Modality"),
         size=(int(dataset.Columns), int(dataset.Rows)),
         is_colour=samples > 1 or photometric not in _GREY,
         is_localizer="LOCALIZER" in str(kinds).upper(),
@@ -237,17 +212,21 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         has_rescale=None not in (slope, intercept),
         slope=_factor(path, slope, 1.0),
         intercept=_factor(path, intercept, 0.0),
-        rescale_type=str(find(values, "RescaleType") or "").strip(),
+        rescale_type=plain(find(values, "RescaleType")),
         has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
-        has_coloured_values=_text(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
-        kernel=str(find("CTReconstructionSequence", "ConvolutionKernel") or ""),
-        acquisition=tuple(_text(dataset, tag) for tag in _ACQUISITION_TAGS),
+        has_coloured_values=text_of(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
+        kernel=plain(find("CTReconstructionSequence", "ConvolutionKernel")),
+        acquisition=(*acquisition.values(), str(kinds)),
+        acquisition_time=next((acquisition[time] for time in times if acquisition[time]), ""),
+        content_time=text_of(dataset, "ContentTime"),
+        part=_part(dataset),
     )
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip(" \0")
+def _part(dataset: Dataset) -> Part | None:
+    number, count = (int(dataset.get(f"InConcatenation{what}") or 0) for what in ("Number", "TotalNumber"))
+    uid = text_of(dataset, "ConcatenationUID")
+    return Part(uid, number, count) if uid or number > 1 or count > 1 else None
 
 
 def _numbers(value: Any, count: int) -> np.ndarray | None:  # noqa: ANN401
@@ -265,13 +244,3 @@ def _factor(path: Path, value: Any, default: float) -> float:  # noqa: ANN401
     if not np.isfinite(factor) or (factor == 0.0 and default != 0.0):
         raise checks.damaged(path, f"its rescale slope or intercept is {factor:g}")
     return factor
-
-
-def _first_bytes(path: Path, count: int) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return b""
-        with path.open("rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise VolumeError(f"{path} cannot be read: {error.strerror}.") from error

@@ -11,13 +11,13 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, dicom_compressed, numbers
-from MAESILCore.formats.dicom_headers import FrameHeader, parsing
-from MAESILCore.wording import displayable
+from MAESILCore.formats.dicom_headers import FrameHeader
+from MAESILCore.formats.dicom_kinds import parsing
+from MAESILCore.formats.dicom_notes import named_files
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_NAMED_FILES = 3
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 #: Implicit, explicit, deflated and big endian: pixels are not compressed by themselves.
@@ -36,23 +36,20 @@ def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, 
     """
     slices: list[np.ndarray] = []
     file: _File | None = None
-    doubts: dict[str, list[str]] = {}
+    doubts: dict[str, list[Path]] = {}
     for header in headers:
         if file is None or file.path != header.path:
             file = _read_file(header.path)
-            doubts.setdefault(file.doubt, []).append(file.path.name)
+            doubts.setdefault(file.doubt, []).append(file.path)
         slices.append(_rescaled(file.frames[header.frame], header, file.modality_lut))
     voxels = np.stack(slices)
     voxels = voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
-    return voxels, tuple(_doubt_note(doubt, names) for doubt, names in doubts.items() if doubt)
+    return voxels, tuple(_doubt_note(doubt, files) for doubt, files in doubts.items() if doubt)
 
 
-def _doubt_note(doubt: str, names: Sequence[str]) -> str:
-    files = "1 file" if len(names) == 1 else f"{len(names)} files"
-    some = ", ".join(displayable(name) for name in names[:_NAMED_FILES]) + (
-        ", ..." if len(names) > _NAMED_FILES else ""
-    )
-    return f"The pixels of {files} {doubt} ({some})."
+def _doubt_note(doubt: str, files: Sequence[Path]) -> str:
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return f"The pixels of {count} {doubt} ({named_files(files)})."
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,10 @@ def _read_file(path: Path) -> _File:
         from pydicom import dcmread
 
         dataset = dcmread(path)
+        if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+            raise VolumeError(
+                f"{path.name} holds floating-point pixels, which are not read here: convert it to NIfTI."
+            )
         if "PixelData" not in dataset:
             raise checks.damaged(path, "its pixel data end too early or are missing")
         shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
@@ -141,10 +142,13 @@ def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
         return None
     count, first, bits = (int(value) for value in sequence[0].LUTDescriptor)
     data = sequence[0].LUTData
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, "<u2" if bits > 8 or len(data) >= 2 * count else "u1")
-    outputs = np.asarray(data, np.int64)
     count = count or 1 << 16
+    if isinstance(data, bytes):
+        # Words are in the byte order of the file, and a word may hold two entries of 8 bits.
+        is_big_endian = dataset.file_meta.get("TransferSyntaxUID") == _BIG_ENDIAN
+        words = np.frombuffer(data, ">u2" if is_big_endian else "<u2")
+        data = words if bits > 8 or len(data) >= 2 * count else words.astype("<u2").view("u1")
+    outputs = np.asarray(data, np.int64)
     if len(outputs) < count:
         raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
     signed = _is_signed(dataset)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats.dicom_headers import is_dicom_image
+from MAESILCore.formats.dicom_kinds import is_dicom_image
 from MAESILCore.formats.entries import obstacle, reason_of, refuse_unreadable
 from MAESILCore.formats.found import FoundScan, named
 from MAESILCore.formats.names import READABLE, extension_of

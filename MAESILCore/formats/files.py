@@ -21,7 +21,7 @@ from MAESILCore.formats import (
     nifti,
     nrrd,
 )
-from MAESILCore.formats.dicom_headers import is_dicom
+from MAESILCore.formats.dicom_kinds import is_dicom
 from MAESILCore.formats.scan import Scan
 
 _WRITERS = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -52,3 +54,11 @@ def write_slice(path: Path, stored: np.ndarray, position: np.ndarray, **tags: An
         "PixelData": stored.astype("<u2").tobytes(),
     }
     write_object(path, **{**defaults, **tags})
+
+
+def make_link(link: Path, target: Path) -> None:
+    """Make a symbolic link, or skip the test where there are none."""
+    try:
+        os.symlink(target, link)
+    except OSError:
+        pytest.skip("no symbolic links here")

@@ -142,7 +142,7 @@ def test_a_scout_and_a_structure_set_are_left_out_with_a_note(
     assert volume.shape == stored.shape
     assert volume.notes == (
         "The folder's other series were left out: number 1 (CT, 2 slices).",
-        "1 other DICOM object (no image) left out.",
+        "1 other DICOM object (no image) left out: structures.dcm.",
     )
 
 
@@ -166,6 +166,23 @@ def test_two_series_are_listed_and_one_is_chosen(two_series: Path, stored: np.nd
     chosen = read_volume(two_series, series="1.2.9")
     assert np.array_equal(chosen.voxels, stored)
     assert any("PT, not CT" in note for note in chosen.notes)
+
+
+def test_series_of_one_number_are_told_apart_by_their_uids(
+    write_series: Callable[..., Path], stored: np.ndarray
+) -> None:
+    write_series(prefix="a")
+    write_series(prefix="b", SeriesInstanceUID="1.2.9", RescaleIntercept=0)
+    folder = write_series(prefix="c", SeriesInstanceUID="1.2.5", SeriesNumber=3, RescaleIntercept=0)
+    named = r"number 2, UID 1\.2\.3 \(CT, 6 slices\), number 2, UID 1\.2\.9 \(CT, 6 slices\), number 3 \(CT"
+    for series in (None, "2"):
+        with pytest.raises(VolumeError, match=named):
+            read_volume(folder, series=series)
+    volume = read_volume(folder, series="1.2.9")
+    assert np.array_equal(volume.voxels, stored)
+    assert volume.notes[0] == (
+        "The folder's other series were left out: number 2, UID 1.2.3 (CT, 6 slices), number 3 (CT, 6 slices)."
+    )
 
 
 def test_a_series_that_is_not_there_is_named_with_those_that_are(two_series: Path) -> None:

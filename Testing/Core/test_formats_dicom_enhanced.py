@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from dicomslices import write_slice
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, RLELossless
 
 from MAESILCore.errors import VolumeError
@@ -176,3 +177,99 @@ def test_two_phases_in_one_file_are_refused(stored: np.ndarray, tmp_path: Path) 
     write_enhanced(tmp_path / "ct.dcm", stored, np.vstack([positions(3), positions(3)]))
     with pytest.raises(VolumeError, match="several phases"):
         read_volume(tmp_path / "ct.dcm")
+
+
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "values"),
+    [
+        ("FrameContentSequence", "FrameAcquisitionNumber", (1, 2)),
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2)),
+        ("FrameContentSequence", "FrameAcquisitionDateTime", ("20240131101500", "20240131101503")),
+        ("CTXRayDetailsSequence", "KVP", (80, 140)),
+        ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", (10, 70)),
+    ],
+)
+@pytest.mark.parametrize("is_interleaved", [False, True])
+def test_frames_of_acquisitions_that_alternate_are_named(
+    sequence: str,
+    keyword: str,
+    values: tuple[Any, Any],
+    is_interleaved: bool,
+    stored: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ct.dcm"
+    write_enhanced(path, stored, positions(len(stored)))
+    dataset = pydicom.dcmread(path)
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.update(group(sequence, **{keyword: values[n % 2 if is_interleaved else n // 3]}))
+    dataset.save_as(path)
+    note = "The slices of several acquisitions alternate in this stack: it may mix phases or doses."
+    check(path, stored - 1024, (note,) if is_interleaved else ())
+
+
+def write_parts(folder: Path, stored: np.ndarray, count: int | None) -> list[Path]:
+    """Write an image as three files of two frames each."""
+    paths = []
+    for n in range(3):
+        frames = slice(2 * n, 2 * n + 2)
+        tags = {
+            "ConcatenationUID": "1.2.7",
+            "InConcatenationNumber": n + 1,
+            "InConcatenationTotalNumber": count,
+        }
+        paths.append(folder / f"{n}.dcm")
+        write_enhanced(paths[-1], stored[frames], positions(6)[frames], **tags)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("count", "notes"),
+    [
+        (3, ()),
+        (None, ("The image is divided into parts; 3 were read, and no header states how many there are.",)),
+    ],
+)
+def test_all_parts_of_an_image_make_a_scan(
+    count: int | None, notes: tuple[str, ...], stored: np.ndarray, tmp_path: Path
+) -> None:
+    write_parts(tmp_path / "scan", stored, count)
+    check(tmp_path / "scan", stored - 1024, notes)
+
+
+@pytest.mark.parametrize(
+    ("lost", "count", "missing"),
+    [(0, 3, "1 of 3 parts is"), (2, 3, "1 of 3 parts is"), (1, None, "1 of 3 parts is")],
+)
+def test_a_missing_part_of_an_image_is_named(
+    lost: int, count: int | None, missing: str, stored: np.ndarray, tmp_path: Path
+) -> None:
+    paths = write_parts(tmp_path / "scan", stored, count)
+    paths[lost].unlink()
+    with pytest.raises(VolumeError, match=rf"scan is a part of a larger image .* {missing} missing"):
+        read_volume(tmp_path / "scan")
+
+
+def test_a_single_part_of_an_image_is_no_scan(stored: np.ndarray, tmp_path: Path) -> None:
+    path = write_parts(tmp_path, stored, 3)[1]
+    with pytest.raises(
+        VolumeError, match=r"1\.dcm is a part of .* 2 of 3 parts are missing: give a folder with all"
+    ):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("has_table", [False, True])
+def test_compressed_frames_that_are_missing_are_counted(
+    has_table: bool, stored: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "ct.dcm"
+    write_enhanced(path, stored, positions(len(stored)))
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=len(stored)))
+    dataset.PixelData = encapsulate(frames[:-1], has_bot=has_table)
+    dataset.save_as(path)
+    with pytest.raises(
+        VolumeError, match=r"ct\.dcm is cut short or damaged \(its pixel data have 5 of 6 frames\)"
+    ):
+        read_volume(path)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -133,148 +132,6 @@ def test_bits_above_the_stored_ones_are_ignored(write_series: WriteSeries, store
     assert np.array_equal(read_volume(folder).voxels, values)
 
 
-BROKEN = {
-    "empty": b"",
-    "cut in the preamble": bytes(100),
-    "without the mark": bytes(128) + b"NONE" + bytes(500),
-    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-    "a git-annex pointer": b"/annex/objects/MD5E-s1--0.dcm\n",
-    "a web page": b"<!DOCTYPE html><html></html>",
-}
-
-
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("name", ["IM0000", "IM0003", "IM0007", "0007.dcm"])
-def test_a_file_that_looks_like_a_slice_and_is_none_is_an_error(
-    content: bytes, name: str, write_series: WriteSeries
-) -> None:
-    """Left out at an end of the stack it would shorten the scan without a word."""
-    folder = write_series()
-    for path in list(folder.iterdir()):
-        path.rename(path.with_name(f"IM{int(path.stem):04}"))
-    (folder / name).write_bytes(content)
-    with pytest.raises(VolumeError, match=rf"{name} looks like a slice, but it .*: copy the folder again"):
-        read_volume(folder)
-
-
-def test_a_slice_of_another_name_that_lost_its_mark_is_an_error(write_series: WriteSeries) -> None:
-    folder = write_series()
-    content = bytearray((folder / "1.dcm").read_bytes())
-    content[128:132] = b"DIXM"
-    (folder / "copy of the last").write_bytes(content)
-    with pytest.raises(VolumeError, match="copy of the last looks like a slice, but it lacks the mark"):
-        read_volume(folder)
-
-
-def test_a_file_that_may_not_be_read_is_left_out_unless_it_looks_like_a_slice(
-    write_series: WriteSeries, stored: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_series()
-    (folder / "notes.txt").write_text("secret")
-    closed = {"notes.txt"}
-    usual = Path.open
-
-    def refuse(path: Path, *args: Any, **keywords: Any) -> Any:  # noqa: ANN401
-        if path.name in closed:
-            raise PermissionError(13, "Permission denied")
-        return usual(path, *args, **keywords)
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert read_volume(folder).shape == stored.shape
-    closed.add("6.dcm")
-    with pytest.raises(
-        VolumeError, match=r"6\.dcm looks like a slice, but it cannot be read \(Permission denied\)"
-    ):
-        read_volume(folder)
-
-
-def test_a_broken_link_named_like_a_slice_is_an_error(write_series: WriteSeries) -> None:
-    folder = write_series()
-    make_link(folder / "7.dcm", folder / "gone" / "7.dcm")
-    with pytest.raises(
-        VolumeError, match=r"7\.dcm looks like a slice, but it is a link to a file that does not"
-    ):
-        read_volume(folder)
-
-
-def make_link(link: Path, target: Path) -> None:
-    try:
-        os.symlink(target, link)
-    except OSError:
-        pytest.skip("no symbolic links here")
-
-
-@pytest.mark.parametrize(
-    "name", ["README", "LICENSE", "VERSION", "DICOMDIR", "notes.txt", ".DS_Store", "Thumbs.db", "preview.png"]
-)
-def test_what_usually_lies_beside_slices_is_left_alone(
-    name: str, write_series: WriteSeries, stored: np.ndarray
-) -> None:
-    folder = write_series()
-    for path in list(folder.iterdir()):
-        path.rename(path.with_suffix(""))
-    (folder / name).write_bytes(b"no slice")
-    make_link(folder / "README.md", folder / "gone")
-    assert read_volume(folder).shape == stored.shape
-
-
-def test_links_to_slices_are_read(write_series: WriteSeries, stored: np.ndarray, tmp_path: Path) -> None:
-    folder = tmp_path / "links"
-    folder.mkdir()
-    for path in write_series().iterdir():
-        make_link(folder / path.name, path)
-    assert np.array_equal(read_volume(folder).voxels, stored - 1024)
-
-
-def test_folders_behind_links_are_searched_once(
-    write_series: WriteSeries, stored: np.ndarray, tmp_path: Path
-) -> None:
-    top = tmp_path / "top"
-    top.mkdir()
-    make_link(top / "images", write_series())
-    make_link(top / "loop", top)
-    make_link(write_series() / "back", top)
-    assert np.array_equal(read_volume(top).voxels, stored - 1024)
-
-
-@pytest.mark.parametrize(
-    "scout",
-    [
-        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
-        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
-        {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
-        {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1], "Rows": 2, "Columns": 3, "PixelData": bytes(12)},
-    ],
-)
-def test_a_scout_in_the_series_of_the_scan_is_left_out_with_a_note(
-    scout: dict[str, Any], write_series: WriteSeries, stored: np.ndarray
-) -> None:
-    folder = write_series()
-    write_slice(folder / "scout", stored[0], np.array([0.0, 195.0, 100.0]), **scout)
-    volume = read_volume(folder)
-    assert np.array_equal(volume.voxels, stored - 1024)
-    assert volume.notes == ("1 scout image was left out (scout).",)
-
-
-def test_two_acquisitions_that_alternate_are_named(write_series: WriteSeries) -> None:
-    for tag, values in (("AcquisitionNumber", (1, 2)), ("AcquisitionTime", ("101500", "101503"))):
-        notes = read_volume(write_series(change=lambda n, tag=tag, values=values: {tag: values[n % 2]})).notes
-        assert notes == (
-            "The slices of several acquisitions alternate in this stack: it may mix phases or doses.",
-        )
-
-
-def test_acquisitions_one_after_the_other_are_usual(write_series: WriteSeries) -> None:
-    assert read_volume(write_series(change=lambda n: {"AcquisitionNumber": n // 2})).notes == ()
-
-
-def test_slices_of_different_kernels_are_named(write_series: WriteSeries) -> None:
-    notes = read_volume(
-        write_series(change=lambda n: {"ConvolutionKernel": "B30f" if n < 3 else "B70f"})
-    ).notes
-    assert notes == ("The slices were reconstructed with different kernels.",)
-
-
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_a_modality_lut_is_applied_with_a_note(
     is_signed: bool, write_series: WriteSeries, stored: np.ndarray
@@ -301,6 +158,46 @@ def test_a_modality_lut_is_applied_with_a_note(
 def test_slices_without_a_rescale_are_counted(write_series: WriteSeries, stored: np.ndarray) -> None:
     volume = read_volume(write_series(change=lambda n: {"RescaleSlope": None} if n == 2 else {}))
     assert "1 of 6 slices state no rescale slope and intercept; 1 and 0 were taken." in volume.notes
+
+
+@pytest.mark.parametrize("value_type", ["US", "OW"])
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_modality_lut_has_the_byte_order_of_its_file(
+    syntax: str, value_type: str, bits: int, write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    table = np.arange(500) * (1 if bits == 8 else 100) % (1 << bits)
+    order = ">u2" if syntax == ExplicitVRBigEndian else "<u2"
+    lut = pydicom.Dataset()
+    lut.LUTDescriptor = [len(table), 0, bits]
+    lut.ModalityLUTType = "HU"
+    if value_type == "US":
+        lut.add_new("LUTData", "US", table.tolist())
+    elif bits == 8:
+        # Two entries share a word.
+        lut.add_new("LUTData", "OW", table.astype("u1").view("<u2").astype(order).tobytes())
+    else:
+        lut.add_new("LUTData", "OW", table.astype(order).tobytes())
+    values = stored % len(table)
+    folder = write_series(
+        syntax=syntax,
+        ModalityLUTSequence=[lut],
+        change=lambda n: {"PixelData": values[n].astype(order).tobytes()},
+    )
+    assert np.array_equal(read_volume(folder).voxels, table[values])
+
+
+def test_floating_point_pixels_are_named(write_series: WriteSeries) -> None:
+    for keyword, dtype in (("FloatPixelData", "<f4"), ("DoubleFloatPixelData", "<f8")):
+        pixels = np.zeros((ROWS, COLUMNS), dtype).tobytes()
+        folder = write_series()
+        for path in folder.iterdir():
+            dataset = pydicom.dcmread(path)
+            del dataset.PixelData
+            setattr(dataset, keyword, pixels)
+            dataset.save_as(path)
+        with pytest.raises(VolumeError, match=r"dcm holds floating-point pixels, which are not read here"):
+            read_volume(folder)
 
 
 @pytest.mark.parametrize(
