@@ -31,6 +31,9 @@ _RLE = "1.2.840.10008.1.2.5"
 #: The tag before each fragment of compressed pixels.
 _ITEM = b"\xfe\xff\x00\xe0"
 
+#: The first byte of a JPEG image of any kind.
+_JPEG_MARKER = b"\xff"
+
 _DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
@@ -48,18 +51,26 @@ def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[n
     Raises:
         VolumeError: If the pixels do not decode to this shape.
     """
-    _refuse_broken_fragments(path, dataset.PixelData)
+    _refuse_broken_fragments(path, dataset.PixelData, shape[0])
     if dataset.file_meta.TransferSyntaxUID == _RLE:
         # GDCM hangs on some damaged RLE frames, and refuses those of an odd number of pixels.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            pixels = dataset.pixel_array
+            pixels = _decoded_by_pydicom(path, dataset)
         doubt = TOO_LONG if any("padding" in str(one.message) for one in caught) else ""
     else:
         pixels, doubt = _decoded_by_gdcm(path, dataset, shape[0])
     if pixels.size != np.prod(shape):
         raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
     return pixels.reshape(shape), doubt
+
+
+def _decoded_by_pydicom(path: Path, dataset: Dataset) -> np.ndarray:
+    try:
+        return dataset.pixel_array
+    except Exception as error:
+        # Damaged RLE segments raise any of several kinds of error.
+        raise checks.damaged(path, "its pixel data do not decode") from error
 
 
 def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> tuple[np.ndarray, str]:
@@ -96,13 +107,21 @@ def _errors_of_c(path: Path) -> Iterator[Path]:
         os.close(usual)
 
 
-def _refuse_broken_fragments(path: Path, encapsulated: bytes) -> None:
-    """Refuse compressed pixels that are not a chain of fragments (PS3.5, annex A.4): GDCM searches on for minutes."""
-    place = 0
+def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> None:
+    """Refuse compressed pixels that are not a chain of fragments (PS3.5, annex A.4): GDCM searches on for minutes.
+
+    The first item is a table of offsets, which some programs leave out; each frame has one fragment or more.
+    """
+    place, items = 0, 0
     while place + 8 <= len(encapsulated) and encapsulated[place : place + 4] == _ITEM:
         place += 8 + int.from_bytes(encapsulated[place + 4 : place + 8], "little")
+        items += 1
     if place != len(encapsulated):
         raise checks.damaged(path, "its compressed pixel data are no chain of fragments")
+    has_table = not encapsulated[8:].startswith(_JPEG_MARKER)
+    fragments = max(items - has_table, 0)
+    if fragments < frames:
+        raise checks.damaged(path, f"its pixel data have {fragments} of {frames} frames")
 
 
 def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
