@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats import checks, nifti, numbers, voxeldata
+from MAESILCore.formats import checks, geometry, nifti, numbers, voxeldata
 from MAESILCore.formats.names import extension_of
 from MAESILCore.formats.scan import Scan
 
@@ -40,7 +40,7 @@ def read(path: Path) -> Scan:
         ijk_to_ras = np.array(image.affine, dtype=np.float64)
         slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
     voxels = numbers.rescale(stored.reshape(shape[::-1]), slope, intercept)
-    return Scan(voxels, ijk_to_ras, (*notes, nifti.NO_ORIENTATION, *voxeldata.extra_bytes_notes(extra)))
+    return Scan(voxels, ijk_to_ras, (*notes, geometry.NO_ORIENTATION, *voxeldata.extra_bytes_notes(extra)))
 
 
 def _image(path: Path, header_path: Path) -> Any:  # noqa: ANN401 - nibabel is untyped

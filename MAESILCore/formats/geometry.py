@@ -14,6 +14,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Axes whose cosine is below this count as perpendicular: headers round to about 1e-4.
 PERPENDICULAR_COSINE = 1e-3
 
+#: The note on a file that states which way no axis points.
+NO_ORIENTATION = "The file stores no orientation: which side is left is a guess."
+
 _AXIS_LETTERS = ("LR", "PA", "IS")
 
 

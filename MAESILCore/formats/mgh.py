@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.formats import checks, nifti, numbers, voxeldata
+from MAESILCore.errors import VolumeError
+from MAESILCore.formats import checks, geometry, nifti, numbers, voxeldata
 from MAESILCore.formats.names import extension_of
 from MAESILCore.formats.scan import Scan
 
 _HEADER_BYTES = 284
+
+_VERSION, _KNOWN_VERSION = slice(0, 4), b"\0\0\0\1"
 
 #: Where the header says whether its directions and its position count.
 _GOOD_RAS_FLAG = slice(28, 30)
@@ -27,7 +30,10 @@ def read(path: Path) -> Scan:
     with nifti.readable(path):
         with voxeldata.decompressed(path) as stream:
             block = stream.read(_HEADER_BYTES)
-        header = MGHHeader(block)
+        if block[_VERSION] != _KNOWN_VERSION:
+            raise VolumeError(f"{path.name} has no readable MGH header: copy or export it again.")
+        # nibabel would print what it checks.
+        header = MGHHeader(block, check=False)
         dtype = np.dtype(header.get_data_dtype())
         size = tuple(int(length) for length in header.get_data_shape())
         shape, notes = checks.squeeze_to_3d(path, size)
@@ -39,4 +45,4 @@ def read(path: Path) -> Scan:
     # nibabel sets the flag in its own header when it fills in the default geometry.
     is_oriented = int.from_bytes(block[_GOOD_RAS_FLAG], "big", signed=True) > 0
     voxels = numbers.rescale(stored.reshape(shape[::-1]))
-    return Scan(voxels, ijk_to_ras, notes if is_oriented else (*notes, nifti.NO_ORIENTATION))
+    return Scan(voxels, ijk_to_ras, notes if is_oriented else (*notes, geometry.NO_ORIENTATION))

@@ -128,3 +128,31 @@ def test_every_type_of_an_mgh_file_is_read(dtype: str, tmp_path: Path) -> None:
     stored = np.random.default_rng(1).integers(0, 250, (4, 5, 6)).astype(dtype)
     nibabel.save(nibabel.MGHImage(np.ascontiguousarray(stored.T), AFFINE), tmp_path / "scan.mgz")
     assert np.array_equal(read_volume(tmp_path / "scan.mgz").voxels, stored)
+
+
+@pytest.mark.parametrize("length", [0, 20, 100, 283])
+def test_a_cut_mgh_header_is_refused(length: int, hu: np.ndarray, tmp_path: Path) -> None:
+    content = nibabel.MGHImage(np.ascontiguousarray(hu.T), AFFINE).to_bytes()
+    (tmp_path / "scan.mgh").write_bytes(content[:length])
+    with pytest.raises(VolumeError, match=r"scan\.mgh (is empty|is cut short|has no readable)"):
+        read_volume(tmp_path / "scan.mgh")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (0, 2, "no readable MGH header"),
+        (4, 0, "degenerate|only one slice"),
+        (4, -9, "only one slice"),
+        (20, 7, "MGH"),
+    ],
+)
+def test_a_damaged_mgh_header_is_refused_without_a_word_beside(
+    place: int, value: int, words: str, hu: np.ndarray, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(nibabel.MGHImage(np.ascontiguousarray(hu.T), AFFINE).to_bytes())
+    content[place : place + 4] = np.array(value, ">i4").tobytes()
+    (tmp_path / "scan.mgh").write_bytes(content)
+    with pytest.raises(VolumeError, match=words):
+        read_volume(tmp_path / "scan.mgh")
+    assert capfd.readouterr() == ("", "")
