@@ -132,8 +132,17 @@ def test_what_is_to_be_installed_is_in_sight_with_its_button(
     answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
     module.window._system.start()
     host.wait(lambda: module.window._system.report is not None)
-    for widget in (module.ui.installLabel, module.ui.repairButton, module.ui.reconstructButton):
-        assert isWholeInSight(widget), widget.name
+    ui = module.ui
+    for text in ("Install...", "Reinstall PyTorch..."):
+        ui.repairButton.text = text
+        host.process()
+        for widget in (ui.installLabel, ui.repairButton, ui.reconstructButton):
+            assert isWholeInSight(widget), widget.name
+        # In one row, to leave the sections their height, and with the whole of their texts.
+        assert ui.repairButton.y == ui.reconstructButton.y
+        buttons = (ui.repairButton, ui.reconstructButton)
+        assert all(button.width >= button.sizeHint.width() for button in buttons)
+        assert sum(button.sizeHint.width() for button in buttons) < ui.scrollArea.minimumWidth
 
 
 def test_the_developers_section_takes_no_height_from_the_panel(
