@@ -55,14 +55,15 @@ def is_dicom_image(path: Path) -> bool:
     """Whether the file is a CT, MR, PET, NM or secondary-capture image, by its meta header if that states a class.
 
     Raises:
-        VolumeError: If the file cannot be opened, or a header without a class in its meta header cannot be read.
+        VolumeError: If the file cannot be opened, or a header without such a class cannot be read.
     """
     first = _first_bytes(path, _META_BYTES)
     if first[128:132] != b"DICM":
         return False
     found = _MEDIA_STORAGE_CLASS.search(first, 132)
-    if found is not None:
-        return _IMAGE_STORAGE.fullmatch(found.group(1).decode("ascii")) is not None
+    kind = _kind_of_class(found.group(1).decode("ascii")) if found is not None else Kind.UNCLEAR
+    if kind is not Kind.UNCLEAR:
+        return kind is Kind.IMAGE
     with parsing(path):
         from pydicom import dcmread
 
@@ -84,10 +85,11 @@ def kind_of(dataset: Dataset) -> Kind:
 
 
 def _kind_of_class(uid: str) -> Kind:
-    from pydicom.uid import UID
-
     if _IMAGE_STORAGE.fullmatch(uid):
         return Kind.IMAGE
+
+    from pydicom.uid import UID
+
     if not re.fullmatch(r"\d+(\.\d+)+", uid):
         return Kind.UNCLEAR
     # A UID may be cut anywhere; one that the standard does not list is its own name.

@@ -16,12 +16,27 @@ _COMPANIONS = re.compile(
     re.IGNORECASE,
 )
 
-#: Extensions of texts, tables, pictures and other scans.
+#: Extensions of texts, tables, pictures, other scans, and of the viewers that come with scans on a disc.
 _COMPANION_EXTENSIONS = frozenset(
     {
         *(".txt", ".md", ".rtf", ".doc", ".docx", ".pdf", ".log", ".ini", ".db", ".inf"),
         *(".csv", ".tsv", ".xls", ".xlsx", ".json", ".xml", ".html", ".htm", ".yml", ".yaml", ".toml"),
-        *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".bat", ".exe", ".py", ".sh"),
+        *(
+            ".png",
+            ".jpg",
+            ".jpeg",
+            ".gif",
+            ".bmp",
+            ".tif",
+            ".tiff",
+            ".svg",
+            ".ico",
+            ".css",
+            ".js",
+            ".py",
+            ".sh",
+        ),
+        *(".bat", ".exe", ".dll", ".so", ".dylib", ".jar", ".cfg", ".conf", ".properties", ".chm"),
         *names.READABLE,
     }
 )
@@ -54,6 +69,7 @@ class Slices:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         distinct = set(paths)
+        self._folders = {path.parent for path in distinct}
         self._shapes = {_shape(path.name) for path in distinct}
         self._extensions = {_extension(path.name) for path in distinct} - {""}
         self._sizes = {path.stat().st_size for path in distinct}
@@ -77,7 +93,8 @@ class Slices:
             return extension in _DICOM_EXTENSIONS | (self._extensions - _COMPANION_EXTENSIONS)
         if not _may_be_regular(path):
             return False
-        return (not self._extensions and self._are_named_like(name.lower())) or self._are_as_large_as(path)
+        is_among_such = not self._extensions and path.parent in self._folders
+        return (is_among_such and self._are_named_like(name.lower())) or self._are_as_large_as(path)
 
     def _wrapping(self, path: Path) -> str:
         """What is said of "IM7.dcm.gz" where slices are called "IM6.dcm" and there is no "IM7.dcm"."""

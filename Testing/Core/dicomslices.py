@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,9 @@ def make_link(link: Path, target: Path) -> None:
         os.symlink(target, link)
     except OSError:
         pytest.skip("no symbolic links here")
+
+
+def rename_slices(folder: Path, name: Callable[[int], str]) -> None:
+    """Rename the six slices "1.dcm" to "6.dcm" of a folder."""
+    for n in range(1, 7):
+        (folder / f"{n}.dcm").rename(folder / name(n))
