@@ -270,12 +270,14 @@ def test_no_rendering_outlasts_its_volume_while_another_module_is_open(
 def test_a_volume_for_whose_rendering_memory_lacks_says_so_and_is_masked(
     module: OpenModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from MAESILSlicerLib import rendering
+
     def fail(_voxels: np.ndarray) -> np.ndarray:
         raise MemoryError
 
     module.use(name="First")
     module.host.click(module.ui.renderingCheckBox)
-    monkeypatch.setattr("MAESILSlicerLib.rendering.numbers.storable", fail)
+    monkeypatch.setattr(rendering.numbers, "storable", fail)
     # Padding is replaced in a copy.
     padded = np.linspace(-1000, 1000, 40**3).astype(np.int16).reshape(40, 40, 40)
     padded[0] = -2000
