@@ -96,8 +96,8 @@ def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
         images[part.of].append(part)
     notes = []
     for parts in images.values():
-        there, stated = {part.number for part in parts}, max(part.count for part in parts)
-        count = max(stated, *there)
+        there, stated = {part.number for part in parts} - {0}, max(part.count for part in parts)
+        count = max(stated, *there, 0)
         missing = count - len(there)
         if missing:
             raise VolumeError(
@@ -106,7 +106,7 @@ def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
             )
         if not stated:
             notes.append(
-                f"The image is divided into parts; {count} were read, and no header states how many there are."
+                "The image is divided into parts, and no header states how many: some may be missing."
             )
     return notes
 

@@ -73,7 +73,9 @@ class Slices:
         self._shapes = {_shape(path.name) for path in distinct}
         self._extensions = {_extension(path.name) for path in distinct} - {""}
         self._sizes = {path.stat().st_size for path in distinct}
-        self._wordy = [path.name.lower() for path in distinct if not re.search(r"\d", path.name)]
+        wordy = [path.name.lower() for path in distinct if not re.search(r"\d", path.name)]
+        # A single scout beside numbered slices says nothing of their names.
+        self._wordy = wordy if len(wordy) > max(1, len(distinct) // 2) else []
 
     def loss(self, path: Path) -> str:
         """Why a file that is no DICOM is a lost slice, and what to do, as "it is empty: copy ..."; "" if it is none."""

@@ -109,13 +109,14 @@ def _comes_back(values: Sequence[str]) -> bool:
 
 
 def _alternates(values: Sequence[str]) -> bool:
-    """Whether few values take turns.
+    """Whether the same values take turns from one end of the stack to the other.
 
-    The times at which images are made may also differ within a series, by the second, and in any order.
+    The times at which images are made also differ within a series, in any order; but they go on.
     """
     changes = sum(one != other for one, other in pairwise(values))
     is_in_turns = changes >= _ALTERNATING_SHARE * (len(values) - 1)
-    return len(values) >= _FEWEST_SLICES and is_in_turns and len(set(values)) <= len(values) // 2
+    middle = len(values) // 2
+    return len(values) >= _FEWEST_SLICES and is_in_turns and set(values[:middle]) == set(values[middle:])
 
 
 def _zigzags(times: Sequence[str]) -> bool:

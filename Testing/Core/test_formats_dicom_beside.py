@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicomslices import make_link, rename_slices, write_object
+from dicomslices import make_link, rename_slices, write_object, write_slice
 from pydicom.uid import BasicTextSRStorage, CTImageStorage, RTStructureSetStorage
 
 from MAESILCore.errors import VolumeError
@@ -53,6 +53,21 @@ def test_an_archive_of_the_whole_series_is_no_lost_slice(
     volume = read_volume(folder)
     assert np.array_equal(volume.voxels, stored - 1024)
     assert volume.notes == ("1 file that is no DICOM image was left out: 20240131.zip.",)
+
+
+def test_a_scout_with_a_word_for_its_name_makes_no_slice_of_another_word(
+    write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    folder = write_series()
+    rename_slices(folder, lambda n: f"IM{n}")
+    write_slice(folder / "SCOUT", stored[0], np.zeros(3), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    (folder / "QUEUE").write_bytes(b"")
+    volume = read_volume(folder)
+    assert np.array_equal(volume.voxels, stored - 1024)
+    assert volume.notes == (
+        "1 file that is no DICOM image was left out: QUEUE.",
+        "1 scout image was left out (SCOUT).",
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")

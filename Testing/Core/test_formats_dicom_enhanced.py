@@ -227,7 +227,7 @@ def write_parts(folder: Path, stored: np.ndarray, count: int | None) -> list[Pat
     ("count", "notes"),
     [
         (3, ()),
-        (None, ("The image is divided into parts; 3 were read, and no header states how many there are.",)),
+        (None, ("The image is divided into parts, and no header states how many: some may be missing.",)),
     ],
 )
 def test_all_parts_of_an_image_make_a_scan(
@@ -248,6 +248,12 @@ def test_a_missing_part_of_an_image_is_named(
     paths[lost].unlink()
     with pytest.raises(VolumeError, match=rf"scan is a part of a larger image .* {missing} missing"):
         read_volume(tmp_path / "scan")
+
+
+def test_a_part_without_a_number_has_a_note(stored: np.ndarray, tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "ct.dcm", stored, positions(len(stored)), ConcatenationUID="1.2.7")
+    note = "The image is divided into parts, and no header states how many: some may be missing."
+    check(tmp_path / "ct.dcm", stored - 1024, (note,))
 
 
 def test_a_single_part_of_an_image_is_no_scan(stored: np.ndarray, tmp_path: Path) -> None:

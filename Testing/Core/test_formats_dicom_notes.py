@@ -126,6 +126,7 @@ def test_acquisitions_in_turns_are_known_by_the_times_of_their_slices(
         # Images are made in any order, with times by the second or finer.
         lambda n: {"ContentTime": ("101500", "101500", "101501", "101500", "101501", "101501")[n]},
         lambda n: {"ContentTime": f"10150{(1, 0, 3, 2, 5, 4)[n]}"},
+        lambda n: {"ContentTime": f"10150{(0, 1, 0, 1, 2, 1)[n]}"},
     ],
 )
 def test_one_acquisition_after_the_other_is_usual(
