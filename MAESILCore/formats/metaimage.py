@@ -10,7 +10,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, confined, geometry, numbers, units, voxeldata
-from MAESILCore.formats.plainnumbers import decimal, integer
+from MAESILCore.formats.plainnumbers import BLANKS, decimal, integer, words
 from MAESILCore.formats.scan import Scan
 
 _TYPES = {
@@ -86,7 +86,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
             found = _LINE.fullmatch(text)
             if found is None or not (line.endswith(b"\n") or found[1] == "ElementDataFile"):
                 break
-            name, value = found[1], found[2].strip()
+            name, value = found[1], found[2].strip(BLANKS)
             if name in fields:
                 raise VolumeError(f"{path.name} states {name} twice: save the scan anew, such as .nii.gz.")
             fields[name] = value
@@ -112,7 +112,7 @@ def _data_files(path: Path, stated: str, listed: Sequence[str]) -> list[str]:
 def _layout(path: Path, fields: dict[str, str]) -> tuple[list[int], np.dtype, int]:
     """The (i, j, k, ...) size, the stored type, and the number of values a voxel."""
     try:
-        size = [integer(length) for length in fields["DimSize"].split()]
+        size = [integer(length) for length in words(fields["DimSize"])]
         if len(size) != integer(fields["NDims"]) or not size:
             raise ValueError
         channels = integer(fields.get("ElementNumberOfChannels", "1"))
@@ -175,7 +175,7 @@ def _numbers(
 ) -> np.ndarray:
     name = next((name for name in names if name in fields), names[0])
     try:
-        values = np.array([decimal(part) for part in fields.get(name, default).split()])
+        values = np.array([decimal(part) for part in words(fields.get(name, default))])
     except ValueError:
         values = np.empty(0)
     if values.size != count or not np.isfinite(values).all():

@@ -10,7 +10,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import checks, confined, nrrd_geometry, numbers, voxeldata
-from MAESILCore.formats.plainnumbers import integer
+from MAESILCore.formats.plainnumbers import BLANKS, integer, words
 from MAESILCore.formats.scan import Scan
 
 _TYPES = {
@@ -117,7 +117,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
                 raise VolumeError(
                     f"{path.name} has the header line {line[:40]!r} {problem}: save the scan anew, such as .nii.gz."
                 )
-            fields[name] = value.strip()
+            fields[name] = value.strip(BLANKS)
         stated = fields.get("datafile", "")
         if not stated:
             return fields, [], file.tell()
@@ -159,7 +159,7 @@ def _layout(
     path: Path, fields: dict[str, str], data_files: Sequence[str], start: int
 ) -> tuple[list[int], np.dtype, voxeldata.VoxelData]:
     try:
-        sizes = [integer(size) for size in fields["sizes"].split()]
+        sizes = [integer(size) for size in words(fields["sizes"])]
         if len(sizes) != integer(fields["dimension"]) or not sizes:
             raise ValueError
         kind = _TYPES[" ".join(fields["type"].lower().split())]
@@ -184,8 +184,8 @@ def _spatial_axes(
     path: Path, fields: dict[str, str], sizes: Sequence[int]
 ) -> tuple[tuple[int, int, int], list[int], tuple[str, ...]]:
     """The (i, j, k) shape, which axes of the file these are, and a note if others were dropped."""
-    kinds = fields.get("kinds", "").split()
-    kinds = kinds if len(kinds) == len(sizes) else [""] * len(sizes)
+    stated = words(fields.get("kinds", ""))
+    kinds = stated if len(stated) == len(sizes) else [""] * len(sizes)
     vectors = nrrd_geometry.directions_of(path, fields, len(sizes))
     spatial = []
     for axis, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
@@ -203,4 +203,6 @@ def _spatial_axes(
                 f"{path.name} holds {size} values a voxel (colours or vectors), and one is needed."
             )
     shape, notes = checks.squeeze_to_3d(path, tuple(sizes[axis] for axis in spatial))
+    if kinds != stated and stated:
+        notes = (*notes, f"The header states {len(stated)} kinds for {len(sizes)} axes; they were ignored.")
     return shape, spatial[:3], notes

@@ -10,7 +10,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.formats import geometry, units
-from MAESILCore.formats.plainnumbers import decimal
+from MAESILCore.formats.plainnumbers import decimal, words
 
 #: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.
 _SIGNS_TO_RAS = {
@@ -39,7 +39,7 @@ def ijk_to_ras_of(
     Raises:
         VolumeError: If directions, spacings, origin or units cannot be read.
     """
-    count = len(fields["sizes"].split())
+    count = len(words(fields["sizes"]))
     directions = directions_of(path, fields, count)
     if directions is None:
         matrix, notes = _matrix_without_directions(path, fields, spatial, count)
@@ -145,7 +145,7 @@ def _axis_factors(
     path: Path, fields: dict[str, str], spatial: Sequence[int]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """What turns the units along the i, j and k axes into mm, and notes."""
-    return _factors(path, _tokens(fields.get("units", "")), spatial, len(fields["sizes"].split()))
+    return _factors(path, _tokens(fields.get("units", "")), spatial, len(words(fields["sizes"])))
 
 
 def _factors(
@@ -173,11 +173,13 @@ def _plain_geometry(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Spacings (3,), the position (3,) from the axis minima, in the file's units, and a note on what is missing."""
     try:
-        spacings = [decimal(part) for part in fields.get("spacings", "nan " * count).split()]
-        minima = [decimal(part) for part in fields.get("axismins", "nan " * count).split()]
+        spacings = [decimal(part) for part in words(fields.get("spacings", "nan " * count))]
+        minima = [decimal(part) for part in words(fields.get("axismins", "nan " * count))]
+        if not len(spacings) == len(minima) == count:
+            raise ValueError
         spacing = np.array([spacings[axis] for axis in spatial])
         origin = np.array([minima[axis] for axis in spatial])
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise _bad_geometry(path) from error
     centerings = fields.get("centers", fields.get("centerings", "")).lower().split()
     is_cell = [len(centerings) != count or centerings[axis] != "node" for axis in spatial]

@@ -1,4 +1,6 @@
-"""Numbers in headers, strictly: Python itself would read "2_5" as 25 and other alphabets' digits as numbers."""
+"""Numbers in headers, strictly: Python itself would read "2_5" as 25, other alphabets' digits as numbers, and control
+characters as blanks.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,14 @@ _DECIMAL = re.compile(
     r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf(inity)?)", re.IGNORECASE
 )
 
+#: The only white space between the numbers and words of a header.
+BLANKS = " \t\r\n"
+
+
+def words(text: str) -> list[str]:
+    """The parts of a text between blanks; any other white space stays in them."""
+    return [word for word in re.split(f"[{BLANKS}]+", text) if word]
+
 
 def integer(text: str) -> int:
     """A whole number.
@@ -16,7 +26,7 @@ def integer(text: str) -> int:
     Raises:
         ValueError: If the text is anything else.
     """
-    if not _INTEGER.fullmatch(text.strip()):
+    if not _INTEGER.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no whole number")
     return int(text)
 
@@ -27,6 +37,6 @@ def decimal(text: str) -> float:
     Raises:
         ValueError: If the text is anything else.
     """
-    if not _DECIMAL.fullmatch(text.strip()):
+    if not _DECIMAL.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no number")
     return float(text)

@@ -156,3 +156,16 @@ def test_a_damaged_mgh_header_is_refused_without_a_word_beside(
     with pytest.raises(VolumeError, match=words):
         read_volume(tmp_path / "scan.mgh")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_damaged_analyze_header_is_refused_without_a_word_beside(
+    code: int, hu: np.ndarray, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_pair(tmp_path, hu)
+    content = bytearray(path.read_bytes())
+    content[70:72] = np.array(code, "<i2").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(VolumeError, match="has no readable NIfTI, MGH or Analyze header"):
+        read_volume(path)
+    assert capfd.readouterr() == ("", "")

@@ -157,6 +157,8 @@ def test_names_that_are_not_utf_8_are_read(kind: str, hu: np.ndarray, tmp_path: 
     [
         ("Offset = nan nan nan", "Offset without 3 finite numbers"),
         ("Offset = 1 2", "Offset without 3 finite numbers"),
+        ("Offset = 1 2\x1f 3", "Offset without 3 finite numbers"),
+        ("DimSize = 9\u20037 6", "NDims, DimSize"),
         ("ElementSpacing = 0.7 inf 2.5", "ElementSpacing without 3 finite numbers"),
         ("ElementSpacing = 0.7 0 2.5", "ElementSpacing that is not positive"),
         ("ElementSpacing = 0.7 2_5 2.5", "ElementSpacing without 3 finite numbers"),

@@ -141,7 +141,28 @@ def test_a_space_without_origin_says_so(origin: str, hu: np.ndarray, tmp_path: P
     assert volume.notes == (NO_ORIGIN, NO_DIRECTIONS)
 
 
-@pytest.mark.parametrize("origin", ["(1,2)", "1 2 3", "(1,2,x)"])
+@pytest.mark.parametrize("origin", ["(1,2)", "1 2 3", "(1,2,x)", "(1,2\x1f,3)"])
 def test_an_origin_that_is_not_three_numbers_is_refused(origin: str, hu: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match="an origin that are not three numbers each"):
         read_volume(write(tmp_path, hu, f"space: LPS\nspace origin: {origin}\n"))
+
+
+@pytest.mark.parametrize("spacings", ["0.7 0.8 2.5\x1f 1", "0.7\x1d0.8 2.5", "0.7 0.8", "0.7 0.8 2.5 1"])
+def test_spacings_that_are_no_plain_numbers_are_refused(
+    spacings: str, hu: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(VolumeError, match="spacings or an origin that are not three numbers each"):
+        read_volume(write(tmp_path, hu, f"spacings: {spacings}\n"))
+
+
+def test_kinds_for_some_axes_are_ignored_with_a_note(hu: np.ndarray, tmp_path: Path) -> None:
+    fields = "space: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+    volume = read_volume(write(tmp_path, hu, f"{fields}kinds: domain domain\n"))
+    assert np.array_equal(volume.voxels, hu)
+    assert volume.notes == ("The header states 2 kinds for 3 axes; they were ignored.",)
+
+
+def test_a_control_character_is_no_blank(hu: np.ndarray, tmp_path: Path) -> None:
+    fields = "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
+    volume = read_volume(write(tmp_path, hu, f"space:\x1cleft-posterior-superior\n{fields}"))
+    assert volume.notes == (NO_SPACE,)

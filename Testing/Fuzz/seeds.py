@@ -69,6 +69,31 @@ def _mgh(name: str) -> Callable[[Path], Path]:
     return write
 
 
+def _analyze(folder: Path) -> Path:
+    """A pair of which both halves are compressed."""
+    image = nibabel.AnalyzeImage(HU.T, np.diag([*SPACING, 1.0]), dtype=np.int16)
+    nibabel.save(image, folder / "scan.img.gz")
+    return folder / "scan.hdr.gz"
+
+
+def _nifti_with_extensions(folder: Path) -> Path:
+    image = nibabel.Nifti1Image(HU.T, IJK_TO_RAS, dtype=np.int16)
+    for text in (b"a comment", b"a longer comment with more words"):
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", text))
+    nibabel.save(image, folder / "scan.nii")
+    return folder / "scan.nii"
+
+
+def _slices(name: str, header: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        for k, plane in enumerate(HU):
+            (folder / f"slice{k}.raw").write_bytes(plane.astype("<i2").tobytes())
+        (folder / name).write_text(header)
+        return folder / name
+
+    return write
+
+
 def _text(name: str, header: str, data: bytes, data_name: str = "") -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         if data_name:
@@ -197,7 +222,13 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     "dicom jpeg 2000": _dicom(ExplicitVRLittleEndian, compressor="JPEG2000"),
     "dicom monochrome1": _dicom(ExplicitVRLittleEndian, monochrome=1),
     "dicom enhanced": _enhanced,
+    "analyze gzip": _analyze,
+    "nifti-1 extensions": _nifti_with_extensions,
+    "nrrd slices": _slices("scan.nhdr", _NRRD + "encoding: raw\ndata file: slice%d.raw 0 4 1 2\n"),
+    "metaimage slices": _slices(
+        "scan.mhd", _META_IMAGE + "ElementDataFile = LIST\n" + "".join(f"slice{k}.raw\n" for k in range(5))
+    ),
 }
 
 #: Formats in which every byte of the voxels is covered by a checksum.
-CHECKED = frozenset({"nifti-1 gzip", "mgz"})
+CHECKED = frozenset({"nifti-1 gzip", "mgz", "analyze gzip"})
