@@ -294,6 +294,18 @@ def test_a_volume_for_whose_rendering_memory_lacks_says_so_and_is_masked(
     assert len(rendered(module)) == 1
 
 
+def test_a_volume_is_rendered_once_it_can_be_used(module: OpenModule) -> None:
+    ct = module.use(name="CT")
+    module.host.click(module.ui.renderingCheckBox)
+    empty = module.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    choose(module, empty)
+    assert renderings() == []
+    empty.SetAndObserveImageData(ct.GetImageData())
+    module.host.process()
+    (display,) = rendered(module)
+    assert display.GetVolumeNode().GetNodeReference("MAESIL.input") is empty
+
+
 def test_nothing_is_rendered_before_a_3d_view_is_on_the_screen(module: OpenModule) -> None:
     layoutManager = module.host.app.layoutManager()
     layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)

@@ -119,7 +119,7 @@ class RenderingPanel:
         try:
             if isNew:
                 # Invisible until the preset is set as well.
-                self._rendering.show(node if self._session.check.usable else None, isVisible=False)
+                self._rendering.show(node, isVisible=False)
             self._rendering.set(preset, 0.0, isVisible)
         except MaesilError as error:
             self._parameters.showRendering = False
