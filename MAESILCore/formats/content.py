@@ -12,6 +12,10 @@ from MAESILCore.errors import VolumeError
 GZIP_MARK = b"\x1f\x8b"
 _LONGEST_POINTER = 1024
 _PROBE_BYTES = 2048
+_TAR_PLACE = 257
+
+#: First bytes, in lower case, of links that macOS (XSym), Windows (.lnk) and Interix write as small files.
+_LINKS = (b"xsym\n", b"l\0\0\0\x01\x14\x02\0\0", b"intxlnk\x01")
 
 #: First bytes of archives, and what to do about them.
 _ARCHIVES = (
@@ -21,6 +25,7 @@ _ARCHIVES = (
     (b"\xfd7zXZ", "is compressed with xz: unpack it"),
     (b"BZh", "is compressed with bzip2: unpack it"),
     (b"(\xb5/\xfd", "is compressed with Zstandard: unpack it"),
+    (b"\x1f\x9d", "is compressed with compress (.Z): unpack it"),
     (b"\x89HDF\r\n", "is an HDF5 file (MINC 2, MATLAB), which is not read here: convert it to NIfTI"),
 )
 
@@ -147,14 +152,16 @@ def _stand_in(first: bytes, size: int) -> str:
         return "is a git-annex pointer and not the scan itself: fetch the file with git annex get (or datalad get)"
     if size <= _LONGEST_POINTER and text.startswith(b"outs:") and b"md5:" in text:
         return "is a DVC pointer and not the scan itself: fetch the file with dvc pull"
-    if text.startswith(b"xsym\n"):
-        return "is a link that was copied as a small file (XSym): copy the file that it points to"
+    if text.startswith(_LINKS):
+        return "is a link and not the scan itself: copy the file that it points to"
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<error>")):
         return "is a web page or XML and not a scan: download it again"
     return ""
 
 
 def _archive(first: bytes) -> str:
+    if first[_TAR_PLACE:].startswith(b"ustar"):
+        return "is a tar archive: unpack it"
     return next((problem for mark, problem in _ARCHIVES if first.startswith(mark)), "")
 
 
@@ -218,6 +225,8 @@ def _is_analyze(start: bytes, extension: str) -> bool:
 
 def _no_header(start: bytes, wanted: str) -> str:
     """The problem of a file that begins with anything but a header of the format."""
+    if start[_TAR_PLACE:].startswith(b"ustar"):
+        return "is a tar archive that is compressed with gzip: unpack it"
     if start.startswith(GZIP_MARK):
         return "is compressed with gzip twice: unpack it once"
     if start and not any(start):

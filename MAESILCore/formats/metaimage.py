@@ -36,6 +36,7 @@ _SPACING = ("ElementSpacing", "ElementSize")
 _ORIGIN = ("Offset", "Position", "Origin")
 _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _DEFAULTS = {_SPACING: "1 mm", _ORIGIN: "position 0", _MATRIX: "no rotation"}
+_BYTE_ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 
 #: A line that can be read in one way only: other readers also take ":" for "=", and continue on the next line.
 _LINE = re.compile(r"([A-Za-z]\w*)[ \t]*=[ \t]*([^\s=:].*|)")
@@ -121,7 +122,12 @@ def _layout(path: Path, fields: dict[str, str]) -> tuple[list[int], np.dtype, in
         raise VolumeError(
             f"{path.name} is a MetaImage whose NDims, DimSize, ElementType or number of channels cannot be read."
         ) from error
-    is_big_endian = _is_true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")))
+    orders = {_is_true(fields[name]) for name in _BYTE_ORDERS if name in fields}
+    if len(orders) > 1:
+        raise VolumeError(
+            f"{path.name} states both byte orders ({' and '.join(_BYTE_ORDERS)}): correct the header."
+        )
+    is_big_endian = True in orders
     return size, np.dtype((">" if is_big_endian else "<") + kind), channels
 
 

@@ -204,5 +204,5 @@ def _spatial_axes(
             )
     shape, notes = checks.squeeze_to_3d(path, tuple(sizes[axis] for axis in spatial))
     if kinds != stated and stated:
-        notes = (*notes, f"The header states {len(stated)} kinds for {len(sizes)} axes; they were ignored.")
+        notes = (*notes, f"The header states kinds of {len(stated)} of {len(sizes)} axes; they were ignored.")
     return shape, spatial[:3], notes

@@ -157,10 +157,10 @@ def _factors(
         return units.millimetres([stated[axis] for axis in wanted])
     if len(set(stated)) > 1:
         raise VolumeError(
-            f"{path.name} states {len(stated)} units for {count} axes, and they differ: correct the header."
+            f"{path.name} states units of {len(stated)} of {count} axes, and they differ: correct the header."
         )
     factors, notes = units.millimetres([stated[0]] * len(wanted))
-    note = f'The header states {len(stated)} units for {count} axes; "{stated[0]}" was taken for all.'
+    note = f'The header states units of {len(stated)} of {count} axes; "{stated[0]}" was taken for all.'
     return factors, (*notes, note)
 
 

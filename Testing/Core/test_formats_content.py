@@ -86,6 +86,7 @@ def test_a_name_that_is_wrong_about_format_or_compression_is_named(
 
 DICOM = bytes(128) + b"DICM" + bytes(200)
 NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nendian: little\n\n" + bytes(16)
+TAR = b"scan.nii".ljust(257, b"\0") + b"ustar\00000" + bytes(1000)
 META_IMAGE = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementDataFile = LOCAL\n" + bytes(16)
 
 
@@ -105,7 +106,20 @@ META_IMAGE = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementDataFile =
         ("a.nii.gz", b"<Error><Code>AccessDenied</Code></Error>", "is a web page or XML"),
         ("a.nii.gz", bytes(4096), "holds zeros in place of a header: copy or export it again"),
         ("a.mgh", bytes(4096), "holds zeros in place of a header: copy or export it again"),
-        ("a.nii.gz", b"XSym\n0012\n0123\nb.nii.gz\n", "is a link that was copied as a small file"),
+        (
+            "a.nii.gz",
+            b"XSym\n0012\n0123\nb.nii.gz\n",
+            "is a link and not the scan itself: copy the file that it",
+        ),
+        (
+            "a.nii",
+            b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0",
+            "is a link and not the scan itself: copy the file that it",
+        ),
+        ("a.nii.Z", b"\x1f\x9d\x90", r"is compressed with compress \(\.Z\): unpack it"),
+        ("a.nii.gz", TAR, "is a tar archive: unpack it"),
+        ("a.nii.gz", gzip.compress(TAR), "is a tar archive that is compressed with gzip: unpack it"),
+        ("scans.tar", TAR, "is a tar archive: unpack it"),
         ("a.nii.gz", zlib.compress(bytes(4096)), "compressed with zlib and not with gzip"),
         (
             "a.nii.gz",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from MAESILCore.errors import VolumeError
 from MAESILCore.volume import Volume, read_volume, write_volume
 
 BEGIN = "ObjectType = Image\nNDims = 3\nDimSize = 9 7 6\nElementType = MET_SHORT\n"
@@ -92,3 +93,21 @@ def test_other_units_are_taken_as_mm(unit: str, hu: np.ndarray, tmp_path: Path) 
     assert volume.spacing == pytest.approx((0.7, 0.8, 2.5))
     unknown = ('The file gives lengths in the unknown unit "parsec"; they were taken as mm.',)
     assert volume.notes == (unknown if unit == "parsec" else ())
+
+
+@pytest.mark.parametrize(
+    "binary", ["", "BinaryDataByteOrderMSB = True\n", "BinaryDataByteOrderMSB = False\n"]
+)
+@pytest.mark.parametrize("element", ["", "ElementByteOrderMSB = True\n", "ElementByteOrderMSB = False\n"])
+def test_one_byte_order_is_taken_and_two_are_refused(
+    binary: str, element: str, hu: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.mha"
+    header = f"{BEGIN}{SPACING}{OFFSET}{MATRIX}{binary}{element}ElementDataFile = LOCAL\n"
+    is_big_endian = "True" in binary + element
+    path.write_bytes(header.encode() + hu.astype(">i2" if is_big_endian else "<i2").tobytes())
+    if binary and element and ("True" in binary) != ("True" in element):
+        with pytest.raises(VolumeError, match="states both byte orders"):
+            read_volume(path)
+    else:
+        assert np.array_equal(read_volume(path).voxels, hu)

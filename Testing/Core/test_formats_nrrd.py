@@ -92,7 +92,7 @@ def test_units_for_some_axes_are_taken_for_all_with_a_note(
     assert volume.origin == pytest.approx((-1, -2, 3))
     assert volume.notes[0] == "The file gives lengths in the unit um; they were turned into mm."
     count = stated.count("um")
-    more = (f'The header states {count} units for 3 axes; "um" was taken for all.',) if count < 3 else ()
+    more = (f'The header states units of {count} of 3 axes; "um" was taken for all.',) if count < 3 else ()
     assert volume.notes[1:] == more
 
 
@@ -101,7 +101,7 @@ def test_units_that_differ_and_are_too_few_are_refused(field: str, hu: np.ndarra
     fields = (
         "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
     )
-    with pytest.raises(VolumeError, match="states 2 units for 3 axes, and they differ: correct the header"):
+    with pytest.raises(VolumeError, match="states units of 2 of 3 axes, and they differ: correct the header"):
         read_volume(write(tmp_path, hu, f'{fields}{field}: "mm" "um"\n'))
 
 
@@ -159,7 +159,7 @@ def test_kinds_for_some_axes_are_ignored_with_a_note(hu: np.ndarray, tmp_path: P
     fields = "space: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n"
     volume = read_volume(write(tmp_path, hu, f"{fields}kinds: domain domain\n"))
     assert np.array_equal(volume.voxels, hu)
-    assert volume.notes == ("The header states 2 kinds for 3 axes; they were ignored.",)
+    assert volume.notes == ("The header states kinds of 2 of 3 axes; they were ignored.",)
 
 
 def test_a_control_character_is_no_blank(hu: np.ndarray, tmp_path: Path) -> None:
