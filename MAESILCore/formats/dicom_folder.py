@@ -16,7 +16,7 @@ from MAESILCore.formats.dicom_lookalikes import Slices, is_companion
 #: Folders of copies and of what systems know about files: macOS archives, Synology stations.
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 
-#: How many files are opened below a folder that has images itself; what is there is told, not read.
+#: How many files are opened below a folder that has images itself: their headers are compared, their pixels not read.
 _MOST_BELOW = 1000
 
 _UNCLEAR = "its SOP class, the kind of object, is missing or damaged: copy the folder again"
@@ -29,7 +29,7 @@ class Contents:
     Attributes:
         headers: Of all frames of all images.
         others: DICOM files without an image.
-        strangers: Files that are no DICOM, or are none that can be told, and are not usual beside slices.
+        strangers: Files that are no DICOM images, except those that usually lie beside slices.
     """
 
     headers: list[FrameHeader] = field(default_factory=list)
@@ -60,9 +60,9 @@ def read_contents(folder: Path) -> Contents:
 
 
 def images_below(folder: Path) -> list[FrameHeader]:
-    """Headers of DICOM images in the folders below a folder, not of those in it; only some, if there are very many.
+    """Headers of DICOM images in the folders below a folder, without those in the folder itself.
 
-    What cannot be read there is passed over.
+    Files that cannot be read are passed over, and only the first `_MOST_BELOW` files are opened.
     """
     files = (path for path in _files_below(folder) if path.parent != folder)
     return [frame for path in islice(files, _MOST_BELOW) for frame in _frames_if_readable(path)]

@@ -91,6 +91,10 @@ def test_a_stack_of_scouts_is_named(write_series: WriteSeries, stored: np.ndarra
         ("ImageType", (["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL"])),
         ("FrameOfReferenceUID", ("1.2", "1.3")),
         ("StudyInstanceUID", ("1.2", "1.3")),
+        ("SeriesTime", ("101500", "101503")),
+        ("PatientPosition", ("HFS", "FFS")),
+        ("FilterType", ("HEAD", "BODY")),
+        ("SliceThickness", (1, 5)),
     ],
 )
 def test_two_acquisitions_that_alternate_are_named(
