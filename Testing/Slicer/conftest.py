@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from volumes import MakeVolume
 
 _HERE = Path(__file__).resolve().parent
-# The folder of the module, which Slicer puts there, and the helpers beside this file.
-sys.path[:0] = [str(_HERE.parents[1] / "MAESILSlicer"), str(_HERE)]
+# The folder of the module, which Slicer puts there, and the helpers beside this file and above it.
+sys.path[:0] = [str(_HERE.parents[1] / "MAESILSlicer"), str(_HERE), str(_HERE.parent)]
 
 if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("trame_slicer") is None:
     # Real MRML comes with `pip install maesil[app]`; without it there is nothing to test here.

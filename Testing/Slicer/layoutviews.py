@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import slicer
 import vtk
+from freeing import free_application, free_view
 from PySide6.QtCore import Property, QObject
 from PySide6.QtGui import QColor, QImage, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, NoScheduleRendering, SliceView, ThreeDView
 
-from offscreen import drawn, prepare, release
+from offscreen import drawn, prepare
 
 
 class ViewWidget(QLabel):
@@ -20,6 +21,12 @@ class ViewWidget(QLabel):
         super().__init__(node.GetLayoutName())
         self._node, self._view = node, view
         self.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Ignored)
+
+    def free(self) -> None:
+        """Free the window, and show nothing more."""
+        if self._view is not None:
+            free_view(self._view)
+            self._view = None
 
     def mrmlViewNode(self) -> slicer.vtkMRMLAbstractViewNode:
         return self._node
@@ -92,8 +99,10 @@ class LayoutManager(QObject):
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def close(self) -> None:
-        """End the application below; its views go when Python forgets them."""
-        release(self._core)
+        """Free the windows, and end the application below."""
+        for widget in self._widgets.values():
+            widget.free()
+        free_application(self._core)
 
     def core(self) -> SlicerApp:
         return self._core

@@ -12,7 +12,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 import numpy as np
 import slicer
 import vtk
-from slicer import vtkMRMLLayerDMPipelineFactory
+from freeing import free_application, free_view
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayoutDefinition
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
@@ -55,14 +55,7 @@ class OffscreenApplication:
     def close(self) -> None:
         """Remove what the application keeps on disk, and hear of no more errors."""
         self._output.RemoveObserver(self._observation)
-        release(self._app)
-
-
-def release(app: SlicerApp) -> None:
-    """Remove what an application keeps on disk, and its entry in a list that every later one goes through."""
-    app.io_manager.cache_dir.cleanup()
-    creator = app.segmentation_editor._pipeline_creator
-    vtkMRMLLayerDMPipelineFactory.GetInstance().RemovePipelineCreator(creator)
+        free_application(self._app)
 
 
 def prepare(view: SliceView | ThreeDView) -> None:
@@ -163,7 +156,7 @@ class OffscreenViews:
     def close(self) -> None:
         """Free the windows."""
         for view in self._views.values():
-            view.finalize()
+            free_view(view)
         self._views = {}
 
 

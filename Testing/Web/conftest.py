@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 REPOSITORY = _HERE.parents[1]
 # The scene code, and the helpers beside this file.
-sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(_HERE)]
+sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(_HERE), str(_HERE.parent)]
 
 if any(importlib.util.find_spec(name) is None for name in ("playwright", "trame_slicer")):
     # They come with `pip install maesil[app,test]`; without them there is nothing to test here.

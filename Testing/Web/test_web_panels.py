@@ -57,6 +57,7 @@ def an_application(
     """The page's other end, with two small scans, and no server that listens."""
     monkeypatch.setenv("TRAME_ARGS", "")
     import slicer
+    from freeing import free_application
     from trame.app import get_server
 
     from MAESILSlicerLib.web.application import Application
@@ -75,6 +76,7 @@ def an_application(
     application.state.coverage = 0
     yield application
     aside.submit(application.close).result()
+    aside.submit(free_application, application.views.app).result()
 
 
 @pytest.fixture

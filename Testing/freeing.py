@@ -1,0 +1,30 @@
+"""Frees what trame-slicer's applications and views keep, so that a long test run stays small.
+
+Scene, logics and views call back into Python, which holds them in turn: no garbage collection sees such a cycle.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from slicer import vtkMRMLLayerDMPipelineFactory
+from trame_slicer.core import SlicerApp
+from trame_slicer.views import AbstractView
+
+
+def free_view(view: AbstractView) -> None:
+    """Free the window of a view, and let go of the scene; it is not to be drawn again."""
+    view.finalize()
+    view._displayable_manager_group.RemoveAllObservers()
+    view._event_observer.SetPythonCallback(None)
+
+
+def free_application(app: SlicerApp) -> None:
+    """Free the views that an application has made, its files, and its entry in a list of the process."""
+    for view in app.view_manager.get_views():
+        free_view(view)
+    app.io_manager.cache_dir.cleanup()
+    # Every later application would go through it.
+    creator = app.segmentation_editor._pipeline_creator
+    vtkMRMLLayerDMPipelineFactory.GetInstance().RemovePipelineCreator(creator)
+    gc.collect()
