@@ -102,14 +102,18 @@ def _read_file(path: Path) -> _File:
         used = int(dataset.BitsStored)
         if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
             raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
-        # Files without a transfer syntax are native; pydicom has found out whether value types are written.
-        syntax = str(dataset.file_meta.get("TransferSyntaxUID", _NATIVE[0]))
+        # Pydicom finds out itself whether value types are written where the transfer syntax is not stated.
+        is_stated = "TransferSyntaxUID" in dataset.file_meta
+        syntax = str(dataset.file_meta.TransferSyntaxUID) if is_stated else _NATIVE[0]
         if syntax in _NATIVE:
             announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData or b"")
             if there < announced:
                 raise checks.damaged(path, f"it has {there} of {announced} bytes of pixels")
             # An odd number of bytes is padded to an even one.
-            doubt = dicom_compressed.TOO_LONG if there > announced + announced % 2 else ""
+            if there > announced + announced % 2:
+                doubt = dicom_compressed.TOO_LONG
+            else:
+                doubt = "" if is_stated else "were taken for uncompressed, as no transfer syntax is stated"
             frames = _native(dataset, shape, bits)
         else:
             frames, doubt = dicom_compressed.decode(path, dataset, shape)

@@ -151,3 +151,23 @@ def test_slices_of_different_kernels_are_named(write_series: WriteSeries) -> Non
         write_series(change=lambda n: {"ConvolutionKernel": "B30f" if n < 3 else "B70f"})
     ).notes
     assert notes == ("The slices were reconstructed with different kernels.",)
+
+
+def test_a_slice_that_states_no_transfer_syntax_is_read_with_a_note(
+    write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    folder = write_series()
+    path = folder / "2.dcm"
+    content = path.read_bytes()
+    start = content.index(b"\x02\x00\x10\x00UI")
+    element = content[start : start + 8 + int.from_bytes(content[start + 6 : start + 8], "little")]
+    # The first element of the meta header states the length of the others.
+    length = int.from_bytes(content[140:144], "little") - len(element)
+    path.write_bytes((content[:140] + length.to_bytes(4, "little") + content[144:]).replace(element, b""))
+
+    volume = read_volume(folder)
+
+    assert np.array_equal(volume.voxels, stored - 1024)
+    assert volume.notes == (
+        "The pixels of 1 file were taken for uncompressed, as no transfer syntax is stated (2.dcm).",
+    )
