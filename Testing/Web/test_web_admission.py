@@ -60,6 +60,20 @@ def test_the_end_comes_after_what_is_being_sent() -> None:
     assert let_in == set(), "nothing more may be sent"
 
 
+def test_nobody_is_let_in_while_the_server_ends() -> None:
+    from aiohttp import web
+
+    async def scenario() -> None:
+        handler = SimpleNamespace(functionMap={}, authentified_client_ids=set(), connections={})
+        admission = make_admission(handler)
+        await admission.end()
+        # A page whose websocket was closed asks at once.
+        with pytest.raises(web.HTTPServiceUnavailable):
+            await admission.enter(SimpleNamespace())
+
+    asyncio.run(scenario())
+
+
 def test_a_page_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("MAESILSlicerLib.web.admission._FAREWELL_SECONDS", 0.01)
 

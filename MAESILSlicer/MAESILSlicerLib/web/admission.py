@@ -48,6 +48,7 @@ class Admission:
         self._ownersClient = ""
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._isEnding = False
         # Tells a page that the server was started anew, so that it reloads.
         self._start = secrets.token_hex(8)
         self.access = Access(self._close, self._tell)
@@ -68,7 +69,13 @@ class Admission:
 
         The answer has the `role` of the tab or null, whether the page `is_free` or the owner `is_leaving`, and the
         `start` of the server.
+
+        Raises:
+            HTTPServiceUnavailable: the server ends, and a websocket would break off.
+            HTTPBadRequest: the request makes no sense.
         """
+        if self._isEnding:
+            raise web.HTTPServiceUnavailable(text="MAESIL is being ended.")
         tab, wish = await _askedOf(request)
         role = self.access.roleOfTab(tab) if wish == LOOK else self.access.enter(tab, wish)
         return web.json_response(
@@ -139,6 +146,7 @@ class Admission:
 
     async def end(self, **_state: object) -> None:
         """Tell all pages that the server ends, as trame's task; a page that does not answer is not waited for."""
+        self._isEnding = True
         self._handler.authentified_client_ids.clear()
         closing = [
             self._closeLast(connection, WSCloseCode.GOING_AWAY, b"ended")
