@@ -15,6 +15,9 @@ from MAESILCore.formats.scan import Scan
 
 _HEADER_BYTES = 348
 
+#: Of the file in which SPM places a pair, compressed or in capitals like the pair itself.
+_MATRIX_ENDINGS = (".mat", ".MAT", ".mat.gz")
+
 
 def read(path: Path) -> Scan:
     """Read one Analyze pair, named by either half; each half may be compressed with gzip.
@@ -63,5 +66,9 @@ def _image(path: Path, header_path: Path) -> Any:  # noqa: ANN401 - nibabel is u
 def _matrix_of_spm(header_path: Path) -> bytes:
     """The MATLAB file with which SPM places a pair, empty if there is none."""
     stem = header_path.name[: -len(extension_of(header_path))]
-    path = header_path.with_name(f"{stem}.mat")
-    return path.read_bytes() if path.is_file() else b""
+    for ending in _MATRIX_ENDINGS:
+        path = header_path.with_name(stem + ending)
+        if path.is_file():
+            with voxeldata.decompressed(path) as stream:
+                return stream.read()
+    return b""

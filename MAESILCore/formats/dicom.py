@@ -117,7 +117,7 @@ def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list
     Raises:
         VolumeError: If slices among them continue the stack of these.
     """
-    below = images_below(folder)
+    below, is_all = images_below(folder)
     lost = [header for header in below if _continues(header, headers)]
     places = named_files(header.path.parent for header in lost or below)
     if lost:
@@ -128,16 +128,20 @@ def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list
     if not below:
         return []
     files = len({header.path for header in below})
-    images = (
-        "1 DICOM image in a folder below was" if files == 1 else f"{files} DICOM images in folders below were"
-    )
-    return [f"{images} left out ({places})."]
+    count = f"{files}" if is_all else f"At least {files}"
+    images = "image in a folder below was" if files == 1 else "images in folders below were"
+    return [f"{count} DICOM {images} left out ({places})."]
 
 
 def _continues(header: FrameHeader, headers: Sequence[FrameHeader]) -> bool:
     """Whether a slice is of the same series and kind as others, and lies where none of them does: it is no copy."""
     first = headers[0]
-    is_alike = (header.series_uid, header.size) == (first.series_uid, first.size) and not header.is_localizer
+    # Blank identifiers say nothing, and resampled copies may keep the UID of their series.
+    is_alike = header.series_uid != "" and all(
+        header.acquisition[tag] == first.acquisition[tag]
+        for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "ImageType")
+    )
+    is_alike &= (header.series_uid, header.size) == (first.series_uid, first.size) and not header.is_localizer
     if not is_alike or header.position is None or _differ(header, first):
         return False
     positions = np.array([one.position for one in headers if one.position is not None]).reshape(-1, 3)

@@ -59,13 +59,17 @@ def read_contents(folder: Path) -> Contents:
     return contents
 
 
-def images_below(folder: Path) -> list[FrameHeader]:
+def images_below(folder: Path) -> tuple[list[FrameHeader], bool]:
     """Headers of DICOM images in the folders below a folder, without those in the folder itself.
 
     Files that cannot be read are passed over, and only the first `_MOST_BELOW` files are opened.
+
+    Returns:
+        The headers, and whether all files were opened.
     """
     files = (path for path in _files_below(folder) if path.parent != folder)
-    return [frame for path in islice(files, _MOST_BELOW) for frame in _frames_if_readable(path)]
+    headers = [frame for path in islice(files, _MOST_BELOW) for frame in _frames_if_readable(path)]
+    return headers, next(files, None) is None
 
 
 def _frames_if_readable(path: Path) -> tuple[FrameHeader, ...]:

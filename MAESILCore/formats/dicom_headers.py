@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,11 @@ _ACQUISITION_TAGS = (
     ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
     ("CTXRayDetailsSequence", "KVP"),
     ("MREchoSequence", "EffectiveEchoTime"),
+)
+
+#: Those that are measures.
+_MEASURES = frozenset(
+    {"SliceThickness", "KVP", "EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase"}
 )
 
 #: All that is read of a header.
@@ -94,7 +100,8 @@ class FrameHeader:
         has_modality_lut: Whether a Modality LUT replaces slope and intercept.
         has_coloured_values: Whether some values stand for colours, as in perfusion maps over grey images.
         kernel: Convolution kernel, "" if not stated.
-        acquisition: Values of the tags that are equal for all slices of one acquisition.
+        acquisition: Values of the tags that are equal for all slices of one acquisition, by keyword; numbers and times
+            are written alike.
         acquisition_time: Date or time at which the slice was measured, as written, "" if not stated.
         content_time: Time at which the image was made, as written, "" if not stated.
         part: Which part of a larger image the file is, or None.
@@ -119,7 +126,7 @@ class FrameHeader:
     has_modality_lut: bool
     has_coloured_values: bool
     kernel: str
-    acquisition: tuple[str, ...]
+    acquisition: Mapping[str, str]
     acquisition_time: str
     content_time: str
     part: Part | None
@@ -198,7 +205,9 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     photometric = text_of(dataset, "PhotometricInterpretation")
     if photometric not in _GREY and not photometric.startswith(_COLOURS):
         raise checks.damaged(path, f"its photometric interpretation {photometric!r} is unknown")
-    acquisition = {keyword: plain(find(sequence, keyword)) for sequence, keyword in _ACQUISITION_TAGS}
+    acquisition = {
+        keyword: _alike(keyword, plain(find(sequence, keyword))) for sequence, keyword in _ACQUISITION_TAGS
+    }
     times = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
     return FrameHeader(
         path=path,
@@ -220,11 +229,23 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         has_coloured_values=text_of(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
         kernel=plain(find("CTReconstructionSequence", "ConvolutionKernel")),
-        acquisition=(*acquisition.values(), str(kinds)),
+        acquisition={**acquisition, "ImageType": str(kinds)},
         acquisition_time=next((acquisition[time] for time in times if acquisition[time]), ""),
         content_time=text_of(dataset, "ContentTime"),
         part=_part(dataset),
     )
+
+
+def _alike(keyword: str, text: str) -> str:
+    """A value so that it is the same text however it was rounded: "2.50" is 2.5, and "101000.00" is 101000."""
+    if keyword.endswith("Time") and keyword not in _MEASURES:
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if keyword not in _MEASURES or not text:
+        return text
+    try:
+        return f"{decimal(text):.3g}"
+    except ValueError:
+        return text
 
 
 def _part(dataset: Dataset) -> Part | None:

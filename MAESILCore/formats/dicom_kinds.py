@@ -24,6 +24,8 @@ DERIVED_MODALITIES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE"
 #: SOP classes of CT, MR, secondary capture, NM and PET images (DICOM PS3.4, table B.5-1); 4.2 is MR spectroscopy.
 _IMAGE_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?!4\.2$)(2|4|7|20|128|130)(\.\d+)*")
 
+_UID = re.compile(r"\d+(\.\d+)+")
+
 #: UIDs below this one are listed in the standard.
 _STANDARD_ROOT = "1.2.840.10008."
 
@@ -67,7 +69,7 @@ def is_dicom_image(path: Path) -> bool:
     with parsing(path):
         from pydicom import dcmread
 
-        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "Modality"])
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "Modality", "Rows"])
         return kind_of(dataset) is Kind.IMAGE
 
 
@@ -75,11 +77,15 @@ def kind_of(dataset: Dataset) -> Kind:
     """The kind by the SOP class of the data set, or of the meta header where the data set's one is unusable."""
     own, meta = text_of(dataset, "SOPClassUID"), text_of(dataset.file_meta, "MediaStorageSOPClassUID")
     kinds = [_kind_of_class(own), _kind_of_class(meta)]
+    is_derived = text_of(dataset, "Modality") in DERIVED_MODALITIES
+    if kinds == [Kind.UNCLEAR, Kind.UNCLEAR]:
+        # A class that is stated twice may be newer than the list of the standard; a slice with it is a lost one.
+        is_new = own == meta and _UID.fullmatch(own) is not None and "Rows" not in dataset
+        return Kind.OTHER if is_new or is_derived else Kind.UNCLEAR
     if kinds[0] is Kind.UNCLEAR:
         return kinds[1]
-    is_contradiction = kinds == [Kind.OTHER, Kind.IMAGE]
     # Some programs copy the meta header of a CT image to the structure sets and plans that they write.
-    if is_contradiction and text_of(dataset, "Modality") not in DERIVED_MODALITIES:
+    if kinds == [Kind.OTHER, Kind.IMAGE] and not is_derived:
         return Kind.UNCLEAR
     return kinds[0]
 
@@ -90,7 +96,7 @@ def _kind_of_class(uid: str) -> Kind:
 
     from pydicom.uid import UID
 
-    if not re.fullmatch(r"\d+(\.\d+)+", uid):
+    if not _UID.fullmatch(uid):
         return Kind.UNCLEAR
     # A UID may be cut anywhere; one that the standard does not list is its own name.
     is_of_standard = uid.startswith(_STANDARD_ROOT) or _STANDARD_ROOT.startswith(uid)

@@ -12,7 +12,8 @@ from MAESILCore.formats import content, names
 
 #: Names of files that lie beside DICOM slices and are none; hidden files are those of the system or of a tool.
 _COMPANIONS = re.compile(
-    r"DICOMDIR|LOCKFILE|VERSION|README.*|LICEN[CS]E.*|CHANGES.*|Makefile|_?SUCCESS|Thumbs\.db|desktop\.ini|\..*",
+    r"DICOMDIR|LOCKFILE|VERSION|README.*|LICEN[CS]E.*|CHANGES.*|Makefile|_?SUCCESS|Thumbs\.db|desktop\.ini|\..*|"
+    r"(md5|sha\d+|check)sums?|manifest.*",
     re.IGNORECASE,
 )
 
@@ -54,6 +55,9 @@ _WRAPPINGS = {
     ".icloud": "it is a placeholder of iCloud: download the file",
 }
 
+#: Beside slices whose names are mere numbers, "1.zip" and "2020.tmp" rather hold something else.
+_OF_WHOLE_SERIES = frozenset({".zip", ".7z", ".tmp"})
+
 #: Compression may add this to a slice; an archive of the whole series is larger.
 _WRAPPING_BYTES = 1024
 
@@ -73,6 +77,8 @@ class Slices:
         self._shapes = {_shape(path.name) for path in distinct}
         self._extensions = {_extension(path.name) for path in distinct} - {""}
         self._sizes = {path.stat().st_size for path in distinct}
+        self._starts = {_leading_letters(path.name) for path in distinct}
+        self._lengths = {len(path.name) for path in distinct}
         wordy = [path.name.lower() for path in distinct if not re.search(r"\d", path.name)]
         # A single scout beside numbered slices says nothing of their names.
         self._wordy = wordy if len(wordy) > max(1, len(distinct) // 2) else []
@@ -104,6 +110,8 @@ class Slices:
         inner = inner.removeprefix(".") if extension == ".icloud" else inner
         reason = _WRAPPINGS.get(extension.lower(), "")
         is_lost = reason and _shape(inner) in self._shapes and not os.path.lexists(path.with_name(inner))
+        if _shape(inner) == "#" and extension.lower() in _OF_WHOLE_SERIES:
+            return ""
         return reason if is_lost and self._may_be_wrapped_in(path) else ""
 
     def _may_be_wrapped_in(self, path: Path) -> bool:
@@ -112,7 +120,7 @@ class Slices:
     def _are_named_like(self, name: str) -> bool:
         """Whether a name without extension is one more of the slices' names: numbered, or of letters as theirs are."""
         if re.search(r"\d", name):
-            return True
+            return _leading_letters(name) in self._starts or len(name) in self._lengths
         start = os.path.commonprefix(self._wordy)  # noqa: RUF071 - of letters, not of folders
         return bool(self._wordy) and (
             (start != "" and name.startswith(start)) or len(name) in map(len, self._wordy)
@@ -131,6 +139,11 @@ def is_companion(path: Path) -> bool:
 def _shape(name: str) -> str:
     """The name with each number replaced, so that the slices of an export share it; a UID is one number."""
     return re.sub(r"\d+(\.\d+)*", "#", name.lower())
+
+
+def _leading_letters(name: str) -> str:
+    """What stands before the first number of a name."""
+    return re.split(r"\d", name.lower(), maxsplit=1)[0]
 
 
 def _extension(name: str) -> str:

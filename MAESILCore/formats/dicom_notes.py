@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +13,29 @@ from MAESILCore.wording import displayable
 
 _NAMED_FILES = 3
 
+#: Time of day, of which the end may be missing, and the day before it; a time zone may follow.
+_TIME = re.compile(r"(\d{8})?(\d\d)(\d\d)?(\d\d(?:\.\d*)?)?(?:[+-]\d{4})?")
+
+#: These tags differ from one acquisition to the next, and nothing else changes them.
+_OF_ACQUISITIONS = (
+    *(
+        "AcquisitionNumber",
+        "AcquisitionTime",
+        "AcquisitionDateTime",
+        "TemporalPositionIdentifier",
+        "EchoTime",
+    ),
+    *("FrameAcquisitionNumber", "FrameAcquisitionDateTime", "TemporalPositionIndex", "EffectiveEchoTime"),
+)
+
 #: Alternating values of at least so many slices are a pattern.
-_FEWEST_SLICES = 4
+_FEWEST_SLICES = 6
+
+#: So often two values come again, where they take turns; a single slice may be annotated, or lack a value.
+_FEWEST_RUNS = 3
+
+#: Times of one acquisition differ by less where they go to and fro: the rows of a detector are read one by one.
+_FEWEST_SECONDS = 1.0
 
 #: Times that rise and fall along the stack, at least twice and in this share of the steps, are those of several
 #: acquisitions: a scanner passes through a patient in one direction.
@@ -94,34 +117,59 @@ def _value_notes(ordered: Sequence[FrameHeader]) -> list[str]:
 
 
 def _is_interleaved(ordered: Sequence[FrameHeader]) -> bool:
-    if any(_comes_back(values) for values in zip(*(header.acquisition for header in ordered), strict=True)):
-        return True
+    is_ct = ordered[0].modality == "CT"
+    for tag in ordered[0].acquisition:
+        values = [header.acquisition[tag] for header in ordered]
+        # The frames of an enhanced MR image are often measured in turns, with times by the second.
+        is_telling = tag in _OF_ACQUISITIONS and (is_ct or tag != "FrameAcquisitionDateTime")
+        if _comes_back(values) if is_telling else _takes_turns(values):
+            return True
     if _alternates([header.content_time for header in ordered]):
         return True
     # The slices of one MR acquisition are often measured in turns, the odd ones first.
-    return ordered[0].modality == "CT" and _zigzags([header.acquisition_time for header in ordered])
+    return is_ct and _zigzags([header.acquisition_time for header in ordered])
+
+
+def _runs(values: Sequence[str]) -> list[str]:
+    """The values without immediate repetitions."""
+    return [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
 
 
 def _comes_back(values: Sequence[str]) -> bool:
     """Whether a value comes back after another one, along the stack."""
-    runs = [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
+    runs = _runs(values)
     return len(set(runs)) < len(runs)
 
 
-def _alternates(values: Sequence[str]) -> bool:
-    """Whether the same values take turns from one end of the stack to the other.
+def _takes_turns(values: Sequence[str]) -> bool:
+    """Whether at least two values come again and again, along the stack."""
+    return sum(count >= _FEWEST_RUNS for count in Counter(_runs(values)).values()) > 1
+
+
+def _alternates(times: Sequence[str]) -> bool:
+    """Whether the same times, seconds apart, take turns from one end of the stack to the other.
 
     The times at which images are made also differ within a series, in any order; but they go on.
     """
-    changes = sum(one != other for one, other in pairwise(values))
-    is_in_turns = changes >= _ALTERNATING_SHARE * (len(values) - 1)
-    middle = len(values) // 2
-    return len(values) >= _FEWEST_SLICES and is_in_turns and set(values[:middle]) == set(values[middle:])
+    steps = _steps(times)
+    is_in_turns = sum(abs(step) >= _FEWEST_SECONDS for step in steps) >= _ALTERNATING_SHARE * (len(times) - 1)
+    middle = len(times) // 2
+    return len(times) >= _FEWEST_SLICES and is_in_turns and set(times[:middle]) == set(times[middle:])
 
 
 def _zigzags(times: Sequence[str]) -> bool:
     """Whether times rise and fall along the stack."""
-    stated = [time for time in times if time]
-    rises = sum(one < other for one, other in pairwise(stated))
-    falls = sum(one > other for one, other in pairwise(stated))
-    return min(rises, falls) >= max(_ZIGZAG_STEPS, _ZIGZAG_SHARE * (rises + falls))
+    steps = [step for step in _steps(times) if step]
+    rises = sum(step >= _FEWEST_SECONDS for step in steps)
+    falls = sum(step <= -_FEWEST_SECONDS for step in steps)
+    return min(rises, falls) >= max(_ZIGZAG_STEPS, _ZIGZAG_SHARE * len(steps))
+
+
+def _steps(times: Sequence[str]) -> list[float]:
+    """Seconds from each stated time to the next one; DICOM writes HHMMSS.F, with or without the date before it."""
+    stated = [match for match in map(_TIME.fullmatch, times) if match is not None]
+    seconds = [
+        (int(date or 0) * 24 + int(hours)) * 3600 + int(minutes or 0) * 60 + float(rest or 0)
+        for date, hours, minutes, rest in (match.groups() for match in stated)
+    ]
+    return [later - earlier for earlier, later in pairwise(seconds)]

@@ -141,8 +141,7 @@ def _is_same_plane(one: FrameHeader, other: FrameHeader) -> bool:
 
 def _lacks_only_orientation(header: FrameHeader, of_stack: FrameHeader) -> bool:
     """Whether a frame is a damaged slice of the stack rather than a picture without a place."""
-    has_place = header.position is not None or header.pixel_spacing is not None
-    return header.orientation is None and has_place and header.size == of_stack.size
+    return header.orientation is None and header.position is not None and header.size == of_stack.size
 
 
 def _describe(uid: str, headers: Sequence[FrameHeader]) -> SeriesInfo:

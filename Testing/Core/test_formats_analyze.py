@@ -106,6 +106,19 @@ def test_pairs_of_spm_are_read_as_nibabel_reads_them(
     np.testing.assert_allclose(volume.ijk_to_ras, image.affine, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["scan.IMG", "scan.img.gz"])
+def test_the_matrix_of_spm_is_found_beside_other_endings(name: str, hu: np.ndarray, tmp_path: Path) -> None:
+    image = nibabel.Spm2AnalyzeImage(hu.T.astype(np.int16), AFFINE)
+    nibabel.save(image, tmp_path / "plain.img")
+    upper = str.upper if "IMG" in name else str
+    for kind in ("hdr", "img", "mat"):
+        content = (tmp_path / f"plain.{kind}").read_bytes()
+        is_gzip = name.lower().endswith(".gz")
+        target = tmp_path / ("scan." + upper(kind + ".gz" * is_gzip))
+        target.write_bytes(gzip.compress(content) if is_gzip else content)
+    np.testing.assert_allclose(read_volume(tmp_path / name).ijk_to_ras, AFFINE, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["scan.mgh", "scan.mgz"])
 @pytest.mark.parametrize("flag", [0, 1])
 def test_an_mgh_file_whose_directions_do_not_count_says_so(

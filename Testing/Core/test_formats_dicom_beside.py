@@ -88,6 +88,7 @@ def test_a_pipe_beside_slices_without_extension_is_left_out(
     "name",
     [
         *("README", "LICENSE", "VERSION", "DICOMDIR", "dicomdir", "Makefile", "notes.txt", "preview.png"),
+        *("md5sums", "SHA256SUMS", "manifest-1600709154662"),
         *(".DS_Store", "Thumbs.db", "desktop.ini", "2.json", "scan.nii.gz", "._1.dcm", "._1", ".1.dcm.swp"),
     ],
 )
@@ -117,6 +118,29 @@ def test_folders_of_systems_beside_the_series_are_passed_over(
     volume = read_volume(tmp_path / "scan")
     assert np.array_equal(volume.voxels, stored - 1024)
     assert volume.notes == ()
+
+
+@pytest.mark.parametrize("tags", [{"Modality": "SEG", "Rows": 5, "Columns": 7}, {"Modality": "ECG"}])
+def test_an_object_that_is_newer_than_the_list_of_the_standard_is_left_out(
+    tags: dict[str, Any], write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    folder = write_series()
+    write_object(folder / "7.dcm", SOPClassUID="1.2.840.10008.5.1.4.1.1.66.999", **tags)
+    volume = read_volume(folder)
+    assert np.array_equal(volume.voxels, stored - 1024)
+    assert volume.notes == ("1 other DICOM object (no image) left out: 7.dcm.",)
+
+
+@pytest.mark.parametrize("name", ["log1", "series2", "1.zip", "2020.tmp"])
+def test_other_numbered_files_beside_slices_named_by_uid_are_left_out_with_a_note(
+    name: str, write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    folder = write_series()
+    rename_slices(folder, lambda n: f"1.3.6.1.4.{n}")
+    (folder / name).write_bytes(b"something else")
+    volume = read_volume(folder)
+    assert np.array_equal(volume.voxels, stored - 1024)
+    assert volume.notes == (f"1 file that is no DICOM image was left out: {name}.",)
 
 
 def test_other_objects_named_like_slices_are_left_out_with_their_names(
@@ -164,6 +188,8 @@ def test_slices_of_the_series_in_a_folder_below_are_an_error(write_series: Write
         {"step": (0.0, 0.0, 1.0), "PixelSpacing": [2, 2]},
         {"step": (2.5, 0.0, 0.0), "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
         {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        # Resampled, with the UID of its series.
+        {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"], "step": (0.0, 0.0, 1.7)},
     ],
 )
 def test_copies_and_other_images_in_a_folder_below_are_left_out_with_a_note(
@@ -174,6 +200,16 @@ def test_copies_and_other_images_in_a_folder_below_are_left_out_with_a_note(
     volume = read_volume(folder)
     assert np.array_equal(volume.voxels, stored - 1024)
     assert volume.notes == ("6 DICOM images in folders below were left out (copy).",)
+
+
+def test_scans_without_identifiers_are_not_taken_for_one(
+    write_series: WriteSeries, stored: np.ndarray
+) -> None:
+    folder = write_series(SeriesInstanceUID="")
+    write_series(folder="other", SeriesInstanceUID="", step=(0.0, 0.0, 1.7))
+    volume = read_volume(folder)
+    assert np.array_equal(volume.voxels, stored - 1024)
+    assert volume.notes == ("6 DICOM images in folders below were left out (other).",)
 
 
 def test_what_cannot_be_read_in_a_folder_below_is_no_matter(

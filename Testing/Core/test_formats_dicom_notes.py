@@ -61,12 +61,13 @@ def test_a_slice_without_its_orientation_is_an_error(slice_number: int, write_se
         read_volume(folder)
 
 
+@pytest.mark.parametrize("missing", [("PixelSpacing",), ()])
 def test_a_picture_without_a_place_is_left_out_with_a_note(
-    write_series: WriteSeries, stored: np.ndarray
+    missing: tuple[str, ...], write_series: WriteSeries, stored: np.ndarray
 ) -> None:
     """Such as a screen with the dose, under the UID of the series."""
     folder = write_series()
-    nowhere = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+    nowhere = dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", *missing))
     write_slice(folder / "dose.dcm", stored[0], np.zeros(3), **nowhere)
     volume = read_volume(folder)
     assert np.array_equal(volume.voxels, stored - 1024)
@@ -88,6 +89,7 @@ def test_a_stack_of_scouts_is_named(write_series: WriteSeries, stored: np.ndarra
         ("ContrastBolusAgent", ("", "Iodine")),
         ("NominalPercentageOfCardiacPhase", (10, 70)),
         ("ContentTime", ("101500", "101503")),
+        ("ContentTime", ("1015", "1020")),
         ("ImageType", (["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "AXIAL"])),
         ("FrameOfReferenceUID", ("1.2", "1.3")),
         ("StudyInstanceUID", ("1.2", "1.3")),
@@ -131,6 +133,14 @@ def test_acquisitions_in_turns_are_known_by_the_times_of_their_slices(
         lambda n: {"ContentTime": ("101500", "101500", "101501", "101500", "101501", "101501")[n]},
         lambda n: {"ContentTime": f"10150{(1, 0, 3, 2, 5, 4)[n]}"},
         lambda n: {"ContentTime": f"10150{(0, 1, 0, 1, 2, 1)[n]}"},
+        # The rows of a detector are read within milliseconds, against the direction of the table.
+        lambda n: {"AcquisitionTime": f"1015{10 + n // 2:02}.{(50, 10)[n % 2]}"},
+        # However a number or time is written.
+        lambda n: {"SliceThickness": ("2.5", "2.500", "2.4999998")[n % 3]},
+        lambda n: {"SeriesTime": ("101000", "101000.000")[n % 2]},
+        # One slice may be annotated, or lack a value.
+        lambda n: {"ImageType": ["DERIVED" if n in (2, 4) else "ORIGINAL", "PRIMARY", "AXIAL"]},
+        lambda n: {"ContrastBolusAgent": "" if n == 3 else "Iodine"},
     ],
 )
 def test_one_acquisition_after_the_other_is_usual(
