@@ -1,11 +1,7 @@
 """MAESIL: masked autoencoding of 3D CT, from a scan on disk to a reconstruction with its error map.
 
-The names below are the nouns that every program needs; each is loaded when it is first used, so that importing this
-package loads neither numpy nor torch. The verbs are called like the rooms that they live in:
-
-    from MAESILCore.reconstruct import reconstruct
-    from MAESILCore.evaluate import evaluate
-    from MAESILCore.pretrain import pretrain
+The names below are what every program needs. Each is loaded when it is first used, so that importing this package loads
+neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -14,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from MAESILCore.checkpoint import Card, LoadedModel, load_checkpoint, save_checkpoint
+    from MAESILCore.data.volume import Volume, find_scans, list_series, read_volume, write_volume
+    from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
     from MAESILCore.errors import (
         Cancelled,
         CheckpointError,
@@ -24,17 +21,18 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         VolumeError,
     )
-    from MAESILCore.masking import Mask, MaskStrategy, roi_mask_from_box, roi_mask_from_label
+    from MAESILCore.inference import Reconstruction, reconstruct, save_reconstruction
+    from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, roi_mask_from_label
+    from MAESILCore.models.checkpoint import Card, LoadedModel, load_checkpoint, save_checkpoint
     from MAESILCore.phantom import Phantom, make_phantom
-    from MAESILCore.reconstruct import Reconstruction, save_reconstruction
-    from MAESILCore.superpatch import SuperpatchGrid
-    from MAESILCore.volume import Volume, find_scans, list_series, read_volume, write_volume
-    from MAESILCore.window import LUNG_TO_BONE, SOFT_TISSUE, Window
+    from MAESILCore.scoring.evaluate import evaluate
+    from MAESILCore.training import pretrain
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "checkpoint": ("Card", "LoadedModel", "load_checkpoint", "save_checkpoint"),
+    "data.volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
+    "data.window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
     "errors": (
         "Cancelled",
         "CheckpointError",
@@ -44,12 +42,12 @@ _HOMES = {
         "OutOfMemoryError",
         "VolumeError",
     ),
-    "masking": ("Mask", "MaskStrategy", "roi_mask_from_box", "roi_mask_from_label"),
+    "inference": ("Reconstruction", "reconstruct", "save_reconstruction"),
+    "lattice": ("Mask", "MaskStrategy", "SuperpatchGrid", "roi_mask_from_box", "roi_mask_from_label"),
+    "models.checkpoint": ("Card", "LoadedModel", "load_checkpoint", "save_checkpoint"),
     "phantom": ("Phantom", "make_phantom"),
-    "reconstruct": ("Reconstruction", "save_reconstruction"),
-    "superpatch": ("SuperpatchGrid",),
-    "volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
-    "window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
+    "scoring.evaluate": ("evaluate",),
+    "training": ("pretrain",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -72,11 +70,14 @@ __all__ = [
     "Volume",
     "VolumeError",
     "Window",
+    "evaluate",
     "find_scans",
     "list_series",
     "load_checkpoint",
     "make_phantom",
+    "pretrain",
     "read_volume",
+    "reconstruct",
     "roi_mask_from_box",
     "roi_mask_from_label",
     "save_checkpoint",

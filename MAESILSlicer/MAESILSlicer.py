@@ -20,11 +20,11 @@ from slicer.util import VTKObservationMixin
 if TYPE_CHECKING:
     import qt
 
-    from MAESILCore.masking import Mask
+    from MAESILCore.lattice import Mask
     from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
     from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
     from MAESILSlicerLib.desktop.window import Window
-    from MAESILSlicerLib.results import ResultNodes
+    from MAESILSlicerLib.results.reconstruction import ResultNodes
 
 
 class MAESILSlicer(ScriptedLoadableModule):
@@ -48,15 +48,15 @@ class MAESILSlicer(ScriptedLoadableModule):
 
 def registerSampleData() -> None:
     """Offer MAESIL's samples in the module Sample Data."""
-    from MAESILSlicerLib import samples
+    from MAESILSlicerLib.scene import samples
 
     samples.registerSamples()
 
 
 def registerLayout() -> None:
     """Let scenes that were saved while comparing show their views, also before the module was opened."""
-    from MAESILSlicerLib.comparison import Comparison
     from MAESILSlicerLib.desktop.views import layoutNode
+    from MAESILSlicerLib.results.comparison import Comparison
 
     node = layoutNode()
     if node is not None:
@@ -147,7 +147,7 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Work on the scene's parameter node; the first volume is chosen to save a click."""
         parameters = self.logic.getParameterNode()
         if parameters.inputVolume is None:
-            from MAESILSlicerLib.nodes import nodesOfClass
+            from MAESILSlicerLib.scene.nodes import nodesOfClass
 
             volumes = nodesOfClass(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
             parameters.inputVolume = next((node for node in volumes if not node.GetHideFromEditors()), None)
@@ -176,7 +176,7 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         from MAESILSlicerLib.desktop.follower import ParameterFollower
         from MAESILSlicerLib.desktop.jobtimer import JobTimer
-        from MAESILSlicerLib.session import Session
+        from MAESILSlicerLib.session.session import Session
 
         self.session = Session(slicer.mrmlScene, Path(slicer.app.temporaryPath) / "MAESIL")
         self.follower = ParameterFollower(self.session)
@@ -281,8 +281,8 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
             MaesilError: it cannot be started or has failed; the message says why.
         """
         from MAESILCore.errors import ConfigError
-        from MAESILSlicerLib.choices import ReconstructionChoices
         from MAESILSlicerLib.desktop.running import RunningReconstruction
+        from MAESILSlicerLib.session.choices import ReconstructionChoices
 
         if self.session.isRunning:
             raise ConfigError(_("A reconstruction is running already; wait for it, or cancel it."))
@@ -326,7 +326,7 @@ class MAESILSlicerTest(ScriptedLoadableModuleTest):
 
     def testSampleToResults(self) -> None:
         """Load the sample, move the mask, reconstruct and look at what came."""
-        from MAESILSlicerLib.samples import loadSample
+        from MAESILSlicerLib.scene.samples import loadSample
         from MAESILSlicerLib.system.check import SystemCheck
 
         logic = slicer.util.getModuleLogic("MAESILSlicer")

@@ -55,8 +55,8 @@ def make_tiny_model() -> Callable[..., Path]:
     def make(path: Path, superpatch: int = 16, patch: int = 4) -> Path:
         import torch
 
-        from MAESILCore.checkpoint import Card, save_checkpoint
         from MAESILCore.methods import create
+        from MAESILCore.models.checkpoint import Card, save_checkpoint
 
         torch.manual_seed(0)
         sizes = {"superpatch_size": (superpatch,) * 3, "patch_size": (patch,) * 3}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from MAESILCore.formats.discovery import LeftOut
+    from MAESILCore.data.formats.discovery import LeftOut
 
 #: Lines that a terminal can hold; more are counted.
 _MOST = 20

@@ -63,8 +63,8 @@ def serve(
     from rich.console import Console
 
     from MAESILCore.cli.beside import show_left_out
+    from MAESILCore.data.scans import discover_scans
     from MAESILCore.optional import require
-    from MAESILCore.scans import discover_scans
 
     purpose = "The page"
     # In this order, so that the first one missing is the one to install.

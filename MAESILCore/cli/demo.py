@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from MAESILCore.volume import Volume
+    from MAESILCore.data.volume import Volume
 
 #: Voxels along k, j, i: the whole torso, filled in and scored within a minute or two on two cores.
 _PHANTOM_SHAPE = (96, 192, 192)
@@ -50,14 +50,15 @@ def demo(
     from rich.console import Console
     from rich.markup import escape
 
-    from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.cli.places import check_folder
-    from MAESILCore.controls import CONTROLS
-    from MAESILCore.evaluate.case import CaseOptions, evaluate_case
-    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.inference import reconstruct, save_reconstruction
+    from MAESILCore.lattice import MaskStrategy
+    from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.optional import require
-    from MAESILCore.reconstruct import describe_metrics, reconstruct, save_reconstruction
     from MAESILCore.report import write_report_html, write_report_png
+    from MAESILCore.scoring.controls import CONTROLS
+    from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
+    from MAESILCore.scoring.reconstruction import describe_metrics
 
     # Now, not after minutes of work.
     for package in ("matplotlib", "PIL"):
@@ -106,7 +107,7 @@ def _counted(total: int, progress: Callable[[int, int, str], None]) -> Callable[
 
 
 def _read_or_make(scan: Path | None, console: Console) -> Volume:
-    from MAESILCore.scans import read_scan
+    from MAESILCore.data.scans import read_scan
 
     if scan is not None:
         return read_scan(scan)

@@ -61,11 +61,11 @@ def evaluate(
     """
     from rich.console import Console
 
-    from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.cli.places import check_apart, check_file
     from MAESILCore.cli.progress import watched
-    from MAESILCore.evaluate import evaluate as evaluate_scans
-    from MAESILCore.evaluate import write_results, write_table
+    from MAESILCore.models.checkpoint import load_checkpoint
+    from MAESILCore.scoring.evaluate import evaluate as evaluate_scans
+    from MAESILCore.scoring.evaluate import write_results, write_table
 
     masks = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size)
     strategy = strategy_of(masks)
@@ -115,8 +115,8 @@ def _show(results: dict[str, Any]) -> None:
     from rich.table import Table
 
     from MAESILCore.cli.terminal import in_code_page
-    from MAESILCore.evaluate.table import counted, table_rows
-    from MAESILCore.formats.names import with_name
+    from MAESILCore.data.formats.names import with_name
+    from MAESILCore.scoring.evaluate.table import counted, table_rows
 
     console, scans = Console(), results["summary"]["cases"]
     for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):

@@ -13,8 +13,8 @@ from MAESILCore.cli import app
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from MAESILCore.formats.discovery import LeftOut
-    from MAESILCore.volume import Volume
+    from MAESILCore.data.formats.discovery import LeftOut
+    from MAESILCore.data.volume import Volume
 
 #: Scans in a sentence; more are counted.
 _NAMED = 5
@@ -34,7 +34,7 @@ def info(
     from rich.console import Console
 
     from MAESILCore.cli.beside import show_left_out
-    from MAESILCore.volume import describe
+    from MAESILCore.data.volume import describe
 
     left_out: list[LeftOut] = []
     try:
@@ -54,9 +54,9 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
     Raises:
         VolumeError: it cannot be read, or the folder holds several scans.
     """
+    from MAESILCore.data.formats.found import listed
+    from MAESILCore.data.scans import discover_scans, read_scan
     from MAESILCore.errors import VolumeError
-    from MAESILCore.formats.found import listed
-    from MAESILCore.scans import discover_scans, read_scan
 
     if not place.is_dir():
         return read_scan(place, series)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.lattice import MaskStrategy
 
 Mode = Annotated[
     str | None,
@@ -50,7 +50,7 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
         ConfigError: an option without effect in this mode, or a value that does not fit.
     """
     from MAESILCore.errors import ConfigError
-    from MAESILCore.masking import OPTIONS_OF, MaskStrategy
+    from MAESILCore.lattice import OPTIONS_OF, MaskStrategy
 
     if not options:
         return None

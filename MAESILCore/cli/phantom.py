@@ -38,9 +38,9 @@ def phantom(
     from rich.progress import Progress
 
     from MAESILCore.cli.places import check_apart
-    from MAESILCore.formats.files import check_target
+    from MAESILCore.data.formats.files import check_target
+    from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom, phantom_geometry
-    from MAESILCore.volume import write_volume
 
     check_target(out)
     if labels is not None:

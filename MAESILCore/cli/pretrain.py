@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from MAESILCore.pretrain import Progress
+    from MAESILCore.training import Progress
 
 
 @app.command()
@@ -51,11 +51,11 @@ def pretrain(
 
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
-    from MAESILCore.checkpoint import load_checkpoint
+    from MAESILCore.data.scans import discover_scans
     from MAESILCore.errors import ConfigError
-    from MAESILCore.pretrain import Run, load_config
-    from MAESILCore.pretrain import pretrain as train
-    from MAESILCore.scans import discover_scans
+    from MAESILCore.models.checkpoint import load_checkpoint
+    from MAESILCore.training import Run, load_config
+    from MAESILCore.training import pretrain as train
 
     given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
     # A card holds no bytes that are not UTF-8; names are matched in the form that is displayed.
@@ -87,7 +87,7 @@ def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path
     """Run the work under a progress bar; the first ctrl-C lets the present step end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from MAESILCore.interrupts import stop_requested
+    from MAESILCore.cli.interrupts import stop_requested
 
     console = _console()
     columns = (

@@ -27,7 +27,7 @@ def watched(
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from MAESILCore.interrupts import stop_requested
+    from MAESILCore.cli.interrupts import stop_requested
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with stop_requested() as stopped, Progress(*columns, console=console) as bar:

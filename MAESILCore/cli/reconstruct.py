@@ -73,21 +73,16 @@ def reconstruct(
     from rich.console import Console
     from rich.markup import escape
 
-    from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.cli.places import check_folder
     from MAESILCore.cli.progress import watched
-    from MAESILCore.masking import MaskStrategy, roi_mask_from_box
+    from MAESILCore.data.scans import read_scan
+    from MAESILCore.inference import reconstruct as reconstruct_volume
+    from MAESILCore.inference import save_reconstruction
+    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
+    from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.optional import require
-    from MAESILCore.reconstruct import (
-        check_controls,
-        describe_metrics,
-        save_reconstruction,
-        score_reconstruction,
-    )
-    from MAESILCore.reconstruct import reconstruct as reconstruct_volume
     from MAESILCore.report import write_report_png
-    from MAESILCore.scans import read_scan
-    from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
+    from MAESILCore.scoring.reconstruction import check_controls, describe_metrics, score_reconstruction
 
     masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
     strategy = strategy_of(masks)
@@ -172,7 +167,7 @@ def _notes_on_region(
     region: tuple[tuple[int, ...], tuple[int, ...]] | None, shape: tuple[int, int, int]
 ) -> list[str]:
     """Say what of a region (k, j, i) lies outside of the scan."""
-    from MAESILCore.formats.checks import dimensions_text
+    from MAESILCore.data.formats.checks import dimensions_text
 
     if region is None or (min(region[0]) >= 0 and all(b <= n for b, n in zip(region[1], shape, strict=True))):
         return []

@@ -17,8 +17,7 @@ from MAESILCore.jobs.progress import Stage, seconds_of
 from MAESILCore.jobs.speed import voxels_to_pass
 
 if TYPE_CHECKING:
-    from MAESILCore.masking import Mask
-    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.lattice import Mask, SuperpatchGrid
 
 PROBE = Path(__file__).with_name("probe.py")
 

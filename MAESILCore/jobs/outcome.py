@@ -12,9 +12,9 @@ from MAESILCore.jobs.files import EXPORT, MASK, RESULT, write_array, write_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from MAESILCore.data.volume import Volume
+    from MAESILCore.inference import Reconstruction
     from MAESILCore.jobs.request import ReconstructionRequest
-    from MAESILCore.reconstruct import Reconstruction
-    from MAESILCore.volume import Volume
 
 
 def write_arrays(result: Reconstruction, folder: Path) -> None:
@@ -33,8 +33,8 @@ def write_export(
     result: Reconstruction, folder: Path, model: str, metrics: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """Write the files of `maesil reconstruct` into the folder `export`; notes on what had to be left out."""
+    from MAESILCore.inference import save_reconstruction
     from MAESILCore.optional import require
-    from MAESILCore.reconstruct import save_reconstruction
     from MAESILCore.report import write_report_png
 
     def draw(path: Path) -> object:

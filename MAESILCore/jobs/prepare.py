@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from MAESILCore.data.volume import Volume
 from MAESILCore.errors import VolumeError
 from MAESILCore.jobs.failures import sentence_of_os_error
 from MAESILCore.jobs.files import MASK, VOXELS, write_array
 from MAESILCore.jobs.request import ReconstructionRequest
-from MAESILCore.masking import Mask
-from MAESILCore.volume import Volume
+from MAESILCore.lattice import Mask
 
 #: Every job's folder begins with this.
 JOB_PREFIX = "maesil-job-"

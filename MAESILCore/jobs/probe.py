@@ -63,8 +63,8 @@ def _describe(device: Any) -> dict[str, Any]:  # noqa: ANN401 - torch is importe
 
 
 def _measure(report: dict[str, Any]) -> None:
-    from MAESILCore.checkpoint import load_checkpoint
     from MAESILCore.jobs.speed import measure_seconds_per_megavoxel
+    from MAESILCore.models.checkpoint import load_checkpoint
 
     model = load_checkpoint()
     known: dict[str, float] = {}

@@ -12,7 +12,7 @@ from MAESILCore.jobs.files import JOB, write_json
 from MAESILCore.options import check_batch_size, check_coverage, check_device
 
 if TYPE_CHECKING:
-    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.lattice import MaskStrategy
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -80,7 +80,7 @@ class ReconstructionRequest:
         Raises:
             ConfigError: the mode or a ratio does not fit.
         """
-        from MAESILCore.masking import MaskStrategy
+        from MAESILCore.lattice import MaskStrategy
 
         return MaskStrategy(self.mode, self.ratio, self.plane_ratio, self.axis_ratio, self.block_size)
 

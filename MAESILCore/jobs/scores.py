@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from MAESILCore.reconstruct import Reconstruction
+    from MAESILCore.inference import Reconstruction
 
 
 def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
         `hidden_voxels`, `psnr_hidden` in the model's window, and `mae_hu`, the mean absolute error in HU of volumes
         clipped to the window.
     """
-    from MAESILCore.metrics.similarity import psnr_of
+    from MAESILCore.scoring.metrics.similarity import psnr_of
 
     grid, window = result.grid.without_overlap(), result.window
     scores: list[dict[str, Any]] = []

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from MAESILCore.masking import Mask
-    from MAESILCore.reconstruct import Reconstructor
-    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.inference import Reconstructor
+    from MAESILCore.lattice import Mask, SuperpatchGrid
 
 
 def voxels_to_pass(grid: SuperpatchGrid, coverage: int, mask: Mask | None = None) -> int:
@@ -39,7 +38,7 @@ def measure_seconds_per_megavoxel(
         ConfigError: the device is not there.
         OutOfMemoryError: not enough memory for one superpatch.
     """
-    from MAESILCore.reconstruct.network import NetworkPasses
+    from MAESILCore.inference.network import NetworkPasses
 
     network = NetworkPasses(model, device, batch_size)
     rounds = 1 if network.device.type == "cpu" else 2

@@ -18,10 +18,10 @@ from MAESILCore.jobs.speed import measure_seconds_per_megavoxel, voxels_to_pass
 if TYPE_CHECKING:
     import numpy as np
 
-    from MAESILCore.checkpoint import LoadedModel
+    from MAESILCore.data.volume import Volume
+    from MAESILCore.inference import Reconstruction
     from MAESILCore.jobs.request import ReconstructionRequest
-    from MAESILCore.reconstruct import Reconstruction
-    from MAESILCore.volume import Volume
+    from MAESILCore.models.checkpoint import LoadedModel
 
 #: So many superpatches are worth one more to measure the speed; of fewer the first one tells soon enough.
 _WORTH_MEASURING = 20
@@ -56,9 +56,9 @@ class Work:
         began = time.monotonic()
         self._progress.tick()
         # The first import of PyTorch; where it is missing, nothing before needed it.
-        from MAESILCore.checkpoint import load_checkpoint
         from MAESILCore.devices import pick_device
         from MAESILCore.jobs.hardware import describe_device
+        from MAESILCore.models.checkpoint import load_checkpoint
 
         device = pick_device(self._request.device)
         volume, model = self._read_volume(), load_checkpoint(self._request.model)
@@ -71,9 +71,8 @@ class Work:
         return f"Reconstructed with {model.name} on {name} in {seconds:.0f} s."
 
     def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
-        from MAESILCore.masking import Mask
-        from MAESILCore.reconstruct import reconstruct
-        from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
+        from MAESILCore.inference import reconstruct
+        from MAESILCore.lattice import Mask, SuperpatchGrid, usual_overlap
 
         request, progress = self._request, self._progress
         sizes = model.superpatch_size, model.patch_size
@@ -108,7 +107,7 @@ class Work:
 
     def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
         """Write everything that `result.json` vouches for; notes on it."""
-        from MAESILCore.reconstruct import describe_metrics, score_reconstruction
+        from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
 
         folder, metrics = self._request.folder, None
         notes: tuple[str, ...] = ()
@@ -145,7 +144,7 @@ class Work:
     def _read_volume(self) -> Volume:
         import numpy as np
 
-        from MAESILCore.volume import Volume
+        from MAESILCore.data.volume import Volume
 
         request = self._request
         return Volume(self._read(VOXELS), np.array(request.ijk_to_ras), request.name, request.notes)

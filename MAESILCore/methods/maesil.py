@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from MAESILCore.losses import hidden_dissimilarity, hidden_log_mse, masked_mse, normalise_patches
+from MAESILCore.losses.masked import hidden_dissimilarity, hidden_log_mse, masked_mse, normalise_patches
 from MAESILCore.methods.base import Method, MethodConfig, TransformerSize
 from MAESILCore.nn.fill import smooth_fill
 from MAESILCore.nn.positions import sincos_positions

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
 from MAESILCore.phantom.abdomen import (
     paint_back_muscles,
@@ -39,7 +40,6 @@ from MAESILCore.phantom.twigs import (
     paint_mesenteric_vessels,
 )
 from MAESILCore.phantom.vessels import paint_airways, paint_great_vessels
-from MAESILCore.volume import Volume
 
 _SLAB = 3_000_000
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
-from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report.files import write_png, write_whole
 from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
 from MAESILCore.report.planes import LETTERS, Cut, cuts_to_show, display_frame
@@ -24,8 +26,6 @@ from MAESILCore.report.shading import (
 )
 from MAESILCore.report.style import INK, PANEL, sheet_for
 from MAESILCore.report.summary import Scores, unit_of
-from MAESILCore.volume import Volume
-from MAESILCore.window import Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

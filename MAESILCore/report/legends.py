@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from MAESILCore.masking import FIRST_STAGE, SECOND_STAGE
-from MAESILCore.reconstruct import Reconstruction
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.inference import Reconstruction
+from MAESILCore.lattice import FIRST_STAGE, SECOND_STAGE
 from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, colour_map, hide
 from MAESILCore.report.style import ACCENT, CARD, INK, MUTED, Rectangle, Sheet
 from MAESILCore.report.summary import (
@@ -24,8 +26,6 @@ from MAESILCore.report.summary import (
     unit_of,
     value_of,
 )
-from MAESILCore.volume import Volume
-from MAESILCore.window import Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

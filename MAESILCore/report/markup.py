@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from MAESILCore.reconstruct import Reconstruction
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import SOFT_TISSUE
+from MAESILCore.inference import Reconstruction
 from MAESILCore.report.summary import (
     CONTROL_MEANINGS,
     Metric,
@@ -18,11 +20,9 @@ from MAESILCore.report.summary import (
     shown_metrics,
     value_of,
 )
-from MAESILCore.volume import Volume
-from MAESILCore.window import SOFT_TISSUE
 
 if TYPE_CHECKING:
-    from MAESILCore.checkpoint import Card
+    from MAESILCore.models.checkpoint import Card
 
 _TILES = 4
 _DASH = "\N{EN DASH}"

@@ -10,8 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
-from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report.figure import report_figure
 from MAESILCore.report.files import write_png, write_whole
 from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
@@ -26,13 +28,11 @@ from MAESILCore.report.summary import (
     scored_words,
     unit_of,
 )
-from MAESILCore.volume import Volume
-from MAESILCore.window import Window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from MAESILCore.checkpoint import Card
+    from MAESILCore.models.checkpoint import Card
 
 _FIGURE_QUALITY = 86
 

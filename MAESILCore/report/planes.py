@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from MAESILCore.volume import Volume
+from MAESILCore.data.volume import Volume
 
 AXIAL, CORONAL, SAGITTAL = "axial", "coronal", "sagittal"
 PLANES = (AXIAL, CORONAL, SAGITTAL)

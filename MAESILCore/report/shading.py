@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from MAESILCore.masking import FIRST_STAGE, SECOND_STAGE
-from MAESILCore.volume import Volume
-from MAESILCore.window import Window
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.lattice import FIRST_STAGE, SECOND_STAGE
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
-from MAESILCore.reconstruct import Reconstruction
 from MAESILCore.report.planes import Cut, DisplayFrame, cuts_to_show, display_frame
 from MAESILCore.report.shading import ERROR_STOPS, STAGE_COLOURS, UNCERTAINTY_STOPS, nice_limit
-from MAESILCore.volume import Volume
-from MAESILCore.window import Window
 
 #: Limits that keep the page of a large scan small enough to send by mail.
 _MOST_SLICES = 160

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MAESILCore.volume import Volume
+from MAESILCore.data.volume import Volume
 
 if TYPE_CHECKING:
     # It needs PyTorch, which a GUI that shows the same words may lack.
-    from MAESILCore.reconstruct import Reconstruction
+    from MAESILCore.inference import Reconstruction
 
 #: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
 Scores = Mapping[str, Any]

@@ -129,8 +129,7 @@ def _job(
     folder: Path, volume: object, python: str, threads: int | None, coverage: int
 ) -> Iterator[JobProcess]:
     from MAESILCore.jobs import JobProcess, prepare_job
-    from MAESILCore.masking import MaskStrategy
-    from MAESILCore.superpatch import SuperpatchGrid
+    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
 
     mask = None if coverage else MaskStrategy().sample_grid(SuperpatchGrid(SHAPE), 0)
     before = os.environ.get("OMP_NUM_THREADS")
@@ -153,9 +152,8 @@ def _slider() -> object:
     import numpy as np
     import slicer
 
-    from MAESILCore.masking import MaskStrategy
-    from MAESILCore.superpatch import SuperpatchGrid
-    from MAESILSlicerLib.overlays import Overlays
+    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
+    from MAESILSlicerLib.overlays.overlays import Overlays
     from offscreen import SLICES, THREE_D, OffscreenApplication, OffscreenViews
     from volumes import addTestVolume
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import slicer
 
-    from MAESILCore.masking import Mask
+    from MAESILCore.lattice import Mask
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (300, 512, 512)
@@ -55,9 +55,8 @@ def measure(rounds: int) -> dict[str, float]:
     import numpy as np
     import slicer
 
-    from MAESILCore.masking import MaskStrategy
-    from MAESILCore.superpatch import SuperpatchGrid
-    from MAESILSlicerLib.overlays import OverlayDisplay, Overlays
+    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
+    from MAESILSlicerLib.overlays.overlays import OverlayDisplay, Overlays
     from offscreen import AXIAL, SLICES, THREE_D, OffscreenApplication, OffscreenViews
     from Testing.Benchmarks.timing import best_of
     from volumes import addTestVolume

@@ -43,11 +43,11 @@ def reconstruction_rows(scan: Path | None) -> list[tuple[str, str, str]]:
 
 def measure(scan: Path | None) -> dict[str, object]:
     """Time a reconstruction with its files, then only its network passes on the same superpatches."""
-    from MAESILCore.checkpoint import load_checkpoint
-    from MAESILCore.masking import MaskStrategy
+    from MAESILCore.data.volume import read_volume
+    from MAESILCore.inference import reconstruct, save_reconstruction
+    from MAESILCore.lattice import MaskStrategy
+    from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.phantom import make_phantom
-    from MAESILCore.reconstruct import reconstruct, save_reconstruction
-    from MAESILCore.volume import read_volume
 
     model = load_checkpoint()
     # Whatever is loaded at the first use belongs to the program.

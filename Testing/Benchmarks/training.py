@@ -7,7 +7,7 @@ from monai.networks.nets import MaskedAutoEncoderViT
 from torch.utils.flop_counter import FlopCounterMode
 
 from MAESILCore.devices import computes_in_bf16
-from MAESILCore.masking import MaskStrategy
+from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import create
 from Testing.Benchmarks.timing import best_of
 

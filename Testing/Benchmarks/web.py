@@ -96,8 +96,8 @@ def _slider_ms(page: Page, selector: str, values: tuple[float, float], tag: str)
 
 
 def _phantom(folder: Path) -> Path:
+    from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom
-    from MAESILCore.volume import write_volume
 
     path = folder / "phantom.nii.gz"
     write_volume(make_phantom(SHAPE, spacing=(0.7, 0.7, 2.5)).volume, path)

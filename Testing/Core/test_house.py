@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,26 +13,6 @@ import MAESILCore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "MAESILCore"
-
-
-def listed_in_cmake(name: str) -> set[str]:
-    block = re.search(rf"set\({name}(.*?)\)", (PACKAGE / "CMakeLists.txt").read_text(), re.DOTALL)
-    assert block is not None
-    return set(block.group(1).split())
-
-
-def test_the_slicer_package_ships_every_file_of_the_library() -> None:
-    files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    names = {path.relative_to(PACKAGE).as_posix() for path in files} - {"CMakeLists.txt"}
-    scripts = {name.removesuffix(".py") for name in names if name.endswith(".py")}
-    resources = {name for name in names if not name.endswith(".py")}
-    for present, listed in (
-        (scripts, listed_in_cmake("MODULE_PYTHON_SCRIPTS")),
-        (resources, listed_in_cmake("MODULE_PYTHON_RESOURCES")),
-    ):
-        assert listed == present, (
-            f"MAESILCore/CMakeLists.txt: add {present - listed}, remove {listed - present}"
-        )
 
 
 def test_importing_the_library_loads_neither_numpy_nor_torch() -> None:

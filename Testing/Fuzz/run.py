@@ -30,8 +30,8 @@ LONGEST = 10.0
 
 def read_in_child(pipe: Connection) -> None:
     """Read each path that comes through a pipe, and send back what came out."""
+    from MAESILCore.data.volume import read_volume
     from MAESILCore.errors import VolumeError
-    from MAESILCore.volume import read_volume
 
     # A warning on the screen is a fault, too.
     warnings.simplefilter("error")

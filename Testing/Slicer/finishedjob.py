@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from MAESILSlicerLib.scene import voxelsOf
+from MAESILSlicerLib.scene.volumes import voxelsOf
 
 MakeJob = Callable[..., Path]
 

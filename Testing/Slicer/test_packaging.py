@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 MODULE = Path(__file__).resolve().parents[2] / "MAESILSlicer"
-FOLDERS = ("MAESILCore", "MAESILSlicer")
 
 #: Stands in for Slicer's own macro: notes what it was given, copies it and installs it as that does.
 SLICER = """
@@ -51,23 +50,6 @@ add_subdirectory("@REPOSITORY@/MAESILSlicer" module)
 """
 
 
-def listed(cmakeFile: Path, name: str) -> list[str]:
-    """What a CMake file puts into a list by `set` and `list(APPEND)`, with variables of the same file written out."""
-    text = re.sub(r"#.*", "", cmakeFile.read_text(encoding="utf-8"))
-    values: dict[str, list[str]] = {}
-    for command, arguments in re.findall(r"\b(set|list)\s*\(([^()]*)\)", text):
-        words = [word.strip('"') for word in arguments.split()]
-        if command == "list":
-            if words[0] != "APPEND":
-                continue
-            words = words[1:]
-        for variable, value in values.items():
-            words = [word.replace(f"${{{variable}}}", ";".join(value)) for word in words]
-        before = values.get(words[0], []) if command == "list" else []
-        values[words[0]] = before + [word for joined in words[1:] for word in joined.split(";")]
-    return values[name]
-
-
 #: What builds the package or draws its pictures, and the browser's face, whose packages Slicer does not have.
 NOT_SHIPPED = re.compile(r"/CMakeLists\.txt$|/Resources/.*/draw_\w+\.py$|^/MAESILSlicerLib/web/")
 
@@ -80,18 +62,6 @@ def shipped(folder: Path) -> set[str]:
 
 
 SOURCES = sorted(name for name in shipped(MODULE) if name.endswith(".py"))
-
-
-@pytest.mark.parametrize("name", FOLDERS)
-def test_every_file_is_listed_once_and_every_listed_file_is_there(repository: Path, name: str) -> None:
-    cmakeFile = repository / name / "CMakeLists.txt"
-    scripts = [f"{script.removesuffix('.py')}.py" for script in listed(cmakeFile, "MODULE_PYTHON_SCRIPTS")]
-    files = [*scripts, *listed(cmakeFile, "MODULE_PYTHON_RESOURCES")]
-    there = shipped(repository / name)
-    assert sorted(files) == sorted(set(files)), "listed twice"
-    assert set(files) == there, (
-        f"{name}/CMakeLists.txt: add {there - set(files)}, remove {set(files) - there}"
-    )
 
 
 def test_slicer_finds_no_module_where_none_is(repository: Path) -> None:
@@ -170,7 +140,7 @@ def found(folder: Path) -> dict[str, str]:
         f"sys.path.insert(0, {str(folder)!r})\n"
         "import MAESILSlicerLib, MAESILCore\n"
         "from MAESILSlicerLib.system import requirements\n"
-        "from MAESILCore.resources import models_folder\n"
+        "from MAESILCore.models.bundled import models_folder\n"
         "print(json.dumps({'core': MAESILCore.__file__, 'lib': MAESILSlicerLib.__file__,\n"
         "    'models': str(models_folder()), 'needs': [str(need) for need in requirements.needed()]}))\n"
     )
@@ -183,6 +153,9 @@ def found(folder: Path) -> dict[str, str]:
 
 
 def requireEverythingBelow(modules: Path) -> None:
+    files = {path.relative_to(modules).as_posix() for path in modules.rglob("*") if path.is_file()}
+    core = {f"MAESILCore/{name}" for name in shipped(MODULE.parent / "MAESILCore")}
+    assert {name for name in files if "/Models/" not in name} == shipped(MODULE) | core
     where = found(modules)
     assert Path(where["core"]) == modules / "MAESILCore" / "__init__.py"
     assert Path(where["lib"]) == modules / "MAESILSlicerLib" / "__init__.py"
@@ -213,14 +186,3 @@ def test_a_module_without_its_library_says_what_to_do(repository: Path, tmp_path
     done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode != 0
     assert "install the MAESIL extension again" in done.stderr
-
-
-def test_lists_of_cmake_are_read_with_their_variables_and_without_comments(tmp_path: Path) -> None:
-    """The reader of CMake's lists, on which the test above stands."""
-    file = tmp_path / "CMakeLists.txt"
-    file.write_text(
-        "set(NAME Module)  # with a word on it\n"
-        "set(SCRIPTS\n  ${NAME}.py\n  # left_out\n  ${NAME}Lib/__init__\n  )\n"
-        'list(APPEND SCRIPTS "more")\n'
-    )
-    assert listed(file, "SCRIPTS") == ["Module.py", "ModuleLib/__init__", "more"]

@@ -40,8 +40,8 @@ def a_ct(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     real = data / "test" / "TS_example_ct.nii.gz"
     if real.is_file():
         return real
+    from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom
-    from MAESILCore.volume import write_volume
 
     path = tmp_path_factory.mktemp("scan") / "phantom.nii.gz"
     write_volume(make_phantom((64, 96, 96)).volume, path)
@@ -53,7 +53,7 @@ def a_dicom_folder(a_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A few slices of the CT as DICOM files, in a folder of their own."""
     from dicomfiles import write_slices
 
-    from MAESILCore.volume import read_volume
+    from MAESILCore.data.volume import read_volume
 
     folder = tmp_path_factory.mktemp("dicom") / "CT thorax"
     folder.mkdir()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from serving import serving
 
-from MAESILCore.volume import read_volume
+from MAESILCore.data.volume import read_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import VolumeError
-from MAESILCore.formats.discovery import Discovery
-from MAESILCore.volume import Volume, write_volume
 
 if TYPE_CHECKING:
     from aiohttp.web import StreamResponse

@@ -9,10 +9,10 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import CheckpointError
 from MAESILCore.jobs.devices import Device, DeviceProbe, DeviceReport, estimate_seconds, estimate_text
-from MAESILCore.resources import models_folder
-from MAESILCore.superpatch import SuperpatchGrid, usual_overlap
+from MAESILCore.lattice import SuperpatchGrid, usual_overlap
+from MAESILCore.models.bundled import models_folder
 from MAESILSlicerLib.desktop.settings import AUTOMATIC
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 
 INTERVAL_MS = 200
 

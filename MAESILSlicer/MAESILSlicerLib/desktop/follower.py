@@ -10,7 +10,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import ConfigError, MaesilError
-from MAESILCore.masking import Mask
+from MAESILCore.lattice import Mask
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import (
     NO_SUPERPATCH,
@@ -19,8 +19,8 @@ from MAESILSlicerLib.desktop.parameters import (
     displayOf,
     maskChoicesOf,
 )
-from MAESILSlicerLib.overlays import OverlayDisplay
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay
+from MAESILSlicerLib.session.session import Session
 
 #: A dragged ROI is followed this often: snapping it to patches takes longer on a large volume than drawing a mask.
 REGION_DELAY_MS = 100

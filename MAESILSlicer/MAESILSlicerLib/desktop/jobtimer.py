@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import qt
 
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 
 INTERVAL_MS = 100
 

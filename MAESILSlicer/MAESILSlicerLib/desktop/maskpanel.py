@@ -12,13 +12,9 @@ from slicer.i18n import tr as _
 
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.desktop.parameters import (
-    NO_SUPERPATCH,
-    MAESILSlicerParameterNode,
-    MaskMode,
-)
+from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, MaskMode
 from MAESILSlicerLib.desktop.picker import SuperpatchPicker
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 
 
 class MaskPanel:
@@ -122,7 +118,7 @@ class MaskPanel:
             return
         self._ui.superpatchInfoLabel.setText(self._describe(index))
         if index != self._jumpedTo:
-            from MAESILSlicerLib.comparison import jumpTo
+            from MAESILSlicerLib.results.comparison import jumpTo
 
             self._jumpedTo = index
             jumpTo(slicer.mrmlScene, self._session.overlays.centerOf(index))

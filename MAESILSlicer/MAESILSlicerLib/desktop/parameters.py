@@ -9,9 +9,9 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
-from MAESILSlicerLib.choices import USUAL_COVERAGE, MaskChoices
-from MAESILSlicerLib.overlays import OverlayDisplay
-from MAESILSlicerLib.rendering import PRESETS, USUAL_PRESET
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay
+from MAESILSlicerLib.scene.rendering import PRESETS, USUAL_PRESET
+from MAESILSlicerLib.session.choices import USUAL_COVERAGE, MaskChoices
 
 #: What the spin box of superpatches holds when none is chosen.
 NO_SUPERPATCH = -1

@@ -9,7 +9,7 @@ import vtk
 
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import hasViews
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 
 
 class SuperpatchPicker:

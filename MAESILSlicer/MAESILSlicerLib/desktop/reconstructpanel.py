@@ -11,14 +11,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.resources import models_folder
+from MAESILCore.models.bundled import models_folder
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.wording import durationText
-from MAESILSlicerLib.models import SUFFIX, readModelInfo
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.models import SUFFIX, readModelInfo
+from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
 

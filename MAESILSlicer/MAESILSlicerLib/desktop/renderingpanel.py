@@ -13,9 +13,9 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.views import renderWindows
-from MAESILSlicerLib.rendering import USUAL_PRESET, Rendering, isReady, usesSoftware
-from MAESILSlicerLib.scene import holdsHu
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.scene.rendering import USUAL_PRESET, Rendering, isReady, usesSoftware
+from MAESILSlicerLib.scene.volumes import holdsHu
+from MAESILSlicerLib.session.session import Session
 
 
 class RenderingPanel:

@@ -13,10 +13,10 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.resultviews import ResultViews
-from MAESILSlicerLib.exports import saveFiles
-from MAESILSlicerLib.results import ResultNodes, allResults
-from MAESILSlicerLib.session import Session
-from MAESILSlicerLib.tables import superpatchOfRow
+from MAESILSlicerLib.results.exports import saveFiles
+from MAESILSlicerLib.results.reconstruction import ResultNodes, allResults
+from MAESILSlicerLib.results.tables import superpatchOfRow
+from MAESILSlicerLib.session.session import Session
 
 
 class ResultsPanel:

@@ -8,12 +8,12 @@ import qt
 import slicer
 import vtk
 
-from MAESILSlicerLib.comparison import LAYOUT_ID, Comparison
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import layoutNode
-from MAESILSlicerLib.layouts import LayoutSwitch
-from MAESILSlicerLib.results import ResultNodes
-from MAESILSlicerLib.scene import checkVolume
+from MAESILSlicerLib.results.comparison import LAYOUT_ID, Comparison
+from MAESILSlicerLib.results.layouts import LayoutSwitch
+from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.scene.volumes import checkVolume
 
 _PLOT_LAYOUT_ID = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
 

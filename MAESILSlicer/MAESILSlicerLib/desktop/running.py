@@ -8,8 +8,8 @@ from collections.abc import Callable
 import slicer
 
 from MAESILCore.errors import Cancelled, MaesilError
-from MAESILSlicerLib.results import ResultNodes
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.session.session import Session
 
 ProgressCallback = Callable[[float, str], None]
 _SECONDS_BETWEEN_LOOKS = 0.05

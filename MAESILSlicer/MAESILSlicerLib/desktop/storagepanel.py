@@ -13,10 +13,10 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.jobs.files import JOB
 from MAESILCore.jobs.request import ReconstructionRequest
-from MAESILSlicerLib import samples
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.scene import samples
+from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.storage import Place, Storage, StoredItem
 from MAESILSlicerLib.system.wording import sizeText
 

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.installation import Installation
 from MAESILSlicerLib.desktop.storagepanel import StoragePanel
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.diagnostics import diagnosticsText
 from MAESILSlicerLib.system.messages import Action

@@ -6,8 +6,8 @@ import numpy as np
 import slicer
 import vtk
 
-from MAESILSlicerLib.comparison import VIEWS
-from MAESILSlicerLib.nodes import nodesOfClass
+from MAESILSlicerLib.results.comparison import VIEWS
+from MAESILSlicerLib.scene.nodes import nodesOfClass
 
 #: From a camera to the volume that it was fitted to.
 _FITTED_REFERENCE = "MAESIL.fitted"

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import fitCameras, showVolume
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.session.session import Session
 
 
 class VolumePanel:
@@ -83,7 +83,7 @@ class VolumePanel:
         return "\n".join((fact, *session.check.warnings))
 
     def _loadSample(self) -> None:
-        from MAESILSlicerLib.samples import loadSample
+        from MAESILSlicerLib.scene.samples import loadSample
 
         try:
             with slicer.util.WaitCursor():

@@ -11,7 +11,6 @@ import vtk
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.choices import ReconstructionChoices
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
@@ -24,6 +23,7 @@ from MAESILSlicerLib.desktop.statusrow import StatusRow
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
 from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.desktop.volumepanel import VolumePanel
+from MAESILSlicerLib.session.choices import ReconstructionChoices
 
 if TYPE_CHECKING:
     from MAESILSlicer import MAESILSlicerLogic

@@ -14,8 +14,8 @@ from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.rendering import Rendering, usesSoftware
-from MAESILSlicerLib.session import Session
+from MAESILSlicerLib.scene.rendering import Rendering, usesSoftware
+from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.web.admission import Admission
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads

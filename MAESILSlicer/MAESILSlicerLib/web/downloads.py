@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from MAESILCore.formats.names import extension_of
+from MAESILCore.data.formats.names import extension_of
 
 ZIP = "results.zip"
 SCREENSHOT = "screenshot.png"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.transforms import geometryOf, linearTransformToWorld
+from MAESILSlicerLib.scene.transforms import geometryOf, linearTransformToWorld
 
 if TYPE_CHECKING:
     from trame_server import Server

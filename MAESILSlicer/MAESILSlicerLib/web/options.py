@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import ConfigError
-from MAESILCore.formats.discovery import Discovery
 from MAESILCore.optional import require
 from MAESILCore.options import check_device
 from MAESILSlicerLib.web.publicaddress import PublicAddress

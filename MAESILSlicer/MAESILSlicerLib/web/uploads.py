@@ -10,8 +10,8 @@ from pathlib import Path, PureWindowsPath
 
 from aiohttp import BodyPartReader, web
 
+from MAESILCore.data.formats.names import READABLE, extension_of
 from MAESILCore.errors import MaesilError
-from MAESILCore.formats.names import READABLE, extension_of
 
 _LARGEST_BYTES = 4 * 2**30
 _MOST_FILES = 5000

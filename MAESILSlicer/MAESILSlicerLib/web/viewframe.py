@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trame.widgets import html
 from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to_state
 
-from MAESILSlicerLib import comparison
+from MAESILSlicerLib.results import comparison
 from MAESILSlicerLib.web.measures import followMouse, followScale
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from trame_slicer.views import (
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
-from MAESILSlicerLib import comparison
+from MAESILSlicerLib.results import comparison
 from MAESILSlicerLib.web.viewframe import fitSlice, fitThreeD, sliceFrame, threeDFrame, titleOf
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from MAESILCore.data.volume import Volume
 from MAESILCore.report.shading import viewing_window
-from MAESILCore.volume import Volume
 
 #: Width and centre in HU, by the names that radiologists use.
 _OF_HU = {

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from MAESILCore.masking import VISIBLE
+from MAESILCore.data.window import Window
+from MAESILCore.lattice import VISIBLE
 from MAESILCore.phantom import make_phantom
 from MAESILCore.report.shading import hide
-from MAESILCore.window import Window
 
 COLUMNS, ROWS, SCALE, PATCH = 130, 140, 2, 13
 MILLIMETRES = 3.1

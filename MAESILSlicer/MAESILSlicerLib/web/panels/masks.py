@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.report.shading import STAGE_COLOURS
-from MAESILSlicerLib import comparison
-from MAESILSlicerLib.choices import MODE_TITLES, MaskChoices
-from MAESILSlicerLib.overlays import OverlayDisplay
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay
+from MAESILSlicerLib.results import comparison
+from MAESILSlicerLib.session.choices import MODE_TITLES, MaskChoices
 from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 

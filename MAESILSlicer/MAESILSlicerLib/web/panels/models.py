@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from MAESILCore.errors import CheckpointError
-from MAESILCore.resources import models_folder
+from MAESILCore.models.bundled import models_folder
 from MAESILCore.wording import displayable
-from MAESILSlicerLib.models import SUFFIX
+from MAESILSlicerLib.session.models import SUFFIX
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.jobs import DeviceProbe, estimate_text
-from MAESILSlicerLib.choices import USUAL_COVERAGE, ReconstructionChoices
+from MAESILSlicerLib.session.choices import USUAL_COVERAGE, ReconstructionChoices
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application

@@ -9,9 +9,9 @@ import slicer
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER, METRICS
-from MAESILSlicerLib.comparison import ORIENTATIONS, Comparison
-from MAESILSlicerLib.results import ResultNodes, maskedTitle, removeResults
-from MAESILSlicerLib.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
+from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison
+from MAESILSlicerLib.results.reconstruction import ResultNodes, maskedTitle, removeResults
+from MAESILSlicerLib.results.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.plot import scatter
 from MAESILSlicerLib.web.viewframe import fitSlice

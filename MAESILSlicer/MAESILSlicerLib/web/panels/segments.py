@@ -13,8 +13,8 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import numpy_to_vtk
 
+from MAESILCore.data.volume import Volume, find_scans, looks_like_label, read_volume
 from MAESILCore.errors import VolumeError
-from MAESILCore.volume import Volume, find_scans, looks_like_label, read_volume
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.web.application import Application

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import slicer
 
+from MAESILCore.data.volume import Volume, describe
 from MAESILCore.errors import MaesilError
-from MAESILCore.volume import Volume, describe
-from MAESILSlicerLib.nodes import removeNode
-from MAESILSlicerLib.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
-from MAESILSlicerLib.scene import addVolume
+from MAESILSlicerLib.scene.nodes import removeNode
+from MAESILSlicerLib.scene.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
+from MAESILSlicerLib.scene.volumes import addVolume
 from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
 from MAESILSlicerLib.web.windows import Windows, windowsFor
 

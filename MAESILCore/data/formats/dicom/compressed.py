@@ -1,0 +1,150 @@
+"""Compressed DICOM pixels: RLE through pydicom, JPEG of any kind through GDCM.
+
+GDCM reads a temporary file that holds the pixel description alone: it would invert MONOCHROME1 and rescale all frames
+alike, and nothing of the patient is written.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from MAESILCore.data.formats import checks
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+#: What is said of more pixels than a header announces.
+TOO_LONG = "are more than the header announces"
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_MULTI_FRAME_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
+_RLE = "1.2.840.10008.1.2.5"
+
+#: The tag before each fragment of compressed pixels.
+_ITEM = b"\xfe\xff\x00\xe0"
+
+#: The first byte of a JPEG image of any kind.
+_JPEG_MARKER = b"\xff"
+
+_DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+
+
+def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, str]:
+    """The stored values of compressed frames.
+
+    Args:
+        path: The file, named in errors.
+        dataset: With the pixels and their description.
+        shape: Frames, rows and columns.
+
+    Returns:
+        The values in this shape, and what speaks against them, as the end of a sentence, "" if nothing does.
+
+    Raises:
+        VolumeError: If the pixels do not decode to this shape.
+    """
+    _refuse_broken_fragments(path, dataset.PixelData, shape[0])
+    if dataset.file_meta.TransferSyntaxUID == _RLE:
+        # GDCM hangs on some damaged RLE frames, and refuses those of an odd number of pixels.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            pixels = _decoded_by_pydicom(path, dataset)
+        doubt = TOO_LONG if any("padding" in str(one.message) for one in caught) else ""
+    else:
+        pixels, doubt = _decoded_by_gdcm(path, dataset, shape[0])
+    if pixels.size != np.prod(shape):
+        raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
+    return pixels.reshape(shape), doubt
+
+
+def _decoded_by_pydicom(path: Path, dataset: Dataset) -> np.ndarray:
+    try:
+        return dataset.pixel_array
+    except Exception as error:
+        # Damaged RLE segments raise any of several kinds of error.
+        raise checks.damaged(path, "its pixel data do not decode") from error
+
+
+def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> tuple[np.ndarray, str]:
+    import SimpleITK
+
+    with tempfile.TemporaryDirectory(prefix="maesil-") as folder:
+        bare = Path(folder) / "frames.dcm"
+        _write_bare(bare, dataset, frames)
+        with _errors_of_c(Path(folder) / "errors.txt") as errors:
+            try:
+                image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
+            except RuntimeError as error:
+                raise checks.damaged(path, "its pixel data do not decode") from error
+        doubt = "made the decoder complain" if errors.stat().st_size else ""
+    return SimpleITK.GetArrayFromImage(image), doubt
+
+
+@contextmanager
+def _errors_of_c(path: Path) -> Iterator[Path]:
+    """Redirect what C libraries write to standard error into a file: JPEG decoders report damage nowhere else."""
+    path.touch()
+    try:
+        usual = os.dup(2)
+    except OSError:
+        # A program without a console has no standard error.
+        yield path
+        return
+    try:
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+            yield path
+    finally:
+        os.dup2(usual, 2)
+        os.close(usual)
+
+
+def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> None:
+    """Refuse compressed pixels that are not a chain of fragments (PS3.5, annex A.4): GDCM searches on for minutes.
+
+    The first item is a table of offsets, which some programs leave out; each frame has one fragment or more.
+    """
+    place, items = 0, 0
+    while place + 8 <= len(encapsulated) and encapsulated[place : place + 4] == _ITEM:
+        place += 8 + int.from_bytes(encapsulated[place + 4 : place + 8], "little")
+        items += 1
+    if place != len(encapsulated):
+        raise checks.damaged(path, "its compressed pixel data are no chain of fragments")
+    has_table = not encapsulated[8:].startswith(_JPEG_MARKER)
+    fragments = max(items - has_table, 0)
+    if fragments < frames:
+        raise checks.damaged(path, f"its pixel data have {fragments} of {frames} frames")
+
+
+def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
+    """Write the pixels with their description alone: no rescaling, no display mark, nothing of the patient."""
+    from pydicom.dataset import Dataset as NewDataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.filewriter import dcmwrite
+    from pydicom.uid import generate_uid
+
+    bare = NewDataset()
+    bare.SOPClassUID = _MULTI_FRAME_SECONDARY_CAPTURE if frames > 1 else _SECONDARY_CAPTURE
+    bare.SOPInstanceUID = generate_uid()
+    bare.SamplesPerPixel, bare.PhotometricInterpretation = 1, "MONOCHROME2"
+    if frames > 1:
+        bare.NumberOfFrames = frames
+    for keyword in _DESCRIPTION:
+        setattr(bare, keyword, dataset.get(keyword))
+    bare["PixelData"] = dataset["PixelData"]
+    bare.preamble = bytes(128)
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.is_little_endian = True
+    bare.is_implicit_VR = False
+    dcmwrite(path, bare)

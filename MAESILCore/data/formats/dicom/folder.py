@@ -1,0 +1,130 @@
+"""The files of a DICOM folder: images, other DICOM objects, and what is neither."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from MAESILCore.data.formats.dicom.headers import FileHeader, FrameHeader, read_header
+from MAESILCore.data.formats.dicom.kinds import Kind, is_dicom, is_dicom_image
+from MAESILCore.data.formats.dicom.lookalikes import Slices, is_companion
+from MAESILCore.errors import VolumeError
+
+#: Folders of copies and of what systems know about files: macOS archives, Synology stations.
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
+
+#: How many files are opened below a folder that has images itself: their headers are compared, their pixels not read.
+_MOST_BELOW = 1000
+
+_UNCLEAR = "its SOP class, the kind of object, is missing or damaged: copy the folder again"
+
+
+@dataclass
+class Contents:
+    """What the files of a folder hold.
+
+    Attributes:
+        headers: Of all frames of all images.
+        others: DICOM files without an image.
+        strangers: Files that are no DICOM images, except those that usually lie beside slices.
+    """
+
+    headers: list[FrameHeader] = field(default_factory=list)
+    others: list[FileHeader] = field(default_factory=list)
+    strangers: list[Path] = field(default_factory=list)
+
+
+def read_contents(folder: Path) -> Contents:
+    """Read the headers of a folder.
+
+    Images in the folder itself come first; only if there are none, all folders below are searched.
+
+    Raises:
+        VolumeError: If a file that is an image, or looks like one, cannot be read, or there is no DICOM image.
+    """
+    contents = _read(folder.iterdir())
+    if not contents.headers:
+        contents = _read(_files_below(folder))
+    if not contents.headers:
+        kinds = ", ".join(sorted({other.modality or "unknown" for other in contents.others}))
+        what = f"holds DICOM files, but none of them is an image (modality {kinds})"
+        raise VolumeError(
+            f"{folder.name} {what if contents.others else 'holds no DICOM files'}: "
+            "give the folder of a CT series."
+        )
+    _sort_out_strangers(folder, contents)
+    return contents
+
+
+def images_below(folder: Path) -> tuple[list[FrameHeader], bool]:
+    """Headers of DICOM images in the folders below a folder, without those in the folder itself.
+
+    Files that cannot be read are passed over, and only the first `_MOST_BELOW` files are opened.
+
+    Returns:
+        The headers, and whether all files were opened.
+    """
+    files = (path for path in _files_below(folder) if path.parent != folder)
+    headers = [frame for path in islice(files, _MOST_BELOW) for frame in _frames_if_readable(path)]
+    return headers, next(files, None) is None
+
+
+def _frames_if_readable(path: Path) -> tuple[FrameHeader, ...]:
+    try:
+        return read_header(path).frames if is_dicom_image(path) else ()
+    except (VolumeError, OSError):
+        return ()
+
+
+def _read(paths: Iterable[Path]) -> Contents:
+    contents = Contents()
+    for path in sorted(path for path in paths if path.name.upper() != "DICOMDIR" and not path.is_dir()):
+        if not _is_readable_dicom(path):
+            contents.strangers.append(path)
+            continue
+        header = read_header(path)
+        contents.headers += header.frames
+        if header.kind is not Kind.IMAGE:
+            contents.others.append(header)
+    return contents
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files in and below a folder, links followed, each folder once; hidden folders are passed over."""
+    visited: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(
+            name for name in folders if name not in _SYSTEM_FOLDERS and not name.startswith(".")
+        )
+        yield from (Path(place) / name for name in sorted(names))
+
+
+def _is_readable_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except VolumeError:
+        # A file that may not be read matters where it is named like a slice; the reason is looked up there.
+        return False
+
+
+def _sort_out_strangers(folder: Path, contents: Contents) -> None:
+    """Refuse files that look like a slice and are none: leaving one out would shorten the scan."""
+    slices = Slices(header.path for header in contents.headers)
+    losses = [(path, slices.loss(path)) for path in contents.strangers]
+    unclear = [other.path for other in contents.others if other.kind is Kind.UNCLEAR]
+    losses += [(path, _UNCLEAR) for path in unclear if slices.are_like(path)]
+    for path, reason in losses:
+        if reason:
+            raise VolumeError(
+                f"{folder.name}: {path.name} looks like a slice, but {reason}, or take this file away."
+            )
+    contents.strangers = [path for path in [*contents.strangers, *unclear] if not is_companion(path)]
+    contents.others = [other for other in contents.others if other.kind is Kind.OTHER]

@@ -1,0 +1,115 @@
+"""Slices into a stack: their order along the normal and the exact matrix, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.data.formats import geometry
+from MAESILCore.data.formats.dicom.headers import FrameHeader
+from MAESILCore.data.formats.dicom.notes import named_files
+from MAESILCore.errors import VolumeError
+
+#: Cosines and millimetres that differ by less than this are one value written with different rounding.
+ROUNDING = 1e-3
+
+#: A slice may lie this far from its evenly spaced place, as a share of the spacing: headers round positions.
+_EVEN_SHARE = 0.05
+
+
+def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.ndarray]:
+    """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
+
+    The k axis is the step from one slice's position to the next: a gantry tilt stays in the matrix as shear.
+
+    Args:
+        folder: Named in errors.
+        slices: At least two.
+
+    Raises:
+        VolumeError: If a slice lacks its place, slices differ in size, pixel spacing or orientation, two
+            share a position, or one is missing or unevenly spaced.
+    """
+    axes, pixel_spacing = _common_plane(folder, slices)
+    positions = np.array([header.position for header in slices])
+    normal = np.cross(axes[0], axes[1])
+    order = np.argsort(positions @ normal, kind="stable")
+    positions = positions[order]
+    _refuse_gaps(folder, positions, normal)
+    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    slice_spacing = float(np.linalg.norm(step))
+    directions = np.column_stack([axes[0], axes[1], step / slice_spacing])
+    ijk_to_ras = geometry.ras_from_lps(directions, (*pixel_spacing, slice_spacing), positions[0])
+    return [slices[n] for n in order], ijk_to_ras
+
+
+def _common_plane(folder: Path, slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
+    """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
+    _refuse(folder, "position or orientation", [one for one in slices if not _has_place(one)])
+    _refuse(folder, "pixel spacing", [one for one in slices if not _has_spacing(one)])
+    orientations = np.array([header.orientation for header in slices])
+    spacings = np.array([header.pixel_spacing for header in slices])
+    count = _count_distinct(orientations)
+    if count > 1:
+        raise VolumeError(
+            f"{folder.name} mixes slices of {count} orientations: give each a folder of its own."
+        )
+    if len({header.size for header in slices}) > 1 or _count_distinct(spacings) > 1:
+        raise VolumeError(f"{folder.name} mixes pixel sizes or spacings: give each kind a folder of its own.")
+    lengths = np.linalg.norm(orientations[0], axis=1, keepdims=True)
+    if (np.abs(lengths - 1) > 0.01).any() or abs(orientations[0, 0] @ orientations[0, 1]) > 0.01:
+        raise VolumeError(f"{folder.name}: the image orientation is not two perpendicular unit vectors.")
+    return orientations[0] / lengths, spacings[0]
+
+
+def _refuse(folder: Path, what: str, without: Sequence[FrameHeader]) -> None:
+    if without:
+        names = named_files(header.path for header in without)
+        raise VolumeError(f"{folder.name} has slices without a {what} ({names}): export it again.")
+
+
+def _has_place(header: FrameHeader) -> bool:
+    return header.position is not None and header.orientation is not None
+
+
+def _has_spacing(header: FrameHeader) -> bool:
+    return header.pixel_spacing is not None and bool((header.pixel_spacing > 0).all())
+
+
+def _count_distinct(values: np.ndarray) -> int:
+    distinct: list[np.ndarray] = []
+    for value in values:
+        if not any(np.abs(value - other).max() <= ROUNDING for other in distinct):
+            distinct.append(value)
+    return len(distinct)
+
+
+def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
+    """Refuse sorted (N, 3) positions that are not evenly spaced on a line."""
+    gaps = np.diff(positions @ normal)
+    same = int((gaps < ROUNDING).sum())
+    if same:
+        several = f"{same} of {len(positions)} slices have the position of another one"
+        raise VolumeError(f"{folder.name}: {several} (several phases or echoes): keep one at each position.")
+    even = np.linspace(positions[0], positions[-1], len(positions))
+    spacing = gaps.mean()
+    if np.linalg.norm(positions - even, axis=1).max() <= _EVEN_SHARE * spacing:
+        return
+    usual = float(np.median(gaps))
+    multiples = gaps / usual
+    if np.abs(multiples - multiples.round()).max() <= _EVEN_SHARE and multiples.round().max() > 1:
+        missing = int((multiples.round() - 1).sum())
+        are_missing = "slice is missing" if missing == 1 else "slices are missing"
+        reason = f"{missing} {are_missing} among slices {usual:.4g} mm apart"
+    else:
+        reason = f"slice distances are uneven, from {gaps.min():.4g} to {gaps.max():.4g} mm"
+    reason += _tilt_text(positions, normal)
+    raise VolumeError(f"{folder.name}: {reason}; export the complete, evenly spaced series.")
+
+
+def _tilt_text(positions: np.ndarray, normal: np.ndarray) -> str:
+    step = positions[-1] - positions[0]
+    degrees = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0)))
+    return f", and the gantry was tilted by {degrees:.1f} degrees" if degrees > 0.1 else ""

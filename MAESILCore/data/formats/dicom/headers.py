@@ -1,0 +1,271 @@
+"""The headers of DICOM images, through pydicom: one entry per frame; tags that name a patient are never read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from MAESILCore.data.formats import checks
+from MAESILCore.data.formats.dicom.kinds import Kind, kind_of, parsing, plain, text_of
+from MAESILCore.data.formats.plainnumbers import decimal
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SHARED_GROUPS = "SharedFunctionalGroupsSequence"
+_FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
+
+_GREY = ("MONOCHROME1", "MONOCHROME2", "")
+_COLOURS = ("RGB", "YBR_", "PALETTE COLOR", "ARGB", "HSV", "CMYK", "XYB")
+
+#: Tags that are equal for all slices of one acquisition, each with its functional group in enhanced images.
+_ACQUISITION_TAGS = (
+    ("", "AcquisitionNumber"),
+    ("", "AcquisitionTime"),
+    ("", "AcquisitionDateTime"),
+    ("", "TemporalPositionIdentifier"),
+    ("", "EchoTime"),
+    ("", "ContrastBolusAgent"),
+    ("", "FrameOfReferenceUID"),
+    ("", "StudyInstanceUID"),
+    ("", "SeriesTime"),
+    ("", "PatientPosition"),
+    ("", "FilterType"),
+    ("PixelMeasuresSequence", "SliceThickness"),
+    ("FrameContentSequence", "FrameAcquisitionNumber"),
+    ("FrameContentSequence", "FrameAcquisitionDateTime"),
+    ("FrameContentSequence", "TemporalPositionIndex"),
+    ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+    ("CTXRayDetailsSequence", "KVP"),
+    ("MREchoSequence", "EffectiveEchoTime"),
+)
+
+#: Those that are measures.
+_MEASURES = frozenset(
+    {"SliceThickness", "KVP", "EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase"}
+)
+
+#: All that is read of a header.
+_TAGS = [
+    *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "ContentTime"),
+    *(keyword for _, keyword in _ACQUISITION_TAGS),
+    *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber"),
+    *("ConvolutionKernel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelPresentation"),
+    *(_SHARED_GROUPS, _FRAME_GROUPS),
+]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The place of a file among those into which a large image is divided (a concatenation).
+
+    Attributes:
+        of: UID of the whole image.
+        number: From 1.
+        count: Number of all parts, 0 if not stated.
+    """
+
+    of: str
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
+class FrameHeader:
+    """The part of a DICOM frame's header that sorting, geometry and rescaling need; a classic image is one frame.
+
+    Attributes:
+        path: The file.
+        frame: Index of the frame in the file.
+        frames: Number of frames in the file.
+        series_uid: Series instance UID, "" if the tag is empty.
+        series_number: As written, "" if the tag is empty.
+        modality: Such as "CT", "" if the tag is empty.
+        size: Columns and rows.
+        is_colour: Whether a pixel is a colour.
+        is_localizer: Whether the frame is marked as a scout.
+        position: (3,) LPS mm of the first pixel's centre, or None.
+        orientation: (2, 3) LPS unit vectors along i and j, or None.
+        pixel_spacing: (2,) mm along i and j, or None.
+        has_rescale: Whether slope and intercept are stated.
+        slope: Rescale slope.
+        intercept: Rescale intercept.
+        rescale_type: Unit after rescaling, such as "HU", "" if not stated.
+        has_modality_lut: Whether a Modality LUT replaces slope and intercept.
+        has_coloured_values: Whether some values stand for colours, as in perfusion maps over grey images.
+        kernel: Convolution kernel, "" if not stated.
+        acquisition: Values of the tags that are equal for all slices of one acquisition, by keyword; numbers and times
+            are written alike.
+        acquisition_time: Date or time at which the slice was measured, as written, "" if not stated.
+        content_time: Time at which the image was made, as written, "" if not stated.
+        part: Which part of a larger image the file is, or None.
+    """
+
+    path: Path
+    frame: int
+    frames: int
+    series_uid: str
+    series_number: str
+    modality: str
+    size: tuple[int, int]
+    is_colour: bool
+    is_localizer: bool
+    position: np.ndarray | None
+    orientation: np.ndarray | None
+    pixel_spacing: np.ndarray | None
+    has_rescale: bool
+    slope: float
+    intercept: float
+    rescale_type: str
+    has_modality_lut: bool
+    has_coloured_values: bool
+    kernel: str
+    acquisition: Mapping[str, str]
+    acquisition_time: str
+    content_time: str
+    part: Part | None
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """The header of a DICOM file.
+
+    Attributes:
+        path: The file.
+        kind: What it holds.
+        modality: Such as "CT", "" if the tag is empty.
+        frames: One entry a frame; empty unless the file is an image.
+    """
+
+    path: Path
+    kind: Kind
+    modality: str
+    frames: tuple[FrameHeader, ...]
+
+
+def read_header(path: Path) -> FileHeader:
+    """Read the header of a DICOM file with all its frames.
+
+    Raises:
+        VolumeError: If the header cannot be read.
+    """
+    with parsing(path):
+        from pydicom import dcmread
+
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        kind = kind_of(dataset)
+        frames = _frames(path, dataset) if kind is Kind.IMAGE else []
+        return FileHeader(path, kind, text_of(dataset, "Modality"), tuple(frames))
+
+
+def _frames(path: Path, dataset: Dataset) -> list[FrameHeader]:
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise checks.damaged(path, "it is marked as an image, and its header has none")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    of_frames = list(dataset.get(_FRAME_GROUPS) or [])
+    if frames < 1 or (of_frames and len(of_frames) != frames):
+        raise checks.damaged(path, f"it announces {frames} frames and describes {len(of_frames)}")
+    shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
+    # Frames that are not described one by one have no positions.
+    described = of_frames or [None]
+    return [
+        _header(path, dataset, n, frames, [*([group] if group is not None else []), *shared])
+        for n, group in enumerate(described)
+    ]
+
+
+def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[Dataset]) -> FrameHeader:
+    def find(sequence: str, keyword: str) -> Any:  # noqa: ANN401 - DICOM values are of many types
+        for group in groups:
+            items = group.get(sequence) or []
+            if items and items[0].get(keyword) is not None:
+                return items[0].get(keyword)
+        return dataset.get(keyword)
+
+    is_described = frames == 1 or _FRAME_GROUPS in dataset
+    position = _numbers(find("PlanePositionSequence", "ImagePositionPatient"), 3) if is_described else None
+    orientation = _numbers(find("PlaneOrientationSequence", "ImageOrientationPatient"), 6)
+    # DICOM gives the distance of rows (along j) first.
+    row_column_spacing = _numbers(find("PixelMeasuresSequence", "PixelSpacing"), 2)
+    kinds = [
+        dataset.get("ImageType"),
+        *(find(f"{kind}ImageFrameTypeSequence", "FrameType") for kind in ("CT", "MR")),
+    ]
+    values = "PixelValueTransformationSequence"
+    slope, intercept = find(values, "RescaleSlope"), find(values, "RescaleIntercept")
+    samples = int(dataset.SamplesPerPixel)
+    if samples < 1:
+        raise checks.damaged(path, f"it has {samples} samples a pixel")
+    photometric = text_of(dataset, "PhotometricInterpretation")
+    if photometric not in _GREY and not photometric.startswith(_COLOURS):
+        raise checks.damaged(path, f"its photometric interpretation {photometric!r} is unknown")
+    acquisition = {
+        keyword: _alike(keyword, plain(find(sequence, keyword))) for sequence, keyword in _ACQUISITION_TAGS
+    }
+    times = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
+    return FrameHeader(
+        path=path,
+        frame=frame,
+        frames=frames,
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        series_number=text_of(dataset, "SeriesNumber"),
+        modality=text_of(dataset, "Modality"),
+        size=(int(dataset.Columns), int(dataset.Rows)),
+        is_colour=samples > 1 or photometric not in _GREY,
+        is_localizer="LOCALIZER" in str(kinds).upper(),
+        position=position,
+        orientation=None if orientation is None else orientation.reshape(2, 3),
+        pixel_spacing=None if row_column_spacing is None else row_column_spacing[::-1],
+        has_rescale=None not in (slope, intercept),
+        slope=_factor(path, slope, 1.0),
+        intercept=_factor(path, intercept, 0.0),
+        rescale_type=plain(find(values, "RescaleType")),
+        has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
+        has_coloured_values=text_of(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
+        kernel=plain(find("CTReconstructionSequence", "ConvolutionKernel")),
+        acquisition={**acquisition, "ImageType": str(kinds)},
+        acquisition_time=next((acquisition[time] for time in times if acquisition[time]), ""),
+        content_time=text_of(dataset, "ContentTime"),
+        part=_part(dataset),
+    )
+
+
+def _alike(keyword: str, text: str) -> str:
+    """A value so that it is the same text however it was rounded: "2.50" is 2.5, and "101000.00" is 101000."""
+    if keyword.endswith("Time") and keyword not in _MEASURES:
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if keyword not in _MEASURES or not text:
+        return text
+    try:
+        return f"{decimal(text):.3g}"
+    except ValueError:
+        return text
+
+
+def _part(dataset: Dataset) -> Part | None:
+    number, count = (int(dataset.get(f"InConcatenation{what}") or 0) for what in ("Number", "TotalNumber"))
+    uid = text_of(dataset, "ConcatenationUID")
+    return Part(uid, number, count) if uid or number > 1 or count > 1 else None
+
+
+def _numbers(value: Any, count: int) -> np.ndarray | None:  # noqa: ANN401
+    try:
+        numbers = np.array([decimal(str(part)) for part in value])
+    except (TypeError, ValueError):
+        return None
+    return numbers if numbers.size == count and np.isfinite(numbers).all() else None
+
+
+def _factor(path: Path, value: Any, default: float) -> float:  # noqa: ANN401
+    if value is None or value == "":
+        return default
+    factor = decimal(str(value))
+    if not np.isfinite(factor) or (factor == 0.0 and default != 0.0):
+        raise checks.damaged(path, f"its rescale slope or intercept is {factor:g}")
+    return factor

@@ -1,0 +1,160 @@
+"""Which unreadable files of a DICOM folder are lost slices, and which merely lie beside the slices."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from MAESILCore.data.formats import content, names
+
+#: Names of files that lie beside DICOM slices and are none; hidden files are those of the system or of a tool.
+_COMPANIONS = re.compile(
+    r"DICOMDIR|LOCKFILE|VERSION|README.*|LICEN[CS]E.*|CHANGES.*|Makefile|_?SUCCESS|Thumbs\.db|desktop\.ini|\..*|"
+    r"(md5|sha\d+|check)sums?|manifest.*",
+    re.IGNORECASE,
+)
+
+#: Extensions of texts, tables, pictures, other scans, and of the viewers that come with scans on a disc.
+_COMPANION_EXTENSIONS = frozenset(
+    {
+        *(".txt", ".md", ".rtf", ".doc", ".docx", ".pdf", ".log", ".ini", ".db", ".inf"),
+        *(".csv", ".tsv", ".xls", ".xlsx", ".json", ".xml", ".html", ".htm", ".yml", ".yaml", ".toml"),
+        *(
+            ".png",
+            ".jpg",
+            ".jpeg",
+            ".gif",
+            ".bmp",
+            ".tif",
+            ".tiff",
+            ".svg",
+            ".ico",
+            ".css",
+            ".js",
+            ".py",
+            ".sh",
+        ),
+        *(".bat", ".exe", ".dll", ".so", ".dylib", ".jar", ".cfg", ".conf", ".properties", ".chm"),
+        *names.READABLE,
+    }
+)
+_DICOM_EXTENSIONS = frozenset({".dcm", ".dicom", ".ima", ".img"})
+
+_COMPRESSED = "it is compressed: unpack it"
+_SHORTCUT = "it is a shortcut to another file: copy that file here"
+_UNFINISHED = "it is an unfinished download: download it again"
+
+#: What programs append to the name of a slice that they hold in another form.
+_WRAPPINGS = {
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".z", ".zip", ".7z"), _COMPRESSED),
+    **dict.fromkeys((".lnk", ".url", ".webloc"), _SHORTCUT),
+    **dict.fromkeys((".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp"), _UNFINISHED),
+    ".icloud": "it is a placeholder of iCloud: download the file",
+}
+
+#: Beside slices whose names are mere numbers, "1.zip" and "2020.tmp" rather hold something else.
+_OF_WHOLE_SERIES = frozenset({".zip", ".7z", ".tmp"})
+
+#: Compression may add this to a slice; an archive of the whole series is larger.
+_WRAPPING_BYTES = 1024
+
+_AGAIN = "copy the folder again"
+
+
+class Slices:
+    """Names and sizes of the slices that were read, which tell a lost slice from other files.
+
+    Args:
+        paths: The files of the slices.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        distinct = set(paths)
+        self._folders = {path.parent for path in distinct}
+        self._shapes = {_shape(path.name) for path in distinct}
+        self._extensions = {_extension(path.name) for path in distinct} - {""}
+        self._sizes = {path.stat().st_size for path in distinct}
+        self._starts = {_leading_letters(path.name) for path in distinct}
+        self._lengths = {len(path.name) for path in distinct}
+        wordy = [path.name.lower() for path in distinct if not re.search(r"\d", path.name)]
+        # A single scout beside numbered slices says nothing of their names.
+        self._wordy = wordy if len(wordy) > max(1, len(distinct) // 2) else []
+
+    def loss(self, path: Path) -> str:
+        """Why a file that is no DICOM is a lost slice, and what to do, as "it is empty: copy ..."; "" if it is none."""
+        wrapping = self._wrapping(path)
+        if wrapping:
+            return wrapping
+        return f"{content.why_no_dicom(path)}: {_AGAIN}" if self.are_like(path) else ""
+
+    def are_like(self, path: Path) -> bool:
+        """Whether the name or size of a file is that of a slice."""
+        name, extension = path.name, _extension(path.name)
+        if _shape(name) in self._shapes:
+            return True
+        if _COMPANIONS.fullmatch(name):
+            return False
+        if extension:
+            return extension in _DICOM_EXTENSIONS | (self._extensions - _COMPANION_EXTENSIONS)
+        if not _may_be_regular(path):
+            return False
+        is_among_such = not self._extensions and path.parent in self._folders
+        return (is_among_such and self._are_named_like(name.lower())) or self._are_as_large_as(path)
+
+    def _wrapping(self, path: Path) -> str:
+        """What is said of "IM7.dcm.gz" where slices are called "IM6.dcm" and there is no "IM7.dcm"."""
+        inner, extension = os.path.splitext(path.name)
+        inner = inner.removeprefix(".") if extension == ".icloud" else inner
+        reason = _WRAPPINGS.get(extension.lower(), "")
+        is_lost = reason and _shape(inner) in self._shapes and not os.path.lexists(path.with_name(inner))
+        if _shape(inner) == "#" and extension.lower() in _OF_WHOLE_SERIES:
+            return ""
+        return reason if is_lost and self._may_be_wrapped_in(path) else ""
+
+    def _may_be_wrapped_in(self, path: Path) -> bool:
+        return path.is_file() and path.stat().st_size <= max(self._sizes) + _WRAPPING_BYTES
+
+    def _are_named_like(self, name: str) -> bool:
+        """Whether a name without extension is one more of the slices' names: numbered, or of letters as theirs are."""
+        if re.search(r"\d", name):
+            return _leading_letters(name) in self._starts or len(name) in self._lengths
+        start = os.path.commonprefix(self._wordy)  # noqa: RUF071 - of letters, not of folders
+        return bool(self._wordy) and (
+            (start != "" and name.startswith(start)) or len(name) in map(len, self._wordy)
+        )
+
+    def _are_as_large_as(self, path: Path) -> bool:
+        """Whether a file is as large as a slice, up to what headers differ by."""
+        return path.is_file() and any(abs(path.stat().st_size - size) <= size // 50 for size in self._sizes)
+
+
+def is_companion(path: Path) -> bool:
+    """Whether such a file is so usual beside slices that nothing needs to be said of it."""
+    return names.extension_of(path) in _COMPANION_EXTENSIONS or bool(_COMPANIONS.fullmatch(path.name))
+
+
+def _shape(name: str) -> str:
+    """The name with each number replaced, so that the slices of an export share it; a UID is one number."""
+    return re.sub(r"\d+(\.\d+)*", "#", name.lower())
+
+
+def _leading_letters(name: str) -> str:
+    """What stands before the first number of a name."""
+    return re.split(r"\d", name.lower(), maxsplit=1)[0]
+
+
+def _extension(name: str) -> str:
+    """The lower-case extension, "" if what follows the last dot is a number or several words."""
+    extension = os.path.splitext(name)[1].lower()
+    return extension if re.fullmatch(r"\.[a-z][a-z0-9]*", extension) else ""
+
+
+def _may_be_regular(path: Path) -> bool:
+    """Whether a path is a regular file, or leads to one that is not there or may not be looked at."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True

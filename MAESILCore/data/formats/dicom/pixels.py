@@ -1,0 +1,162 @@
+"""The pixels of DICOM frames: stored values, checked against the header, and rescaled to HU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from MAESILCore.data.formats import checks, voxeltypes
+from MAESILCore.data.formats.dicom import compressed
+from MAESILCore.data.formats.dicom.headers import FrameHeader
+from MAESILCore.data.formats.dicom.kinds import parsing
+from MAESILCore.data.formats.dicom.notes import named_files
+from MAESILCore.errors import VolumeError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+#: Implicit, explicit, deflated and big endian: pixels are not compressed by themselves.
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
+_STANDARD_TYPES = {8: "u1", 16: "<u2", 32: "<u4"}
+
+
+def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the frames of headers, rescaled, in the smallest type that holds them.
+
+    Returns:
+        The voxels (k, j, i), and notes on files whose pixels are more than announced, or did not decode without fault.
+
+    Raises:
+        VolumeError: If the pixels of a file are fewer than its header announces, or do not decode.
+    """
+    slices: list[np.ndarray] = []
+    file: _File | None = None
+    doubts: dict[str, list[Path]] = {}
+    for header in headers:
+        if file is None or file.path != header.path:
+            file = _read_file(header.path)
+            doubts.setdefault(file.doubt, []).append(file.path)
+        slices.append(_rescaled(file.frames[header.frame], header, file.modality_lut))
+    voxels = np.stack(slices)
+    voxels = voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
+    return voxels, tuple(_doubt_note(doubt, files) for doubt, files in doubts.items() if doubt)
+
+
+def _doubt_note(doubt: str, files: Sequence[Path]) -> str:
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return f"The pixels of {count} {doubt} ({named_files(files)})."
+
+
+@dataclass(frozen=True)
+class _File:
+    """The pixels of one file.
+
+    Attributes:
+        path: The file.
+        frames: Stored values, (frames, j, i).
+        modality_lut: First input value, then the outputs; None if there is no table.
+        doubt: What speaks against the pixels, as the end of a sentence, "" if nothing does.
+    """
+
+    path: Path
+    frames: np.ndarray
+    modality_lut: np.ndarray | None
+    doubt: str
+
+
+def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -> np.ndarray:
+    if lut is not None:
+        first, values = int(lut[0]), lut[1:]
+        # PS3.3 C.11.1: what lies outside the table gets its first or last value.
+        return voxeltypes.narrowed(values[np.clip(stored.astype(np.int64) - first, 0, len(values) - 1)])
+    slope, intercept = header.slope, header.intercept
+    if slope.is_integer() and intercept.is_integer():
+        return voxeltypes.narrowed(voxeltypes.rescale(stored, slope, intercept))
+    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+
+
+def _read_file(path: Path) -> _File:
+    with parsing(path):
+        from pydicom import dcmread
+
+        dataset = dcmread(path)
+        if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+            raise VolumeError(
+                f"{path.name} holds floating-point pixels, which are not read here: convert it to NIfTI."
+            )
+        if "PixelData" not in dataset:
+            raise checks.damaged(path, "its pixel data end too early or are missing")
+        shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
+        bits = int(dataset.BitsAllocated)
+        if bits not in _STANDARD_TYPES:
+            raise VolumeError(
+                f"{path.name} has {bits} bits a pixel, which is not read here: convert it to NIfTI."
+            )
+        if int(dataset.PixelRepresentation) not in (0, 1):
+            raise checks.damaged(path, f"its pixel representation is {dataset.PixelRepresentation}")
+        used = int(dataset.BitsStored)
+        if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
+            raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
+        # Pydicom finds out itself whether value types are written where the transfer syntax is not stated.
+        is_stated = "TransferSyntaxUID" in dataset.file_meta
+        syntax = str(dataset.file_meta.TransferSyntaxUID) if is_stated else _NATIVE[0]
+        if syntax in _NATIVE:
+            announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData or b"")
+            if there < announced:
+                raise checks.damaged(path, f"it has {there} of {announced} bytes of pixels")
+            # An odd number of bytes is padded to an even one.
+            if there > announced + announced % 2:
+                doubt = compressed.TOO_LONG
+            else:
+                doubt = "" if is_stated else "were taken for uncompressed, as no transfer syntax is stated"
+            frames = _native(dataset, shape, bits)
+        else:
+            frames, doubt = compressed.decode(path, dataset, shape)
+        return _File(path, frames, _modality_lut(path, dataset), doubt)
+
+
+def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:
+    dtype, data = np.dtype(_STANDARD_TYPES[bits]), dataset.PixelData
+    if dataset.file_meta.get("TransferSyntaxUID") == _BIG_ENDIAN:
+        dtype = dtype.newbyteorder(">")
+        if bits == 8 and dataset["PixelData"].VR == "OW":
+            # Two pixels share a word, which is swapped as a whole.
+            data = np.frombuffer(data, "<u2").byteswap().tobytes()
+    values = np.frombuffer(data, dtype, count=int(np.prod(shape))).reshape(shape)
+    values = values.astype(dtype.newbyteorder("="), copy=False)
+    used = int(dataset.BitsStored)
+    if _is_signed(dataset):
+        values = values.view(values.dtype.str.replace("u", "i"))
+    # The bits above the stored ones may hold anything; shifting them out and back also extends the sign.
+    return values if used == bits else (values << (bits - used)) >> (bits - used)
+
+
+def _is_signed(dataset: Dataset) -> bool:
+    return int(dataset.PixelRepresentation) == 1
+
+
+def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
+    sequence = dataset.get("ModalityLUTSequence")
+    if not sequence:
+        return None
+    count, first, bits = (int(value) for value in sequence[0].LUTDescriptor)
+    data = sequence[0].LUTData
+    count = count or 1 << 16
+    if isinstance(data, bytes):
+        # Words are in the byte order of the file, and a word may hold two entries of 8 bits.
+        is_big_endian = dataset.file_meta.get("TransferSyntaxUID") == _BIG_ENDIAN
+        words = np.frombuffer(data, ">u2" if is_big_endian else "<u2")
+        data = words if bits > 8 or len(data) >= 2 * count else words.astype("<u2").view("u1")
+    outputs = np.asarray(data, np.int64)
+    if len(outputs) < count:
+        raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
+    signed = _is_signed(dataset)
+    # The first input value is signed where the pixels are; pydicom gives it as it is written, unsigned.
+    first = first - (1 << 16) if signed and first >= 1 << 15 else first
+    return np.concatenate([[first], outputs[:count]])

@@ -1,0 +1,122 @@
+"""Which reader or writer a path gets, and writing that leaves nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from MAESILCore.data.formats import analyze, content, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
+from MAESILCore.data.formats.dicom import reader
+from MAESILCore.data.formats.dicom.kinds import is_dicom
+from MAESILCore.data.formats.scan import Scan
+from MAESILCore.errors import VolumeError
+
+_WRITERS = {
+    ".nii": nifti.write,
+    ".nii.gz": nifti.write,
+    ".nrrd": itk_writers.write_nrrd,
+    ".mha": itk_writers.write_meta_image,
+    ".mhd": itk_writers.write_meta_image,
+}
+
+
+def read(path: Path, series: str | None = None, within: Path | None = None) -> Scan:
+    """Read a file by its extension, or a DICOM folder.
+
+    Args:
+        path: The file or folder.
+        series: Number or UID of the wanted series of a DICOM folder.
+        within: The folder in which all data that a header names must lie; None trusts the header.
+
+    Raises:
+        VolumeError: If there is nothing at the path, or what is there cannot be used.
+    """
+    entries.refuse_unreadable(path)
+    try:
+        return _read(path, series, within)
+    except OSError as error:
+        raise _unusable(path, "read", error) from error
+
+
+def _read(path: Path, series: str | None, within: Path | None) -> Scan:
+    if path.is_dir():
+        return reader.read_folder(path, series)
+    if series is not None:
+        raise VolumeError(f"{path.name} is a file, and a series is chosen from a DICOM folder only.")
+    extension = names.extension_of(path)
+    if extension in names.READABLE:
+        content.refuse_other_content(path, extension)
+    if extension in names.NRRD:
+        return nrrd.read(path, within)
+    if extension in names.META_IMAGE:
+        return metaimage.read(path, within)
+    if extension in names.MGH:
+        return mgh.read(path)
+    if extension in names.NIFTI:
+        return _read_nifti_or_analyze(path, extension)
+    if extension == ".dcm" or is_dicom(path):
+        return reader.read_file(path)
+    content.refuse_unknown_extension(path)
+    known = " ".join(names.READABLE)
+    raise VolumeError(f"{path.name} is of no format that is read here: give {known} or a DICOM folder.")
+
+
+def _read_nifti_or_analyze(path: Path, extension: str) -> Scan:
+    if extension in (".nii", ".nii.gz"):
+        return nifti.read(path)
+    halves = nifti.pair(path)
+    for half in halves:
+        content.refuse_other_content(half, names.extension_of(half))
+    return nifti.read(path) if nifti.is_nifti(halves[0]) else analyze.read(path)
+
+
+def write(scan: Scan, path: Path) -> None:
+    """Write a file by its extension; on any failure the path is left as it was.
+
+    Raises:
+        VolumeError: If the format is unknown, cannot hold the scan, or the folder cannot be written to.
+    """
+    write_file = _writer_of(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
+            unfinished = Path(folder) / path.name
+            write_file(scan, unfinished)
+            _publish(unfinished, path.parent)
+    except OSError as error:
+        raise _unusable(path, "written", error) from error
+
+
+def check_target(path: Path) -> None:
+    """See that a volume could be written to a path, before one is made; nothing is left behind.
+
+    Raises:
+        VolumeError: If the format is unknown, or the folder cannot be written to.
+    """
+    _writer_of(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _unusable(path, "written", error) from error
+
+
+def _writer_of(path: Path) -> Callable[[Scan, Path], None]:
+    extension = names.extension_of(path)
+    if extension not in _WRITERS:
+        raise VolumeError(f"Volumes are written as {', '.join(_WRITERS)}, not as {extension or path.name!r}.")
+    return _WRITERS[extension]
+
+
+def _unusable(path: Path, done: str, error: OSError) -> VolumeError:
+    reason = error.strerror or str(error)
+    return VolumeError(f"{path} cannot be {done}: {reason[:1].lower()}{reason[1:]}.")
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    """Move what a writer made into place, a detached data file before the header that names it."""
+    for file in sorted(unfinished.parent.iterdir(), key=lambda made: made == unfinished):
+        os.replace(file, folder / file.name)

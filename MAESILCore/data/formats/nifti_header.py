@@ -1,0 +1,197 @@
+"""NIfTI headers through nibabel: what it repairs in them, and where the voxels begin behind them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from MAESILCore.data.formats import voxeldata
+from MAESILCore.errors import VolumeError
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
+_NIFTI_1_BYTES = 348
+
+#: What a header of NIfTI-2 takes, the longer one.
+LONGEST = 540
+
+_PAIR_MAGIC, _SINGLE_MAGIC = b"ni1", b"n+1"
+
+#: Four bytes behind the header say whether header extensions follow; else, the voxels do.
+_FLAG_BYTES = 4
+
+#: An extension begins with its length, a multiple of this, and its kind.
+_EXTENSION_UNIT, _EXTENSION_START = 16, 8
+
+#: What nibabel reports without need: alignment concerns SPM alone.
+_HARMLESS = ("not divisible by 16",)
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class CheckedHeader:
+    """A header that nibabel has checked and repaired.
+
+    Attributes:
+        header: The repaired header.
+        qfac: The sign of the k axis as the file states it, before any repair.
+        end: Byte behind the header and its extensions, of a single file; else 0.
+        has_extensions: Whether extensions are between the header and `end`.
+        notes: What was repaired.
+    """
+
+    header: Nifti1Header
+    qfac: float
+    end: int
+    has_extensions: bool
+    notes: tuple[str, ...]
+
+
+def has_mark(block: bytes) -> bool:
+    """Whether the first bytes of a file have the mark of NIfTI-1 or NIfTI-2."""
+    return _is_nifti_1(block) or _is_nifti_2(block)
+
+
+def _is_nifti_1(block: bytes) -> bool:
+    return block[344:347] in (_PAIR_MAGIC, _SINGLE_MAGIC)
+
+
+def _is_nifti_2(block: bytes) -> bool:
+    return block[4:7] in (b"ni2", b"n+2")
+
+
+def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
+    """Read and check a header.
+
+    Args:
+        path: The file that is named in errors.
+        header_path: The file with the header.
+        is_single: Whether the voxels are in the same file.
+
+    Raises:
+        VolumeError: If there is no NIfTI header, or one of the other kind.
+    """
+    from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+
+    with voxeldata.decompressed(header_path) as stream:
+        block = stream.read(LONGEST)
+        if not is_single:
+            voxeldata.verify_rest(stream)
+    if _is_nifti_2(block):
+        kind: Any = Nifti2Header if is_single else Nifti2PairHeader
+        magic = block[4:7]
+    elif _is_nifti_1(block):
+        kind = Nifti1Header if is_single else Nifti1PairHeader
+        magic, block = block[344:347], block[:_NIFTI_1_BYTES]
+    else:
+        raise VolumeError(f"{path.name} has no readable NIfTI header: copy or export it again.")
+    if is_single != magic.startswith(b"n+"):
+        where = "in a file beside it" if is_single else "in the same file"
+        raise VolumeError(
+            f"{path.name} says that its voxels are {where}, and its name does not: export it again."
+        )
+    header = kind(block, check=False)
+    qfac = float(header["pixdim"][0])
+    # The sign alone counts in the reference library of NIfTI and in ITK; nibabel would turn -2 into 1.
+    header["pixdim"][0] = -1 if qfac < 0 else 1
+    repairs = _Repairs()
+    header.check_fix(logger=repairs.logger, error_level=40)
+    start = len(block) + _FLAG_BYTES if is_single else 0
+    end = _end_of_extensions(header_path, header, start) if is_single else 0
+    return CheckedHeader(header, qfac, end, end > start, repairs.notes())
+
+
+class _Repairs(logging.Handler):
+    """What nibabel reports while it repairs a header."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._messages: list[str] = []
+        self.logger = logging.Logger("maesil.nifti")
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+    def notes(self) -> tuple[str, ...]:
+        harmful = [text for text in self._messages if not any(part in text for part in _HARMLESS)]
+        return (f"The header is not valid and was repaired: {'; '.join(harmful)}.",) if harmful else ()
+
+
+def _end_of_extensions(path: Path, header: Nifti1Header, start: int) -> int:
+    """The byte behind the header extensions, `start` if there are none.
+
+    The walk ends behind the extension in which the stated voxels begin, or at what cannot be an extension.
+    """
+    stated = float(header["vox_offset"])
+    is_little = header.endianness == "<"
+    with voxeldata.decompressed(path) as stream:
+        flag = stream.read(start)[-_FLAG_BYTES:]
+        end = start
+        while any(flag[:1]) and (stated == 0 or end <= stated):
+            first = stream.read(_EXTENSION_START)[:4]
+            length = int.from_bytes(first, "little" if is_little else "big", signed=True)
+            if length < _EXTENSION_UNIT or length % _EXTENSION_UNIT or not _passes(stream, length):
+                break
+            end += length
+    return end
+
+
+def _passes(stream: IO[bytes], length: int) -> bool:
+    """Pass over the rest of an extension; whether the stream is long enough."""
+    left = length - _EXTENSION_START
+    while left > 0 and (piece := stream.read(min(left, _CHUNK))):
+        left -= len(piece)
+    return left == 0
+
+
+def voxel_offset(path: Path, checked: CheckedHeader, *, is_single: bool) -> tuple[int, tuple[str, ...]]:
+    """The byte at which the voxels begin, and a note if the header does not state it.
+
+    Raises:
+        VolumeError: If the header states a byte inside of itself.
+    """
+    offset = float(checked.header["vox_offset"])
+    earliest = len(checked.header.binaryblock) + _FLAG_BYTES if is_single else 0
+    if is_single and offset == 0:
+        return checked.end, (
+            f"The header does not say where the voxels begin; byte {checked.end} was taken.",
+        )
+    if not offset.is_integer() or offset < earliest:
+        raise VolumeError(
+            f"{path.name} says that its voxels begin at byte {offset:g}, inside the header: export it again."
+        )
+    return int(offset), ()
+
+
+def refuse_extensions_as_voxels(path: Path, checked: CheckedHeader, offset: int, extra: int) -> None:
+    """Refuse voxels that begin before the header's extensions end, if there are as many bytes too many at the end.
+
+    A file without such a surplus has a damaged chain of extensions, and its voxels are where it says.
+
+    Args:
+        path: The file that is named in errors.
+        checked: Its header.
+        offset: The byte from which the voxels were read.
+        extra: How many bytes were left behind them.
+
+    Raises:
+        VolumeError: If the voxels that were read are in part a header extension, or may be.
+    """
+    if not checked.has_extensions or not extra:
+        return
+    if float(checked.header["vox_offset"]) == 0:
+        raise VolumeError(
+            f"{path.name} does not say where its voxels begin, and the {extra} bytes behind its header extensions "
+            "and voxels leave that open: export it again."
+        )
+    if offset < checked.end <= offset + extra:
+        raise VolumeError(
+            f"{path.name} says that its voxels begin at byte {offset}, inside a header extension that ends at byte "
+            f"{checked.end}: export it again."
+        )

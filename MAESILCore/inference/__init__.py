@@ -1,0 +1,14 @@
+"""Masked reconstruction of whole volumes: hidden parts filled in, errors mapped, results saved."""
+
+from MAESILCore.inference.network import Reconstructor
+from MAESILCore.inference.result import Reconstruction, hidden_shares
+from MAESILCore.inference.saving import save_reconstruction
+from MAESILCore.inference.whole_volume import reconstruct
+
+__all__ = [
+    "Reconstruction",
+    "Reconstructor",
+    "hidden_shares",
+    "reconstruct",
+    "save_reconstruction",
+]

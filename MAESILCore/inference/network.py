@@ -1,0 +1,128 @@
+"""Passes through the network, in batches that shrink when memory runs out."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from MAESILCore.data.window import Window
+from MAESILCore.devices import computes_in_bf16, pick_device
+from MAESILCore.errors import CheckpointError, OutOfMemoryError
+from MAESILCore.lattice import Triple
+from MAESILCore.options import check_batch_size
+
+#: Superpatches a pass. A CPU gains nothing from more than one, a GPU is filled by a few.
+_BATCH_SIZES = {"cuda": 4}
+
+
+class Reconstructor(Protocol):
+    """What a whole-volume reconstruction asks of a model; `checkpoint.LoadedModel` is one."""
+
+    @property
+    def window(self) -> Window:
+        """HU <-> [0, 1] of this model."""
+
+    @property
+    def superpatch_size(self) -> Triple:
+        """Largest input, voxels along k, j, i."""
+
+    @property
+    def patch_size(self) -> Triple:
+        """Voxels of a patch along k, j, i."""
+
+    def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, 1, K, J, I) in [0, 1] and (B, Dk, Dj, Di) bool -> (B, 1, K, J, I)."""
+
+
+class NetworkPasses:
+    """Runs a model on one device.
+
+    Attributes:
+        device: where the passes run.
+        batch_size: superpatches a pass; halved for good whenever memory runs out.
+    """
+
+    def __init__(self, model: Reconstructor, device: str = "auto", batch_size: int | None = None) -> None:
+        """Move the model to the device, where it stays.
+
+        Raises:
+            ConfigError: the device is not there, or the batch size is no number of superpatches.
+        """
+        batch_size = check_batch_size(batch_size)
+        self._model = model
+        self.device = pick_device(device)
+        self.batch_size = batch_size or _BATCH_SIZES.get(self.device.type, 1)
+        for part in (model, getattr(model, "method", None)):
+            if isinstance(part, torch.nn.Module):
+                part.to(self.device)
+
+    def predict(self, superpatches: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Predict in chunks of at most `batch_size`.
+
+        Args:
+            superpatches: (B, K, J, I) float32 in [0, 1].
+            hidden: (B, Dk, Dj, Di) bool.
+
+        Returns:
+            (B, K, J, I) float32, clipped to [0, 1].
+
+        Raises:
+            CheckpointError: the model gives values that are not finite.
+            OutOfMemoryError: the memory does not even suffice for one superpatch.
+        """
+        predictions: list[np.ndarray] = []
+        start = 0
+        while start < len(superpatches):
+            chunk = slice(start, start + self.batch_size)
+            # Trying again happens outside the except clause, which keeps the failed pass's tensors alive.
+            prediction = self._attempt(superpatches[chunk], hidden[chunk])
+            if prediction is None:
+                self._halve()
+                continue
+            if not np.isfinite(prediction).all():
+                message = (
+                    "The model predicts values that are no numbers: its training failed; use another model."
+                )
+                raise CheckpointError(message)
+            predictions.append(prediction)
+            start += len(prediction)
+        return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+
+    def _attempt(self, superpatches: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+        """One pass, or None if the memory does not suffice for it."""
+        try:
+            with torch.inference_mode(), self._precision():
+                voxels = torch.from_numpy(superpatches).unsqueeze(1).to(self.device)
+                predicted = self._model.reconstruct(voxels, torch.from_numpy(hidden).to(self.device))
+                return np.asarray(predicted.float().clamp(0.0, 1.0).squeeze(1).cpu().numpy())
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return None
+
+    def _precision(self) -> torch.autocast | nullcontext[None]:
+        if computes_in_bf16(self.device):
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _halve(self) -> None:
+        if self.batch_size == 1:
+            message = (
+                f"The memory of {str(self.device)!r} does not suffice for a single superpatch; "
+                "close other programs, or use another device or a smaller model."
+            )
+            raise OutOfMemoryError(message)
+        self.batch_size //= 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is PyTorch's way, which differs by device, of saying that memory ran out."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+        word in str(error).lower() for word in words
+    )

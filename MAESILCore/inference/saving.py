@@ -1,0 +1,130 @@
+"""A reconstruction as files: all of them, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MAESILCore.data.volume import Volume, write_volume
+from MAESILCore.errors import VolumeError
+from MAESILCore.inference.result import Reconstruction
+
+#: Every file that a reconstruction may leave; those of an earlier result that a new one lacks are removed.
+FILES = (
+    "reconstruction.nii.gz",
+    "mosaic.nii.gz",
+    "error.nii.gz",
+    "uncertainty.nii.gz",
+    "mask.nii.gz",
+    "mask_lattice.nii.gz",
+    "metrics.json",
+    "report.png",
+)
+
+#: Bytes of rounded copies that may exist at a time while files are written, if one alone is not larger.
+_MEMORY_FOR_COPIES = 300 * 2**20
+
+
+def save_reconstruction(
+    result: Reconstruction,
+    folder: str | Path,
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    draw_report: Callable[[Path], object] | None = None,
+) -> list[Path]:
+    """Write a reconstruction into a folder, which is made if need be; an earlier result in it is replaced.
+
+    Volumes are rounded to whole HU (int16) when the input holds such numbers, else they are float32. The mask
+    is written twice, as uint8 stages: on the volume's grid, and with one voxel a patch.
+
+    Args:
+        result: what `reconstruct` gave.
+        folder: where to.
+        metrics: written as `metrics.json`.
+        draw_report: called with the path of `report.png`, which it shall write.
+
+    Returns:
+        The files, in the order of `FILES`.
+
+    Raises:
+        VolumeError: the folder cannot be written to.
+    """
+    # Compression, which takes nearly all of the time, runs in parallel and beside the drawing.
+    with _published(Path(folder)) as unfinished, ThreadPoolExecutor(_writers(result.volume)) as pool:
+        written = [pool.submit(write, unfinished / name) for name, write in _volume_writers(result).items()]
+        if metrics is not None:
+            text = json.dumps(metrics, indent=2, allow_nan=False)
+            (unfinished / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        if draw_report is not None:
+            draw_report(unfinished / "report.png")
+        for file in written:
+            file.result()
+    return [Path(folder) / name for name in FILES if (Path(folder) / name).exists()]
+
+
+def _writers(volume: Volume) -> int:
+    """How many files are written at a time, each of which may need a rounded copy of the volume."""
+    return int(np.clip(_MEMORY_FOR_COPIES // (2 * volume.voxels.size), 1, 4))
+
+
+def _volume_writers(result: Reconstruction) -> dict[str, Callable[[Path], None]]:
+    """File names and the functions that write them."""
+    write = _write_rounded if _holds_int16(result.volume) else write_volume
+    in_hu = [result.reconstruction, result.mosaic, result.error, result.uncertainty]
+    writers: dict[str, Callable[[Path], None]]
+    writers = {name: partial(write, v) for name, v in zip(FILES, in_hu, strict=False) if v is not None}
+    mask = result.volume.with_voxels(result.grid.expand(result.mask.stages))
+    lattice = Volume(result.mask.stages, result.grid.lattice_to_ras(result.volume.ijk_to_ras))
+    writers["mask.nii.gz"] = partial(write_volume, mask)
+    writers["mask_lattice.nii.gz"] = partial(write_volume, lattice)
+    return writers
+
+
+def _holds_int16(volume: Volume) -> bool:
+    low, high = volume.value_range
+    return volume.voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
+
+
+def _write_rounded(volume: Volume, path: Path) -> None:
+    limits = np.iinfo(np.int16)
+    rounded = np.empty(volume.shape, dtype=np.int16)
+    for plane, voxels in zip(rounded, volume.voxels, strict=True):
+        plane[...] = np.clip(np.rint(voxels), limits.min, limits.max)
+    write_volume(volume.with_voxels(rounded), path)
+
+
+@contextmanager
+def _published(folder: Path) -> Iterator[Path]:
+    """A temporary folder whose files are moved into `folder` once all are there."""
+    try:
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Inside the folder, since only there a move is sure to stay on one file system.
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".maesil-") as unfinished:
+                yield Path(unfinished)
+                made = {file.name for file in Path(unfinished).iterdir()}
+                for name in FILES:
+                    if name in made:
+                        os.replace(Path(unfinished) / name, folder / name)
+                    else:
+                        (folder / name).unlink(missing_ok=True)
+        except BaseException:
+            if is_new:
+                with suppress(OSError):  # somebody else put something into it meanwhile
+                    folder.rmdir()
+            raise
+    except OSError as error:
+        message = (
+            f"The results cannot be written to {folder}: {error.strerror or error}. Choose another folder."
+        )
+        raise VolumeError(message) from error

@@ -1,0 +1,186 @@
+"""Drawing masks: for one superpatch, a batch, a whole volume, or a set of masks that covers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import modes
+from MAESILCore.lattice.box import as_triple, is_number, is_whole
+from MAESILCore.lattice.grid import SuperpatchGrid
+from MAESILCore.lattice.mask import FIRST_STAGE, VISIBLE, Mask
+
+#: The ratios and sizes that each mode heeds.
+OPTIONS_OF: dict[str, tuple[str, ...]] = {
+    "random": ("ratio",),
+    "block": ("ratio", "block_size"),
+    "nested": ("plane_ratio", "axis_ratio"),
+    "product": ("plane_ratio", "axis_ratio"),
+    "plane": ("ratio",),
+    "axis": ("ratio",),
+}
+MODES = tuple(OPTIONS_OF)
+
+
+@dataclass(frozen=True)
+class MaskStrategy:
+    """How masks are drawn: exact counts, no replacement, alike on every machine (methods.md 1.4).
+
+    What is exact: `random` and `block` keep `round(N * (1 - ratio))` of N patches (the last block is trimmed
+    to fit); `plane` and `axis` keep that share of the whole planes or columns; `nested` keeps the same number
+    in every plane, `round(round(H * W * (1 - plane_ratio)) * (1 - axis_ratio))`; `product` keeps a rounded
+    share of planes times a rounded share of columns. At least one patch stays visible, and where there are
+    two, at least one is hidden; a mode with nothing to choose from (one plane, one column) hides single
+    patches instead.
+
+    Attributes:
+        mode: random, block, nested, product, plane or axis.
+        ratio: hidden share in random, block, plane and axis.
+        plane_ratio: share hidden by the plane stage in nested (in-plane positions) and product (whole
+            planes).
+        axis_ratio: share hidden by the axis stage in nested (of what is left in each plane) and product
+            (columns).
+        block_size: edge of a block in patches.
+        plane_axis: the axis along which planes are stacked: k, j or i.
+    """
+
+    mode: str = "nested"
+    ratio: float = 0.75
+    plane_ratio: float = 0.5
+    axis_ratio: float = 0.5
+    block_size: int = 2
+    plane_axis: str = "k"
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            message = f"There is no mask mode {self.mode!r}; choose one of {', '.join(MODES)}."
+            raise ConfigError(message)
+        if self.plane_axis not in ("k", "j", "i"):
+            message = f"The plane axis must be k, j or i, but it is {self.plane_axis!r}."
+            raise ConfigError(message)
+        if not is_whole(self.block_size) or self.block_size < 1:
+            message = f"The block size must be 1, 2, 3, ... patches, but it is {self.block_size}."
+            raise ConfigError(message)
+        self._check_ratios()
+
+    def _check_ratios(self) -> None:
+        if not is_number(self.ratio) or not 0.0 < self.ratio < 1.0:
+            message = f"The mask ratio must lie between 0 and 1 (both excluded), but it is {self.ratio}."
+            raise ConfigError(message)
+        for name, ratio in (("plane", self.plane_ratio), ("axis", self.axis_ratio)):
+            if not is_number(ratio) or not 0.0 <= ratio < 1.0:
+                message = f"The {name} ratio must be at least 0 and below 1, but it is {ratio}."
+                raise ConfigError(message)
+        if self.plane_ratio == self.axis_ratio == 0.0:
+            message = "The plane ratio and the axis ratio are both 0, which hides nothing; raise one of them."
+            raise ConfigError(message)
+
+    @property
+    def hidden_share(self) -> float:
+        """The share that a mask hides, before rounding to whole patches."""
+        if self.mode in ("nested", "product"):
+            return 1.0 - (1.0 - self.plane_ratio) * (1.0 - self.axis_ratio)
+        return self.ratio
+
+    @property
+    def options(self) -> dict[str, str | float | int]:
+        """The mode and the ratios and sizes that it heeds, by name."""
+        return {"mode": self.mode, **{name: getattr(self, name) for name in OPTIONS_OF[self.mode]}}
+
+    def sample(self, lattice_shape: Sequence[int], seed: int) -> Mask:
+        """One mask on a lattice of (Dk, Dj, Di) patches."""
+        shape = as_triple(lattice_shape, "lattice shape", 1)
+        return Mask(self._draw(np.zeros(shape, dtype=np.int64), modes.source_of(_checked(seed))))
+
+    def sample_batch(
+        self, lattice_shape: Sequence[int], count: int, seed: int, shared: bool = False
+    ) -> np.ndarray:
+        """Stages of `count` masks, (count, Dk, Dj, Di) uint8; shared gives all samples the same one."""
+        kept = np.zeros(as_triple(lattice_shape, "lattice shape", 1), dtype=np.int64)
+        paths: list[tuple[int, ...]] = [() if shared else (n,) for n in range(count)]
+        masks = [self._draw(kept, modes.source_of(_checked(seed), *path)) for path in paths]
+        return np.stack(masks) if masks else np.empty((0, *kept.shape), dtype=np.uint8)
+
+    def sample_grid(self, grid: SuperpatchGrid, seed: int, shared: bool = False) -> Mask:
+        """One mask for a whole volume: every superpatch of the overlap-free partition is drawn by itself.
+
+        Superpatches of a single patch are drawn together. With `shared`, superpatches of equal extents get
+        the same pattern; those that are cut short by the border get one of their own, so that counts stay
+        exact.
+        """
+        kept = np.zeros(grid.lattice_shape, dtype=np.int64)
+        return Mask(self._draw_grid(grid, kept, _checked(seed), (), shared))
+
+    def coverage(self, grid: SuperpatchGrid, count: int, seed: int) -> list[Mask]:
+        """At least `count` masks that together hide every patch at least once.
+
+        Balanced: what was visible least often so far is visible first. With the default ratios and four
+        masks, every patch is hidden at least twice. A patch that is alone in its superpatch of the partition
+        is hidden in every mask, also when that leaves nothing visible in a volume of one patch.
+        """
+        if count < 1:
+            message = f"A coverage needs at least one mask, but {count} were asked for."
+            raise ConfigError(message)
+        kept = np.zeros(grid.lattice_shape, dtype=np.int64)
+        masks: list[Mask] = []
+        while len(masks) < count or kept.max() == len(masks):
+            stages = self._draw_grid(grid, kept, _checked(seed), (len(masks),), lone_hidden=True)
+            masks.append(Mask(stages))
+            kept += stages == VISIBLE
+        return masks
+
+    def _draw_grid(
+        self,
+        grid: SuperpatchGrid,
+        kept: np.ndarray,
+        seed: int,
+        path: tuple[int, ...],
+        shared: bool = False,
+        lone_hidden: bool = False,
+    ) -> np.ndarray:
+        """Stages for all superpatches of the partition, (Dk, Dj, Di)."""
+        stages = np.full(kept.shape, FIRST_STAGE, dtype=np.uint8)
+        single = np.zeros(kept.shape, dtype=bool)
+        partition = grid.without_overlap()
+        for index in range(len(partition)):
+            box = partition.box(index)
+            if box.shape == (1, 1, 1):
+                single[box.slices] = True
+                continue
+            source = modes.source_of(seed, *path, *(() if shared else (index,)))
+            stages[box.slices] = self._draw(kept[box.slices], source)
+        singles = int(single.sum())
+        if singles > 1 or (singles == 1 and not lone_hidden):
+            pool = kept[single].reshape(1, 1, singles)
+            source = modes.source_of(seed, *path, len(partition))
+            stages[single] = modes.draw_random(pool, source, self.hidden_share).ravel()
+        return stages
+
+    def _draw(self, kept: np.ndarray, source: np.random.PCG64) -> np.ndarray:
+        """Stages for one lattice, (Dk, Dj, Di); `kept` counts how often each patch was visible before."""
+        depth_axis = "kji".index(self.plane_axis)
+        planes = np.moveaxis(kept, depth_axis, 0)
+        return np.moveaxis(self._draw_planes(planes, source), 0, depth_axis)
+
+    def _draw_planes(self, kept: np.ndarray, source: np.random.PCG64) -> np.ndarray:
+        if self.mode == "random":
+            return modes.draw_random(kept, source, self.ratio)
+        if self.mode == "block":
+            return modes.draw_block(kept, source, self.ratio, int(self.block_size))
+        if self.mode == "plane":
+            return modes.draw_plane(kept, source, self.ratio)
+        if self.mode == "axis":
+            return modes.draw_axis(kept, source, self.ratio)
+        if self.mode == "product":
+            return modes.draw_product(kept, source, self.plane_ratio, self.axis_ratio)
+        return modes.draw_nested(kept, source, self.plane_ratio, self.axis_ratio)
+
+
+def _checked(seed: int) -> int:
+    if not is_whole(seed) or seed < 0:
+        message = f"The seed must be a whole number of at least 0, but it is {seed!r}."
+        raise ConfigError(message)
+    return int(seed)

@@ -1,0 +1,1 @@
+"""Trained models: checkpoints with their cards, and the models that come with MAESIL."""

@@ -1,0 +1,85 @@
+"""Fills by name. All work on the whole volume, so that every control has the full context."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import SuperpatchGrid
+from MAESILCore.scoring.controls import multigrid
+
+
+class Fill(Protocol):
+    """Fills hidden voxels from visible ones."""
+
+    def __call__(self, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+        """(k, j, i) float32 in [0, 1] and (k, j, i) bool -> (k, j, i) float32, visible voxels unchanged."""
+
+
+def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+    """Fill hidden voxels from visible ones, without any learning.
+
+    Args:
+        name: `mean`, `nearest`, `harmonic` or `biharmonic`.
+        unit: (k, j, i) float32 in [0, 1]: the windowed volume. The content of hidden voxels is not looked at.
+        hidden: (k, j, i) bool.
+        grid: how the volume is divided; only `mean` asks for it.
+
+    Returns:
+        (k, j, i) float32 in [0, 1]; visible voxels unchanged. Nothing visible anywhere gives 0.5.
+
+    Raises:
+        ConfigError: there is no such control, or the shapes differ.
+    """
+    if name not in CONTROLS:
+        message = f"There is no control {name!r}; choose from {', '.join(CONTROLS)}."
+        raise ConfigError(message)
+    if not unit.shape == hidden.shape == grid.shape:
+        message = f"Volume, hidden voxels and grid must agree: {unit.shape}, {hidden.shape}, {grid.shape}."
+        raise ConfigError(message)
+    if hidden.all():
+        return np.full(unit.shape, 0.5, dtype=np.float32)
+    unit = np.asarray(unit, dtype=np.float32)
+    return np.clip(CONTROLS[name](unit, hidden, grid), 0.0, 1.0) if hidden.any() else unit.copy()
+
+
+def _mean(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+    """The mean of the superpatch's visible voxels; of the volume's where a superpatch has none."""
+    filled = unit.copy()
+    partition = grid.without_overlap()
+    for index in range(len(partition)):
+        part = partition.box(index).voxel_slices(grid.patch_size, grid.shape)
+        visible = unit[part][~hidden[part]]
+        if not visible.size:
+            visible = unit[~hidden]
+        filled[part][hidden[part]] = visible.mean(dtype=np.float64)
+    return filled
+
+
+def _nearest(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+    """The nearest visible voxel, by distance in voxels; among equally near ones SciPy's choice, which is fixed."""
+    from scipy.ndimage import distance_transform_edt
+
+    k, j, i = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return unit[k, j, i]
+
+
+def _harmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+    """The solution of Laplace's equation, in voxel units."""
+    return multigrid.solve(unit, hidden, _nearest(unit, hidden, grid), order=1)
+
+
+def _biharmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
+    """The solution of the biharmonic equation, in voxel units: continues slopes, too, and may overshoot."""
+    return multigrid.solve(unit, hidden, _harmonic(unit, hidden, grid), order=2)
+
+
+#: By name, from the weakest to the strongest.
+CONTROLS: dict[str, Fill] = {
+    "mean": _mean,
+    "nearest": _nearest,
+    "harmonic": _harmonic,
+    "biharmonic": _biharmonic,
+}

@@ -1,0 +1,70 @@
+"""Where the patient is in a CT."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+
+_BODY_HU = -500.0
+#: Air that the edge of the picture cuts is lung if its median lies above this, and the room if below. Lungs in chest
+#: crops have medians of -850 to -700 HU, the room of -1000 to -870 HU.
+_LUNG_HU = -850.0
+
+
+def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
+    """The voxels of the patient, without the table and the air around.
+
+    Voxels above -500 HU, of these the largest connected part, with its holes filled in every axial slice, so that lungs
+    and bowel gas belong to it; lungs that the edge of the picture cuts open are told from the room by their values.
+    Where the values are not HU, the voxels above the window's lower end.
+
+    Args:
+        volume: the scan.
+        window: used only if the values are not HU.
+
+    Returns:
+        (k, j, i) bool, and a sentence that says how it was found.
+    """
+    if not volume.looks_like_hu:
+        return volume.voxels > window.low, f"The values are not HU: body is what lies above {window.low:g}."
+    body = _largest_part(volume.voxels > _BODY_HU)
+    axial = _axial_axis(volume.ijk_to_ras)
+    slices = zip(np.moveaxis(body, axial, 0), np.moveaxis(volume.voxels, axial, 0), strict=True)
+    for inside, hu in slices:
+        _fill_slice(inside, hu)
+    return body, f"Body is the largest part above {_BODY_HU:g} HU with its holes filled slice by slice."
+
+
+def _largest_part(tissue: np.ndarray) -> np.ndarray:
+    """The largest 26-connected component."""
+    from scipy.ndimage import label
+
+    parts, count = label(tissue, structure=np.ones((3, 3, 3), dtype=bool))
+    if count < 2:
+        return tissue
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(parts == sizes.argmax())
+
+
+def _axial_axis(ijk_to_ras: np.ndarray) -> int:
+    """The array axis (0 for k) that runs nearest to head to feet."""
+    directions = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
+    return 2 - int(np.abs(directions[2]).argmax())
+
+
+def _fill_slice(inside: np.ndarray, hu: np.ndarray) -> None:
+    """Add enclosed holes, and lungs that touch the picture's edge, to one slice, in place."""
+    from scipy.ndimage import label, median
+
+    parts, count = label(~inside)
+    if not count or not inside.any():
+        return
+    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    numbers = np.arange(1, count + 1)
+    is_inside = np.isin(numbers, edge, invert=True)
+    cut = numbers[~is_inside]
+    is_inside[~is_inside] = np.atleast_1d(median(hu, parts, cut)) > _LUNG_HU
+    inside |= np.concatenate([[False], is_inside])[parts]

@@ -1,0 +1,7 @@
+"""Pre-training: scans to crops (`corpus`), the recipe (`config`), the run folder (`run`) and the loop (`loop`)."""
+
+from MAESILCore.training.config import PretrainConfig, load_config
+from MAESILCore.training.run import Run
+from MAESILCore.training.trainer import Progress, pretrain
+
+__all__ = ["PretrainConfig", "Progress", "Run", "load_config", "pretrain"]

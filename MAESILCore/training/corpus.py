@@ -1,0 +1,251 @@
+"""Training crops straight from scan files: which scans are fit, and what crop a step draws from them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch.nn import functional as F
+
+from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.formats.names import with_name
+from MAESILCore.data.scans import try_reading
+from MAESILCore.data.volume import looks_like_label, read_volume
+from MAESILCore.data.window import Window
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import MaskStrategy
+from MAESILCore.wording import displayable
+
+#: A voxel above this HU counts as body when crops of pure air are turned down.
+BODY_HU = -500.0
+REDRAWS = 10
+
+Voxels = Annotated[int, Field(ge=1)]
+
+
+class CropConfig(BaseModel):
+    """How crops are drawn.
+
+    Attributes:
+        size: voxels along k, j, i; multiples of the patch size. A scan that is thinner is stretched as far as `zoom`
+            allows; one that is thinner still gives a thinner crop, cut to whole patches; one that is thinner than a
+            patch is stretched to one patch.
+        minimum_body: least share of voxels above -500 HU; crops with less are redrawn, at most ten times.
+        zoom_probability: share of crops that are stretched.
+        zoom: range of the stretch, drawn for every axis by itself: scans keep their spacing (no resampling), and
+            this spreads the spacings that the model sees.
+        flip: whether every axis is mirrored with probability 1/2.
+        swap_probability: share of crops whose in-plane axes are exchanged.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    size: tuple[Voxels, Voxels, Voxels] = (128, 128, 128)
+    minimum_body: float = Field(default=0.2, ge=0.0, le=1.0)
+    zoom_probability: float = Field(default=0.5, ge=0.0, le=1.0)
+    zoom: tuple[float, float] = (0.7, 1.4)
+    flip: bool = True
+    swap_probability: float = Field(default=0.3, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _zoom_rises(self) -> CropConfig:
+        if not 0.0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError("zoom must be two numbers above 0, the lower one first")
+        return self
+
+    def check(self, patch_size: tuple[int, int, int], superpatch_size: tuple[int, int, int]) -> None:
+        """Check the crops against the sizes of a method, all along k, j, i.
+
+        Raises:
+            ConfigError: a crop would not be whole patches, or would not lie inside a superpatch.
+        """
+        crop, patches, most = (dimensions_text(sizes) for sizes in (self.size, patch_size, superpatch_size))
+        if any(size % patch for size, patch in zip(self.size, patch_size, strict=True)):
+            message = (
+                f"A crop of {crop} voxels is not made of patches of {patches}; give multiples in crop.size."
+            )
+            raise ConfigError(message)
+        if not _fits(self.size, superpatch_size):
+            message = (
+                f"A crop of {crop} voxels is larger than the model's superpatch of {most}; "
+                "choose a smaller crop.size or a larger model.superpatch_size."
+            )
+            raise ConfigError(message)
+        swapped = self.size[0], self.size[2], self.size[1]
+        swappable = _fits(swapped, superpatch_size) and patch_size[1] == patch_size[2]
+        if self.swap_probability > 0.0 and not swappable:
+            message = (
+                f"A crop of {crop} voxels cannot have its in-plane axes exchanged in a superpatch of {most} "
+                f"with patches of {patches}; set crop.swap_probability to 0."
+            )
+            raise ConfigError(message)
+
+
+def _fits(sizes: Sequence[int], most: Sequence[int]) -> bool:
+    return all(size <= largest for size, largest in zip(sizes, most, strict=True))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training example.
+
+    Attributes:
+        voxels: (K, J, I) float32 in [0, 1], whole patches.
+        hidden: (Dk, Dj, Di) bool.
+        start: place of the first patch inside a superpatch, along k, j, i.
+    """
+
+    voxels: np.ndarray
+    hidden: np.ndarray
+    start: tuple[int, int, int]
+
+
+class ScanCache:
+    """Scans in memory, the least recently used ones dropped when they exceed a budget."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self._scans: OrderedDict[Path, np.ndarray] = OrderedDict()
+
+    def voxels(self, path: Path) -> np.ndarray:
+        """The (k, j, i) voxels of a scan, as stored."""
+        if path in self._scans:
+            self._scans.move_to_end(path)
+            return self._scans[path]
+        voxels = read_volume(path).voxels
+        self._scans[path] = voxels
+        while len(self._scans) > 1 and sum(scan.nbytes for scan in self._scans.values()) > self.budget_bytes:
+            self._scans.popitem(last=False)
+        return voxels
+
+
+class Corpus:
+    """The scans of a pre-training and the crops drawn from them.
+
+    All scans are read once at the start, so that a bad one is named now and not hours later. Every sample is a pure
+    function of (seed, step, place in the batch): a run that is resumed at a step draws what it would have drawn.
+
+    Args:
+        paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
+        cache_bytes: memory for voxels.
+        before_scan: called with the number of scans read so far; may raise to stop.
+        purpose: what the scans are for; completes the sentence that says that none can be used.
+        names: what the scans are called in sentences; by their file names if left out.
+
+    Attributes:
+        paths: the scans that are used.
+        shapes: their (k, j, i) shapes.
+        left_out: (path, reason) of the scans that are not.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        cache_bytes: int = 4 << 30,
+        before_scan: Callable[[int], None] = lambda _: None,
+        purpose: str = "training",
+        names: Mapping[Path, str] | None = None,
+    ) -> None:
+        self._names = names or {}
+        self.cache = ScanCache(cache_bytes)
+        self.paths: list[Path] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.left_out: list[tuple[Path, str]] = []
+        for number, path in enumerate(paths):
+            before_scan(number)
+            self._admit(path)
+        if not self.paths:
+            reasons = "; ".join(with_name(self._name_of(path), reason) for path, reason in self.left_out[:3])
+            message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
+            raise ConfigError(message)
+        # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
+        weights = np.sqrt([float(np.prod(shape)) for shape in self.shapes])
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def _name_of(self, path: Path) -> str:
+        return self._names.get(path, displayable(path.name))
+
+    def _admit(self, path: Path) -> None:
+        volume = try_reading(path, self._name_of(path))
+        if isinstance(volume, str):
+            self.left_out.append((path, volume))
+        elif looks_like_label(volume):
+            self.left_out.append((path, "a label map, not a scan"))
+        elif not volume.looks_like_hu:
+            self.left_out.append((path, "its values do not look like HU"))
+        else:
+            self.paths.append(path)
+            self.shapes.append(volume.voxels.shape)
+
+    def sample(
+        self,
+        crop: CropConfig,
+        masks: Callable[[np.random.Generator], MaskStrategy],
+        window: Window,
+        patch_size: tuple[int, int, int],
+        superpatch_size: tuple[int, int, int],
+        key: tuple[int, int, int],
+    ) -> Sample:
+        """Draw the sample with key (seed, step, place in the batch)."""
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+        # The last weight sums to 1 only up to rounding.
+        scan = min(int(np.searchsorted(self._cumulative, generator.random())), len(self.paths) - 1)
+        voxels = draw_crop(self.cache.voxels(self.paths[scan]), crop, window, patch_size, generator)
+        lattice = tuple(size // patch for size, patch in zip(voxels.shape, patch_size, strict=True))
+        mask = masks(generator).sample(lattice, int(generator.integers(2**62)))
+        places = (size // patch for size, patch in zip(superpatch_size, patch_size, strict=True))
+        start = tuple(
+            int(generator.integers(place - extent + 1)) for place, extent in zip(places, lattice, strict=True)
+        )
+        return Sample(voxels, mask.hidden, start)  # type: ignore[arg-type]
+
+
+def draw_crop(
+    scan: np.ndarray,
+    crop: CropConfig,
+    window: Window,
+    patch_size: tuple[int, int, int],
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Draw a crop of whole patches from a (k, j, i) scan in HU: float32 in [0, 1], contiguous."""
+    size = np.array(
+        [
+            wanted if extent >= wanted * crop.zoom[0] else max(patch, extent // patch * patch)
+            for wanted, extent, patch in zip(crop.size, scan.shape, patch_size, strict=True)
+        ]
+    )
+    zoom = np.ones(3)
+    if generator.random() < crop.zoom_probability:
+        low, high = np.log(crop.zoom)
+        zoom = np.exp(generator.uniform(low, high, 3))
+    taken = np.clip(np.rint(size * zoom).astype(int), 1, scan.shape)
+    piece = scan[:0]
+    for _ in range(REDRAWS):
+        start = [
+            int(generator.integers(extent - length + 1))
+            for extent, length in zip(scan.shape, taken, strict=True)
+        ]
+        piece = scan[tuple(slice(a, a + length) for a, length in zip(start, taken, strict=True))]
+        if np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size:
+            break
+    unit = _resize(window.apply(piece), size)
+    if crop.flip:
+        unit = np.flip(unit, tuple(axis for axis in range(3) if generator.random() < 0.5))
+    if generator.random() < crop.swap_probability:
+        unit = unit.swapaxes(1, 2)
+    return np.ascontiguousarray(unit)
+
+
+def _resize(unit: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Stretch a (k, j, i) crop to `size`, trilinear."""
+    if tuple(size) == unit.shape:
+        return unit
+    tensor = torch.from_numpy(np.ascontiguousarray(unit))[None, None]
+    extents = [int(extent) for extent in size]
+    return F.interpolate(tensor, size=extents, mode="trilinear", align_corners=False)[0, 0].numpy()

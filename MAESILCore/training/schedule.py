@@ -1,0 +1,46 @@
+"""The optimiser of a pre-training and the learning rate of each of its steps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from MAESILCore.methods import Method
+from MAESILCore.training.config import PretrainConfig
+
+#: First PyTorch (major, minor) whose AdamW has a fused step on a kind of device.
+_FUSED_SINCE = {"cuda": (2, 0), "cpu": (2, 4), "mps": (2, 5)}
+
+
+def learning_rate(config: PretrainConfig, step: int) -> float:
+    """Linear warm-up, a plateau, and a cosine fall over the last `cooldown` of the steps; `step` counts from 0."""
+    rise = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    fall_from = config.steps * (1.0 - config.cooldown)
+    fall = 0.0 if step < fall_from else (step - fall_from) / max(1.0, config.steps - fall_from)
+    level = config.final_learning_rate + (1.0 - config.final_learning_rate) * 0.5 * (
+        1.0 + math.cos(math.pi * fall)
+    )
+    return config.learning_rate * rise * level
+
+
+def make_optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
+    """AdamW that decays matrices and convolutions, and leaves biases, norms and tokens alone.
+
+    The method must already be on the device that it is trained on.
+    """
+    matrices = [weight for weight in method.parameters() if weight.ndim > 1 and min(weight.shape[:2]) > 1]
+    chosen = {id(weight) for weight in matrices}
+    others = [weight for weight in method.parameters() if id(weight) not in chosen]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    fused = has_fused_step(matrices[0].device, torch.__version__)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+def has_fused_step(device: torch.device, version: str) -> bool:
+    """Whether AdamW of a PyTorch version, "2.4.1+cpu", takes a step on a device in one kernel."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return device.type in _FUSED_SINCE and (major, minor) >= _FUSED_SINCE[device.type]

@@ -1,0 +1,149 @@
+"""Which scans a run trains on: told apart from the held-out ones, and known again when it is resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.formats.discovery import LeftOut
+from MAESILCore.data.formats.found import FoundScan, check_patterns
+from MAESILCore.data.formats.names import with_name
+from MAESILCore.errors import ConfigError
+from MAESILCore.wording import displayable
+
+#: Names in a sentence; more are counted.
+_NAMED = 3
+
+#: Name and (k, j, i) shape of a scan, as an inventory holds them.
+_Line = tuple[str, tuple[int, ...]]
+
+
+def split(
+    scans: Sequence[FoundScan], hold_out: Sequence[str], before: str | None = None
+) -> tuple[list[Path], list[Path]]:
+    """The scans to train on and those kept for validation.
+
+    Args:
+        scans: files and DICOM folders.
+        hold_out: glob patterns of the scans that are kept; see `FoundScan.fits`.
+        before: the inventory of the run that goes on, None for a new run. A run keeps the patterns that it began with,
+            also one that matches nothing, and the meaning that they had then.
+
+    Raises:
+        ConfigError: a pattern of a new run matches nothing, or there are scans, and all are kept.
+    """
+    if before is None:
+        check_patterns(scans, hold_out, "hold_out")
+    held_out = [scan for scan in scans if any(scan.fits(pattern) for pattern in hold_out)]
+    if before is not None and _matched_file_names(scans, held_out, before):
+        held_out = [scan for scan in scans if any(scan.path.match(pattern) for pattern in hold_out)]
+    training = [scan for scan in scans if scan not in held_out]
+    if held_out and not training:
+        message = (
+            f"hold_out ({', '.join(hold_out)}) keeps all {len(scans)} scans for validation and leaves none to "
+            "train on; choose patterns that match fewer of them."
+        )
+        raise ConfigError(message)
+    return [scan.path for scan in training], [scan.path for scan in held_out]
+
+
+def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan], before: str) -> bool:
+    """Whether a run is of the time when patterns were matched with file names alone: it trained on a held-out scan."""
+    names = {name for name, _ in _lines(before)}
+    if names <= {scan.file for scan in scans if scan not in held_out}:
+        return False
+    return any(_is_same_name(name, scan.file) for scan in held_out for name in names)
+
+
+def left_out_sentence(
+    left_out: Sequence[tuple[Path, str]], scans: int, names: Mapping[Path, str] | None = None
+) -> str:
+    """How many of the scans are not used, and the first of them with the reasons."""
+    names = names or {}
+    named = [
+        with_name(names.get(path, displayable(path.name)), reason).rstrip(".") for path, reason in left_out
+    ]
+    return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl names all"
+
+
+def unreadable_sentence(unreadable: Sequence[LeftOut]) -> str:
+    """How many entries of the folders are no scans that can be read, and the first of them with the reasons."""
+    entries = "1 entry" if len(unreadable) == 1 else f"{len(unreadable)} entries"
+    named = _first([str(one) for one in unreadable])
+    return f"left out {entries} of the folders beside the scans ({named}); events.jsonl names all"
+
+
+def _first(named: Sequence[str]) -> str:
+    more = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return "; ".join(named[:_NAMED]) + more
+
+
+def inventory(
+    paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], names: Mapping[Path, str] | None = None
+) -> str:
+    """The scans in the order that samples are drawn in, as JSON: [name, [k, j, i]] each.
+
+    Args:
+        paths: files and DICOM folders.
+        shapes: their (k, j, i) shapes.
+        names: what they are called; by their file names if left out.
+    """
+    names = names or {}
+    lines = (
+        json.dumps([names.get(path, displayable(path.name)), shape])
+        for path, shape in zip(paths, shapes, strict=True)
+    )
+    return "[" + ",\n ".join(lines) + "]\n"
+
+
+def check_same(before: str, now: str) -> None:
+    """Compare two inventories.
+
+    A scan is the same if its shape is, and one of its two names is the end of the other: the same scans may lie in
+    another folder, and early runs named them by the file name alone.
+
+    Raises:
+        ConfigError: they differ, and a run on one cannot take the steps that it would have taken on the other.
+    """
+    was, is_now = _lines(before), _lines(now)
+    if len(was) == len(is_now) and all(map(_is_same, was, is_now)):
+        return
+    changes = []
+    for change, scans in (("missing", _without(was, is_now)), ("new", _without(is_now, was))):
+        if scans:
+            named = [f"{name} ({dimensions_text(shape)})" for name, shape in scans]
+            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+            changes.append(f"{change}: {', '.join(named[:_NAMED])}{more}")
+    message = (
+        f"These are not the scans that the run began with ({'; '.join(changes) or 'their order is another'}). "
+        "Resume it with the same ones, or start a new run that takes over its weights with --initial."
+    )
+    raise ConfigError(message)
+
+
+def _lines(text: str) -> list[_Line]:
+    return [(str(name), tuple(shape)) for name, shape in json.loads(text)]
+
+
+def _is_same(one: _Line, other: _Line) -> bool:
+    return one[1] == other[1] and _is_same_name(one[0], other[0])
+
+
+def _is_same_name(one: str, other: str) -> bool:
+    short, long = sorted((one.split("/"), other.split("/")), key=len)
+    return long[-len(short) :] == short
+
+
+def _without(scans: Sequence[_Line], others: Sequence[_Line]) -> list[_Line]:
+    """The scans that are not among the others, each of which stands for one."""
+    left = list(others)
+    missing = []
+    for scan in scans:
+        same = next((other for other in left if _is_same(scan, other)), None)
+        if same is None:
+            missing.append(scan)
+        else:
+            left.remove(same)
+    return missing

@@ -1,0 +1,59 @@
+"""The mask in 3D: hidden patches as solid cubes, of which only the faces are drawn that can be seen from outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILSlicerLib.overlays import lattice
+from MAESILSlicerLib.overlays.modelnodes import addModel, cellsOf, colorByStage, drawByStage
+from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
+
+CUBES_ROLE = "overlay.cubes"
+
+
+def addCubes(
+    placed: PlacedGrid, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
+) -> slicer.vtkMRMLModelNode:
+    """A model of faces, empty until `drawCubes`."""
+    mesh = vtk.vtkPolyData()
+    mesh.SetPoints(points)
+    node = addModel(placed.volumeNode, CUBES_ROLE, "MAESIL mask in 3D", mesh)
+    colorByStage(node, colorNode)
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        display.SetVisibility2D(False)
+        display.SetInterpolation(slicer.vtkMRMLDisplayNode.FlatInterpolation)
+        display.SetAmbient(0.25)
+        display.SetDiffuse(0.8)
+        display.SetSpecular(0.0)
+    cullInside(node, placed)
+    return node
+
+
+def cullInside(node: slicer.vtkMRMLModelNode, placed: PlacedGrid) -> None:
+    """Leave out the faces that look away, which draws several times faster; to be called when the volume has moved."""
+    rasToWorld = placed.rasToWorld()
+    # A mirrored volume turns every face inside out, a warped one perhaps some.
+    handedness = 0.0 if rasToWorld is None else np.linalg.det((rasToWorld @ placed.ijkToRas)[:3, :3])
+    display = node.GetDisplayNode()
+    display.SetBackfaceCulling(bool(handedness > 0))
+    display.SetFrontfaceCulling(bool(handedness < 0))
+
+
+def drawCubes(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
+    """Show the hidden patches of (Dk, Dj, Di) stages."""
+    faces, ofStage = lattice.outerFaces(closed(stages))
+    drawByStage(node, cellsOf(faces), ofStage)
+
+
+def closed(stages: np.ndarray) -> np.ndarray:
+    """The stages with every cavity filled that cannot be seen into; its faces would only cost time."""
+    from scipy import ndimage
+
+    cavities, _ = ndimage.label(np.pad(stages == 0, 1, constant_values=True))
+    outside = cavities[0, 0, 0]
+    hidden = stages.copy()
+    hidden[(stages == 0) & (cavities[1:-1, 1:-1, 1:-1] != outside)] = 1
+    return hidden

@@ -1,0 +1,111 @@
+"""Model nodes that show shapes over a volume: made once, after which only their cells change."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from MAESILCore.report.shading import STAGE_COLOURS, rgb
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode
+
+COLORS_ROLE = "overlay.colors"
+
+_STAGE_ARRAY = "stage"
+
+
+def addModel(
+    volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str, mesh: vtk.vtkPointSet
+) -> slicer.vtkMRMLModelNode:
+    """Add an invisible model node over a volume: under its parent transform, not listed, and out of a picker's way."""
+    scene = volumeNode.GetScene()
+    node = scene.CreateNodeByClass("vtkMRMLModelNode")
+    # CreateNodeByClass hands over a reference that Python does not know of.
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetHideFromEditors(True)
+    node.SetSelectable(False)
+    scene.AddNode(node)
+    markNode(node, role, volumeNode)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.SetAndObserveMesh(mesh)
+    node.CreateDefaultDisplayNodes()
+    leaveOutOfFiles(node)
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        display.SetHideFromEditors(True)
+        display.SetVisibility(False)
+        display.SetVisibility2D(True)
+        display.SetBackfaceCulling(False)
+    return node
+
+
+def setVisible(node: slicer.vtkMRMLDisplayableNode, isVisible: bool) -> None:
+    """Show or hide a node in the views that it is made for."""
+    node.GetDisplayNode().SetVisibility(isVisible)
+
+
+def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:
+    """Corners, (N, 3) in RAS mm, as points that several meshes may share."""
+    points = vtk.vtkPoints()
+    points.SetData(numpy_to_vtk(np.asarray(cornersRas, dtype=np.float32), deep=True))
+    return points
+
+
+def cellsOf(*shapes: np.ndarray) -> vtk.vtkCellArray:
+    """Rows of point numbers, each (N, corners of a cell) int32, as one list of cells."""
+    connectivity = np.concatenate([rows.ravel() for rows in shapes])
+    sizes = np.concatenate([np.full(len(rows), rows.shape[1], dtype=np.int32) for rows in shapes])
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    cells = vtk.vtkCellArray()
+    cells.SetData(_integers(offsets), _integers(connectivity))
+    return cells
+
+
+def _integers(values: np.ndarray) -> vtk.vtkDataArray:
+    return numpy_to_vtk(values.astype(np.int32, copy=False), deep=True, array_type=vtk.VTK_TYPE_INT32)
+
+
+def drawByStage(node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: np.ndarray) -> None:
+    """Give a model other cells, each of one stage (uint8); watchers hear of it once."""
+    mesh = node.GetMesh()
+    scalars = numpy_to_vtk(stages, deep=True)
+    scalars.SetName(_STAGE_ARRAY)
+    with slicer.util.NodeModify(node):
+        if mesh.IsA("vtkPolyData"):
+            mesh.SetPolys(cells)
+        else:
+            mesh.SetCells(vtk.VTK_HEXAHEDRON, cells)
+        mesh.GetCellData().SetScalars(scalars)
+        mesh.Modified()
+
+
+def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTableNode) -> None:
+    """Have a model show the stages that `drawByStage` sets in the colours of `addStageColors`."""
+    display = node.GetDisplayNode()
+    with slicer.util.NodeModify(display):
+        display.SetAndObserveColorNodeID(colorNode.GetID())
+        display.SetActiveScalar(_STAGE_ARRAY, vtk.vtkAssignAttribute.CELL_DATA)
+        display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+        display.SetScalarRange(0, max(STAGE_COLOURS))
+        display.SetScalarVisibility(True)
+
+
+def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorTableNode:
+    """Add the table of the stages' colours, for the models over a volume."""
+    node = volumeNode.GetScene().CreateNodeByClass("vtkMRMLColorTableNode")
+    node.UnRegister(None)
+    node.SetName("MAESIL stages")
+    node.SetHideFromEditors(True)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(1 + max(STAGE_COLOURS))
+    # Opaque, though never seen: one transparent colour has 3D views draw everything as translucent, in many passes.
+    node.SetColor(0, "visible", 0.0, 0.0, 0.0, 1.0)
+    for stage, color in STAGE_COLOURS.items():
+        node.SetColor(stage, f"hidden by stage {stage}", *map(float, rgb(color)), 1.0)
+    volumeNode.GetScene().AddNode(node)
+    markNode(node, COLORS_ROLE, volumeNode)
+    leaveOutOfFiles(node)
+    return node

@@ -1,0 +1,75 @@
+"""Where the superpatches of a volume lie in the world, under the volume's own geometry and its parent transform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import SuperpatchGrid
+from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
+
+
+class PlacedGrid:
+    """The partition of a volume into superpatches, in its place.
+
+    Args:
+        volumeNode: a scalar volume.
+        grid: of this volume; an overlap is left out.
+
+    Attributes:
+        ijkToRas: the volume's own matrix, (4, 4), without its parent transform.
+
+    Raises:
+        ConfigError: the grid is not one of this volume.
+        SceneError: the volume lies under a transform that is not linear.
+    """
+
+    def __init__(self, volumeNode: slicer.vtkMRMLVolumeNode, grid: SuperpatchGrid) -> None:
+        if volumeNode.GetImageData().GetDimensions()[::-1] != grid.shape:
+            message = (
+                f'The grid is made for {grid.shape} voxels (k, j, i), which "{volumeNode.GetName()}" has not.'
+            )
+            raise ConfigError(message)
+        linearTransformToWorld(volumeNode)
+        self.volumeNode, self.grid = volumeNode, grid.without_overlap()
+        self.ijkToRas = geometryOf(volumeNode)
+
+    def rasToWorld(self) -> np.ndarray | None:
+        """What the transforms above the volume do now, (4, 4); None while one of them is not linear."""
+        try:
+            return linearTransformToWorld(self.volumeNode)
+        except SceneError:
+            return None
+
+    def superpatchAt(self, ras: Sequence[float]) -> int | None:
+        """The superpatch at a point in world RAS mm; None outside the volume."""
+        ijkToWorld = linearTransformToWorld(self.volumeNode) @ self.ijkToRas
+        voxelKji = np.floor(np.linalg.solve(ijkToWorld, [*ras, 1.0])[2::-1] + 0.5)
+        if (voxelKji < 0).any() or (voxelKji >= self.grid.shape).any():
+            return None
+        place = (voxelKji // self.grid.superpatch_size).astype(int)
+        return int(np.ravel_multi_index(tuple(place), self.grid.counts))
+
+    def centerOf(self, index: int) -> tuple[float, float, float]:
+        """The centre of a superpatch's middle voxel, in world RAS mm: a slice there never runs between two patches.
+
+        Raises:
+            ConfigError: there is no such superpatch.
+        """
+        rasToWorld = linearTransformToWorld(self.volumeNode)
+        right, anterior, superior = (rasToWorld @ [*self.centerRas(index), 1.0])[:3].tolist()
+        return right, anterior, superior
+
+    def centerRas(self, index: int) -> np.ndarray:
+        """As `centerOf`, but in the volume's own RAS, (3,)."""
+        voxels = self.grid.box(index).voxel_slices(self.grid.patch_size, self.grid.shape)
+        middleIjk = [(part.start + part.stop) // 2 for part in reversed(voxels)]
+        return (self.ijkToRas @ [*middleIjk, 1.0])[:3]
+
+    def labelOf(self, index: int) -> str:
+        """The place of a superpatch among the others as i-j-k, counted from 0."""
+        k, j, i = np.unravel_index(index, self.grid.counts)
+        return f"{i}-{j}-{k}"

@@ -1,0 +1,98 @@
+"""Colours of error and uncertainty maps: tables that colour-blind people can read, windows, and legends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, rgb
+from MAESILSlicerLib.scene.nodes import findNodes, markNode
+
+#: Odd, so that one colour is that of 0 HU.
+NUMBER_OF_COLORS = 255
+
+
+def errorColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """The diverging table of signed errors; one for all error maps of a scene."""
+    return _colorTable(scene, "errorColors", "MAESIL error", ERROR_STOPS)
+
+
+def uncertaintyColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """The sequential table of uncertainties; one for all uncertainty maps of a scene."""
+    return _colorTable(scene, "uncertaintyColors", "MAESIL uncertainty", UNCERTAINTY_STOPS)
+
+
+def showInColors(
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    colorNode: slicer.vtkMRMLColorTableNode,
+    window: tuple[float, float],
+    title: str,
+) -> None:
+    """Show a map in a colour table between two values in HU, with a legend."""
+    displayNode = volumeNode.GetDisplayNode()
+    displayNode.SetAutoWindowLevel(False)
+    displayNode.SetWindowLevelMinMax(*window)
+    displayNode.SetAndObserveColorNodeID(colorNode.GetID())
+    _addLegend(volumeNode, title)
+
+
+def showLegend(
+    compositeNode: slicer.vtkMRMLSliceCompositeNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    """Have a slice view draw the legend of its background, if that has one.
+
+    A view takes notice of a legend that is older than itself only when a user changes one of its layers, and of a
+    change by a program only when the legend changes as well.
+    """
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volumeNode)
+    if legend is None:
+        return
+    before = compositeNode.GetInteractionFlags()
+    compositeNode.SetInteractionFlags(slicer.vtkMRMLSliceCompositeNode.BackgroundVolumeFlag)
+    compositeNode.Modified()
+    compositeNode.SetInteractionFlags(before)
+    legend.Modified()
+
+
+def _colorTable(
+    scene: slicer.vtkMRMLScene, role: str, name: str, stops: Sequence[str]
+) -> slicer.vtkMRMLColorTableNode:
+    found = findNodes(scene, role)
+    if found:
+        return found[0]
+    node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
+    markNode(node, role)
+    node.SetAttribute("Category", "MAESIL")
+    node.SetTypeToUser()
+    node.SetNumberOfColors(NUMBER_OF_COLORS)
+    for index, color in enumerate(_ramp(stops)):
+        node.SetColor(index, *(float(part) for part in color), 1.0)
+    return node
+
+
+def _ramp(stops: Sequence[str]) -> np.ndarray:
+    """(`NUMBER_OF_COLORS`, 3) in [0, 1], linear between evenly spaced colours."""
+    corners = np.array([rgb(stop) for stop in stops])
+    places = np.linspace(0, len(stops) - 1, NUMBER_OF_COLORS)
+    return np.stack([np.interp(places, np.arange(len(stops)), part) for part in corners.T], axis=1)
+
+
+def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str) -> None:
+    scene = volumeNode.GetScene()
+    if not scene.GetTagByClassName("vtkMRMLColorLegendDisplayNode"):
+        # The desktop's module Colors does this; a scene without an application around it lacks it.
+        scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volumeNode)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat("%.0f")
+    legend.SetNumberOfLabels(5)
+    legend.SetPosition(0.96, 0.5)
+    legend.SetSize(0.1, 0.4)
+    for textProperty in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        textProperty.SetFontFamily(vtk.VTK_ARIAL)
+        textProperty.SetColor(1.0, 1.0, 1.0)
+        textProperty.SetItalic(False)
+        textProperty.SetFontSize(14)

@@ -1,0 +1,156 @@
+"""Scores as nodes: a table for the whole volume, a table with one row a superpatch, and a plot of the latter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import slicer
+import vtk
+
+from MAESILCore.lattice import FIRST_STAGE
+from MAESILCore.report.shading import STAGE_COLOURS, rgb
+from MAESILCore.report.summary import (
+METRICS, control_name, finite, plain, value_of
+)
+from MAESILCore.data.window import SOFT_TISSUE
+from MAESILSlicerLib.scene.nodes import markNode
+
+#: Column of the superpatch table that holds a superpatch's number, as `SuperpatchGrid.box` counts.
+SUPERPATCH_COLUMN = "superpatch"
+PSNR_COLUMN = "psnr_hidden"
+
+#: What the title of a control's column begins with.
+CONTROL = "Control: "
+
+
+class Column(NamedTuple):
+    """A column of a table: its values are all text, all whole numbers or all real ones."""
+
+    name: str
+    title: str
+    values: Sequence[Any]
+
+
+def addScoreTable(
+    scene: slicer.vtkMRMLScene, name: str, metrics: Mapping[str, Any]
+) -> slicer.vtkMRMLTableNode:
+    """The scores of a reconstruction: one row a score, in the model's window first, then in the soft-tissue one.
+
+    Args:
+        scene: where to.
+        name: of the node.
+        metrics: what `metrics.json` holds: `setup`, `model` and `controls`.
+    """
+    model = metrics["model"]
+    candidates = {"Model": model} | {
+        f"{CONTROL}{control_name(key)}": entry for key, entry in metrics.get("controls", {}).items()
+    }
+    setup = metrics.get("setup", {})
+    windows = [(_windowText(*setup["window_hu"]) if "window_hu" in setup else "", candidates)]
+    if "soft_tissue" in model:
+        softTissue = {title: entry["soft_tissue"] for title, entry in candidates.items()}
+        windows.append((_windowText(SOFT_TISSUE.low, SOFT_TISSUE.high), softTissue))
+    rows = [
+        (score, window, entries)
+        for window, entries in windows
+        for score in METRICS
+        if value_of(entries["Model"], score) is not None
+    ]
+    columns = [
+        Column("score", "Score", [score.title for score, _window, _entries in rows]),
+        Column("unit", "Unit", [score.unit for score, _window, _entries in rows]),
+        Column("window", "Window (HU)", [window for _score, window, _entries in rows]),
+    ]
+    columns += [
+        Column(
+            title,
+            title,
+            [_rounded(value_of(entries[title], score), score.digits) for score, _, entries in rows],
+        )
+        for title in candidates
+    ]
+    return _addTable(scene, name, columns)
+
+
+def addSuperpatchTable(
+    scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]]
+) -> slicer.vtkMRMLTableNode:
+    """One row a superpatch; titles are short, since the table is as narrow as the module's panel.
+
+    Args:
+        scene: where to.
+        name: of the node.
+        entries: what `superpatches.json` holds: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`, `mae_hu`.
+    """
+    rows = list(entries)
+    columns = [
+        Column("place", "Superpatch", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
+        Column("hidden_voxels", "Hidden", [int(row["hidden_voxels"]) for row in rows]),
+        Column(PSNR_COLUMN, "PSNR (dB)", [_rounded(finite(row["psnr_hidden"]), 2) for row in rows]),
+        Column("mae_hu", "Error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
+        Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
+    ]
+    return _addTable(scene, name, columns)
+
+
+def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
+    """The number of the superpatch that a row of a superpatch table is about."""
+    return tableNode.GetTable().GetValueByName(row, SUPERPATCH_COLUMN).ToInt()
+
+
+def addScoreChart(
+    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
+) -> slicer.vtkMRMLPlotChartNode:
+    """A plot of the score of each superpatch; the places of its points are the rows of the table."""
+    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "PSNR, hidden voxels")
+    markNode(series, "chartSeries")
+    series.SetAndObserveTableNodeID(tableNode.GetID())
+    # Points, since a superpatch without hidden voxels has no score and leaves a gap.
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetXColumnName(SUPERPATCH_COLUMN)
+    series.SetYColumnName(PSNR_COLUMN)
+    series.SetLabelColumnName("place")
+    series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+    series.SetMarkerSize(9)
+    series.SetColor(*map(float, rgb(STAGE_COLOURS[FIRST_STAGE])))
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
+    chart.SetTitle(name)
+    chart.SetXAxisTitle("No. of the superpatch")
+    chart.SetYAxisTitle("PSNR, hidden voxels (dB)")
+    chart.SetLegendVisibility(False)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart
+
+
+def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Sequence[Column]) -> slicer.vtkMRMLTableNode:
+    table = vtk.vtkTable()
+    for column in columns:
+        table.AddColumn(_array(column))
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    node.SetAndObserveTable(table)
+    for column in columns:
+        node.SetColumnTitle(column.name, column.title)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetLocked(True)
+    return node
+
+
+def _array(column: Column) -> vtk.vtkAbstractArray:
+    kinds = {str: vtk.vtkStringArray, int: vtk.vtkIntArray, float: vtk.vtkDoubleArray}
+    array = kinds[type(column.values[0]) if column.values else str]()
+    array.SetName(column.name)
+    for value in column.values:
+        array.InsertNextValue(value)
+    return array
+
+
+def _rounded(value: float | None, digits: int) -> float:
+    """For a column of numbers; one that is not there becomes NaN."""
+    return math.nan if value is None else round(value, digits)
+
+
+def _windowText(low: float, high: float) -> str:
+    return f"{plain(low)} to {plain(high)}"

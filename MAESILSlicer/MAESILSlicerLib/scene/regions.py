@@ -1,0 +1,224 @@
+"""Masks by hand: what a markups ROI or a segment covers is hidden, snapped to patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import LatticeBox, Mask, SuperpatchGrid, roi_mask_from_label, roi_mask_from_ras_box
+from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
+
+_LABELMAP = "Binary labelmap"
+
+
+def maskFromRegion(
+    grid: SuperpatchGrid,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    node: slicer.vtkMRMLMarkupsROINode | slicer.vtkMRMLSegmentationNode,
+    segmentId: str | None = None,
+) -> Mask:
+    """Hide what a ROI or a segment covers, as the two functions below do.
+
+    Raises:
+        ConfigError: no segment of the segmentation is named.
+        SceneError: nothing of the volume would be hidden.
+    """
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return maskFromRoi(grid, volumeNode, node)
+    if not segmentId:
+        message = "Choose the segment of the segmentation that is to be hidden."
+        raise ConfigError(message)
+    return maskFromSegment(grid, volumeNode, node, segmentId)
+
+
+def maskFromRoi(
+    grid: SuperpatchGrid,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    roiNode: slicer.vtkMRMLMarkupsROINode,
+) -> Mask:
+    """Hide every patch with a voxel centre inside the box that Slicer draws for a ROI, however it is turned.
+
+    Args:
+        grid: the volume's grid.
+        volumeNode: under linear transforms only, as is the ROI.
+        roiNode: of either type.
+
+    Raises:
+        SceneError: the ROI is not placed yet, is turned inside out, or contains no voxel of the volume.
+    """
+    cornersRas = _cornersOf(roiNode) @ np.linalg.inv(linearTransformToWorld(volumeNode)).T
+    ijkToRas = geometryOf(volumeNode)
+    part = _partAround(grid, cornersRas @ np.linalg.inv(ijkToRas).T)
+    message = (
+        f'The ROI "{roiNode.GetName()}" contains no voxel of "{volumeNode.GetName()}"; '
+        "move it or make it larger."
+    )
+    if part is None:
+        raise SceneError(message)
+    try:
+        mask = roi_mask_from_ras_box(part.grid, cornersRas[:, :3], ijkToRas @ part.toIjk)
+    except ConfigError as error:
+        raise SceneError(message) from error
+    return part.paste(mask, grid)
+
+
+def maskFromSegment(
+    grid: SuperpatchGrid,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentId: str,
+) -> Mask:
+    """Hide every patch with a voxel centre inside a segment, whatever geometry and transforms that has.
+
+    Args:
+        grid: the volume's grid.
+        volumeNode: under linear transforms only, as is the segmentation.
+        segmentationNode: is left as it is, also if it holds surfaces alone.
+        segmentId: of the segment; not its name.
+
+    Raises:
+        SceneError: there is no such segment, or it contains no voxel of the volume.
+    """
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    if segment is None:
+        message = f'"{segmentationNode.GetName()}" has no segment "{segmentId}"; choose one that it has.'
+        raise SceneError(message)
+    # From the volume's voxels to the segmentation's own frame.
+    ijkToRas = np.linalg.solve(
+        linearTransformToWorld(segmentationNode), linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
+    )
+    image = _labelmapOf(segmentationNode, segmentId, _emptyImage(grid.shape, ijkToRas))
+    cornersRas = _labelCorners(image)
+    part = None if cornersRas is None else _partAround(grid, cornersRas @ np.linalg.inv(ijkToRas).T)
+    if part is not None:
+        label = _sampled(image, _emptyImage(part.grid.shape, ijkToRas @ part.toIjk))
+        if label.any():
+            return part.paste(roi_mask_from_label(part.grid, label), grid)
+    message = (
+        f'The segment "{segment.GetName()}" is empty, or contains no voxel of "{volumeNode.GetName()}"; '
+        "choose another segment or make it larger."
+    )
+    raise SceneError(message)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The patches around a region, so that not every voxel of a volume needs a look.
+
+    Attributes:
+        box: the patches, on the lattice of the volume.
+        grid: of these patches alone.
+        toIjk: (4, 4), from voxel indices of the part to those of the volume.
+    """
+
+    box: LatticeBox
+    grid: SuperpatchGrid
+    toIjk: np.ndarray
+
+    def paste(self, mask: Mask, grid: SuperpatchGrid) -> Mask:
+        """The mask of the whole volume that hides what `mask` hides of the part."""
+        stages = np.zeros(grid.lattice_shape, dtype=np.uint8)
+        stages[self.box.slices] = mask.stages
+        return Mask(stages)
+
+
+def _partAround(grid: SuperpatchGrid, cornersIjk: np.ndarray) -> _Part | None:
+    """The patches that hold every voxel between corners, (N, 4) homogeneous; None outside of the volume."""
+    cornersKji = cornersIjk[:, 2::-1]
+    first = np.maximum(np.ceil(cornersKji.min(axis=0) - 1e-6).astype(int), 0) // grid.patch_size
+    last = np.minimum(np.floor(cornersKji.max(axis=0) + 1e-6).astype(int), np.subtract(grid.shape, 1))
+    stop = last // grid.patch_size + 1
+    if (first >= stop).any():
+        return None
+    start = first * grid.patch_size
+    shape = np.minimum(stop * grid.patch_size, grid.shape) - start
+    toIjk = np.eye(4)
+    toIjk[:3, 3] = start[::-1]
+    box = LatticeBox(tuple(first.tolist()), tuple(stop.tolist()))
+    return _Part(box, SuperpatchGrid(shape.tolist(), grid.patch_size, grid.patch_size), toIjk)
+
+
+def _boxCorners(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """(8, 4) homogeneous corners of a box; corner n is at `stop` of axis 0, 1, 2 where bit 0, 1, 2 of n is set."""
+    isFar = np.array([[index & 1, index >> 1 & 1, index >> 2 & 1] for index in range(8)], dtype=bool)
+    return np.column_stack([np.where(isFar, stop, start), np.ones(8)])
+
+
+def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
+    """The box that Slicer draws for a ROI, (8, 4) homogeneous in world RAS."""
+    if not roiNode.IsA("vtkMRMLMarkupsROINode"):
+        message = f'"{roiNode.GetName()}" is no region; choose a ROI or a segment.'
+        raise SceneError(message)
+    halfSize = np.array(roiNode.GetSize()) / 2
+    if not (halfSize > 0).all():
+        message = f'The ROI "{roiNode.GetName()}" has no extent yet; place it in a view first.'
+        raise SceneError(message)
+    if roiNode.GetInsideOut():
+        message = (
+            f'The ROI "{roiNode.GetName()}" is turned inside out; switch that off in the Markups module.'
+        )
+        raise SceneError(message)
+    linearTransformToWorld(roiNode)
+    return (
+        _boxCorners(-halfSize, halfSize) @ slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()).T
+    )
+
+
+def _emptyImage(shape: tuple[int, int, int], ijkToRas: np.ndarray) -> slicer.vtkOrientedImageData:
+    """A grid of (k, j, i) voxels without values, for sampling others upon it."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(shape[::-1])
+    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
+    return image
+
+
+def _labelmapOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentId: str,
+    reference: slicer.vtkOrientedImageData,
+) -> slicer.vtkOrientedImageData:
+    """One segment as an image that is 0 outside of it; a surface is made one on the grid of `reference`."""
+    segmentation = segmentationNode.GetSegmentation()
+    image = slicer.vtkOrientedImageData()
+    if segmentation.ContainsRepresentation(_LABELMAP):
+        segmentationNode.GetBinaryLabelmapRepresentation(segmentId, image)
+        return image
+    copied = slicer.vtkSegmentation()
+    copied.SetSourceRepresentationName(segmentation.GetSourceRepresentationName())
+    copied.CopySegmentFromSegmentation(segmentation, segmentId)
+    converter = slicer.vtkSegmentationConverter
+    copied.SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(reference)
+    )
+    if not copied.CreateRepresentation(_LABELMAP):
+        name = segmentation.GetSegment(segmentId).GetName()
+        message = f'The segment "{name}" cannot be made a label map; convert it in the Segmentations module.'
+        raise SceneError(message)
+    image.ShallowCopy(copied.GetSegment(segmentId).GetRepresentation(_LABELMAP))
+    return image
+
+
+def _labelCorners(image: slicer.vtkOrientedImageData) -> np.ndarray | None:
+    """The corners of the box around what is labelled, (8, 4) homogeneous in the image's frame; None if nothing is."""
+    extent = [0] * 6
+    hasVoxels = image.GetPointData().GetScalars() is not None
+    if not hasVoxels or not slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent):
+        return None
+    imageToRas = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(imageToRas)
+    first, last = np.array(extent[::2]), np.array(extent[1::2])
+    return _boxCorners(first - 0.5, last + 0.5) @ slicer.util.arrayFromVTKMatrix(imageToRas).T
+
+
+def _sampled(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> np.ndarray:
+    """The nearest voxel of an image for each one of `reference`, (k, j, i); 0 outside of the image."""
+    sampled = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        image, reference, sampled
+    )
+    return vtk_to_numpy(sampled.GetPointData().GetScalars()).reshape(reference.GetDimensions()[::-1])

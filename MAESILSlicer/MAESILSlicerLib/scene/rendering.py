@@ -1,0 +1,274 @@
+"""Volume rendering of a CT in 3D: presets for HU, their shift, and a size that software rendering can bear."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILCore.data.formats import voxeltypes
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, removeNode
+from MAESILSlicerLib.scene.transforms import SceneError, geometryOf
+from MAESILSlicerLib.scene.volumes import addDisplayWithoutWindow, checkVolume, voxelsOf
+
+ROLE = "rendered"
+
+#: The presets worth a try on a CT of the trunk, by what people look for.
+PRESETS = {
+    "CT-Chest-Contrast-Enhanced": "Bones and contrast",
+    "CT-Bones": "Bones, red",
+    "CT-AAA": "Bones, white",
+    "CT-Muscle": "Muscle",
+    "CT-Lung": "Lung",
+    "CT-Pulmonary-Arteries": "Pulmonary vessels",
+    "CT-Cardiac3": "Heart",
+    "CT-Soft-Tissue": "Skin",
+    "CT-Air": "Air",
+    "CT-MIP": "Brightest along the ray",
+    "CT-X-ray": "X-ray",
+}
+USUAL_PRESET = "CT-Chest-Contrast-Enhanced"
+SHIFT_RANGE = (-300, 300)
+
+#: More voxels than this are thinned out before the processor casts rays through them.
+_MOST_IN_SOFTWARE = 3_000_000
+#: How drivers that draw with the processor name themselves, in lower case.
+_SOFTWARE = (
+    "apple software renderer",
+    "basic render driver",
+    "llvmpipe",
+    "software rasterizer",
+    "softpipe",
+    "swiftshader",
+    "swrast",
+)
+_AIR_HU, _LOWEST_PADDING_HU = -1024, -4096
+
+_CPU, _GPU = (f"vtkMRML{kind}RayCastVolumeRenderingDisplayNode" for kind in ("CPU", "GPU"))
+_EVENTS = (
+    vtk.vtkCommand.ModifiedEvent,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+    slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+)
+
+
+class Rendering:
+    """Renders one volume at a time, by a hidden node beside it, which follows its voxels, its place and its transforms.
+
+    The volume itself keeps its display nodes, so that a rendering that the user has made of it is left alone.
+
+    Args:
+        scene: where the volumes are.
+        logic: the scene's vtkSlicerVolumeRenderingLogic, or trame-slicer's wrapper of it.
+        isSoftware: whether the processor draws; large volumes are then thinned out.
+        isVisible: whether a volume is rendered before `set` is called.
+    """
+
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene,
+        logic: slicer.vtkSlicerVolumeRenderingLogic,
+        isSoftware: bool,
+        isVisible: bool = True,
+    ) -> None:
+        self._scene, self._logic, self._isSoftware = scene, logic, isSoftware
+        self._input: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._node: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._copied: tuple[object, ...] = ()
+        self._observations: list[int] = []
+        self._preset, self._shift, self._isVisible = USUAL_PRESET, 0.0, isVisible
+
+    @property
+    def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """What is rendered in place of the volume; None before the first time it is visible."""
+        return self._node
+
+    def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None, isVisible: bool | None = None) -> None:
+        """Render another volume, or none.
+
+        Args:
+            volumeNode: the volume.
+            isVisible: as for `set`; None leaves it as it is.
+
+        Raises:
+            SceneError: there is not enough memory.
+        """
+        self._forget()
+        if isVisible is not None:
+            self._isVisible = isVisible
+        if volumeNode is not None:
+            self._input = volumeNode
+            self._observations = [volumeNode.AddObserver(event, self._onModified) for event in _EVENTS]
+            self._apply()
+
+    def set(self, preset: str, shiftHu: float, isVisible: bool) -> None:
+        """Choose how the volume looks.
+
+        Args:
+            preset: one of `PRESETS`.
+            shiftHu: by how many HU the preset's colours and opacities are moved.
+            isVisible: whether the volume is rendered at all; else 3D is left to grid and mask.
+
+        Raises:
+            SceneError: there is not enough memory.
+        """
+        self._preset, self._shift, self._isVisible = preset, shiftHu, isVisible
+        self._apply()
+
+    def _apply(self) -> None:
+        if self._input is None or not (self._isVisible or self._isThere()):
+            return
+        if not checkVolume(self._input).usable:
+            self._removeNodes()
+            return
+        if not self._isThere():
+            self._add()
+        display = self._logic.GetFirstVolumeRenderingDisplayNode(self._node)
+        propertyNode = display.GetVolumePropertyNode()
+        with slicer.util.NodeModify(display), slicer.util.NodeModify(propertyNode):
+            propertyNode.Copy(self._logic.GetPresetByName(self._preset))
+            # Copied along: a preset is listed and saved.
+            _keepInternal(propertyNode)
+            _shift(propertyNode.GetVolumeProperty(), self._shift)
+            display.SetVisibility(self._isVisible)
+
+    def _isThere(self) -> bool:
+        """A script or a closed scene may have taken the node away."""
+        return self._node is not None and self._node.GetScene() is self._scene
+
+    def _add(self) -> None:
+        """Make the node, with a display node of its own for every 3D view.
+
+        Raises:
+            SceneError: there is not enough memory; the scene is then as it was.
+        """
+        self._removeNodes()
+        node = _newNode(self._scene, "vtkMRMLScalarVolumeNode")
+        node.SetName("MAESIL 3D")
+        self._fill(node)
+        node.SetAndObserveTransformNodeID(self._input.GetTransformNodeID())
+        self._scene.AddNode(node)
+        markNode(node, ROLE, self._input)
+        self._node, self._copied = node, self._state()
+        method = _CPU if self._isSoftware else self._logic.GetDefaultRenderingMethod() or _GPU
+        display = _newNode(self._scene, method)
+        display.SetFollowVolumeDisplayNode(False)
+        self._scene.AddNode(display)
+        # The logic copies the colours of this display node, and warns where there is none.
+        addDisplayWithoutWindow(node)
+        node.AddAndObserveDisplayNodeID(display.GetID())
+        # Finds the display node, and adds what that needs.
+        self._logic.CreateDefaultVolumeRenderingNodes(node)
+        for part in (node, *_servantsOf(display)):
+            _keepInternal(part)
+
+    def _fill(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Give the node the voxels to cast rays through: the volume's own ones, unless they are too many or padded."""
+        image, ijkToRas = self._input.GetImageData(), geometryOf(self._input)
+        voxels = voxelsOf(self._input)
+        k, j, i = _steps(voxels.shape, ijkToRas, _MOST_IN_SOFTWARE if self._isSoftware else 2**31)
+        # Only what lies a little below air is padding of a CT, and only such a type can hold air.
+        isPadded = _LOWEST_PADDING_HU <= image.GetScalarRange()[0] < _AIR_HU
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRas @ np.diag((i, j, k, 1.0))))
+        if (k, j, i) == (1, 1, 1) and not isPadded:
+            node.SetAndObserveImageData(image)
+            return
+        try:
+            thinned = voxeltypes.storable(voxels[::k, ::j, ::i])
+            slicer.util.updateVolumeFromArray(node, np.maximum(thinned, _AIR_HU) if isPadded else thinned)
+        except MemoryError as error:
+            message = f'There is not enough memory to render "{self._input.GetName()}"; close other volumes.'
+            raise SceneError(message) from error
+
+    def _onModified(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, _event: str) -> None:
+        """Follow the volume under another parent transform at once; other voxels or another place need another copy."""
+        if not self._isThere():
+            return
+        if self._state() != self._copied:
+            self._removeNodes()
+            self._apply()
+        else:
+            self._node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+
+    def _state(self) -> tuple[object, ...]:
+        image = self._input.GetImageData()
+        return (image, image.GetMTime() if image is not None else 0, geometryOf(self._input).tobytes())
+
+    def _forget(self) -> None:
+        for observation in self._observations:
+            self._input.RemoveObserver(observation)
+        self._observations, self._input = [], None
+        self._removeNodes()
+
+    def _removeNodes(self) -> None:
+        """Take the node and all that serves it out of the scene."""
+        node, self._node = self._node, None
+        # It holds the volume's voxels, which would stay in memory after the volume.
+        self._copied = ()
+        if node is None:
+            return
+        display = self._logic.GetFirstVolumeRenderingDisplayNode(node)
+        servants = _servantsOf(display) if display is not None else []
+        removeNode(node)
+        for servant in servants:
+            removeNode(servant)
+
+
+def isReady(window: vtk.vtkRenderWindow) -> bool:
+    """Whether a window can draw: Qt's windows say so, and cannot before they were on the screen."""
+    return bool(getattr(window, "GetReadyForRendering", lambda: True)())
+
+
+def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
+    """Whether the processor computes the pictures of a window that `isReady`, for want of a graphics card."""
+    window.Render()
+    told = window.ReportCapabilities().lower()
+    return any(name in told for name in _SOFTWARE)
+
+
+def _newNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
+    """A node that is not in the scene yet, and that no list or selector will offer."""
+    node = scene.CreateNodeByClass(className)
+    # CreateNodeByClass hands over a reference that Python does not know of.
+    node.UnRegister(None)
+    node.SetHideFromEditors(True)
+    node.SetSelectable(False)
+    return node
+
+
+def _keepInternal(node: slicer.vtkMRMLNode) -> None:
+    """Keep a node out of lists, selectors and files."""
+    node.SetHideFromEditors(True)
+    leaveOutOfFiles(node)
+
+
+def _servantsOf(display: slicer.vtkMRMLVolumeRenderingDisplayNode) -> list[slicer.vtkMRMLNode]:
+    """Nodes that serve this display node alone, which a scene leaves behind without it."""
+    servants = (display.GetVolumePropertyNode(), display.GetShaderPropertyNode(), display.GetROINode())
+    return [node for node in servants if node is not None]
+
+
+def _shift(volumeProperty: vtk.vtkVolumeProperty, shiftHu: float) -> None:
+    """Move the colours and opacities of a preset by some HU."""
+    if not shiftHu:
+        return
+    for function, size, add in (
+        (volumeProperty.GetScalarOpacity(), 4, "AddPoint"),
+        (volumeProperty.GetRGBTransferFunction(), 6, "AddRGBPoint"),
+    ):
+        points = [[0.0] * size for _ in range(function.GetSize())]
+        for index, point in enumerate(points):
+            function.GetNodeValue(index, point)
+        function.RemoveAllPoints()
+        for hu, *values in points:
+            getattr(function, add)(hu + shiftHu, *values)
+
+
+def _steps(shapeKji: tuple[int, int, int], ijkToRas: np.ndarray, most: int) -> tuple[int, int, int]:
+    """Every how many voxels along k, j, i one is kept, the finest axis thinned first."""
+    spacing = np.linalg.norm(ijkToRas[:3, :3], axis=0)[::-1]
+    steps = np.ones(3, dtype=int)
+    while np.prod(np.ceil(np.array(shapeKji) / steps)) > most:
+        steps[np.argmin(spacing * steps)] += 1
+    k, j, i = (int(step) for step in steps)
+    return k, j, i

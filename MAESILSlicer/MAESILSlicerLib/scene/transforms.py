@@ -1,0 +1,64 @@
+"""Where a node lies: its own geometry, the transforms above it, its place in the subject hierarchy."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from MAESILCore.data.formats import geometry
+from MAESILCore.errors import MaesilError
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf
+
+
+class SceneError(MaesilError):
+    """A node that is missing, or is not what is needed."""
+
+
+def geometryOf(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """The node's own IJK-to-RAS matrix, (4, 4) float64, in mm, without its parent transform."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def linearTransformToWorld(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """What the transforms above a node make of its RAS, (4, 4) float64; the identity if there are none.
+
+    Raises:
+        SceneError: a transform above it is not linear, or flattens space.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        message = (
+            f'"{node.GetName()}" lies under a transform that is not linear ("{parent.GetName()}"); '
+            "harden the transform, or take it away, in the Transforms module."
+        )
+        raise SceneError(message)
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    nodeToWorld = slicer.util.arrayFromVTKMatrix(matrix)
+    if not np.isfinite(nodeToWorld).all() or not geometry.is_invertible(nodeToWorld):
+        message = (
+            f'"{node.GetName()}" lies under a transform that flattens space ("{parent.GetName()}"); '
+            "correct its matrix in the Transforms module."
+        )
+        raise SceneError(message)
+    return nodeToWorld
+
+
+def putBeside(node: slicer.vtkMRMLTransformableNode, like: slicer.vtkMRMLTransformableNode) -> None:
+    """Put a node under the parent transform of another of the same scene, and beside it in the subject hierarchy."""
+    node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    hierarchy, likeItem = hierarchyItemOf(like.GetScene(), like)
+    if not likeItem:
+        return
+    parentItem = hierarchy.GetItemParent(likeItem)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parentItem)
+    else:
+        # Without the application's Qt plugins nothing else makes items.
+        hierarchy.CreateItem(parentItem, node)

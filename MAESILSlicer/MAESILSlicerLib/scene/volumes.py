@@ -1,0 +1,243 @@
+"""Volumes between a MRML scene and MAESIL: looked at, read, and put back exactly where they were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MAESILCore.data.formats import geometry, voxeltypes
+from MAESILCore.data.volume import Volume
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf, markNode
+from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
+
+
+@dataclass(frozen=True)
+class VolumeCheck:
+    """What there is to say about a volume before it is used.
+
+    Attributes:
+        problem: one sentence why it cannot be used, and what to do; None if it can.
+        warnings: sentences about what to know of the results.
+    """
+
+    problem: str | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether MAESIL can work on the volume."""
+        return self.problem is None
+
+
+def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
+    """Whether MAESIL can work on a node, and what to warn of; quick enough for every change of the selection."""
+    if node is None or node.GetScene() is None:
+        return VolumeCheck("Choose a volume.")
+    problem = _kindProblem(node) or _contentProblem(node) or _placeProblem(node)
+    return VolumeCheck(problem, () if problem else tuple(_warningsOf(node)))
+
+
+def _kindProblem(node: slicer.vtkMRMLNode) -> str | None:
+    name = node.GetName()
+    isSequence = node.IsA("vtkMRMLSequenceNode") or node.IsA("vtkMRMLSequenceBrowserNode")
+    if isSequence or node.IsA("vtkMRMLMultiVolumeNode") or _isFrame(node):
+        return (
+            f'"{name}" is a 4D sequence, and MAESIL works on 3D volumes; '
+            "choose a frame, clone it in the Data module, and use the clone."
+        )
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return f'"{name}" is a label map; choose the image from which it was made.'
+    image = node.GetImageData() if node.IsA("vtkMRMLVolumeNode") else None
+    if node.IsA("vtkMRMLVectorVolumeNode") or (image is not None and image.GetNumberOfScalarComponents() > 1):
+        return (
+            f'"{name}" has colours or several values in each voxel; '
+            "choose a volume with one number per voxel, such as a CT."
+        )
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLTensorVolumeNode"):
+        return f'"{name}" is not an image with one number per voxel; choose a scalar volume, such as a CT.'
+    return None
+
+
+def _isFrame(node: slicer.vtkMRMLNode) -> bool:
+    """Whether a sequence browser exchanges the node's content as it plays."""
+    browsers = [other for other in node.GetScene().GetNodes() if other.IsA("vtkMRMLSequenceBrowserNode")]
+    sequences = [browser.GetSequenceNode(node) for browser in browsers]
+    return any(sequence is not None and sequence.GetNumberOfDataNodes() > 1 for sequence in sequences)
+
+
+def _contentProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    name, image = node.GetName(), node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
+        return f'"{name}" has no voxels; load an image into it, or choose another volume.'
+    if image.GetExtent()[::2] != (0, 0, 0):
+        # Slicer itself shows such an image in one place and tells its bounds in another.
+        return f'The voxels of "{name}" are not counted from 0; crop or resample it, and use the result.'
+    low, high = _finiteRange(image)
+    if low > high:
+        return f'"{name}" has no voxel with a finite number; choose another volume.'
+    return None
+
+
+def _finiteRange(image: vtk.vtkImageData) -> tuple[float, float]:
+    """Lowest and highest value, which VTK keeps until the voxels change; the lowest is above if there is none."""
+    scalars = image.GetPointData().GetScalars()
+    if scalars.GetDataType() not in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
+        # The very range that the volume's display has asked for already.
+        return scalars.GetRange()
+    return scalars.GetFiniteRange()
+
+
+def _placeProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    matrix = geometryOf(node)
+    if not np.isfinite(matrix).all() or not geometry.is_invertible(matrix):
+        return (
+            f'The geometry of "{node.GetName()}" is degenerate: an axis has no length, or two are parallel; '
+            "correct it in the Volumes module."
+        )
+    try:
+        linearTransformToWorld(node)
+    except SceneError as error:
+        return str(error)
+    return None
+
+
+def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
+    image, matrix, modality = node.GetImageData(), geometryOf(node), modalityOf(node)
+    low, high = _finiteRange(image)
+    warnings = []
+    if modality not in (None, "CT"):
+        warnings.append(f"The modality is {modality}, and the models have seen CT only: expect poor results.")
+    elif not _canBeHu(low, high):
+        values = "8-bit values" if image.GetScalarSize() == 1 else "values"
+        warnings.append(
+            f"The {values} from {low:g} to {high:g} are not HU, on which the models were trained: "
+            "expect poor results."
+        )
+    if geometry.is_sheared(matrix):
+        degrees = geometry.shear_degrees(matrix)
+        warnings.append(
+            f"The axes are sheared, {degrees:.1f} degrees from perpendicular; this is kept exactly."
+        )
+    return warnings
+
+
+def holdsHu(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a usable volume is a CT in HU, as far as its modality and its values tell."""
+    return modalityOf(node) in (None, "CT") and _canBeHu(*_finiteRange(node.GetImageData()))
+
+
+def _canBeHu(low: float, high: float) -> bool:
+    """`Volume.looks_like_hu` of a range that VTK keeps, without another look at every voxel."""
+    return Volume(np.array([[[low, high]]]), np.eye(4)).looks_like_hu
+
+
+def modalityOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """The DICOM modality, such as "CT" or "MR", of a volume that came from DICOM; else None."""
+    hierarchy, item = hierarchyItemOf(node.GetScene(), node)
+    if not item:
+        return None
+    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    return hierarchy.GetItemAttribute(item, name) or None
+
+
+def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
+    """A node's voxels, copied, with the node's own geometry and name.
+
+    Parent transforms are left out: what is made of the volume is put under the same ones. Voxels that are
+    no finite number are filled, and noted.
+
+    Raises:
+        SceneError: the node is no volume that can be used, as `checkVolume` tells, or is too large for the memory.
+    """
+    problem = checkVolume(node).problem
+    if problem is not None:
+        raise SceneError(problem)
+    try:
+        voxels, note = voxeltypes.fill_not_finite(voxelsOf(node).copy())
+    except MemoryError as error:
+        message = f'There is not enough memory to copy "{node.GetName()}"; crop it, or close other volumes.'
+        raise SceneError(message) from error
+    return Volume(voxels, geometryOf(node), node.GetName(), (note,) if note else ())
+
+
+def voxelsOf(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+    """A view of a node's voxels, (k, j, i): valid until the node changes."""
+    image = node.GetImageData()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def addVolume(
+    scene: slicer.vtkMRMLScene,
+    volume: Volume,
+    name: str,
+    like: slicer.vtkMRMLScalarVolumeNode | None = None,
+    role: str | None = None,
+    sameDisplay: bool = False,
+    autoWindow: bool = True,
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Put a volume into the scene.
+
+    Args:
+        scene: where to.
+        volume: voxels and geometry, which are both kept exactly; flips and shear included.
+        name: of the new node.
+        like: a volume from which this one was made: it gets the same parent transform and the same place in
+            the subject hierarchy.
+        role: for what MAESIL made it, as `nodes.findNodes` finds it; with `like` as its input.
+        sameDisplay: show it as `like` is shown: window, level, colours, interpolation.
+        autoWindow: find a window for its values, which takes seconds on a large volume; False if the caller sets one.
+
+    Raises:
+        SceneError: there is not enough memory; the scene is then as it was.
+    """
+    node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    # CreateNodeByClass hands over a reference that Python does not know of.
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.ijk_to_ras))
+    try:
+        slicer.util.updateVolumeFromArray(node, voxeltypes.storable(volume.voxels))
+    except MemoryError as error:
+        message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
+        raise SceneError(message) from error
+    # Only now, so that whoever watches the scene never sees a volume without voxels.
+    scene.AddNode(node)
+    hasExample = sameDisplay and like is not None and like.GetDisplayNode() is not None
+    if autoWindow and not hasExample:
+        node.CreateDefaultDisplayNodes()
+    else:
+        addDisplayWithoutWindow(node)
+    if role is not None:
+        markNode(node, role, like)
+    if like is not None:
+        putBeside(node, like)
+        if sameDisplay:
+            copyDisplay(like, node)
+    return node
+
+
+def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """What CreateDefaultDisplayNodes does, without the histogram of all voxels from which it takes a window."""
+    display = node.GetScene().CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.UnRegister(None)
+    display.AutoWindowLevelOff()
+    display.SetDefaultColorMap()
+    node.GetScene().AddNode(display)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+
+
+def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show one volume as another is shown; nothing changes where either has no display node."""
+    shown, display = source.GetDisplayNode(), target.GetDisplayNode()
+    if shown is None or display is None:
+        return
+    with slicer.util.NodeModify(display):
+        if shown.GetColorNodeID() is not None:
+            display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+        display.SetInterpolate(shown.GetInterpolate())
+        display.AutoWindowLevelOff()
+        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())

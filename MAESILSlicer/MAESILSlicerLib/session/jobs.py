@@ -1,0 +1,69 @@
+"""Starts the job that reconstructs a volume, from what was chosen for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+
+from MAESILCore.lattice import Mask, SuperpatchGrid
+from MAESILSlicerLib.scene.volumes import readVolume
+from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.session.models import ModelInfo
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.client import JobProcess
+
+
+def startJob(
+    jobsFolder: Path,
+    python: str | None,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    model: ModelInfo,
+    mask: Mask,
+    maskChoices: MaskChoices,
+    choices: ReconstructionChoices,
+) -> JobProcess:
+    """Start a reconstruction in a process of its own.
+
+    Args:
+        jobsFolder: where the job's folder is made.
+        python: the interpreter that runs it; None for the one that runs this.
+        volumeNode: what is reconstructed.
+        model: with which.
+        mask: what is hidden, unless by a coverage, which draws its own masks.
+        maskChoices: how those are drawn.
+        choices: how it is reconstructed.
+
+    Raises:
+        MaesilError: the volume or a choice cannot be used, or the job's folder cannot be written.
+    """
+    from MAESILCore.jobs.client import JobProcess, prepare_job
+
+    if choices.overlap is not None:
+        # Only the model tells what fits, so the request cannot refuse it.
+        shape = volumeNode.GetImageData().GetDimensions()[::-1]
+        SuperpatchGrid(shape, model.superpatchSize, model.patchSize, choices.overlap)
+    request = prepare_job(
+        jobsFolder,
+        readVolume(volumeNode),
+        mask=None if choices.coverage else mask,
+        model=str(model.path),
+        mode=maskChoices.mode,
+        ratio=maskChoices.ratio,
+        plane_ratio=maskChoices.planeRatio,
+        axis_ratio=maskChoices.axisRatio,
+        block_size=maskChoices.blockSize,
+        seed=maskChoices.seed,
+        coverage=choices.coverage,
+        device=choices.device,
+        batch_size=choices.batchSize,
+        overlap=choices.overlap,
+        scores=choices.scores,
+        export=choices.export,
+        controls=choices.controls,
+    )
+    job = JobProcess(request) if python is None else JobProcess(request, python=python)
+    job.start()
+    return job

@@ -1,0 +1,347 @@
+"""One person's work on one volume: its grid and mask, the job that reconstructs it, and what came of that.
+
+The desktop module and the browser face show this and press its buttons; neither Qt nor trame is known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import slicer
+import vtk
+
+from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.lattice import Mask, SuperpatchGrid
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay, Overlays
+from MAESILSlicerLib.results.exports import KeptFiles
+from MAESILSlicerLib.results.reconstruction import NAMES, OPTIONAL, ResultNodes, importResults
+from MAESILSlicerLib.scene.nodes import inputOf, roleOf
+from MAESILSlicerLib.scene.regions import maskFromRegion
+from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
+from MAESILSlicerLib.scene.volumewatch import VolumeWatch
+from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.session.jobs import startJob
+from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.client import JobProcess
+
+Listener = Callable[[], None]
+
+
+class Session:
+    """The state of the work on one volume of a scene.
+
+    A face that shows a session adds a listener and, while `isRunning`, calls `poll` several times a second.
+
+    Args:
+        scene: the MRML scene; the application's by default.
+        jobsFolder: where job folders are made; a temporary folder of the machine by default.
+        python: the interpreter that runs jobs; the one that runs this by default.
+
+    Attributes:
+        check: what was found out about the volume.
+        drawings: how often grid and mask were reset. A reset drops the hidden region, the highlight and the clipping
+            of the cubes; callers must re-apply these choices.
+        results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
+        made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
+        message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
+        failed: whether that sentence is about something that went wrong.
+    """
+
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene | None = None,
+        jobsFolder: Path | None = None,
+        python: str | None = None,
+    ) -> None:
+        self.scene = scene or slicer.mrmlScene
+        self.jobsFolder = Path(jobsFolder or Path(tempfile.gettempdir()) / "MAESIL")
+        self.python = python
+        self.overlays = Overlays(self.scene)
+        self.model: ModelInfo = readModelInfo()
+        self.choices = MaskChoices()
+        self.volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self.check = VolumeCheck("Choose a volume.", ())
+        self.grid: SuperpatchGrid | None = None
+        self.mask: Mask | None = None
+        self.isRegion = False
+        self.drawings = 0
+        self.job: JobProcess | None = None
+        self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._jobVoxelsTime = 0
+        self._isTaking = False
+        self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
+        self.results: ResultNodes | None = None
+        self.made: ResultNodes | None = None
+        self._files = KeptFiles(self.jobsFolder)
+        self.message, self.failed = "", False
+        self._listeners: list[Listener] = []
+        self._observations = [
+            self.scene.AddObserver(
+                slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved
+            ),
+            self.scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClosing),
+        ]
+
+    # Listening
+
+    def addListener(self, listener: Listener) -> None:
+        """Have `listener` called, without arguments, whenever something of this session has changed."""
+        self._listeners.append(listener)
+
+    def removeListener(self, listener: Listener) -> None:
+        """Undo `addListener`; one that was never added is no error."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def _changed(self, message: str = "", failed: bool = False) -> None:
+        self.message, self.failed = message, failed
+        for listener in list(self._listeners):
+            listener()
+
+    # Volume, model, mask
+
+    def setVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> VolumeCheck:
+        """Show grid and mask on a volume; one that cannot be used gets none, and the reason is returned."""
+        self.volumeNode = node
+        self._volumeWatch.follow(node)
+        self.results = None
+        self._refresh()
+        return self.check
+
+    def setModel(self, model: str | Path | None) -> ModelInfo:
+        """Use another checkpoint: a path, a bundled model's name, or None for the default.
+
+        Raises:
+            CheckpointError: it cannot be used; the model before it stays.
+        """
+        self.model = readModelInfo(model)
+        self._refresh()
+        return self.model
+
+    def setMask(self, choices: MaskChoices) -> Mask | None:
+        """Draw a mask anew and show it; None without a usable volume.
+
+        Raises:
+            ConfigError: the choices do not fit each other; the mask before stays.
+        """
+        strategy = choices.strategy()
+        self.choices, self.isRegion = choices, False
+        if self.grid is not None:
+            self.mask = strategy.sample_grid(self.grid, choices.seed)
+            self.overlays.setMask(self.mask)
+        self._changed()
+        return self.mask
+
+    def setRegion(self, node: slicer.vtkMRMLNode, segmentId: str | None = None) -> Mask:
+        """Hide what a markups ROI or a segment covers, snapped to patches.
+
+        Args:
+            node: a vtkMRMLMarkupsROINode or a vtkMRMLSegmentationNode.
+            segmentId: of a segmentation.
+
+        Raises:
+            MaesilError: nothing of the volume would be hidden, or no volume is shown; the mask before stays.
+        """
+        if self.grid is None:
+            raise ConfigError(self.check.problem or "Choose a volume.")
+        mask = maskFromRegion(self.grid, self.volumeNode, node, segmentId)
+        self.mask, self.isRegion = mask, True
+        self.overlays.setMask(mask)
+        # A change of the volume redraws the region; the message about that change must stay readable.
+        self._changed(self.message, self.failed)
+        return mask
+
+    def clearMask(self) -> None:
+        """Show no mask, since what was chosen cannot be hidden; without one nothing is reconstructed."""
+        if self.mask is None:
+            return
+        self.mask, self.isRegion = None, False
+        self.overlays.setMask(None)
+        self._changed(self.message, self.failed)
+
+    def setDisplay(self, display: OverlayDisplay) -> None:
+        """Choose what of grid and mask is seen, and how."""
+        self.overlays.setDisplay(display)
+
+    def _refresh(self) -> None:
+        """Bring check, grid, mask and overlays in line with volume, model and choices."""
+        self.drawings += 1
+        self.check = checkVolume(self.volumeNode)
+        if self.check.problem is not None:
+            self.grid = self.mask = None
+            self.isRegion = False
+            self.overlays.remove()
+            self._changed()
+            return
+        k, j, i = reversed(self.volumeNode.GetImageData().GetDimensions())
+        self.grid = SuperpatchGrid((k, j, i), self.model.superpatchSize, self.model.patchSize)
+        self.overlays.show(self.volumeNode, self.grid)
+        self.setMask(self.choices)
+
+    # Reconstruction
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether a job is under way, a cancelled one that has not ended yet included."""
+        return self.job is not None
+
+    @property
+    def exportFolder(self) -> Path | None:
+        """The files of the volume's newest reconstruction; None if none were written.
+
+        They are deleted when another reconstruction has ended, and with their volume, the scene or the session.
+        """
+        return self._files.of(self.volumeNode)
+
+    def startReconstruction(self, choices: ReconstructionChoices) -> None:
+        """Start a job in a process of its own and return at once.
+
+        Raises:
+            MaesilError: no usable volume, no mask, one job is running already, or the job's folder cannot be written.
+        """
+        if self.isRunning:
+            message = "A reconstruction is running already; wait for it, or cancel it."
+            raise ConfigError(message)
+        if self.grid is None:
+            raise ConfigError(self.check.problem or "Choose a volume.")
+        if self.mask is None:
+            message = "Nothing is hidden; choose what is to be hidden first."
+            raise ConfigError(message)
+        if choices.coverage and self.isRegion:
+            message = "A region is hidden as it is: choose the single mask instead of a coverage."
+            raise ConfigError(message)
+        self.job = startJob(
+            self.jobsFolder, self.python, self.volumeNode, self.model, self.mask, self.choices, choices
+        )
+        self._jobVolumeNode, self._jobVoxelsTime = self.volumeNode, self.volumeNode.GetImageData().GetMTime()
+        logging.info("MAESIL: reconstruction started on %s", choices.device)
+        self._changed("Starting ...")
+
+    def poll(self) -> bool:
+        """Take in what the job has told since the last call; True when something has changed."""
+        job = self.job
+        if job is None:
+            return False
+        events = job.poll()
+        if job.state in ("running", "cancelling"):
+            if events:
+                self._changed(job.message)
+            return bool(events)
+        if self._isTaking:
+            # A callback of a node that is being imported has called this again.
+            return False
+        self.made, self._isTaking = None, True
+        message, failed = "The results cannot be shown because of an error in MAESIL; see the log.", True
+        try:
+            message, failed = self._take(job)
+        finally:
+            # State and message change together: until here the job runs, and the message is about its progress.
+            self.job = self._jobVolumeNode = None
+            self._isTaking = False
+            self._changed(message, failed)
+        return True
+
+    def cancel(self) -> None:
+        """Ask the running job to end; `poll` tells when it has."""
+        if self.job is not None:
+            self.job.cancel()
+            self._changed("Cancelling ...")
+
+    def stop(self, reason: str) -> None:
+        """End the job at once, without its results, and tell why in a sentence; nothing needs to run."""
+        self._stopAtOnce()
+        self._changed(reason, True)
+
+    def _take(self, job: JobProcess) -> tuple[str, bool]:
+        """Import what an ended job has made and remove its folder; the closing sentence, and whether it failed."""
+        try:
+            if job.state != "finished":
+                return job.message, job.state == "failed"
+            note = self._noteOnVoxels()
+            self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder, note)
+            # If another volume is shown by now, the results are in the scene all the same.
+            if self._jobVolumeNode is self.volumeNode:
+                self.results = self.made
+            if job.request.export:
+                self._files.keep(job.request.folder / "export", self._jobVolumeNode)
+            else:
+                self._files.forget()
+            return " ".join(filter(None, (job.message, note))), False
+        except MaesilError as error:
+            return str(error), True
+        finally:
+            job.close()
+
+    def _noteOnVoxels(self) -> str:
+        """A sentence where the volume has got other voxels while it was reconstructed, "" where it has not."""
+        image = self._jobVolumeNode.GetImageData()
+        if image is None or image.GetMTime() == self._jobVoxelsTime:
+            return ""
+        return "Voxels of the volume were edited meanwhile; the results are of those before."
+
+    def _stopAtOnce(self) -> None:
+        if self.job is not None:
+            self.job.close()
+            self.job = self.made = self._jobVolumeNode = None
+            self.message, self.failed = "", False
+
+    def _stopFor(self, reason: str) -> None:
+        """Stop the job because its volume is not there any more as it was."""
+        self.stop(f"{reason}, so its reconstruction was stopped; nothing was kept.")
+
+    # The scene
+
+    def _onVolumeChanged(self) -> None:
+        wasRunning = self.isRunning and self._jobVolumeNode is self.volumeNode
+        self.setVolume(self.volumeNode)
+        if wasRunning:
+            self._stopFor("The volume was cropped, moved or otherwise changed")
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
+        wasRunning = self.isRunning and node is self._jobVolumeNode
+        self._forgetResult(node)
+        if self._files.isOf(node):
+            self._files.forget()
+        if node is self.volumeNode:
+            self.setVolume(None)
+        if wasRunning:
+            self._stopFor("The volume was deleted")
+
+    def _forgetResult(self, node: slicer.vtkMRMLNode) -> None:
+        """Let go of results that are no longer complete: volumes in Python's hands stay in memory."""
+        if self.made is not None and node in self.made.nodes:
+            self.made = None
+        if self.results is not None and node in self.results.nodes:
+            self.results = None
+        if roleOf(node) not in NAMES or self.volumeNode is None or inputOf(node) is not self.volumeNode:
+            return
+        if self.isRunning or roleOf(node) in OPTIONAL:
+            self._changed(self.message, self.failed)
+        else:
+            self._changed(
+                f'"{node.GetName()}" was deleted, without which its reconstruction is not shown here.'
+            )
+
+    def _onSceneClosing(self, _caller: object, _event: str) -> None:
+        self._stopAtOnce()
+        self._files.forget()
+        self.made = None
+        self.setVolume(None)
+
+    def close(self) -> None:
+        """End the job, take the overlays out of the scene and stop watching it; results stay."""
+        self._stopAtOnce()
+        self._files.forget()
+        self._volumeWatch.follow(None)
+        for observation in self._observations:
+            self.scene.RemoveObserver(observation)
+        self._observations = []
+        self._listeners = []
+        self.overlays.remove()

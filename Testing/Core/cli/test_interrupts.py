@@ -1,0 +1,54 @@
+"""A stop is a wish first and an order later."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from MAESILCore.cli import interrupts
+from MAESILCore.cli.interrupts import stop_requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_wish(number: signal.Signals) -> None:
+    with stop_requested() as stopped:
+        assert not stopped()
+        signal.raise_signal(number)
+        assert stopped()
+
+
+def test_a_launcher_that_repeats_the_signal_changes_nothing() -> None:
+    with stop_requested() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped()
+
+
+def test_a_later_signal_is_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "SAME_WISH_SECONDS", -1.0)
+    with stop_requested():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_requested():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_thread_is_never_stopped() -> None:
+    answers: list[bool] = []
+
+    def work() -> None:
+        with stop_requested() as stopped:
+            answers.append(stopped())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert answers == [False]

@@ -1,0 +1,393 @@
+"""Pre-training on small scans: it learns, resumes step for step, stops clean and refuses what it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from MAESILCore.data.volume import Volume, read_volume, write_volume
+from MAESILCore.data.window import Window
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.methods import Maesil
+from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
+from MAESILCore.training import PretrainConfig, Progress, Run, pretrain
+from MAESILCore.training.corpus import Corpus, CropConfig, draw_crop
+from MAESILCore.training.trainer import Trainer
+
+SIZES = (8, 8, 8)
+
+
+def a_scan(shape: tuple[int, int, int], seed: int) -> Volume:
+    """Soft tissue with a bright stripe, and air in its outer half."""
+    generator = np.random.default_rng(seed)
+    voxels = np.full(shape, -1000.0)
+    half = shape[2] // 2
+    voxels[..., :half] = 40 + 60 * np.sin(np.arange(half) / 4)
+    return Volume((voxels + generator.normal(0, 10, shape)).astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
+
+
+@pytest.fixture
+def some_scans(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    paths = []
+    for number, shape in enumerate([(20, 40, 48), (24, 32, 40), (6, 30, 34)]):
+        paths.append(folder / f"scan{number}.nii.gz")
+        write_volume(a_scan(shape, number), paths[-1])
+    return paths
+
+
+def a_recipe(**fields: object) -> PretrainConfig:
+    return PretrainConfig.model_validate(
+        {
+            "preset": "tiny",
+            "model": {"superpatch_size": (32, 32, 32), "residual_fill": True, "refine_channels": 4},
+            "crop": {"size": (16, 24, 24)},
+            "steps": 6,
+            "warmup_steps": 2,
+            "checkpoint_every": 2,
+            "validate_every": 3,
+            **fields,
+        }
+    )
+
+
+def events_of(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+
+
+def losses_of(run: Run) -> dict[int, float]:
+    return {event["step"]: event["loss"] for event in events_of(run) if event["event"] == "step"}
+
+
+def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    seen: list[Progress] = []
+    recipe = a_recipe(hold_out=("scan2*",), data="made up")
+    path = pretrain(run, recipe, some_scans, device="cpu", progress=seen.append)
+    model = load_checkpoint(path)
+    assert model.card.step == 6
+    assert model.card.data == "made up"
+    assert [state.step for state in seen if state.step] == [1, 2, 3, 4, 5, 6]
+    assert "hidden PSNR" in seen[-1].message
+    assert len(list((run.folder / "checkpoints").iterdir())) == 2
+    assert load_checkpoint(run.folder).card.step == 6
+
+
+def test_a_stopped_run_resumes_onto_the_very_losses_it_would_have_had(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu")
+    broken = Run.create(tmp_path / "broken")
+    steps_done: list[int] = []
+    with pytest.raises(Cancelled, match="after step 3"):
+        pretrain(
+            broken,
+            a_recipe(),
+            some_scans,
+            device="cpu",
+            progress=lambda state: steps_done.append(state.step),
+            cancelled=lambda: steps_done[-1:] == [2],
+        )
+    torch.manual_seed(987)  # whatever else the process drew must not matter
+    again = Run.open(tmp_path / "broken")
+    pretrain(again, again.config(), some_scans, device="cpu")
+    assert losses_of(again) == losses_of(whole)
+    first, second = (load_tensors(run.folder / "model.safetensors", "") for run in (whole, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    voxels = np.full((24, 40, 40), 600, np.int16)
+    voxels[0, 0] = -1000  # enough air to pass for a CT
+    write_volume(Volume(voxels, np.eye(4)), tmp_path / "bone.nii.gz")
+    recipe = a_recipe(model={"superpatch_size": (32, 32, 32)}, steps=40, validate_every=100)
+    run = Run.create(tmp_path / "run")
+    pretrain(run, recipe, [tmp_path / "bone.nii.gz"], device="cpu")
+    losses = losses_of(run)
+    assert np.mean([losses[step] for step in range(36, 41)]) < 0.1 * losses[1]
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("bf16-mixed", torch.bfloat16), ("32-true", None)])
+def test_the_loss_is_computed_in_the_precision_that_was_asked_for(
+    some_scans: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    kind: torch.dtype | None,
+) -> None:
+    seen: list[torch.dtype | None] = []
+    losses = Maesil.losses
+
+    def spy(self: Maesil, *inputs: torch.Tensor, **more: object) -> dict[str, torch.Tensor]:
+        seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return losses(self, *inputs, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Maesil, "losses", spy)
+    # Without the convolutional head: on a CPU that emulates bfloat16, oneDNN's gradient of a convolution of 16 channels
+    # or more over a few voxels, as the patches of a small crop are, holds what was in the memory before.
+    recipe = a_recipe(steps=2, precision=precision, model={"superpatch_size": (32, 32, 32)})
+    run = Run.create(tmp_path / "run")
+    pretrain(run, recipe, some_scans, device="cpu")
+    assert set(seen) == {kind}
+    assert all(np.isfinite(loss) for loss in losses_of(run).values())
+
+
+def test_a_model_can_start_from_another(some_scans: list[Path], tmp_path: Path) -> None:
+    first = Run.create(tmp_path / "first")
+    start = load_checkpoint(pretrain(first, a_recipe(steps=1), some_scans, device="cpu"))
+    still = a_recipe(steps=1, learning_rate=1e-12, warmup_steps=0)
+    second = Run.create(tmp_path / "second")
+    after = load_checkpoint(pretrain(second, still, some_scans, device="cpu", initial=start))
+    for name, weight in start.method.state_dict().items():
+        torch.testing.assert_close(after.method.state_dict()[name], weight, atol=1e-3, rtol=1e-3)
+    other = Run.create(tmp_path / "third")
+    with pytest.raises(ConfigError, match="other sizes"):
+        pretrain(other, a_recipe(model={"refine_channels": 8}), some_scans, device="cpu", initial=start)
+
+
+def test_nothing_usable_is_refused_and_leaves_no_run(tmp_path: Path) -> None:
+    label = tmp_path / "label.nii.gz"
+    write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"None of the 1 scans .*label map"):
+        pretrain(run, a_recipe(), [label], device="cpu")
+    assert not run.folder.exists()
+
+
+def test_a_start_from_other_weights_survives_until_the_first_step(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    first = Run.create(tmp_path / "first")
+    start = load_checkpoint(pretrain(first, a_recipe(steps=1, seed=5), some_scans, device="cpu"))
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu", initial=start)
+    killed = Run.create(tmp_path / "killed")
+    Trainer(killed, a_recipe(), some_scans, "cpu", start, lambda *_: None)  # and no step after it
+    again = Run.open(tmp_path / "killed")
+    pretrain(again, again.config(), some_scans, device="cpu")
+    assert losses_of(again) == losses_of(whole)
+
+
+def test_a_resumed_run_wants_no_fewer_steps_than_it_has_and_keeps_its_recipe(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    run = Run.create(tmp_path / "run")
+    pretrain(run, a_recipe(), some_scans, device="cpu")
+    again = Run.open(tmp_path / "run")
+    with pytest.raises(ConfigError, match="already taken 6 steps, and 5 were asked for"):
+        pretrain(again, again.config({"steps": 5}), some_scans, device="cpu")
+    assert again.config().steps == 6
+
+
+def test_other_scans_are_refused_by_a_resumed_run(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    pretrain(run, a_recipe(), some_scans, device="cpu")
+    again = Run.open(tmp_path / "run")
+    longer = again.config({"steps": 7})
+    with pytest.raises(ConfigError, match=r"missing: scan1.nii.gz \(24 x 32 x 40\)"):
+        pretrain(again, longer, [some_scans[0], some_scans[2]], device="cpu")
+    assert again.config().steps == 6
+    (run.folder / "scans.json").unlink()  # as a run of an earlier MAESIL
+    pretrain(again, longer, some_scans[:1], device="cpu")
+    with pytest.raises(ConfigError, match=r"new: scan1.nii.gz"):
+        pretrain(again, again.config({"steps": 8}), some_scans[:2], device="cpu")
+
+
+def test_a_run_that_diverges_says_so_and_leaves_no_run(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"not finite.*lower learning_rate \(it is 1e\+30\)"):
+        pretrain(run, a_recipe(learning_rate=1e30), some_scans, device="cpu")
+    assert not run.folder.exists()
+
+
+def test_whatever_stops_a_new_run_leaves_none_and_a_resumed_one_stays(
+    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    start = Run.create(tmp_path / "start")
+    weights = load_checkpoint(pretrain(start, a_recipe(), some_scans, device="cpu"))
+    (start.folder / "checkpoints").rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(Maesil, "losses", fail)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(MemoryError):
+        pretrain(run, a_recipe(), some_scans, device="cpu", initial=weights)
+    assert not run.folder.exists()
+    with pytest.raises(MemoryError):
+        pretrain(Run.open(tmp_path / "start"), a_recipe(), some_scans, device="cpu")
+    assert (start.folder / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"crop": {"size": (30, 30, 30)}}, "30 x 30 x 30 voxels is not made of patches of 8 x 8 x 8"),
+        ({"crop": {}}, "128 x 128 x 128 voxels is larger than the model's superpatch of 32 x 32 x 32"),
+        (
+            {"model": {"superpatch_size": (32, 32, 16)}, "crop": {"size": (16, 32, 16)}},
+            "set crop.swap_probability to 0",
+        ),
+    ],
+)
+def test_crops_that_do_not_fit_the_model_are_refused_before_a_scan_is_read(
+    some_scans: list[Path], tmp_path: Path, fields: dict[str, object], words: str
+) -> None:
+    run = Run.create(tmp_path / "run")
+    seen: list[Progress] = []
+    with pytest.raises(ConfigError, match=words):
+        pretrain(run, a_recipe(**fields), some_scans, device="cpu", progress=seen.append)
+    assert not seen
+    assert not run.folder.exists()
+
+
+def test_crops_that_are_not_exchanged_may_have_any_shape(some_scans: list[Path], tmp_path: Path) -> None:
+    flat = {"model": {"superpatch_size": (32, 32, 16)}, "steps": 2}
+    run = Run.create(tmp_path / "run")
+    recipe = a_recipe(**flat, crop={"size": (16, 32, 16), "swap_probability": 0.0})
+    assert pretrain(run, recipe, some_scans, device="cpu").is_file()
+
+
+def test_reading_held_out_scans_can_be_stopped_and_tells_what_is_left_out(
+    some_scans: list[Path], tmp_path: Path
+) -> None:
+    label = tmp_path / "scans" / "scan2-label.nii.gz"
+    write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
+    recipe, scans = a_recipe(hold_out=("scan2*",), steps=1), [*some_scans, label]
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    pretrain(run, recipe, scans, device="cpu", progress=lambda state: seen.append(state.message))
+    assert any("1 of 4 scans (scan2-label.nii.gz: a label map, not a scan)" in message for message in seen)
+    assert any(event["event"] == "left_out" for event in events_of(run))
+    other, seen = Run.create(tmp_path / "other"), list[str]()
+    with pytest.raises(Cancelled):
+        pretrain(
+            other,
+            recipe,
+            scans,
+            device="cpu",
+            progress=lambda state: seen.append(state.message),
+            cancelled=lambda: "reading scan 3 of 4" in seen,
+        )
+    assert "reading scan 4 of 4" not in seen
+
+
+def test_held_out_scans_that_cannot_be_used_are_told(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"keeps all 3 scans for validation"):
+        pretrain(run, a_recipe(hold_out=("*",)), some_scans, device="cpu")
+    label = tmp_path / "scans" / "label.nii.gz"
+    write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
+    with pytest.raises(ConfigError, match=r"None of the 1 scans can be used for validation \(label.nii.gz"):
+        pretrain(run, a_recipe(hold_out=("label*",)), [*some_scans, label], device="cpu")
+
+
+def test_a_held_out_scan_of_one_patch_scores_nothing(some_scans: list[Path], tmp_path: Path) -> None:
+    small = tmp_path / "scans" / "small.nii.gz"
+    write_volume(a_scan((8, 8, 8), 9), small)
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    recipe = a_recipe(hold_out=("small*",), steps=3)
+    pretrain(
+        run, recipe, [*some_scans, small], device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("no validation" in message for message in seen)
+    assert "NaN" not in (run.folder / "events.jsonl").read_text()
+
+
+def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], tmp_path: Path) -> None:
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu")
+    losses = losses_of(whole)
+    newest = whole.folder / "checkpoints" / "step-00000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    again, seen = Run.open(whole.folder), list[str]()
+    pretrain(
+        again, again.config(), some_scans, device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("Going on from step-00000004.safetensors" in message for message in seen)
+    assert losses_of(again) == losses
+    assert load_checkpoint(again.folder).card.step == 6
+
+
+def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "scans" / "broken.nii.gz"
+    broken.write_bytes(some_scans[0].read_bytes()[:2000])
+    corpus = Corpus([*some_scans, broken])
+    assert corpus.paths == some_scans
+    assert [path.name for path, _ in corpus.left_out] == ["broken.nii.gz"]
+
+
+def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
+    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = read_volume
+
+    def read_or_fail(path: Path) -> Volume:
+        if path == some_scans[1]:
+            raise ValueError("w2 should be positive")
+        return reading(path)
+
+    monkeypatch.setattr("MAESILCore.data.scans.read_volume", read_or_fail)
+    run, seen = Run.create(tmp_path / "run"), list[str]()
+    pretrain(
+        run, a_recipe(steps=1), some_scans, device="cpu", progress=lambda state: seen.append(state.message)
+    )
+    assert any("scan1.nii.gz: Reading failed unexpectedly (ValueError: w2" in message for message in seen)
+    assert [event["scan"] for event in events_of(run) if event["event"] == "left_out"] == ["scan1.nii.gz"]
+
+
+def test_samples_depend_on_their_key_alone(some_scans: list[Path]) -> None:
+    recipe, corpus = a_recipe(), Corpus(some_scans)
+    arguments = (recipe.crop, recipe.mask.strategy, Window(), SIZES, (32, 32, 32))
+    first, again, other = (corpus.sample(*arguments, key=(0, step, 1)) for step in (5, 5, 6))
+    np.testing.assert_array_equal(first.voxels, again.voxels)
+    np.testing.assert_array_equal(first.hidden, again.hidden)
+    assert first.start == again.start
+    assert first.voxels.shape != other.voxels.shape or not np.array_equal(first.voxels, other.voxels)
+
+
+def test_a_small_cache_reads_scans_again_and_gives_the_same_voxels(some_scans: list[Path]) -> None:
+    roomy, tight = Corpus(some_scans), Corpus(some_scans, cache_bytes=1)
+    for path in [*some_scans, *some_scans]:
+        np.testing.assert_array_equal(tight.cache.voxels(path), roomy.cache.voxels(path))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 40, 40), (11, 9, 50), (16, 24, 24), (40, 40, 40)])
+def test_crops_are_whole_patches_whatever_the_scan(shape: tuple[int, int, int]) -> None:
+    scan = np.random.default_rng(0).normal(0, 300, shape).astype(np.float32)
+    crop = CropConfig(size=(16, 24, 24))
+    for seed in range(5):
+        drawn = draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed))
+        assert all(size % 8 == 0 and size >= 8 for size in drawn.shape)
+        assert all(size <= 24 for size in drawn.shape)
+        assert drawn.dtype == np.float32
+        assert drawn.min() >= 0.0
+        assert drawn.max() <= 1.0
+
+
+def test_a_scan_a_little_too_thin_is_stretched_to_the_full_crop() -> None:
+    scan = np.zeros((12, 24, 24), np.float32)
+    drawn = draw_crop(scan, CropConfig(size=(16, 24, 24)), Window(), SIZES, np.random.default_rng(0))
+    assert drawn.shape == (16, 24, 24)
+
+
+def test_crops_of_air_are_turned_down() -> None:
+    scan = np.full((16, 16, 400), -1000.0, np.float32)
+    scan[..., :60] = 0.0
+    crop = CropConfig(size=(16, 16, 16), zoom_probability=0.0)
+    with_body = sum(
+        draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed)).mean() > 0.05
+        for seed in range(40)
+    )
+    blind = crop.model_copy(update={"minimum_body": 0.0})
+    without = sum(
+        draw_crop(scan, blind, Window(), SIZES, np.random.default_rng(seed)).mean() > 0.05
+        for seed in range(40)
+    )
+    assert with_body > 30 > 15 > without

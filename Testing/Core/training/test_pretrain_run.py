@@ -1,0 +1,159 @@
+"""The run folder by itself: who may have it, which checkpoints stay, and which one is taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.models.checkpoint import Card
+from MAESILCore.training import PretrainConfig, Run
+from MAESILCore.training.split import check_same, inventory
+
+CARD = Card(name="a", method="maesil", config={}, window=(-1000.0, 1000.0), mask={}, step=0)
+
+
+def save(run: Run, step: int, keep: int = 2) -> None:
+    weights = {"model.weight": torch.full((300, 300), float(step))}
+    run.save(step, weights, CARD.model_copy(update={"step": step}), keep)
+
+
+def checkpoints(run: Run) -> list[str]:
+    return sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+
+
+def cut_short(run: Run, step: int) -> None:
+    path = run.folder / "checkpoints" / f"step-{step:08d}.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def test_a_folder_with_something_in_it_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not empty"):
+        Run.create(tmp_path)
+    with pytest.raises(ConfigError, match="no run to resume"):
+        Run.open(tmp_path)
+    Run.create(tmp_path / "run").begin(PretrainConfig(), "[]")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        Run.create(tmp_path / "run")
+
+
+def test_a_run_exists_from_its_beginning_on(tmp_path: Path) -> None:
+    Run.create(tmp_path / "run")
+    with pytest.raises(ConfigError, match="no run to resume"):
+        Run.open(tmp_path / "run")
+    Run.create(tmp_path / "run").begin(PretrainConfig(seed=3), "[]")
+    assert Run.open(tmp_path / "run").config({"steps": 9}) == PretrainConfig(seed=3, steps=9)
+
+
+@pytest.mark.parametrize("steps", ["-5", "0", "many"])
+def test_steps_that_do_not_fit_leave_the_run_as_it_is(tmp_path: Path, steps: str) -> None:
+    Run.create(tmp_path / "run").begin(PretrainConfig(), "[]")
+    with pytest.raises(ConfigError, match="steps"):
+        Run.open(tmp_path / "run").config({"steps": steps})
+    assert Run.open(tmp_path / "run").config() == PretrainConfig()
+
+
+def test_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    for step in (1, 2, 3):
+        save(run, step)
+    assert checkpoints(run) == ["step-00000002.safetensors", "step-00000003.safetensors"]
+
+
+def test_a_checkpoint_that_cannot_be_removed_stays_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path / "run")
+    save(run, 1)
+    unlink: Callable[..., None] = Path.unlink
+
+    def held(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "step-00000001.safetensors":
+            raise PermissionError(13, "The process cannot access the file")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", held)
+    save(run, 2, keep=1)
+    assert len(checkpoints(run)) == 2
+    event = json.loads((run.folder / "events.jsonl").read_text().splitlines()[-1])
+    assert event["event"] == "not_removed"
+    assert event["file"] == "step-00000001.safetensors"
+    monkeypatch.undo()
+    save(run, 3, keep=1)
+    assert checkpoints(run) == ["step-00000003.safetensors"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists the files that are mapped")
+def test_a_loaded_checkpoint_is_let_go_of(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    save(run, 1)
+    loaded = run.load_latest()
+    assert loaded is not None
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    assert float(loaded[1]["model.weight"].mean()) == 1.0
+
+
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path) -> None:
+    run, told = Run.create(tmp_path / "run"), list[str]()
+    for step in (4, 6):
+        save(run, step)
+    cut_short(run, 6)
+    loaded = run.load_latest(told.append)
+    assert loaded is not None
+    assert loaded[0] == 4
+    assert "step-00000006.safetensors is not a readable" in told[0]
+    save(run, 5, keep=1)
+    assert checkpoints(run) == ["step-00000005.safetensors", "step-00000006.safetensors.damaged"]
+
+
+def test_checkpoints_that_are_all_damaged_are_refused_and_kept(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    for step in (4, 6):
+        save(run, step)
+        cut_short(run, step)
+    with pytest.raises(CheckpointError, match="step-00000006"):
+        run.load_latest()
+    assert len(checkpoints(run)) == 2
+
+
+def test_only_a_new_run_without_a_step_is_discarded(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    save(run, 0)
+    run.begin(PretrainConfig(), "[]")
+    Run.open(tmp_path / "run").discard_unless_used()
+    assert (run.folder / "config.yaml").is_file()
+    save(run, 1)
+    run.discard_unless_used()
+    assert len(checkpoints(run)) == 2
+    (run.folder / "checkpoints" / "step-00000001.safetensors").unlink()
+    run.discard_unless_used()
+    assert not run.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b", "c"], r"new: c \(1 x 2 x 3\)"),
+        (["b"], r"missing: a \(1 x 2 x 3\)"),
+        (["b", "a"], "their order is another"),
+        (["a", "b", "c", "d", "e", "f", "g"], "e .* and 2 more"),
+    ],
+)
+def test_other_scans_are_told_apart(names: list[str], words: str) -> None:
+    def listed(names: list[str]) -> str:
+        return inventory([Path("some", "where", name) for name in names], [(1, 2, 3)] * len(names))
+
+    check_same(listed(["a", "b"]), listed(["a", "b"]))
+    whole = listed(["a", "b"]).replace('"a"', '"s1/a"').replace('"b"', '"s2/b"')
+    check_same(listed(["a", "b"]), whole)
+    check_same(whole, listed(["a", "b"]))
+    with pytest.raises(ConfigError, match="new: s3/a"):
+        check_same(whole, whole.replace("s1", "s3"))
+    with pytest.raises(ConfigError, match=words):
+        check_same(listed(["a", "b"]), listed(names))
+    assert "where" not in listed(names)

@@ -1,0 +1,386 @@
+"""The work on one volume, without a window: grid, mask, job, results, and what may go wrong between them."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from MAESILCore.errors import CheckpointError, ConfigError, MaesilError
+from MAESILSlicerLib.scene.nodes import findNodes, inputOf
+from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.session.models import readModelInfo
+from MAESILSlicerLib.session.session import Session
+from volumes import MakeVolume, putUnderBent
+
+SINGLE = ReconstructionChoices(coverage=0, device="cpu")
+TIMEOUT_SECONDS = 120.0
+
+
+@pytest.fixture
+def session(scene: slicer.vtkMRMLScene, tiny_model: Path, tmp_path: Path) -> Iterator[Session]:
+    session = Session(scene, jobsFolder=tmp_path / "Jöbs")
+    session.setModel(tiny_model)
+    yield session
+    session.close()
+
+
+def finish(session: Session, until: Callable[[], bool] = lambda: False) -> None:
+    """Poll as a window does, until the job is over or something is the case."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while session.isRunning and not until():
+        session.poll()
+        assert time.monotonic() < deadline, session.message
+        time.sleep(0.02)
+
+
+def jobFolders(session: Session) -> list[Path]:
+    return [path for path in session.jobsFolder.glob("*") if not path.name.startswith("export-")]
+
+
+def test_a_volume_gets_a_grid_and_a_mask(session: Session, makeVolume: MakeVolume) -> None:
+    assert session.setVolume(makeVolume(shape=(24, 32, 40))).usable
+    assert session.grid.lattice_shape == (6, 8, 10)
+    assert session.mask.shape == (6, 8, 10)
+    assert session.overlays.maskNode is not None
+
+
+def test_the_same_choices_draw_the_same_mask(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume())
+    first = session.setMask(MaskChoices(seed=7)).stages
+    other = session.setMask(MaskChoices(seed=8)).stages
+    np.testing.assert_array_equal(session.setMask(MaskChoices(seed=7)).stages, first)
+    assert (first != other).any()
+
+
+def test_choices_that_do_not_fit_leave_the_mask(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume())
+    mask = session.mask
+    with pytest.raises(ConfigError, match="no mask mode"):
+        session.setMask(MaskChoices(mode="checkerboard"))
+    assert session.mask is mask
+
+
+def test_a_damaged_checkpoint_leaves_the_model(session: Session, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(session.model.path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        session.setModel(damaged)
+    assert session.model.name == "tiny"
+
+
+def test_the_bundled_model_has_a_card() -> None:
+    info = readModelInfo()
+    assert info.superpatchSize == (128, 128, 128)
+    assert "CT scans" in info.text
+
+
+@pytest.mark.parametrize("coverage", [0, 4])
+def test_a_reconstruction_ends_in_nodes_and_leaves_no_folder(
+    session: Session, makeVolume: MakeVolume, coverage: int
+) -> None:
+    volume = makeVolume(angles=(10.0, 5.0, 20.0))
+    session.setVolume(volume)
+    session.startReconstruction(ReconstructionChoices(coverage=coverage, device="cpu"))
+    assert session.isRunning
+    finish(session)
+    assert not session.failed, session.message
+    assert session.results.error.GetImageData().GetDimensions() == volume.GetImageData().GetDimensions()
+    assert (session.results.uncertainty is not None) == (coverage > 0)
+    assert jobFolders(session) == []
+
+
+def test_the_mask_that_is_shown_is_the_one_that_is_used(session: Session, makeVolume: MakeVolume) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.setMask(MaskChoices(mode="random", ratio=0.3, seed=5))
+    session.startReconstruction(SINGLE)
+    finish(session)
+    hidden = session.grid.expand(session.mask.hidden)
+    seen = slicer.util.arrayFromVolume(session.results.mosaic)
+    np.testing.assert_array_equal(seen[~hidden], slicer.util.arrayFromVolume(volume)[~hidden])
+    error = slicer.util.arrayFromVolume(session.results.error)
+    assert (error[~hidden] == 0).all()
+    assert (error[hidden] != 0).any()
+
+
+def test_a_region_is_hidden_as_it_is(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    roi.SetCenter(5.5, 5.5, 5.5)
+    roi.SetSize(4.0, 4.0, 4.0)
+    mask = session.setRegion(roi)
+    assert 0 < mask.hidden.sum() <= 8
+    with pytest.raises(ConfigError, match="single mask"):
+        session.startReconstruction(ReconstructionChoices(coverage=4))
+    session.startReconstruction(SINGLE)
+    finish(session)
+    assert session.results is not None
+
+
+def test_without_a_mask_nothing_is_reconstructed(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.clearMask()
+    for choices in (SINGLE, ReconstructionChoices(coverage=4)):
+        with pytest.raises(ConfigError, match="Nothing is hidden"):
+            session.startReconstruction(choices)
+    assert not session.isRunning
+    assert session.setMask(MaskChoices()) is session.mask
+    assert session.overlays.maskNode.GetDisplayNode().GetVisibility()
+
+
+def test_cancelling_keeps_nothing(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    session.setVolume(makeVolume())
+    before = scene.GetNumberOfNodes()
+    session.startReconstruction(SINGLE)
+    session.cancel()
+    asked = time.monotonic()
+    finish(session)
+    assert time.monotonic() - asked < 30.0
+    assert session.message == "Cancelled; nothing was kept."
+    assert not session.failed
+    assert scene.GetNumberOfNodes() == before
+    assert jobFolders(session) == []
+
+
+def test_two_jobs_at_a_time_are_refused(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume())
+    session.startReconstruction(SINGLE)
+    with pytest.raises(ConfigError, match="running already"):
+        session.startReconstruction(SINGLE)
+    session.cancel()
+    finish(session)
+
+
+def test_without_a_volume_nothing_starts(session: Session) -> None:
+    session.setVolume(None)
+    with pytest.raises(MaesilError):
+        session.startReconstruction(SINGLE)
+    assert not session.isRunning
+
+
+def test_deleting_the_volume_ends_its_job(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume()
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    scene.RemoveNode(volume)
+    assert not session.isRunning
+    assert session.failed
+    assert "deleted" in session.message
+    assert session.volumeNode is None
+    assert findNodes(scene, "mask") == []
+    assert jobFolders(session) == []
+
+
+def test_closing_the_scene_ends_the_job(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    session.setVolume(makeVolume())
+    session.startReconstruction(SINGLE)
+    scene.Clear(False)
+    assert not session.isRunning
+    assert session.volumeNode is None
+    assert jobFolders(session) == []
+    assert session.setVolume(makeVolume()).usable
+
+
+def test_results_belong_to_the_volume_that_was_reconstructed(
+    session: Session, makeVolume: MakeVolume
+) -> None:
+    volume, other = makeVolume(name="First"), makeVolume(shape=(8, 8, 8), name="Second")
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    session.setVolume(other)
+    finish(session)
+    assert not session.failed, session.message
+    assert session.results is None
+    assert [inputOf(node).GetName() for node in findNodes(session.scene, "error")] == ["First"]
+
+
+def test_a_volume_that_is_cropped_or_moved_in_place_gets_a_new_grid(
+    session: Session, makeVolume: MakeVolume
+) -> None:
+    volume = makeVolume(shape=(24, 32, 40))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    slicer.util.updateVolumeFromArray(volume, np.zeros((16, 16, 16), np.int16))
+    assert session.grid.lattice_shape == (4, 4, 4)
+    assert not session.isRunning
+    assert session.failed
+    assert "changed" in session.message
+    volume.SetOrigin(10.0, 0.0, 0.0)
+    bounds = [0.0] * 6
+    session.overlays.gridNode.GetRASBounds(bounds)
+    assert bounds[0] == pytest.approx(9.5)
+
+
+def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume()
+    session.setVolume(volume)
+    stages = session.mask.stages
+    session.startReconstruction(SINGLE)
+    putUnderBent(scene, volume)
+    assert "not linear" in session.check.problem
+    assert session.grid is None
+    assert session.overlays.gridNode is None
+    finish(session)
+    assert session.results is not None
+    volume.SetAndObserveTransformNodeID(None)
+    assert session.check.usable
+    np.testing.assert_array_equal(session.mask.stages, stages)
+    assert session.results is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_worker_is_told_in_a_sentence(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume(shape=(64, 64, 64)))
+    session.startReconstruction(SINGLE)
+    os.kill(session.job._process._process.pid, signal.SIGKILL)
+    finish(session)
+    assert session.failed
+    assert session.message.endswith(".")
+    assert session.results is None
+    assert jobFolders(session) == []
+
+
+def test_results_that_cannot_be_read_leave_no_nodes(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    session.setVolume(makeVolume())
+    before = scene.GetNumberOfNodes()
+    session.startReconstruction(SINGLE)
+    session.job.wait(TIMEOUT_SECONDS)
+    (session.job.request.folder / "mosaic.npy").write_bytes(b"")
+    session.poll()
+    assert session.failed
+    assert session.results is None
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_files_for_other_programs_outlive_the_job(session: Session, makeVolume: MakeVolume) -> None:
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.startReconstruction(ReconstructionChoices(coverage=0, device="cpu", export=True))
+    finish(session)
+    assert (session.exportFolder / "reconstruction.nii.gz").is_file()
+    first = session.exportFolder
+    session.startReconstruction(ReconstructionChoices(coverage=0, device="cpu", export=True))
+    finish(session)
+    assert session.exportFolder.is_dir()
+    assert not first.exists()
+    session.close()
+    assert not session.exportFolder
+
+
+EXPORTED = ReconstructionChoices(coverage=0, device="cpu", export=True)
+
+
+def test_files_are_those_of_the_volume_that_is_shown(session: Session, makeVolume: MakeVolume) -> None:
+    volume, other = makeVolume(shape=(16, 16, 16)), makeVolume(shape=(8, 8, 8))
+    session.setVolume(volume)
+    session.startReconstruction(EXPORTED)
+    finish(session)
+    folder = session.exportFolder
+    session.setVolume(other)
+    assert session.exportFolder is None
+    session.setVolume(volume)
+    assert session.exportFolder == folder
+    session.startReconstruction(SINGLE)
+    finish(session)
+    assert session.exportFolder is None  # They were not those of the newest results any more.
+    assert not folder.exists()
+
+
+def test_files_go_with_their_volume(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(EXPORTED)
+    finish(session)
+    folder = session.exportFolder
+    scene.RemoveNode(volume)
+    assert not folder.exists()
+
+
+def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
+    session: Session, makeVolume: MakeVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.startReconstruction(EXPORTED)
+    session.job.wait(TIMEOUT_SECONDS)
+    monkeypatch.setattr(Path, "rename", refuse)
+    heard: list[str] = []
+    session.addListener(lambda: heard.append(session.message))
+    session.poll()
+    assert session.failed
+    assert "No space left on device" in heard[-1]
+    assert session.results is not None
+    assert session.exportFolder is None
+    assert list(session.jobsFolder.iterdir()) == []
+
+
+@pytest.mark.parametrize("isEdited", [False, True])
+def test_results_say_whether_voxels_were_edited_meanwhile(
+    session: Session, makeVolume: MakeVolume, isEdited: bool
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    if isEdited:
+        slicer.util.arrayFromVolume(volume)[:4] = 0
+        slicer.util.arrayFromVolumeModified(volume)
+    finish(session)
+    assert not session.failed, session.message
+    for told in (session.message, session.results.error.GetDescription()):
+        assert ("edited meanwhile" in told) == isEdited
+
+
+def test_deleted_volumes_are_forgotten(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    volume = makeVolume(shape=(16, 16, 16))
+    session.setVolume(volume)
+    session.startReconstruction(SINGLE)
+    finish(session)
+    kept = [weakref.ref(node) for node in (volume, session.results.error)]
+    heard: list[object] = []
+    session.addListener(lambda: heard.append(session.results))
+    scene.RemoveNode(session.results.error)
+    assert heard == [None]
+    assert session.message.startswith('"CT error" was deleted')
+    scene.RemoveNode(volume)
+    del volume
+    gc.collect()
+    assert [node() for node in kept] == [None, None]
+
+
+def test_a_listener_hears_of_every_change(session: Session, makeVolume: MakeVolume) -> None:
+    heard: list[str] = []
+    listener = lambda: heard.append(session.message)  # noqa: E731 - added and removed by identity
+    session.addListener(listener)
+    session.setVolume(makeVolume())
+    assert heard
+    session.removeListener(listener)
+    heard.clear()
+    session.setMask(MaskChoices(seed=3))
+    assert heard == []
