@@ -1,0 +1,1 @@
+"""What a finished job brings into the scene: volumes, tables, plots, comparison views, and files to save."""
