@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +14,7 @@ import numpy as np
 
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import VolumeError
+from MAESILCore.files import write_together
 from MAESILCore.inference.result import Reconstruction
 
 #: Every file that a reconstruction may leave; those of an earlier result that a new one lacks are removed.
@@ -109,15 +108,11 @@ def _published(folder: Path) -> Iterator[Path]:
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            # Inside the folder, since only there a move is sure to stay on one file system.
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".maesil-") as unfinished:
-                yield Path(unfinished)
-                made = {file.name for file in Path(unfinished).iterdir()}
-                for name in FILES:
-                    if name in made:
-                        os.replace(Path(unfinished) / name, folder / name)
-                    else:
-                        (folder / name).unlink(missing_ok=True)
+            with write_together(folder) as unfinished:
+                yield unfinished
+                made = {file.name for file in unfinished.iterdir()}
+            for name in set(FILES) - made:
+                (folder / name).unlink(missing_ok=True)
         except BaseException:
             if is_new:
                 with suppress(OSError):  # somebody else put something into it meanwhile

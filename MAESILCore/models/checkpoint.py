@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.files import write_whole
 from MAESILCore.methods import Method, create
 from MAESILCore.models.bundled import models_folder
 from MAESILCore.models.weightfiles import opened
@@ -119,16 +119,11 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
     owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=SUFFIX, dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(owned, temporary, metadata=header)
-            with open(temporary, "rb+") as written:
+        with write_whole(path) as unfinished:
+            save_file(owned, unfinished, metadata=header)
+            with open(unfinished, "rb+") as written:
                 os.fsync(written.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+            os.chmod(unfinished, 0o644)  # safetensors makes a file that only its owner can read
     except (OSError, SafetensorError) as error:
         message = (
             f"The checkpoint {path} could not be written: {error}. Check the folder and the free disk space."

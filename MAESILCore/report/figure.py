@@ -13,7 +13,7 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
-from MAESILCore.report.files import write_png, write_whole
+from MAESILCore.report.files import report_file, write_png
 from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
 from MAESILCore.report.planes import LETTERS, Cut, cuts_to_show, display_frame
 from MAESILCore.report.shading import (
@@ -121,7 +121,9 @@ def write_report_png(
         VolumeError: The file cannot be written.
     """
     figure = report_figure(result, original, scores, **options)
-    return write_whole(path, lambda unfinished: write_png(figure, unfinished))
+    with report_file(Path(path)) as unfinished:
+        write_png(figure, unfinished)
+    return Path(path)
 
 
 def _columns(

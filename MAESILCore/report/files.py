@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from MAESILCore.errors import VolumeError
+from MAESILCore.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a temporary file beside `path`, then give it its name.
+@contextmanager
+def report_file(path: Path) -> Iterator[Path]:
+    """See `write_whole`; the folder is made if it does not exist.
 
     Raises:
         VolumeError: The folder or the file cannot be written to.
     """
-    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=path.parent) as folder:
-            unfinished = Path(folder) / path.name
-            write(unfinished)
-            os.replace(unfinished, path)
+        with write_whole(path) as unfinished:
+            yield unfinished
     except OSError as error:
         message = f"The report {path} could not be written: {error.strerror or error}; check the folder and the disk."
         raise VolumeError(message) from error
-    return path
 
 
 def write_png(figure: Figure, target: Path | IO[bytes]) -> None:

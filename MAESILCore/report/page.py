@@ -15,7 +15,7 @@ from MAESILCore.data.window import Window
 from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
 from MAESILCore.report.figure import report_figure
-from MAESILCore.report.files import write_png, write_whole
+from MAESILCore.report.files import report_file, write_png
 from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
 from MAESILCore.report.shading import viewing_window
 from MAESILCore.report.stack import slice_stack
@@ -83,9 +83,9 @@ def write_report_html(
             "viewer": _safe_json(viewer),
         }
     )
-    return write_whole(
-        path, lambda unfinished: unfinished.write_bytes(text.encode("utf-8", "backslashreplace"))
-    )
+    with report_file(Path(path)) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return Path(path)
 
 
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:

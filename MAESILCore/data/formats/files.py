@@ -13,6 +13,7 @@ from MAESILCore.data.formats.dicom import reader
 from MAESILCore.data.formats.dicom.kinds import is_dicom
 from MAESILCore.data.formats.scan import Scan
 from MAESILCore.errors import VolumeError
+from MAESILCore.files import write_whole
 
 _WRITERS = {
     ".nii": nifti.write,
@@ -81,10 +82,8 @@ def write(scan: Scan, path: Path) -> None:
     """
     write_file = _writer_of(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
-            unfinished = Path(folder) / path.name
+        with write_whole(path) as unfinished:
             write_file(scan, unfinished)
-            _publish(unfinished, path.parent)
     except OSError as error:
         raise _unusable(path, "written", error) from error
 
@@ -114,9 +113,3 @@ def _writer_of(path: Path) -> Callable[[Scan, Path], None]:
 def _unusable(path: Path, done: str, error: OSError) -> VolumeError:
     reason = error.strerror or str(error)
     return VolumeError(f"{path} cannot be {done}: {reason[:1].lower()}{reason[1:]}.")
-
-
-def _publish(unfinished: Path, folder: Path) -> None:
-    """Move what a writer made into place, a detached data file before the header that names it."""
-    for file in sorted(unfinished.parent.iterdir(), key=lambda made: made == unfinished):
-        os.replace(file, folder / file.name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from MAESILCore.errors import VolumeError
+from MAESILCore.files import write_whole
 
 #: Heading and decimals of the scores that tables show.
 _COLUMNS = {
@@ -89,10 +88,8 @@ def write_table(results: dict[str, Any], path: str | Path) -> None:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".maesil-") as folder:
-            unfinished = Path(folder) / path.name
+        with write_whole(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, path)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}. Choose another place."
         raise VolumeError(message) from error
