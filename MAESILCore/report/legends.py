@@ -15,16 +15,12 @@ from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, colour_map
 from MAESILCore.report.style import ACCENT, CARD, INK, MUTED, Rectangle, Sheet
 from MAESILCore.report.summary import (
     DISCLAIMER,
-    Metric,
     Scores,
-    best_control,
-    control_name,
     facts,
     hidden_error,
+    score_tiles,
     scored_words,
-    shown_metrics,
     unit_of,
-    value_of,
 )
 
 if TYPE_CHECKING:
@@ -132,10 +128,7 @@ def draw_footer(
 ) -> None:
     """Scores as tiles, the control beside each; then the scan's facts and the disclaimer."""
     rectangle = sheet.footer()
-    metrics = shown_metrics(scores)[:_TILES] if scores else []
-    texts = [_tile_texts(scores or {}, metric) for metric in metrics]
-    if not metrics:
-        texts = _texts_without_scores(result, unit_of(original))
+    texts = score_tiles(scores or {}) or _texts_without_scores(result, unit_of(original))
     for place, words in enumerate(texts):
         _tile(figure, rectangle, place, words)
     left, bottom, width, height = rectangle
@@ -157,14 +150,6 @@ def _texts_without_scores(result: Reconstruction, unit: str) -> list[tuple[str, 
         ("Hidden patches", f"{100 * result.mask.hidden_fraction:.1f} %", "of all patches, in each mask"),
         ("Masks", str(several), "every patch hidden at least once" if several > 1 else "one look only"),
     ]
-
-
-def _tile_texts(scores: Scores, metric: Metric) -> tuple[str, str, str]:
-    """Caption, value, and the best control in one line."""
-    value = value_of(scores["model"], metric)
-    rival = best_control(scores, metric)
-    against = f"best control ({control_name(rival[0])}): {metric.text(rival[1])}" if rival else ""
-    return metric.title, metric.text(value) if value is not None else "", against
 
 
 def _tile(figure: Figure, rectangle: Rectangle, place: int, words: tuple[str, str, str]) -> None:

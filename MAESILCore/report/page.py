@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from MAESILCore.data.volume import Volume
-from MAESILCore.data.window import Window
+from MAESILCore.data.window import SOFT_TISSUE, Window
 from MAESILCore.inference import Reconstruction
 from MAESILCore.optional import require
 from MAESILCore.report.figure import report_figure
 from MAESILCore.report.files import report_file, write_png
-from MAESILCore.report.markup import card_section, facts_section, joined, notes_section, scores_section, tag
 from MAESILCore.report.shading import viewing_window
 from MAESILCore.report.stack import slice_stack
 from MAESILCore.report.summary import (
+    CONTROL_MEANINGS,
     DISCLAIMER,
     ERROR_MEANING,
     Scores,
+    control_name,
+    facts,
     mask_sentence,
     plain,
+    score_rows,
+    score_tiles,
     scored_words,
+    shown_metrics,
+    soft_tissue_scores,
     unit_of,
 )
 
@@ -66,26 +71,64 @@ def write_report_html(
     """
     title = title or original.name or "Reconstruction"
     window = window or viewing_window(original)
-    viewer = slice_stack(result, original, window) | {"unit": unit_of(original)}
     name = card.name if card else None
     figure = report_figure(result, original, scores, title=title, model=name, window=window, footer=False)
-    text = _filled(
-        {
-            "title": joined(title),
-            "lead": joined(_lead(result, original, name)),
-            "disclaimer": joined(DISCLAIMER),
-            "window": joined(f"grey values: {plain(window.low)} to {plain(window.high)} {unit_of(original)}"),
-            "scores": scores_section(scores, scored_words(result, scores)) if scores else "",
-            "facts": facts_section(result, original),
-            "card": card_section(card) if card else "",
-            "notes": notes_section((*original.notes, *result.notes, *(scores or {}).get("notes", ()))),
-            "figure": _figure_tag(figure, title),
-            "viewer": _safe_json(viewer),
-        }
+    scores = scores or {}
+    text = _template().render(
+        title=title,
+        lead=_lead(result, original, name),
+        disclaimer=DISCLAIMER,
+        window=f"{_range(window)} {unit_of(original)}",
+        scores=scores,
+        scored=scored_words(result, scores),
+        soft_tissue=soft_tissue_scores(scores),
+        soft_tissue_window=f"{_range(SOFT_TISSUE)} HU",
+        facts=facts(result, original),
+        card=_card_facts(card) if card else [],
+        notes=list(dict.fromkeys((*original.notes, *result.notes, *scores.get("notes", ())))),
+        figure=_jpeg(figure),
+        viewer=slice_stack(result, original, window) | {"unit": unit_of(original)},
     )
     with report_file(Path(path)) as unfinished:
         unfinished.write_bytes(text.encode("utf-8", "backslashreplace"))
     return Path(path)
+
+
+def _template() -> Template:
+    """The page, which escapes all that is put into it."""
+    environment = Environment(
+        loader=PackageLoader("MAESILCore.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.globals.update(
+        shown_metrics=shown_metrics,
+        score_tiles=score_tiles,
+        score_rows=score_rows,
+        control_name=control_name,
+        control_meanings=CONTROL_MEANINGS,
+    )
+    return environment.get_template("page.html")
+
+
+def _range(window: Window) -> str:
+    return f"{plain(window.low)} to {plain(window.high)}"
+
+
+def _card_facts(card: Card) -> list[tuple[str, str]]:
+    """What the model says about itself, as pairs of a name and a value."""
+    pairs = [
+        ("Name", card.name),
+        ("Method", card.method),
+        ("Window", f"{_range(Window(*card.window))} HU"),
+        ("Trained with masks", ", ".join(f"{key} {value}" for key, value in card.mask.items())),
+        ("Steps", f"{card.step:,}"),
+        ("Trained on", card.data),
+    ]
+    return [(name, value) for name, value in pairs if value]
 
 
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
@@ -96,30 +139,10 @@ def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
     )
 
 
-def _filled(parts: dict[str, str]) -> str:
-    """The template with its placeholders replaced in one pass, so that no text is taken for a placeholder."""
-    pieces: Iterable[str] = (files("MAESILCore.report") / "page.html").read_text(encoding="utf-8").split("{{")
-    first, *rest = pieces
-    filled = [first]
-    for piece in rest:
-        name, _, after = piece.partition("}}")
-        filled += [parts[name.strip()], after]
-    return "".join(filled)
-
-
-def _safe_json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element around it."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _figure_tag(figure: Figure, title: str) -> str:
-    """The picture of the three planes as an inline JPEG."""
+def _jpeg(figure: Figure) -> str:
+    """A figure as a JPEG in base64."""
     image = require("PIL.Image", "The page of a reconstruction")
     png, jpeg = io.BytesIO(), io.BytesIO()
     write_png(figure, png)
     image.open(png).convert("RGB").save(jpeg, "JPEG", quality=_FIGURE_QUALITY, optimize=True)
-    source = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
-    alternative = (
-        f"Axial, coronal and sagittal slices of {title}: original, masked, reconstruction and error."
-    )
-    return tag("img", src=source, alt=alternative, loading="lazy")
+    return base64.b64encode(jpeg.getvalue()).decode("ascii")

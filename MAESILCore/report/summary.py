@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
 Scores = Mapping[str, Any]
+_TILES = 4
 DISCLAIMER = "Research use only; not a medical device."
 #: What an error map shows and what it does not.
 ERROR_MEANING = (
@@ -107,6 +108,40 @@ def best_control(scores: Scores, metric: Metric) -> tuple[str, float] | None:
 def shown_metrics(scores: Scores) -> list[Metric]:
     """The metrics that the model has a score for, most telling first."""
     return [metric for metric in METRICS if value_of(scores.get("model", {}), metric) is not None]
+
+
+def score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
+    """Title, value and best control of the most telling scores."""
+    tiles = []
+    for metric in shown_metrics(scores)[:_TILES]:
+        rival = best_control(scores, metric)
+        against = f"best control ({control_name(rival[0])}): {metric.text(rival[1])}" if rival else ""
+        tiles.append((metric.title, metric.text(scores["model"][metric.key]), against))
+    return tiles
+
+
+def score_rows(scores: Scores, metrics: list[Metric]) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """The model and its controls: a name, and for each metric the value as text and whether it is the best one."""
+    named = {"This model": scores["model"]}
+    named |= {f"Control: {control_name(name)}": entry for name, entry in scores.get("controls", {}).items()}
+    best = {}
+    for metric in metrics:
+        shortfalls = [metric.shortfall(v) for e in named.values() if (v := value_of(e, metric)) is not None]
+        best[metric] = min(shortfalls) if len(shortfalls) > 1 else -np.inf
+
+    def cell(entry: Mapping[str, Any], metric: Metric) -> tuple[str, bool]:
+        value = value_of(entry, metric)
+        if value is None:
+            return "\N{EN DASH}", False
+        return f"{value:.{metric.digits}f}", metric.shortfall(value) <= best[metric]
+
+    return [(name, [cell(entry, metric) for metric in metrics]) for name, entry in named.items()]
+
+
+def soft_tissue_scores(scores: Scores) -> Scores:
+    """The scores in the narrow window of the abdomen, as far as they were taken."""
+    controls = {name: entry.get("soft_tissue", {}) for name, entry in scores.get("controls", {}).items()}
+    return {"model": scores.get("model", {}).get("soft_tissue", {}), "controls": controls}
 
 
 def unit_of(volume: Volume) -> str:

@@ -21,11 +21,10 @@ from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
 from MAESILCore.models.checkpoint import Card
 from MAESILCore.phantom import make_phantom, phantom_geometry
 from MAESILCore.report import report_figure, write_report_html, write_report_png
-from MAESILCore.report.markup import scores_section
 from MAESILCore.report.planes import PLANES, cuts_to_show, display_frame
 from MAESILCore.report.shading import STAGE_COLOURS, hide, nice_limit, rgb, viewing_window
 from MAESILCore.report.stack import slice_stack
-from MAESILCore.report.summary import best_control, shown_metrics
+from MAESILCore.report.summary import best_control, score_rows, shown_metrics
 
 ORIENTATIONS = ["LPS", "RAS", "SAR", "PIL", "ALI"]
 SCORES = {
@@ -284,21 +283,16 @@ def test_only_scores_that_exist_are_shown() -> None:
     assert best_control({"model": {"psnr_hidden": 1.0}}, shown_metrics(SCORES)[0]) is None
 
 
-def test_scores_in_the_soft_tissue_window_stand_in_a_table_of_their_own() -> None:
-    both = {
-        "model": SCORES["model"] | {"soft_tissue": {"psnr_hidden": 12.34}},
-        "controls": SCORES["controls"],
-    }
-    assert "12.34" in scores_section(both)
-    assert "soft-tissue" not in scores_section(SCORES)
+def test_the_best_of_each_column_of_the_table_is_marked() -> None:
+    model, nearest, harmonic = (cells for _, cells in score_rows(SCORES, shown_metrics(SCORES)))
+    assert model == [("21.50", True), ("0.700", False), ("50.0", True)]
+    assert nearest == [("15.25", False), ("0.750", True), ("70.0", False)]
+    assert harmonic == [("18.75", False), ("0.500", False), ("90.0", False)]
 
 
-def test_the_best_of_each_column_of_the_table_is_bold() -> None:
-    html = scores_section(SCORES)
-    assert "<strong>21.50</strong>" in html
-    assert "<strong>0.750</strong>" in html
-    assert "<strong>50.0</strong>" in html
-    assert html.count("<strong>") == 3
+def test_without_a_control_nothing_is_the_best() -> None:
+    alone = {"model": SCORES["model"]}
+    assert not any(is_best for _, cells in score_rows(alone, shown_metrics(alone)) for _, is_best in cells)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -351,6 +345,24 @@ def test_the_page_escapes_what_comes_from_outside(a_page: Path) -> None:
     assert "A note &lt;b&gt;with&lt;/b&gt; signs." in html
     assert "&lt;two&gt; scans" in html
     assert "<scan>" not in html
+
+
+def test_the_page_shows_the_scores_and_marks_the_best(a_page: Path) -> None:
+    html = a_page.read_text(encoding="utf-8")
+    for text in ("21.50", "0.750", "50.0"):
+        assert f"<strong>{text}</strong>" in html
+    assert html.count("<strong>") == 3
+    assert "best control (harmonic): 18.75 dB" in html
+    assert "soft-tissue" not in html
+
+
+def test_scores_in_the_soft_tissue_window_have_their_own_table(
+    a_scan: Volume, a_result: Reconstruction, tmp_path: Path
+) -> None:
+    both = SCORES | {"model": SCORES["model"] | {"soft_tissue": {"psnr_hidden": 12.34}}}
+    html = write_report_html(a_result, a_scan, both, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "12.34" in html.split("soft-tissue window")[1]
+    assert html.count("<table>") == 2
 
 
 def test_the_page_says_once_that_it_is_for_research(a_page: Path) -> None:

@@ -11,7 +11,7 @@ from MAESILSlicerLib.system import requirements
 from MAESILSlicerLib.system.requirements import Requirement
 
 #: Slicer brings these, or the PyTorch extension does.
-NOT_BY_PIP = {"numpy", "pydicom", "simpleitk", "torch"}
+NOT_BY_PIP = {"jinja2", "numpy", "pydicom", "simpleitk", "torch"}
 
 
 def test_the_list_says_the_same_as_the_library(repository: Path) -> None:
