@@ -1,0 +1,96 @@
+"""What MAESIL 0.1.0 gave: the same masks from the same seeds, and run folders and checkpoints that still open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from MAESILCore import cli, load_checkpoint, read_volume
+from Testing.Golden.masks import FILE, mask_hashes
+
+FILES = FILE.parent / "files"
+
+
+def test_every_seed_gives_the_mask_it_always_gave() -> None:
+    recorded = json.loads(FILE.read_text(encoding="utf-8"))
+    hashes = mask_hashes()
+    assert hashes.keys() == recorded.keys()
+    differing = [
+        (name, place)
+        for name in recorded
+        for place in recorded[name]
+        if hashes[name].get(place) != recorded[name][place]
+    ]
+    assert not differing
+    assert {name: len(places) for name, places in hashes.items()} == {
+        name: len(places) for name, places in recorded.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "step", "expected"),
+    [
+        ("run", 4, "reconstruction.nii.gz"),
+        ("run/model.safetensors", 4, "reconstruction.nii.gz"),
+        ("run/checkpoints/step-00000002.safetensors", 2, "reconstruction-step-2.nii.gz"),
+    ],
+)
+def test_an_old_checkpoint_opens_and_reconstructs_as_it_did(
+    model: str, step: int, expected: str, tmp_path: Path
+) -> None:
+    card = load_checkpoint(FILES / model).card
+    assert (card.name, card.method, card.step) == ("golden", "maesil", step)
+    assert (card.window, card.data) == ((-1000.0, 1000.0), "Phantoms that belong to nobody.")
+    scan = FILES / "scans" / "phantom1.nii.gz"
+    arguments = ["--model", str(FILES / model), "--out", str(tmp_path), "--seed", "5", "--device", "cpu"]
+    assert cli.main(["reconstruct", str(scan), *arguments, "--no-scores"]) == 0
+    voxels, before = (
+        read_volume(path).voxels for path in (tmp_path / "reconstruction.nii.gz", FILES / expected)
+    )
+    # Whole HU, which another processor may round to the next.
+    assert voxels.dtype == before.dtype == np.int16
+    assert np.abs(voxels.astype(np.int64) - before).max() <= 1
+
+
+def test_an_old_run_that_is_finished_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = copy_of_run(tmp_path)
+    assert cli.main(["pretrain", str(FILES / "scans"), "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    assert "all 4 steps are taken already" in " ".join(capfd.readouterr().out.split())
+
+
+def test_an_old_run_is_resumed_from_its_middle_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    run = copy_of_run(tmp_path)
+    last, model = run / "checkpoints" / "step-00000004.safetensors", run / "model.safetensors"
+    last.unlink()
+    model.unlink()
+    assert cli.main(["pretrain", str(FILES / "scans"), "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    for path in (last, model):
+        weights, before = load_file(path), load_file(FILES / path.relative_to(tmp_path))
+        assert weights.keys() == before.keys()
+        for name, tensor in before.items():
+            # Half precision, or sums in another order on another processor.
+            np.testing.assert_allclose(weights[name], tensor, rtol=5e-3, atol=1e-4, err_msg=name)
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, second = (
+        [one["loss"] for one in part if one["event"] == "step" and one["step"] > 2]
+        for part in (events[:10], events[10:])
+    )
+    assert len(first) == 2
+    assert second == pytest.approx(first, rel=1e-3)
+
+
+def test_no_old_file_tells_where_it_was_made() -> None:
+    texts = [path for path in FILES.rglob("*") if path.suffix in (".yaml", ".json", ".jsonl", ".safetensors")]
+    assert len(texts) >= 8
+    for path in texts:
+        content = path.read_bytes()
+        assert not any(place in content for place in (b"/tmp/", b"/work/", b"/home/", b"/root/")), path
+
+
+def copy_of_run(folder: Path) -> Path:
+    return shutil.copytree(FILES / "run", folder / "run")
