@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _PIP_NAMES = {
     "PIL": "pillow",
     "lightning_fabric": "lightning-fabric",
-    "skimage": "scikit-image",
     "trame_slicer": "trame-slicer[standalone]",
     "yaml": "pyyaml",
 }

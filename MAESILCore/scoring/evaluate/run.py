@@ -26,7 +26,7 @@ from MAESILCore.scoring.metrics import lpips_obstacle
 
 ProgressCallback = Callable[[int, int, str], None]
 
-_PACKAGES = ("torch", "numpy", "scipy", "scikit-image")
+_PACKAGES = ("torch", "numpy", "scipy")
 
 
 class EvaluatedModel(Reconstructor, Protocol):

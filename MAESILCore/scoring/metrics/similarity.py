@@ -26,8 +26,8 @@ def ssim_map(original: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Structural similarity at every voxel, for the data range 1.
 
     The 3D form with a uniform 7 x 7 x 7 window, K1 = 0.01, K2 = 0.03 and sample covariances (Wang et al. 2004, IEEE
-    Trans Image Process 13:600), as `skimage.metrics.structural_similarity(full=True)` computes it. Along an axis of
-    fewer than 7 voxels the window is the largest odd one that fits, which scikit-image does not offer.
+    Trans Image Process 13:600): what `skimage.metrics.structural_similarity(full=True)` computes, with four filters
+    in place of five. Along an axis of fewer than 7 voxels the window is the largest odd one that fits.
 
     Args:
         original: (k, j, i) in [0, 1].

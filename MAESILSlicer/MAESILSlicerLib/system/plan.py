@@ -18,7 +18,6 @@ _SIZES = {
     "nibabel": (4 * _MB, 13 * _MB),
     "pydantic": (3 * _MB, 12 * _MB),
     "safetensors": (1 * _MB, 2 * _MB),
-    "scikit-image": (24 * _MB, 80 * _MB),
     "scipy": (36 * _MB, 143 * _MB),
 }
 _TORCH_FOR_GPU = {"Linux": (3 * _GB, 7 * _GB), "Windows": (3 * _GB, 5 * _GB)}

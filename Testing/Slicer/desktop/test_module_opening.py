@@ -19,7 +19,6 @@ NOT_IN_SLICER = (
     "pydantic",
     "safetensors",
     "nibabel",
-    "skimage",
     "typer",
     "rich",
     "lightning_fabric",

@@ -95,4 +95,4 @@ def test_how_an_empty_folder_is_filled_is_said(tmp_path: Path) -> None:
     command = str(wheels.shortcoming(tmp_path, needs, *LINUX)).partition("internet: ")[2]
     assert command.startswith("PythonSlicer -m pip download --only-binary=:all: --dest wheels ")
     assert '"torch>=2.2"' in command
-    assert '"scikit-image>=0.22"' in command
+    assert '"nibabel>=5.2"' in command
