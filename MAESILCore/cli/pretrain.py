@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from MAESILCore.training import Progress
+    from MAESILCore.jobfolder import Event, ProgressCallback
 
 
 @app.command()
@@ -77,13 +76,13 @@ def pretrain(
         found = discover_scans(scans)
         run = Run.create(out)
 
-    def work(progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
+    def work(progress: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
         return train(run, config, found, device=device, progress=progress, cancelled=cancelled, initial=start)
 
     _watch(work)
 
 
-def _watch(work: Callable[[Callable[[Progress], None], Callable[[], bool]], Path]) -> None:
+def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None:
     """Run the work under a progress bar; the first ctrl-C lets the present step end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -110,10 +109,10 @@ def _console() -> Console:
     return Console(quiet=os.environ.get("RANK", "0") != "0")
 
 
-def _show(bar: Bar, task: Any, state: Progress) -> None:  # noqa: ANN401 - rich's task id is a private alias of int
-    figures = f"loss {state.loss:.5f}  {state.superpatches_per_second:.2f} superpatches/s"
-    # There is no loss before the first step.
-    shown = figures if math.isfinite(state.loss) else ""
-    bar.update(task, total=state.steps, completed=state.step, figures=shown)
-    if state.message:
-        bar.console.print(f"step {state.step}: {state.message}", markup=False)
+def _show(bar: Bar, task: Any, event: Event) -> None:  # noqa: ANN401 - rich's task id is a private alias of int
+    bar.update(task, total=event.total, completed=event.step)
+    if event.event == "step":
+        loss, speed = event.fields["loss"], event.fields["superpatches_per_second"]
+        bar.update(task, figures=f"loss {loss:.5f}  {speed:.2f} superpatches/s")
+    if event.message:
+        bar.console.print(f"step {event.step}: {event.message}", markup=False)

@@ -2,6 +2,6 @@
 
 from MAESILCore.training.config import PretrainConfig, load_config
 from MAESILCore.training.run import Run
-from MAESILCore.training.trainer import Progress, pretrain
+from MAESILCore.training.trainer import pretrain
 
-__all__ = ["PretrainConfig", "Progress", "Run", "load_config", "pretrain"]
+__all__ = ["PretrainConfig", "Run", "load_config", "pretrain"]

@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
+from MAESILCore.files import write_whole
+from MAESILCore.jobfolder import Event, JobFolder, Lock, message_of
+from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.models.checkpoint import SUFFIX, Card, load_tensors, read_card, save_checkpoint
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
 
+#: The kind of job that a run is.
+KIND = "pretraining"
 CONFIG = "config.yaml"
-EVENTS = "events.jsonl"
 MODEL = f"model{SUFFIX}"
 SCANS = "scans.json"
 
 
 class Run:
-    """A run folder.
+    """A run folder, which is the folder of a job.
 
-    `config.yaml`, `scans.json` (names and extents of the scans that it trains on), `events.jsonl` (one JSON object a
-    line, only ever appended to), `checkpoints/`. Scans appear by their path below the folder only, never by anything
-    in their headers. Of several processes that share a run (torchrun) only the first one writes.
+    `config.yaml`, `scans.json` (names and extents of the scans that it trains on), `checkpoints/`, and the files of
+    `JobFolder`. Scans appear by their path below the folder only, never by anything in their headers. Of several
+    processes that share a run (torchrun) only the first one writes.
 
     Attributes:
         folder: where it is.
+        job: the same as the folder of a job.
         writes: whether this process is the one that writes.
         new: whether it was created, not opened.
     """
 
     def __init__(self, folder: Path, new: bool) -> None:
         self.folder = folder
+        self.job = JobFolder(folder)
         self.new = new
         self.writes = os.environ.get("RANK", "0") == "0"
+        self._begun = not new
+        self._lock: Lock | None = None
+        self._step = 0
 
     @classmethod
     def create(cls, folder: str | Path) -> Run:
-        """Take a folder that is empty or not there for a new run, which exists from `begin` on.
+        """Take a folder for a new run, which exists from `begin` on.
+
+        The folder is empty, or not there, or holds a run that ended before its first step. Then the new run takes
+        its place, and the events of the old one stay.
 
         Raises:
-            ConfigError: the folder already holds something, or cannot be written.
+            ConfigError: the folder already holds something else, or cannot be written.
         """
         folder = Path(folder)
         run = cls(folder, new=True)
         if not run.writes:
             return run
         if (folder / CONFIG).exists():
-            message = (
-                f"{folder} already holds a run; add --resume to go on with it, or choose another folder."
-            )
-            raise ConfigError(message)
+            run._take_place()
+            return run
         try:
             if folder.exists() and any(folder.iterdir()):
                 message = f"{folder} is not empty; choose another folder for the run."
@@ -67,6 +76,18 @@ class Run:
             message = f"The run folder {folder} cannot be written: {error.strerror}."
             raise ConfigError(message) from error
         return run
+
+    def _take_place(self) -> None:
+        """Take the place of a run in the same folder that ended before its first step."""
+        checkpoints = self._checkpoints()
+        if any(map(_step_of, checkpoints)) or self.job.state() not in ("failed", "cancelled"):
+            message = (
+                f"{self.folder} already holds a run; add --resume to go on with it, or choose another folder."
+            )
+            raise ConfigError(message)
+        for path in checkpoints:  # the weights that the earlier run began with
+            path.unlink()
+        self._begun = True
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -83,23 +104,71 @@ class Run:
             raise ConfigError(message)
         return cls(folder, new=False)
 
+    @contextmanager
+    def working(self, config: PretrainConfig) -> Iterator[None]:
+        """Hold the run's lock while the block trains, and write a last event if it raises.
+
+        A new run that is refused (a `MaesilError` before `begin`) leaves no trace: nothing had begun. After any other
+        error `config.yaml` and the events stay.
+
+        Raises:
+            ConfigError: another process works in the folder.
+        """
+        if not self.writes:
+            yield
+            return
+        self.folder.mkdir(exist_ok=True)
+        try:
+            with self.job.lock() as self._lock:
+                self._note_takeover(self._lock)
+                try:
+                    yield
+                except BaseException as error:
+                    self._record(error, config)
+                    raise
+                finally:
+                    self.job.withdraw()
+                    self._lock = None
+        finally:
+            if not self._begun and not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+    def _note_takeover(self, lock: Lock) -> None:
+        self.job.withdraw()
+        if lock.previous is not None:
+            message = f"The lock of process {lock.previous.pid}, which has ended, was taken over."
+            self.write(Event("log", message))
+
+    def _record(self, error: BaseException, config: PretrainConfig) -> None:
+        """Write what ended the run."""
+        if not self._begun and isinstance(error, MaesilError):
+            (self.folder / EVENTS).unlink(missing_ok=True)
+            return
+        message = message_of(error, "pre-training")
+        if isinstance(error, (Cancelled, KeyboardInterrupt)):
+            end = Event("cancelled", str(error), self._step)
+        else:
+            end = Event("failed", message.text, self._step, code=message.code, parameters=message.parameters)
+        # Where the disk is full nothing can be written; the error itself is raised all the same.
+        with suppress(OSError):
+            if not self._begun:
+                self._begun = True
+                self._write(CONFIG, dump_config(config))
+            self.write(end)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the file `cancel` asks this run to stop."""
+        return self.writes and self.job.is_cancelled
+
     def begin(self, config: PretrainConfig, scans: str) -> None:
         """Write the recipe and the scans that the run is trained on from here."""
+        if not self.writes:
+            return
+        self.job.describe(KIND, {})
         self._write(SCANS, scans)
         self._write(CONFIG, dump_config(config))
-
-    def discard_unless_used(self) -> None:
-        """Remove what a new run wrote when no step of it is in a checkpoint; other files in the folder stay."""
-        if not (self.new and self.writes):
-            return
-        checkpoints = self._checkpoints()
-        if any(_step_of(path) > 0 for path in checkpoints):
-            return
-        for path in (*(self.folder / name for name in (CONFIG, EVENTS, SCANS)), *checkpoints):
-            path.unlink(missing_ok=True)
-        for folder in (self.folder / "checkpoints", self.folder):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        self._begun = True
 
     def config(self, overrides: dict[str, Any] | None = None) -> PretrainConfig:
         """The recipe of the run, with single values laid over it.
@@ -123,18 +192,27 @@ class Run:
             return None
         return path if checkpoints and both == {steps} else None
 
-    def event(self, kind: str, **fields: object) -> None:
-        """Append one event with the time of day in seconds since 1970."""
-        if not self.writes:
-            return
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **fields})
-        with open(self.folder / EVENTS, "a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+    def event(self, name: str, step: int = 0, **fields: object) -> None:
+        """Append one event; see `MAESILCore.jobfolder.events` for the names."""
+        self.write(Event(name, step=step, fields=fields))
+
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        if self.writes:
+            self._step = max(self._step, event.step)
+            self.job.write(event)
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], card: Card, keep: int) -> None:
-        """Write the checkpoint of a step and drop all but the newest `keep`."""
+        """Write the checkpoint of a step and drop all but the newest `keep`.
+
+        Raises:
+            ConfigError: another process has taken over the run.
+        """
         if not self.writes:
             return
+        if self._lock is not None and self._lock.is_lost:
+            message = f"Another process has taken over the run in {self.folder}; this one ends."
+            raise ConfigError(message)
         path = self.folder / "checkpoints" / f"step-{step:08d}{SUFFIX}"
         save_checkpoint(path, tensors, card)
         self.event("checkpoint", step=step, file=path.name)
@@ -182,12 +260,8 @@ class Run:
         self.event("damaged", file=path.name, reason=reason)
 
     def _write(self, name: str, text: str) -> None:
-        """Replace a file, all of it or nothing."""
-        if not self.writes:
-            return
-        temporary = self.folder / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.folder / name)
+        with write_whole(self.folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.folder / "checkpoints").glob("step-*" + SUFFIX))

@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.jobfolder import Event, ProgressCallback
 from MAESILCore.methods import Method, MethodConfig, create
 from MAESILCore.models.checkpoint import Card, LoadedModel, save_checkpoint
 from MAESILCore.models.weights import misfit
@@ -31,34 +31,13 @@ from MAESILCore.training.state import pack, unpack
 from MAESILCore.training.validation import Validation
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a watcher is told before every scan that is read and after every step.
-
-    Attributes:
-        step: steps done.
-        steps: steps in all.
-        loss: of this step; not a number before the first one.
-        superpatches_per_second: crops a second since the start, in units of whole superpatches.
-        seconds_left: estimate.
-        message: a sentence when there is more to say (reading, scans left out, validation), else empty.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    superpatches_per_second: float
-    seconds_left: float
-    message: str = ""
-
-
 def pretrain(
     run: Run,
     config: PretrainConfig,
     scans: Discovery | Sequence[Path],
     *,
     device: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
+    progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
     initial: LoadedModel | None = None,
 ) -> Path:
@@ -67,8 +46,8 @@ def pretrain(
     A run that holds checkpoints goes on from the newest whole one and takes the very steps it would have taken:
     samples are functions of (seed, step), optimiser, average and random state are in the checkpoint, and other scans
     than the run began with are refused. The learning rate follows the configuration at hand, so a run may be
-    prolonged by resuming it with more steps; one that has taken them all is left as it is. A new run that ends before
-    its first checkpoint leaves nothing behind.
+    prolonged by resuming it with more steps; one that has taken them all is left as it is. Every end leaves an event:
+    `finished`, `failed` or `cancelled`. The file `cancel` in the run folder stops it like `cancelled`.
 
     Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
     first process alone writes.
@@ -78,7 +57,8 @@ def pretrain(
         config: the recipe.
         scans: what `discover_scans` found, or scan files and DICOM folders.
         device: as in `reconstruct`.
-        progress: called before every scan that is read and after every step.
+        progress: given the events of the run as they are written: `progress` before every scan that is read, `step` and
+            `validation` after a step.
         cancelled: asked at the same places.
         initial: weights to start from instead of random ones; of the same method and sizes. The run keeps them in a
             checkpoint before its first step.
@@ -93,25 +73,28 @@ def pretrain(
             gradients are no longer finite.
     """
     require("lightning_fabric", "Pre-training")
-    tell, stopped = progress or (lambda _: None), cancelled or (lambda: False)
+
+    def stopped() -> bool:
+        return run.is_cancelled or (cancelled is not None and cancelled())
+
+    def tell(event: Event) -> None:
+        run.write(event)
+        if progress is not None:
+            progress(event)
 
     def note(message: str, step: int) -> None:
         if stopped():
             raise Cancelled("Stopped before the first step.")
-        tell(Progress(step, config.steps, math.nan, 0.0, math.nan, message))
+        tell(Event("progress", message, step, config.steps))
 
     finished = run.model_after(config.steps)
     if finished is not None:
-        note(
-            f"all {config.steps} steps are taken already; to go on, give a larger number with --steps",
-            config.steps,
-        )
+        message = f"all {config.steps} steps are taken already; to go on, give a larger number with --steps"
+        if progress is not None:
+            progress(Event("progress", message, config.steps, config.steps))
         return finished
-    try:
+    with run.working(config):
         return Trainer(run, config, scans, device, initial, note).fit(tell, stopped)
-    except BaseException:
-        run.discard_unless_used()
-        raise
 
 
 class Trainer:
@@ -164,7 +147,7 @@ class Trainer:
         run.event(
             "started",
             step=self.step,
-            steps=config.steps,
+            total=config.steps,
             scans=len(self.corpus.paths),
             held_out=len(self.validation),
             device=str(self.fabric.device),
@@ -198,7 +181,7 @@ class Trainer:
                 "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
             )
 
-    def fit(self, progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Path:
+    def fit(self, tell: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
         """See `pretrain`."""
         config = self.config
         full = math.prod(self.raw_method.config.superpatch_size)
@@ -208,13 +191,17 @@ class Trainer:
             loss, stop = self._train_step(samples, cancelled)
             self.step += 1
             voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
-            message = self._after_step(loss)
             elapsed = time.monotonic() - started
             left = elapsed / (self.step - first) * (config.steps - self.step)
-            progress(Progress(self.step, config.steps, loss, voxels / full / elapsed, left, message))
+            fields = {
+                "loss": round(loss, 7),
+                "learning_rate": learning_rate(config, self.step - 1),
+                "superpatches_per_second": round(voxels / full / elapsed, 3),
+            }
+            tell(Event("step", "", self.step, config.steps, left, fields=fields))
+            self._after_step(tell)
             if self.step < config.steps and stop:
                 self._save()
-                self.run.event("stopped", step=self.step)
                 message = f"Stopped after step {self.step}; the same command goes on from there."
                 raise Cancelled(message)
         self._save()
@@ -268,21 +255,18 @@ class Trainer:
         report = self.fabric.all_reduce(torch.stack([total, torch.full_like(total, float(cancelled()))]))
         return float(report[0]), bool(report[1] > 0)
 
-    def _after_step(self, loss: float) -> str:
+    def _after_step(self, tell: ProgressCallback) -> None:
         step, config = self.step, self.config
-        self.run.event("step", step=step, loss=round(loss, 7), learning_rate=learning_rate(config, step - 1))
-        message = ""
         if (
             self.run.writes
             and len(self.validation)
             and (step % config.validate_every == 0 or step == config.steps)
         ):
             scores = self.validation.score(self.average, self.fabric.device)
-            self.run.event("validation", step=step, **scores)
             message = f"hidden PSNR {scores['psnr_hidden']:.2f} dB (smooth fill {scores['psnr_hidden_fill']:.2f} dB)"
+            tell(Event("validation", message, step, config.steps, fields=scores))
         if step % config.checkpoint_every == 0 and step < config.steps:
             self._save()
-        return message
 
     def _save(self) -> None:
         if self.run.writes:

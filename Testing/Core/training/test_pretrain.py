@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.jobfolder import Event, JobFolder, rows
 from MAESILCore.methods import Maesil
 from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
-from MAESILCore.training import PretrainConfig, Progress, Run, pretrain
+from MAESILCore.training import PretrainConfig, Run, pretrain
 from MAESILCore.training.corpus import Corpus, CropConfig, draw_crop
 from MAESILCore.training.trainer import Trainer
 
@@ -67,13 +69,13 @@ def losses_of(run: Run) -> dict[int, float]:
 
 def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
-    seen: list[Progress] = []
+    seen: list[Event] = []
     recipe = a_recipe(hold_out=("scan2*",), data="made up")
     path = pretrain(run, recipe, some_scans, device="cpu", progress=seen.append)
     model = load_checkpoint(path)
     assert model.card.step == 6
     assert model.card.data == "made up"
-    assert [state.step for state in seen if state.step] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in seen if event.event == "step"] == [1, 2, 3, 4, 5, 6]
     assert "hidden PSNR" in seen[-1].message
     assert len(list((run.folder / "checkpoints").iterdir())) == 2
     assert load_checkpoint(run.folder).card.step == 6
@@ -200,14 +202,16 @@ def test_other_scans_are_refused_by_a_resumed_run(some_scans: list[Path], tmp_pa
         pretrain(again, again.config({"steps": 8}), some_scans[:2], device="cpu")
 
 
-def test_a_run_that_diverges_says_so_and_leaves_no_run(some_scans: list[Path], tmp_path: Path) -> None:
+def test_a_run_that_diverges_says_so_and_can_be_started_anew(some_scans: list[Path], tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"not finite.*lower learning_rate \(it is 1e\+30\)"):
         pretrain(run, a_recipe(learning_rate=1e30), some_scans, device="cpu")
-    assert not run.folder.exists()
+    assert "lower learning_rate" in events_of(run)[-1]["message"]
+    assert run.job.state() == "failed"
+    assert pretrain(Run.create(run.folder), a_recipe(steps=1), some_scans, device="cpu").is_file()
 
 
-def test_whatever_stops_a_new_run_leaves_none_and_a_resumed_one_stays(
+def test_a_run_that_fails_in_its_first_step_keeps_its_recipe_and_says_why(
     some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -220,10 +224,97 @@ def test_whatever_stops_a_new_run_leaves_none_and_a_resumed_one_stays(
     run = Run.create(tmp_path / "run")
     with pytest.raises(MemoryError):
         pretrain(run, a_recipe(), some_scans, device="cpu", initial=weights)
-    assert not run.folder.exists()
+    assert run.config().model_dump(mode="json") == a_recipe().model_dump(mode="json")
+    last = events_of(run)[-1]
+    assert (last["event"], last["code"]) == ("failed", "no_memory")
+    assert "memory of the computer" in last["message"]
+    assert run.job.state() == "failed"
+    assert not (run.folder / "lock").exists()
     with pytest.raises(MemoryError):
         pretrain(Run.open(tmp_path / "start"), a_recipe(), some_scans, device="cpu")
     assert (start.folder / "config.yaml").is_file()
+    monkeypatch.undo()
+    # What failed before its first step can be started anew; the evidence stays, and other weights are no obstacle.
+    pretrain(Run.create(run.folder), a_recipe(), some_scans, device="cpu")
+    names = [event["event"] for event in events_of(run)]
+    assert (names.count("failed"), names[-1]) == (1, "finished")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        Run.create(run.folder)
+
+
+def test_an_error_before_the_run_has_begun_leaves_recipe_and_reason(
+    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("MAESILCore.training.trainer.Corpus", fail)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(RuntimeError):
+        pretrain(run, a_recipe(), some_scans, device="cpu")
+    assert run.config().model_dump(mode="json") == a_recipe().model_dump(mode="json")
+    assert events_of(run)[-1]["message"].startswith("MAESIL failed unexpectedly (RuntimeError: no luck)")
+
+
+def test_the_file_cancel_stops_a_run_after_a_checkpoint(some_scans: list[Path], tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+
+    def progress(event: Event) -> None:
+        if event.event == "step" and event.step == 2:
+            JobFolder(run.folder).cancel()
+
+    with pytest.raises(Cancelled, match="after step 3"):
+        pretrain(run, a_recipe(), some_scans, device="cpu", progress=progress)
+    assert (run.folder / "checkpoints" / "step-00000003.safetensors").is_file()
+    assert run.job.state() == "cancelled"
+    assert run.job.last_event() == Event(
+        "cancelled", "Stopped after step 3; the same command goes on from there.", 3
+    )
+    again = Run.open(run.folder)  # which the file does not stop again
+    pretrain(again, again.config(), some_scans, device="cpu")
+    assert run.job.state() == "finished"
+
+
+def test_a_run_that_is_worked_on_is_refused(some_scans: list[Path], tmp_path: Path) -> None:
+    refused: list[str] = []
+    run = Run.create(tmp_path / "run")
+
+    def progress(event: Event) -> None:
+        if event.event == "step" and event.step == 1:
+            assert run.job.state() == "running"
+            before = (run.folder / "events.jsonl").read_bytes()
+            with pytest.raises(ConfigError, match=r"works in .* already") as caught:
+                pretrain(Run.open(run.folder), a_recipe(), some_scans, device="cpu")
+            assert (run.folder / "events.jsonl").read_bytes() == before
+            refused.append(str(caught.value))
+
+    pretrain(run, a_recipe(), some_scans, device="cpu", progress=progress)
+    assert str(os.getpid()) in refused[0]
+
+
+def test_a_run_of_an_older_version_is_resumed(some_scans: list[Path], tmp_path: Path) -> None:
+    whole = Run.create(tmp_path / "whole")
+    pretrain(whole, a_recipe(), some_scans, device="cpu")
+    old = Run.create(tmp_path / "old")
+    with pytest.raises(Cancelled):
+        pretrain(
+            old,
+            a_recipe(),
+            some_scans,
+            device="cpu",
+            cancelled=lambda: bool(rows(old.job.events(), "step")[2:]),
+        )
+    # What was written then: no description, other words.
+    (old.folder / "job.json").unlink()
+    events = [event for event in events_of(old) if event["event"] != "progress"]
+    events[0]["steps"] = events[0].pop("total")
+    events[-1] = {"time": 1.0, "event": "stopped", "step": events[-1]["step"]}
+    (old.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert old.job.state() == "cancelled"
+    assert old.job.events()[0].total == 6
+    again = Run.open(old.folder)
+    pretrain(again, again.config(), some_scans, device="cpu")
+    assert losses_of(again) == losses_of(whole)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +332,7 @@ def test_crops_that_do_not_fit_the_model_are_refused_before_a_scan_is_read(
     some_scans: list[Path], tmp_path: Path, fields: dict[str, object], words: str
 ) -> None:
     run = Run.create(tmp_path / "run")
-    seen: list[Progress] = []
+    seen: list[Event] = []
     with pytest.raises(ConfigError, match=words):
         pretrain(run, a_recipe(**fields), some_scans, device="cpu", progress=seen.append)
     assert not seen

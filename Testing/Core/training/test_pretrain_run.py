@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
 from MAESILCore.models.checkpoint import Card
 from MAESILCore.training import PretrainConfig, Run
 from MAESILCore.training.split import check_same, inventory
@@ -121,18 +125,67 @@ def test_checkpoints_that_are_all_damaged_are_refused_and_kept(tmp_path: Path) -
     assert len(checkpoints(run)) == 2
 
 
-def test_only_a_new_run_without_a_step_is_discarded(tmp_path: Path) -> None:
+def end_with(run: Run, error: BaseException) -> None:
+    """Work in a run until an error is raised."""
+    with run.working(PretrainConfig()):
+        run.event("progress", 7)
+        raise error
+
+
+def test_a_new_run_that_is_refused_leaves_no_trace(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
-    save(run, 0)
-    run.begin(PretrainConfig(), "[]")
-    Run.open(tmp_path / "run").discard_unless_used()
-    assert (run.folder / "config.yaml").is_file()
-    save(run, 1)
-    run.discard_unless_used()
-    assert len(checkpoints(run)) == 2
-    (run.folder / "checkpoints" / "step-00000001.safetensors").unlink()
-    run.discard_unless_used()
+    with pytest.raises(ConfigError, match="no"):
+        end_with(run, ConfigError("no"))
     assert not run.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "end", "code"),
+    [
+        (Cancelled("Enough."), "cancelled", ""),
+        (KeyboardInterrupt(), "cancelled", ""),
+        (OSError(28, "No space"), "failed", "folder_disk_full"),
+        (ConfigError("It diverged."), "failed", ""),
+    ],
+)
+def test_what_ends_a_run_is_in_its_events(tmp_path: Path, error: BaseException, end: str, code: str) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    with pytest.raises(type(error)):
+        end_with(run, error)
+    last = run.job.last_event()
+    assert last is not None
+    assert (last.event, last.step, last.code, run.job.state()) == (end, 7, code, end)
+    assert Run.create(run.folder).config() == PretrainConfig()  # no step of it is in a checkpoint
+    save(run, 7)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        Run.create(run.folder)
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (run.folder / "lock").write_text(json.dumps({"pid": dead.pid, "started": 1.0, "host": platform.node()}))
+    assert run.job.state() == "prepared"
+    with run.working(PretrainConfig()):
+        assert run.job.state() == "running"
+        (note,) = run.job.events()
+    assert note.event == "log"
+    assert f"process {dead.pid}, which has ended" in note.message
+
+
+def test_a_run_that_another_process_has_taken_over_saves_nothing(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    other = json.dumps({"pid": os.getpid(), "started": 1.0, "host": "another"})
+    with run.working(PretrainConfig()):
+        (run.folder / "lock").write_text(other)
+        with pytest.raises(ConfigError, match="has taken over"):
+            save(run, 1)
+    assert (run.folder / "lock").read_text() == other
+    assert not (run.folder / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""A job's folder: who works in it writes events, and faces only read them."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.files import write_whole
+from MAESILCore.jobfolder.events import ENDS, Event
+from MAESILCore.jobfolder.lock import Lock
+
+JOB, EVENTS, LOG, CANCEL, LOCK = "job.json", "events.jsonl", "log.txt", "cancel", "lock"
+
+#: prepared: nobody has worked in it yet. dead: its process ended without a word.
+JobState = Literal["prepared", "running", "finished", "failed", "cancelled", "dead"]
+
+#: Bytes at the end of a file that are looked at for its last lines.
+_END = 65536
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class JobFolder:
+    """A folder with these files; a kind of job adds its own.
+
+    - `job.json`: the `kind` of the job and its `request`.
+    - `events.jsonl`: what happened, see `MAESILCore.jobfolder.events`.
+    - `log.txt`: everything that the process printed.
+    - `cancel`: its presence asks the process to end.
+    - `lock`: which process works here, see `MAESILCore.jobfolder.lock`.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._writing = threading.Lock()
+
+    def describe(self, kind: str, request: Mapping[str, Any]) -> None:
+        """Write `job.json`.
+
+        Raises:
+            OSError: it cannot be written; nothing is left.
+        """
+        write_json(self.path / JOB, {"kind": kind, "request": request})
+
+    def description(self) -> tuple[str, dict[str, Any]]:
+        """Kind and request from `job.json`.
+
+        Raises:
+            ConfigError: it is missing or damaged.
+        """
+        try:
+            content = json.loads((self.path / JOB).read_text(encoding="utf-8"))
+            return str(content["kind"]), dict(content["request"])
+        except FileNotFoundError as error:
+            raise ConfigError(f"The folder is gone or holds no {JOB}; start the job again.") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(
+                f"The description {JOB} cannot be read ({error}); start the job again."
+            ) from error
+
+    def write(self, event: Event) -> None:
+        """Append an event; safe to use from several threads.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._writing, open(self.path / EVENTS, "a+b") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - 1))
+            # A process that was killed may have left half a line.
+            cut = size > 0 and stream.read(1) != b"\n"
+            stream.write(b"\n" * cut + event.encode())
+
+    def events(self) -> list[Event]:
+        """All events."""
+        return Tail(self).read()
+
+    def last_event(self) -> Event | None:
+        """The newest event, without reading all; None if there is none."""
+        lines = _end_of(self.path / EVENTS).splitlines()
+        return next(filter(None, map(Event.decode, reversed(lines))), None)
+
+    def state(self) -> JobState:
+        """How things stand, from the lock and the newest event."""
+        if self.lock().holder() is not None:
+            return "running"
+        last = self.last_event()
+        if last is None:
+            return "prepared"
+        for end in ENDS:
+            if last.event == end:
+                return end
+        return "dead"
+
+    def lock(self) -> Lock:
+        """The lock, not yet taken."""
+        return Lock(self.path / LOCK)
+
+    def cancel(self) -> None:
+        """Ask the process that works here to end.
+
+        Raises:
+            OSError: the folder cannot be written, or is gone.
+        """
+        (self.path / CANCEL).touch()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the process is asked to end."""
+        return (self.path / CANCEL).exists()
+
+    def withdraw(self) -> None:
+        """Take back the wish that the process ends."""
+        (self.path / CANCEL).unlink(missing_ok=True)
+
+    def log(self) -> str:
+        """The end of `log.txt`; "" if there is none."""
+        return _end_of(self.path / LOG, 8000).decode("utf-8", errors="replace")
+
+
+class Tail:
+    """Reads the events of a folder as they come.
+
+    Args:
+        folder: which need not be there yet.
+    """
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._path = folder.path / EVENTS
+        self._offset = 0
+
+    def read(self) -> list[Event]:
+        """The events since the last call. Never waits; a line counts once it is complete."""
+        try:
+            with open(self._path, "rb") as stream:
+                stream.seek(self._offset)
+                text = stream.read()
+        except OSError:
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [event for event in map(Event.decode, whole.splitlines()) if event is not None]
+
+
+def jobs_in(root: str | Path) -> list[JobFolder]:
+    """The folders of jobs and runs directly in a folder, sorted by name; `state` of each tells whether it runs."""
+    root = Path(root)
+    found = {path.parent for name in (JOB, EVENTS) for path in root.glob(f"*/{name}")}
+    return [JobFolder(path) for path in sorted(found)]
+
+
+def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
+    """Write JSON in UTF-8.
+
+    Raises:
+        OSError: it cannot be written; nothing is left.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # Bytes of a path that are not UTF-8 are kept as JSON's own escapes.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    with write_whole(path) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))
+
+
+def _end_of(path: Path, most: int = _END) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - most))
+            return stream.read()
+    except OSError:
+        return b""
