@@ -24,7 +24,7 @@ _THREADS = (
 _TIMES = re.compile(r"-:--:--|\d+:\d\d:\d\d|[\d.]+ superpatches/s")
 #: A progress bar, which moves while nothing is known about the progress.
 _BAR = re.compile(r" *[━╸╺][━╸╺ ]*")
-_TIMED_FIELDS = re.compile(r"^(time|seconds|duration|elapsed|.*_seconds|.*_per_second|.*_ms)$")
+_TIMED_FIELDS = re.compile(r"^(time|seconds|duration|elapsed|seconds_left|.*_seconds|.*_per_second|.*_ms)$")
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ API: dict[str, Any] = json.loads((REPOSITORY / "Testing" / "Host" / "api.json").
 
 #: Loaded when work starts, not when Slicer opens the module.
 HEAVY = {
-    "lightning_fabric", "matplotlib", "monai", "nibabel", "pandas", "pydantic", "safetensors", "scipy", "SimpleITK",
-    "skimage", "torch", "zarr",
+    "lightning_fabric", "matplotlib", "monai", "nibabel", "pandas", "psutil", "pydantic", "safetensors", "scipy",
+    "SimpleITK", "skimage", "torch", "zarr",
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ _REDACTIONS = (
 _QUOTED = re.compile(r"(?<!\w)(['\"])((?:(?!\1).)+)\1(?!\w)")
 #: Quoted words that say what went wrong rather than with whose scan.
 _TECHNICAL = re.compile(
-    r"(?:torch|numpy|nibabel|pydantic|pydicom|safetensors|scipy|SimpleITK|slicer|vtk|qt|ctk|MAESIL|PyTorchUtils"
+    r"(?:torch|numpy|nibabel|psutil|pydantic|pydicom|safetensors|scipy|SimpleITK|slicer|vtk|qt|ctk|MAESIL|PyTorchUtils"
     r"|cuda|cpu|mps)[\w.:+-]*|<path>[\w./\\+-]*|<\w+>"
 )
 _BEFORE_AN_IDENTIFIER = re.compile(r"(?:No module named|module|import name|attribute|argument|object) $")

@@ -16,6 +16,7 @@ _MB, _GB = 10**6, 10**9
 #: About how many bytes are downloaded and how many stay on disk.
 _SIZES = {
     "nibabel": (4 * _MB, 13 * _MB),
+    "psutil": (1 * _MB, 2 * _MB),
     "pydantic": (3 * _MB, 12 * _MB),
     "safetensors": (1 * _MB, 2 * _MB),
     "scipy": (36 * _MB, 143 * _MB),

@@ -19,6 +19,7 @@ NOT_IN_SLICER = (
     "pydantic",
     "safetensors",
     "nibabel",
+    "psutil",
     "typer",
     "rich",
     "lightning_fabric",

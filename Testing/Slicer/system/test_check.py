@@ -257,7 +257,7 @@ def test_a_python_without_pytorch_says_so(a_bare_python: str, packages: MakePack
     assert report.line.startswith("PyTorch is not installed")
     assert not report.hasTorch
     assert ("nibabel", "5.3") in report.details
-    assert [need.name for need in report.missing] == ["pydantic", "safetensors", "scipy"]
+    assert [need.name for need in report.missing] == ["psutil", "pydantic", "safetensors", "scipy"]
 
 
 def test_a_half_installed_pytorch_is_told_from_none(a_bare_python: str, packages: MakePackages) -> None:

@@ -100,8 +100,8 @@ def test_everything_is_planned_for_where_nothing_is() -> None:
     plan = makePlan(NOTHING, freeBytes=PLENTY)
     assert (plan.torch, plan.removesTorch, plan.packages) == (Requirement("torch", ">=2.2"), False, NEEDS)
     assert plan.obstacle is None
-    assert "PyTorch, nibabel, pydantic, safetensors and scipy" in plan.text
-    assert "about 344 MB to download, 1.2 GB on disk" in plan.text
+    assert "PyTorch, nibabel, psutil, pydantic, safetensors and scipy" in plan.text
+    assert "about 345 MB to download, 1.2 GB on disk" in plan.text
 
 
 def test_a_gpu_makes_pytorch_large() -> None:
@@ -468,7 +468,7 @@ def test_everything_is_installed_from_a_folder_without_internet(
     installers = Recorder().installers(pip=pip, installTorch=None)
     outcome = install(plan, installers, yes, folder=wheelFolder, check=lambda: READY)
     assert outcome.report is READY
-    assert installed() == {"nibabel", "pydantic", "safetensors", "scipy", "torch"}
+    assert installed() == {"nibabel", "psutil", "pydantic", "safetensors", "scipy", "torch"}
 
 
 def test_a_wheel_that_would_replace_numpy_is_refused_and_nothing_is_changed(

@@ -22,7 +22,7 @@ def test_the_list_says_the_same_as_the_library(repository: Path) -> None:
     ours = {str(need) for need in requirements.needed()}
     theirs = {line for line in wanted if line.partition(">=")[0].lower() not in NOT_BY_PIP}
     assert ours == theirs
-    assert len(ours) == 4
+    assert len(ours) == 5
 
 
 def test_no_requirement_pins_a_version() -> None:
