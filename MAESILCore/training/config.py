@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILCore.optional import require
 from MAESILCore.training.corpus import CropConfig
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -153,9 +153,11 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
 
     Raises:
         ConfigError: the file cannot be read, or a field is unknown or does not fit.
+        MissingPackageError: a file is given, and pyyaml is not installed.
     """
     fields: Any = {}
     if path is not None:
+        yaml = require("yaml", "Reading a recipe")
         try:
             fields = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         except OSError as error:
@@ -179,5 +181,10 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
 
 
 def dump_config(config: PretrainConfig) -> str:
-    """The recipe as YAML text that `load_config` reads back to the same."""
+    """The recipe as YAML text that `load_config` reads back to the same.
+
+    Raises:
+        MissingPackageError: pyyaml is not installed.
+    """
+    yaml = require("yaml", "Writing a recipe")
     return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
