@@ -11,8 +11,8 @@ import vtk
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.results.colors import showLegend
 from MAESILSlicerLib.results.layouts import LayoutSwitch
-from MAESILSlicerLib.scene.nodes import nodesOfClass
 from MAESILSlicerLib.results.reconstruction import ResultNodes, maskedTitle
+from MAESILSlicerLib.scene.nodes import nodesOfClass
 from MAESILSlicerLib.scene.volumes import checkVolume, geometryOf, linearTransformToWorld
 
 #: Number of the layout in a vtkMRMLLayoutNode.

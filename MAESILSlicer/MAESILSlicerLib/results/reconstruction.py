@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import slicer
 
+from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.report.shading import nice_limit
 from MAESILCore.report.summary import DISCLAIMER
-from MAESILCore.lattice import SuperpatchGrid
-from MAESILCore.data.volume import Volume
 from MAESILSlicerLib.results.colors import errorColors, showInColors, uncertaintyColors
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
-from MAESILSlicerLib.scene.nodes import (
-findNodes, hierarchyItemOf, markNode, removeNode
-)
-from MAESILSlicerLib.scene.volumes import addVolume, geometryOf, voxelsOf
 from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable
+from MAESILSlicerLib.scene.nodes import findNodes, hierarchyItemOf, markNode, removeNode
 from MAESILSlicerLib.scene.transaction import allOrNothing
+from MAESILSlicerLib.scene.volumes import addVolume, geometryOf, voxelsOf
 
 #: Names of the nodes after the name of the input, by the member of `ResultNodes`, which is also their role.
 NAMES = {

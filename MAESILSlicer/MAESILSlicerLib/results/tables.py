@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 import slicer
 import vtk
 
+from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.lattice import FIRST_STAGE
 from MAESILCore.report.shading import STAGE_COLOURS, rgb
-from MAESILCore.report.summary import (
-METRICS, control_name, finite, plain, value_of
-)
-from MAESILCore.data.window import SOFT_TISSUE
+from MAESILCore.report.summary import METRICS, control_name, finite, plain, value_of
 from MAESILSlicerLib.scene.nodes import markNode
 
 #: Column of the superpatch table that holds a superpatch's number, as `SuperpatchGrid.box` counts.

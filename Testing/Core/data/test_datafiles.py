@@ -135,7 +135,10 @@ def test_numbers_behind_the_voxels_in_a_text_are_counted(hu: np.ndarray, tmp_pat
         (LFS, r"s\.raw is a Git LFS pointer and not the scan itself: fetch"),
         (b"", r"s\.raw is empty \(0 bytes\)"),
         (b"<!DOCTYPE html><html>404</html>", r"s\.raw is a web page"),
-        (gzip.compress(bytes(756), mtime=0), r"s\.raw is compressed with gzip, and its header does not say so"),
+        (
+            gzip.compress(bytes(756), mtime=0),
+            r"s\.raw is compressed with gzip, and its header does not say so",
+        ),
         (b"PK\x03\x04 and so on", r"s\.raw is a zip archive: unpack it"),
         (bytes(100), "cut short or damaged"),
     ],
