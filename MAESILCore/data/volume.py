@@ -35,6 +35,10 @@ class Volume:
         ijk_to_ras: (4, 4) float64, maps (i, j, k, 1) of a voxel centre to RAS in mm.
         name: File or folder stem.
         notes: Sentences about what a user should know of this scan (8 bit, MR, sheared, not HU, ...).
+
+    >>> import numpy as np
+    >>> Volume(np.zeros((40, 60, 80), np.int16), np.diag([0.7, 0.7, 2.5, 1.0])).spacing
+    (0.7, 0.7, 2.5)
     """
 
     voxels: np.ndarray
@@ -195,6 +199,12 @@ def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
 
     Raises:
         VolumeError: If the format cannot hold the volume, or the place cannot be written to.
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_volume(Volume(np.full((2, 3, 4), -1000, np.int16), np.eye(4)), f"{folder}/air.nrrd")
+    ...     read_volume(f"{folder}/air.nrrd").shape, [scan.name for scan in find_scans(folder)]
+    ((2, 3, 4), ['air.nrrd'])
     """
     from MAESILCore.data.formats import files
     from MAESILCore.data.formats.scan import Scan

@@ -17,6 +17,9 @@ class Window:
     Attributes:
         low: HU that becomes 0.
         high: HU that becomes 1.
+
+    >>> Window(-1000, 1000).apply([-2000, -1000, 0, 500])
+    array([0.  , 0.  , 0.5 , 0.75], dtype=float32)
     """
 
     low: float = -1000.0

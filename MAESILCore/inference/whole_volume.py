@@ -61,6 +61,12 @@ def reconstruct(
         ConfigError: options that do not fit each other, the model or the machine.
         OutOfMemoryError: not enough memory for one superpatch.
         VolumeError: the volume holds values that are not finite.
+
+    >>> from MAESILCore import load_checkpoint, make_phantom
+    >>> scan = make_phantom((16, 32, 32)).volume
+    >>> result = reconstruct(scan, load_checkpoint(), strategy=MaskStrategy("random", ratio=0.5), device="cpu")
+    >>> result.reconstruction.shape, round(result.masks[0].hidden_fraction, 3)
+    ((16, 32, 32), 0.5)
     """
     if not np.isfinite(volume.value_range).all():
         message = (

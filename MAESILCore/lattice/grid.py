@@ -29,6 +29,10 @@ class SuperpatchGrid:
         superpatch_size: voxels of a superpatch along k, j, i; a multiple of the patch size.
         patch_size: voxels of a patch along k, j, i.
         overlap: voxels shared by neighbouring superpatches along k, j, i; a multiple of the patch size.
+
+    >>> grid = SuperpatchGrid((133, 512, 512))
+    >>> len(grid), grid.lattice_shape
+    (32, (17, 64, 64))
     """
 
     shape: Triple

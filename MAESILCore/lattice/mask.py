@@ -19,6 +19,10 @@ class Mask:
     Attributes:
         stages: (Dk, Dj, Di) uint8, read-only: `VISIBLE`, or the stage that hid the patch (`FIRST_STAGE`,
             `SECOND_STAGE`).
+
+    >>> mask = Mask([[[VISIBLE, FIRST_STAGE], [SECOND_STAGE, VISIBLE]]])
+    >>> mask.shape, mask.hidden_indices
+    ((1, 2, 2), array([1, 2]))
     """
 
     stages: np.ndarray

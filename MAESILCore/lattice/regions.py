@@ -21,6 +21,10 @@ def roi_mask_from_box(grid: SuperpatchGrid, start: Sequence[int], stop: Sequence
 
     Raises:
         ConfigError: the box has no voxel of the volume.
+
+    >>> grid = SuperpatchGrid((32, 32, 32), superpatch_size=32, patch_size=8)
+    >>> int(roi_mask_from_box(grid, (0, 0, 0), (8, 8, 9)).hidden.sum())
+    2
     """
     if len(start) != 3 or len(stop) != 3:
         message = (
@@ -80,6 +84,12 @@ def roi_mask_from_label(grid: SuperpatchGrid, label: np.ndarray, share: float = 
 
     Raises:
         ConfigError: another grid, a share outside [0, 1], or no patch to hide.
+
+    >>> grid = SuperpatchGrid((32, 32, 32), superpatch_size=32, patch_size=8)
+    >>> label = np.zeros(grid.shape, np.uint8)
+    >>> label[10, 10:18, 10] = 1
+    >>> int(roi_mask_from_label(grid, label).hidden.sum())
+    2
     """
     if label.shape != grid.shape:
         message = (

@@ -45,6 +45,10 @@ class MaskStrategy:
             (columns).
         block_size: edge of a block in patches.
         plane_axis: the axis along which planes are stacked: k, j or i.
+
+    >>> mask = MaskStrategy("nested").sample((16, 16, 16), seed=0)
+    >>> mask.hidden_fraction, len(mask.visible_indices)
+    (0.75, 1024)
     """
 
     mode: str = "nested"

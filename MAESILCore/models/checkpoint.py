@@ -176,6 +176,9 @@ def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
     Raises:
         CheckpointError: missing, damaged, or its weights do not fit its own configuration. Prefixes that PyTorch adds
             to the names of weights (`module.`, `_orig_mod.`) are taken off, with a note.
+
+    >>> load_checkpoint().card.window  # of the bundled model, HU
+    (-1000.0, 1000.0)
     """
     path = resolve(path)
     card = read_card(path)
