@@ -70,7 +70,7 @@ def answerAtOnce(monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any]) -> None
     monkeypatch.setattr(Probe, "start", lambda probe: None)
     monkeypatch.setattr(Probe, "poll", lambda probe: facts)
     monkeypatch.setattr(Probe, "close", lambda probe: None)
-    monkeypatch.setattr(Estimate, "start", lambda estimate: None)
+    monkeypatch.setattr(Estimate, "measure", lambda estimate: None)
 
 
 class OpenModule:
@@ -80,7 +80,7 @@ class OpenModule:
         self.host, self.model = host, model
         host.open()
         self.parameters.model = str(model)
-        host.wait(lambda: self.window._system.report is not None)
+        self.checkSystem()
 
     @property
     def ui(self) -> Any:  # noqa: ANN401 - widgets by name
@@ -106,6 +106,12 @@ class OpenModule:
     def status(self) -> str:
         """What the status row says."""
         return self.ui.statusLabel.text if self.ui.statusLabel.isVisibleTo(self.host.window) else ""
+
+    def checkSystem(self) -> None:
+        """Open the section System check, which checks the computer, and close it again."""
+        self.ui.systemSection.collapsed = False
+        self.host.wait(lambda: self.window._system.report is not None)
+        self.ui.systemSection.collapsed = True
 
     def use(self, **volume: Any) -> slicer.vtkMRMLScalarVolumeNode:  # noqa: ANN401 - as for addTestVolume
         """Add a small volume and choose it."""

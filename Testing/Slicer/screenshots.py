@@ -25,7 +25,9 @@ def openWindow(host: Host) -> None:
     """Open the module with its sample, as a person does."""
     host.window.resize(*SIZE)
     widget = host.open()
+    host.ui.systemSection.collapsed = False
     host.wait(lambda: widget.window._system.report is not None, 120)
+    host.ui.systemSection.collapsed = True
     host.click(host.ui.sampleButton)
 
 

@@ -21,9 +21,11 @@ class Connections:
         widget.connect(signal, slot)
         self._signals.append((widget, signal, slot))
 
-    def observe(self, observed: vtk.vtkObject, event: int, callback: Callable[..., None]) -> None:
-        """Observe a VTK event."""
-        self._events.append((observed, observed.AddObserver(event, callback)))
+    def observe(
+        self, observed: vtk.vtkObject, event: int, callback: Callable[..., None], priority: float = 0.0
+    ) -> None:
+        """Observe a VTK event; observers of a higher priority are called first."""
+        self._events.append((observed, observed.AddObserver(event, callback, priority)))
 
     def close(self) -> None:
         """Undo everything."""

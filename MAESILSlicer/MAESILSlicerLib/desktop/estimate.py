@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import qt
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import CheckpointError
-from MAESILCore.jobs.devices import Device, DeviceProbe, DeviceReport, estimate_seconds, estimate_text
+from MAESILCore.jobs.devices import Device, DeviceProbe, estimate_seconds, estimate_text
 from MAESILCore.lattice import SuperpatchGrid, usual_overlap
 from MAESILCore.models.bundled import models_folder
-from MAESILSlicerLib.desktop.settings import AUTOMATIC
+from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.session.session import Session
 
 INTERVAL_MS = 200
 
 
 class Estimate:
-    """Measures once how fast the devices are, and foretells a session's reconstruction from that.
+    """Measures how fast the devices are when it is asked to, keeps that for next time, and estimates from it.
 
     Args:
         session: what is to be reconstructed.
@@ -34,27 +36,37 @@ class Estimate:
     ) -> None:
         self._session, self._onMeasured, self._makeProbe = session, onMeasured, makeProbe
         self._probe: DeviceProbe | None = None
-        self._report: DeviceReport | None = None
+        self._devices = _devicesOf(settings.speeds())
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self._poll)
 
-    def start(self) -> None:
+    @property
+    def isKnown(self) -> bool:
+        """Whether the devices were measured, now or when the module was used before."""
+        return bool(self._devices)
+
+    def measure(self) -> None:
         """Measure in the background, unless that was done; not while a job wants the device for itself."""
         if self._probe is None and not self._session.isRunning:
             self._probe = self._makeProbe()
             self._timer.start()
 
     def text(self, device: str, coverage: int, scores: bool) -> str:
-        """A sentence for people; "" while nothing is known, or nothing hidden.
+        """A sentence for people; "" where nothing is hidden, or the model or the device was not measured.
 
         Args:
             device: auto, cpu, cuda:N or mps.
             coverage: masks; 0 for the one that is shown.
             scores: whether the result is scored.
         """
-        found, session = self._device(device), self._session
-        if found is None or session.grid is None or session.mask is None or not self._knowsModel():
+        session = self._session
+        if session.grid is None or session.mask is None or not self._knowsModel():
+            return ""
+        if not self.isKnown and self._probe is None:
+            return _("How long this takes is unknown until System check is opened once.")
+        found = self._device(device)
+        if found is None:
             return ""
         mask = session.mask if coverage == 0 else None
         seconds = estimate_seconds(self._workGrid(), coverage, found, mask, scores=scores)
@@ -73,13 +85,13 @@ class Estimate:
         report = self._probe.poll()
         if report is not None and report.is_complete:
             self._timer.stop()
-            self._report = report
+            self._devices = report.devices
+            settings.setSpeeds(json.dumps([asdict(device) for device in report.devices]))
             self._onMeasured()
 
     def _device(self, identifier: str) -> Device | None:
-        devices = self._report.devices if self._report is not None else ()
         # The fastest kind comes first, as the automatic choice takes it.
-        return next((device for device in devices if identifier in (AUTOMATIC, device.id)), None)
+        return next((one for one in self._devices if identifier in (settings.AUTOMATIC, one.id)), None)
 
     def _knowsModel(self) -> bool:
         """Only a bundled model was measured."""
@@ -92,3 +104,11 @@ class Estimate:
         """The grid of the reconstruction, whose superpatches overlap."""
         sizes = self._session.model.superpatchSize, self._session.model.patchSize
         return SuperpatchGrid(self._session.grid.shape, *sizes, usual_overlap(*sizes))
+
+
+def _devicesOf(text: str) -> tuple[Device, ...]:
+    """The devices that were kept in the settings; none if another version has kept them."""
+    try:
+        return tuple(Device(**fields) for fields in json.loads(text or "[]"))
+    except (ValueError, TypeError):
+        return ()

@@ -97,6 +97,7 @@ class MAESILSlicerParameterNode:
         planeRatio: hidden share of the first stage of the two-stage modes.
         axisRatio: hidden share of their second stage.
         blockSize: patches of a block's edge.
+        planeAxis: the axis along which the planes of plane, nested and product are stacked: k, j or i.
         seed: of the mask.
         roi: the region of mode `ROI`.
         segmentation: that of mode `SEGMENT`.
@@ -124,6 +125,7 @@ class MAESILSlicerParameterNode:
     planeRatio: Annotated[float, WithinRange(0.0, 0.95)] = 0.5
     axisRatio: Annotated[float, WithinRange(0.0, 0.95)] = 0.5
     blockSize: Annotated[int, WithinRange(1, 8)] = 2
+    planeAxis: str = "k"
     seed: Annotated[int, WithinRange(0, 999999)] = 0
     roi: slicer.vtkMRMLMarkupsROINode
     segmentation: slicer.vtkMRMLSegmentationNode

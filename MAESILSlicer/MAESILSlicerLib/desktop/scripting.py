@@ -7,27 +7,50 @@ from typing import Any, get_type_hints
 import slicer
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import MaskStrategy
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, MaskMode
+
+_DRAWN = MaskStrategy()
+
+#: What `choose` accepts beside the mode, and what it writes where nothing is chosen.
+DEFAULTS: dict[str, Any] = {
+    "inputVolume": None,
+    "model": "",
+    "ratio": _DRAWN.ratio,
+    "planeRatio": _DRAWN.plane_ratio,
+    "axisRatio": _DRAWN.axis_ratio,
+    "blockSize": _DRAWN.block_size,
+    "planeAxis": _DRAWN.plane_axis,
+    "seed": 0,
+    "roi": None,
+    "segmentation": None,
+    "segmentId": "",
+}
 
 
 def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) -> None:  # noqa: ANN401
-    """Write choices into a parameter node.
+    """Write choices into a parameter node, and the default of each one that is left out.
 
     Args:
         parameters: where to.
         mode: value of a `MaskMode`.
-        choices: fields of the parameter node.
+        choices: fields of the parameter node, as `DEFAULTS` names them.
 
     Raises:
+        TypeError: a choice has another name.
         ConfigError: a choice is unknown or outside of its range; those before it are kept.
     """
+    unknown = set(choices) - set(DEFAULTS)
+    if unknown:
+        message = f"There is no choice {', '.join(sorted(unknown))}; there are mode, {', '.join(DEFAULTS)}."
+        raise TypeError(message)
     modes = [member.value for member in MaskMode]
     if mode not in modes:
         message = f"There is no mask mode {mode!r}; choose one of {', '.join(modes)}."
         raise ConfigError(message)
     with slicer.util.NodeModify(parameters):
         parameters.mode = MaskMode(mode)
-        for name, value in choices.items():
+        for name, value in (DEFAULTS | choices).items():
             try:
                 parameters.setValue(name, value)
             except TypeError as error:

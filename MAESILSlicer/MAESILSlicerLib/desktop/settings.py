@@ -1,4 +1,4 @@
-"""What is kept for the computer and not with a scene: device, batch size, and what goes on after a restart."""
+"""What is kept for the computer and not with a scene: device, batch size, speeds, and what goes on after a restart."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from MAESILSlicerLib.system.storage import KeptSettings
 _GROUP = "MAESIL/"
 _DEVICE = _GROUP + "device"
 _BATCH_SIZE = _GROUP + "batchSize"
+_SPEEDS = _GROUP + "speeds"
 _PENDING = _GROUP + "pendingInstallation"
 AUTOMATIC = "auto"
 
@@ -37,6 +38,16 @@ def batchSize() -> int | None:
 def setBatchSize(count: int | None) -> None:
     """Choose a number of superpatches a pass for this computer; None leaves it to the device."""
     _keep(_BATCH_SIZE, str(count or ""))
+
+
+def speeds() -> str:
+    """The measured devices of this computer, as `setSpeeds` has kept them; "" if none were measured."""
+    return _text(_SPEEDS)
+
+
+def setSpeeds(text: str) -> None:
+    """Keep the measured devices of this computer."""
+    _keep(_SPEEDS, text)
 
 
 def pendingInstallation() -> str:
@@ -69,7 +80,7 @@ def _text(key: str) -> str:
 
 
 def _keep(key: str, text: str) -> None:
-    """Write a setting; what is as it was at first takes no place."""
+    """Write a setting; an empty text removes it."""
     if text:
         qt.QSettings().setValue(key, text)
     else:

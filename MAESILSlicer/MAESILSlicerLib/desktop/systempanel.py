@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.installation import Installation
 from MAESILSlicerLib.desktop.storagepanel import StoragePanel
@@ -23,7 +24,7 @@ INTERVAL_MS = 200
 
 
 class SystemPanel:
-    """Checks the computer in the background, once when the module is opened and again when asked to.
+    """Checks the computer in the background, once when the section is opened and again when asked to.
 
     Args:
         ui: the window's widgets.
@@ -48,6 +49,7 @@ class SystemPanel:
         self.report: SystemReport | None = None
         self._check: SystemCheck | None = None
         self._lastFailure = ""
+        self._isRepairing = False
         self._installation = Installation(onNotice, self._takeReport, self.start)
         self._storage = StoragePanel(ui, session, onNotice)
         self._timer = qt.QTimer()
@@ -71,7 +73,7 @@ class SystemPanel:
             if self.report.canCompute:
                 return ""
             return self.report.problem.text if self.report.problem is not None else self.report.line
-        # Known at once, while the check still runs.
+        # Known without a check.
         if importlib.util.find_spec("torch") is None:
             return _("PyTorch, which runs the model, is not installed yet.")
         return ""
@@ -84,9 +86,9 @@ class SystemPanel:
         return self.report.problem.action if self.report.problem is not None else ""
 
     def enter(self) -> None:
-        """The module was opened: check, unless that was done."""
-        if self.report is None and self._check is None:
-            self.start()
+        """The module was opened: an installation that waited for a restart goes on, otherwise nothing is started."""
+        if settings.pendingInstallation():
+            self._checkOnce()
         self._storage.refresh()
 
     def start(self) -> None:
@@ -98,12 +100,17 @@ class SystemPanel:
         self._timer.start()
         self._onChanged()
 
+    def _checkOnce(self) -> None:
+        if self.report is None and self._check is None:
+            self.start()
+
     def refresh(self) -> None:
         """Show the report."""
         ui, report = self._ui, self.report
         if self._session.failed:
             self._lastFailure = self._session.message
-        ui.systemLabel.setText(_("Checking ...") if report is None else report.line)
+        unknown = _("Checking ...") if self._check is not None else _("Not checked yet.")
+        ui.systemLabel.setText(unknown if report is None else report.line)
         problem = report.problem if report is not None else None
         ui.systemDetailsLabel.setText(_detailsOf(report))
         ui.systemDetailsLabel.setVisible(problem is not None)
@@ -129,12 +136,15 @@ class SystemPanel:
             ui.installLabel.setText(obstacle)
         ui.installLabel.setVisible(bool(obstacle))
         ui.repairButton.setVisible(bool(obstacle and self._action))
-        ui.repairButton.setText(_buttonOf(self._action)[0] if self.report is not None else _("Checking ..."))
+        ui.repairButton.setText(_buttonOf(self._action)[0] if self._check is None else _("Checking ..."))
 
     def _showButtons(self) -> None:
         """Which buttons can be pressed, and why the others cannot."""
         ui, report = self._ui, self.report
-        checking = _("The computer is being checked; this takes a few seconds.") if report is None else ""
+        checking = (
+            _("The computer is being checked; this takes a few seconds.") if self._check is not None else ""
+        )
+        unknown = checking or (_("Check the computer first.") if report is None else "")
         running = _("A reconstruction is running.") if self._session.isRunning else ""
         # A check that failed does not know what to install.
         failed = "" if report is None or report.system else _("The check has failed; check again first.")
@@ -143,17 +153,17 @@ class SystemPanel:
             (
                 ui.copyButton,
                 _("Copy a description of this computer for a bug report; it names no patient and no user."),
-                checking,
+                unknown,
             ),
             (
                 ui.reinstallButton,
                 _("Install or repair what the model needs to run. The size is told first."),
-                checking or running or failed,
+                unknown or running or failed,
             ),
             (
                 ui.offlineButton,
                 _("Install from a folder of wheel files, without a network."),
-                checking or running or failed,
+                unknown or running or failed,
             ),
             (ui.repairButton, _buttonOf(self._action)[1], checking or running),
         ):
@@ -170,7 +180,11 @@ class SystemPanel:
         report = self._check.poll() if self._check is not None else None
         if report is not None:
             self._takeReport(report)
-            self._installation.resume(report)
+            isRepairing, self._isRepairing = self._isRepairing, False
+            if isRepairing and self._action not in ("", "checkAgain"):
+                self._repair()
+            else:
+                self._installation.resume(report)
 
     def _takeReport(self, report: SystemReport) -> None:
         self._stop()
@@ -187,9 +201,13 @@ class SystemPanel:
         )
 
     def _repair(self) -> None:
-        if self._action == "checkAgain":
+        if self.report is None:
+            # What is to be installed is known after a check.
+            self._isRepairing = True
+            self._checkOnce()
+        elif self._action == "checkAgain":
             self.start()
-        elif self.report is not None:
+        else:
             self._installation.run(self.report)
 
     def _reinstall(self) -> None:
@@ -207,6 +225,7 @@ class SystemPanel:
 
     def _onCollapsed(self, isCollapsed: bool) -> None:
         if not isCollapsed:
+            self._checkOnce()
             self._storage.refresh()
 
 

@@ -20,26 +20,26 @@ from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
 from MAESILSlicerLib.desktop.renderingpanel import RenderingPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
 from MAESILSlicerLib.desktop.statusrow import StatusRow
+from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
 from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.desktop.volumepanel import VolumePanel
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 
 if TYPE_CHECKING:
-    from MAESILSlicer import MAESILSlicerLogic
     from MAESILSlicerLib.system.report import SystemReport
 
 
 class Window:
-    """Shows a logic's session and hands on what a person does.
+    """Shows a study's session and hands on what a person does.
 
     Args:
         ui: the widgets of `MAESILSlicer.ui` by name.
-        logic: what is shown.
+        study: what is shown.
     """
 
-    def __init__(self, ui: SimpleNamespace, logic: MAESILSlicerLogic) -> None:
-        self._ui, self._logic, self._session = ui, logic, logic.session
+    def __init__(self, ui: SimpleNamespace, study: Study) -> None:
+        self._ui, self._study, self._session = ui, study, study.session
         self._parameters: MAESILSlicerParameterNode | None = None
         self._hadMask2d = False
         self._notice: tuple[str, bool] = ("", False)
@@ -52,7 +52,7 @@ class Window:
         self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
         self._rendering = RenderingPanel(ui, self._session, self._fail, self._schedule)
-        self._mask = MaskPanel(ui, self._session, lambda: logic.follower.maskProblem)
+        self._mask = MaskPanel(ui, self._session, lambda: study.follower.maskProblem)
         self._estimate = Estimate(self._session, self._schedule)
         self._reconstruct = ReconstructPanel(
             ui,
@@ -60,7 +60,7 @@ class Window:
             self._start,
             self._fail,
             self._obstacle,
-            lambda: logic.follower.modelProblem,
+            lambda: study.follower.modelProblem,
             self._estimate,
         )
         self._results = ResultsPanel(
@@ -93,7 +93,7 @@ class Window:
             # A 3D view that comes onto the screen is fitted and shows the rendering.
             self._connections.observe(layout, vtk.vtkCommand.ModifiedEvent, lambda *_: self._schedule())
         self._session.addListener(self._onSessionChanged)
-        logic.follower.onApplied = self._schedule
+        study.follower.onApplied = self._schedule
         self.refresh()
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
@@ -120,7 +120,7 @@ class Window:
         """Undo all connections."""
         self._connections.close()
         self._session.removeListener(self._onSessionChanged)
-        self._logic.follower.onApplied = lambda: None
+        self._study.follower.onApplied = lambda: None
         for panel in self._panels:
             panel.close()
         self._estimate.close()
@@ -139,7 +139,9 @@ class Window:
             self._shownReport = self._system.report
             self._reconstruct.showDevices(self._shownReport)
             if self._shownReport is not None and self._shownReport.canCompute:
-                self._estimate.start()
+                self._estimate.measure()
+        if self._session.made is not None and not self._estimate.isKnown:
+            self._estimate.measure()
         self._showStatus()
         self._keepWidth()
 
@@ -154,8 +156,8 @@ class Window:
 
     def _showStatus(self) -> None:
         sentence, failed = self._notice
-        if not sentence and self._logic.follower.problem:
-            sentence, failed = self._logic.follower.problem, True
+        if not sentence and self._study.follower.problem:
+            sentence, failed = self._study.follower.problem, True
         if not sentence:
             sentence, failed = self._session.message, self._session.failed
         self._status.show(sentence, failed)
@@ -182,7 +184,7 @@ class Window:
         """Why a reconstruction cannot be started, "" if nothing stands in its way."""
         if self._parameters is None or self._session.volumeNode is None:
             return _("Choose a volume first.")
-        return self._session.check.problem or self._logic.follower.problem or self._system.obstacle
+        return self._session.check.problem or self._study.follower.problem or self._system.obstacle
 
     def _useVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """The sample has come, which leaves a file."""
@@ -206,7 +208,7 @@ class Window:
 
     def _start(self) -> None:
         # A slider may just have been moved, and its mask not yet been drawn.
-        self._logic.follower.applyNow()
+        self._study.follower.applyNow()
         if self._obstacle():
             return
         parameters = self._parameters

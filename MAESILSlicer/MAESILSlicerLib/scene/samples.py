@@ -1,4 +1,4 @@
-"""The sample that needs no network: a CT of a torso that nobody has, made on this computer and kept for next time."""
+"""The sample that needs no network: an artificial CT of a torso, made on this computer and kept for next time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import slicer
 
 from MAESILCore.data.volume import Volume
 from MAESILCore.errors import VolumeError
-from MAESILSlicerLib import paths
 from MAESILSlicerLib.scene.volumes import addVolume
 
 NAME = "Torso phantom"
-CATEGORY = "MAESIL"
 #: In the folder in which Slicer keeps downloaded samples. Another phantom gets another file.
 FILE_NAME = "MAESIL-torso-phantom-1.nrrd"
 #: Voxels along k, j, i: the whole torso, reconstructed within a minute or two on two cores.
@@ -69,32 +67,16 @@ def cacheFolder(scene: slicer.vtkMRMLScene) -> Path | None:
     return Path(folder) if folder else None
 
 
-def registerSamples() -> None:
-    """Offer the sample in the desktop's module Sample Data; once, however often this is called."""
-    import SampleData
+def loadIntoViews(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
+    """Add the sample to a scene and show it in the slice views, as the button in Sample Data does.
 
-    known = SampleData.SampleDataLogic.sampleDataSourcesByCategory(CATEGORY)
-    if any(source.sampleName == NAME for source in known):
-        return
-    folder = cacheFolder(slicer.mrmlScene) or Path(slicer.app.temporaryPath)
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category=CATEGORY,
-        sampleName=NAME,
-        # What a script asks for by name comes from here once it was made; the module's button makes it.
-        uris=(folder / FILE_NAME).absolute().as_uri(),
-        fileNames=FILE_NAME,
-        nodeNames=NAME,
-        customDownloader=_loadIntoViews,
-        thumbnailFileName=str(paths.resource("Icons", "TorsoPhantom.png")),
-    )
-
-
-def _loadIntoViews(_source: object) -> list[slicer.vtkMRMLScalarVolumeNode]:
-    """What the button in Sample Data does."""
-    node = loadSample(slicer.mrmlScene)
+    Raises:
+        SceneError: there is not enough memory; the scene is then as it was.
+    """
+    node = loadSample(scene)
     if slicer.app.layoutManager() is not None:
         slicer.util.setSliceViewerLayers(background=node, fit=True)
-    return [node]
+    return node
 
 
 def _makeSample() -> Volume:

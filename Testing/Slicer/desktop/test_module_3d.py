@@ -277,7 +277,7 @@ def test_a_volume_for_whose_rendering_memory_lacks_says_so_and_is_masked(
 
     module.use(name="First")
     module.host.click(module.ui.renderingCheckBox)
-    monkeypatch.setattr(rendering.numbers, "storable", fail)
+    monkeypatch.setattr(rendering.voxeltypes, "storable", fail)
     # Padding is replaced in a copy.
     padded = np.linspace(-1000, 1000, 40**3).astype(np.int16).reshape(40, 40, 40)
     padded[0] = -2000

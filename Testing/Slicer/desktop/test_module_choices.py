@@ -529,7 +529,6 @@ def test_a_reload_leaves_one_window_that_works(module: OpenModule) -> None:
     before = module.host.widget
     module.host.reload()
     assert module.host.widget is not before
-    module.host.wait(lambda: module.window._system.report is not None)
     assert module.ui.reconstructButton.isEnabled(), module.ui.reconstructButton.toolTip
     module.ui.planeRatioSlider.value = 0.25
     module.host.process()

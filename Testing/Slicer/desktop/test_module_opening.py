@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import slicer
 
-from hosting import Host
+from hosting import MODULE, Host
 from modulehelp import FACTS, FACTS_WITHOUT_TORCH, OpenModule, answerAtOnce
 
 #: What reconstructions need and Slicer does not bring.
@@ -45,9 +46,11 @@ def test_the_module_opens_at_once_without_pytorch_and_offers_to_install_it(
     host.open()
     assert time.monotonic() - started < 3.0
     assert "not installed" in host.ui.installLabel.text
-    host.wait(lambda: host.widget.window._system.report is not None)
     assert host.ui.repairButton.isVisibleTo(host.window)
     assert host.ui.repairButton.isEnabled()
+    assert host.ui.systemLabel.text == "Not checked yet."
+    host.ui.systemSection.collapsed = False
+    host.wait(lambda: host.widget.window._system.report is not None)
     assert "PyTorch" in host.ui.systemLabel.text
     from volumes import addTestVolume
 
@@ -62,14 +65,58 @@ def test_nothing_of_maesil_is_imported_when_slicer_starts(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretendToLack(monkeypatch, ())
-    path = Path(__file__).resolve().parents[3] / "MAESILSlicer" / "MAESILSlicer.py"
-    host.app.loadModule(path)
+    host.app.loadModule(MODULE)
+    host.app.startupCompleted.emit()
     loaded = {name.split(".")[0] for name in sys.modules}
     assert not loaded & {"MAESILCore", "MAESILSlicerLib"}
 
 
-def test_the_computer_is_checked_in_the_background(host: Host) -> None:
+def test_opening_the_module_starts_no_process_and_imports_no_pytorch(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from volumes import addTestVolume
+
+    started = []
+    addTestVolume(host.scene)
+    pretendToLack(monkeypatch, ("torch",))
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(subprocess.Popen, "__init__", lambda *arguments, **_: started.append(arguments))
     host.open()
+    host.widget.exit()
+    host.widget.enter()
+    host.process()
+    assert host.widget.logic.session.mask is not None
+    assert started == []
+    assert "torch" not in sys.modules
+    assert host.ui.estimateLabel.text == "How long this takes is unknown until System check is opened once."
+
+
+def test_sample_data_offers_the_sample(
+    host: Host, smallSample: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import SampleData
+
+    from MAESILSlicerLib.scene import samples
+
+    host.app.loadModule(MODULE)
+    for _ in range(2):
+        host.app.startupCompleted.emit()
+    (source,) = SampleData.SampleDataLogic.sampleDataSourcesByCategory("MAESIL")
+    assert source.sampleName == source.nodeNames == samples.NAME
+    # Written in two files, since the library is not imported for it.
+    assert source.fileNames == "MAESIL-torso-phantom-1.nrrd"
+    assert source.uris == (samples.cacheFolder(host.scene) / source.fileNames).as_uri()
+    assert Path(source.thumbnailFileName).is_file()
+    (node,) = source.customDownloader(source)
+    assert slicer.util.arrayFromVolume(node).shape == smallSample
+
+
+def test_the_computer_is_checked_once_its_section_is_opened(host: Host) -> None:
+    host.open()
+    assert host.ui.systemLabel.text == "Not checked yet."
+    assert host.ui.deviceComboBox.count == 1
+    host.ui.systemSection.collapsed = False
+    host.process()
     assert host.ui.systemLabel.text == "Checking ..."
     host.wait(lambda: host.widget.window._system.report is not None, 120)
     torch = importlib.util.find_spec("torch")

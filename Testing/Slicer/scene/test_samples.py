@@ -1,11 +1,9 @@
-"""The sample comes without a network, is made once, and is offered in Slicer's module Sample Data."""
+"""The sample comes without a network and is made once."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,45 +34,6 @@ def folder(scene: slicer.vtkMRMLScene, tmp_path: Path) -> Path:
     folder = tmp_path / "Ärztin ümlaut" / "cache"
     scene.GetCacheManager().SetRemoteCacheDirectory(str(folder))
     return folder
-
-
-class SampleDataLogic:
-    """What Slicer's module SampleData offers to others, of Slicer 5.12."""
-
-    sources: ClassVar[dict[str, list[SimpleNamespace]]] = {}
-
-    @staticmethod
-    def sampleDataSourcesByCategory(category: str | None = None) -> Any:  # noqa: ANN401 - as in Slicer
-        return SampleDataLogic.sources.get(category, [])
-
-    @staticmethod
-    def registerCustomSampleDataSource(
-        category: str = "Custom",
-        sampleName: str | None = None,
-        uris: object = None,
-        fileNames: object = None,
-        nodeNames: object = None,
-        customDownloader: object = None,
-        thumbnailFileName: str | None = None,
-        loadFileType: str = "VolumeFile",
-        loadFiles: object = None,
-        loadFileProperties: object = None,
-        checksums: object = None,
-    ) -> None:
-        # Slicer fails on a source without addresses, even if it has a downloader of its own.
-        assert isinstance(uris, str)
-        SampleDataLogic.sources.setdefault(category, []).append(SimpleNamespace(**locals()))
-
-
-@pytest.fixture
-def sampleData(scene: slicer.vtkMRMLScene, monkeypatch: pytest.MonkeyPatch) -> type[SampleDataLogic]:
-    """Slicer's module Sample Data, empty, in an application without views."""
-    module = ModuleType("SampleData")
-    module.SampleDataLogic = SampleDataLogic
-    monkeypatch.setattr(SampleDataLogic, "sources", {})
-    monkeypatch.setitem(sys.modules, "SampleData", module)
-    monkeypatch.setattr(slicer, "app", SimpleNamespace(layoutManager=lambda: None), raising=False)
-    return SampleDataLogic
 
 
 @pytest.mark.usefixtures("made")
@@ -123,42 +82,16 @@ def test_the_sample_needs_no_scene(made: list[tuple[int, int, int]]) -> None:
     assert made == [samples.SHAPE]
 
 
-@pytest.mark.usefixtures("made", "folder")
-def test_the_button_in_sample_data_loads_the_sample(
-    scene: slicer.vtkMRMLScene, sampleData: type[SampleDataLogic]
+def test_the_sample_is_shown_in_the_views_if_there_are_any(
+    scene: slicer.vtkMRMLScene, made: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples.registerSamples()
-    (source,) = sampleData.sampleDataSourcesByCategory("MAESIL")
-    (node,) = source.customDownloader(source)
-    assert source.sampleName == "Torso phantom"
+    shown = []
+    monkeypatch.setattr(
+        slicer.util, "setSliceViewerLayers", lambda **layers: shown.append(layers), raising=False
+    )
+    for manager in (None, object()):
+        app = SimpleNamespace(layoutManager=lambda manager=manager: manager)
+        monkeypatch.setattr(slicer, "app", app, raising=False)
+        node = samples.loadIntoViews(scene)
     assert node.GetScene() is scene
-    assert Path(source.thumbnailFileName).is_file()
-
-
-@pytest.mark.usefixtures("made")
-def test_a_script_finds_the_sample_by_its_name_once_it_was_made(
-    scene: slicer.vtkMRMLScene, folder: Path, sampleData: type[SampleDataLogic]
-) -> None:
-    samples.registerSamples()
-    samples.loadSample(scene)
-    (source,) = sampleData.sampleDataSourcesByCategory("MAESIL")
-    assert source.uris == (folder / source.fileNames).as_uri()
-    assert (folder / source.fileNames).is_file()
-
-
-def test_the_sample_is_registered_once(sampleData: type[SampleDataLogic]) -> None:
-    samples.registerSamples()
-    samples.registerSamples()
-    assert len(sampleData.sampleDataSourcesByCategory("MAESIL")) == 1
-
-
-def test_opening_the_module_makes_no_sample(
-    scene: slicer.vtkMRMLScene,
-    folder: Path,
-    sampleData: type[SampleDataLogic],
-    made: list[tuple[int, int, int]],
-) -> None:
-    samples.registerSamples()
-    assert made == []
-    assert list(folder.iterdir()) == []
-    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert shown == [{"background": node, "fit": True}]

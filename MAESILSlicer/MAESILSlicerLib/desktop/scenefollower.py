@@ -1,0 +1,84 @@
+"""Keeps the window on the parameter node of the scene while scenes are closed, imported and loaded."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import slicer
+
+from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
+from MAESILSlicerLib.desktop.study import Study
+from MAESILSlicerLib.desktop.views import catchUp
+from MAESILSlicerLib.desktop.window import Window
+from MAESILSlicerLib.scene.nodes import nodesOfClass
+
+
+class SceneFollower:
+    """Connects the scene's parameter node with the widgets while the module is open.
+
+    Args:
+        ui: the widgets of `MAESILSlicer.ui` by name.
+        study: follows the parameter node.
+        window: shows it.
+    """
+
+    def __init__(self, ui: SimpleNamespace, study: Study, window: Window) -> None:
+        self._ui, self._study, self._window = ui, study, window
+        self._isEntered = False
+        self._parameters: MAESILSlicerParameterNode | None = None
+        self._guiTag: int | None = None
+        self._connections = Connections()
+        scene = slicer.mrmlScene
+        self._connections.observe(scene, scene.StartCloseEvent, self._onStartClose)
+        self._connections.observe(scene, scene.StartImportEvent, self._onStartImport)
+        # A scene is closed and loaded in one batch, during which selectors and views do not follow it. The low priority
+        # has them receive the end of the batch first.
+        self._connections.observe(scene, scene.EndBatchProcessEvent, self._onEndBatch, priority=-1.0)
+
+    def enter(self) -> None:
+        """The module was opened."""
+        self._isEntered = True
+        self._useParameterNode()
+        self._window.enter()
+
+    def leave(self) -> None:
+        """Another module was opened."""
+        self._isEntered = False
+        # While the parameters are there: what the comparison changed in them is put back.
+        self._window.leave()
+        self._setParameters(None)
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._connections.close()
+        self.leave()
+
+    def _onStartClose(self, _caller: object, _event: str) -> None:
+        self._setParameters(None)
+        self._study.follower.follow(None)
+
+    def _onStartImport(self, _caller: object, _event: str) -> None:
+        self._setParameters(None)
+
+    def _onEndBatch(self, _caller: object, _event: str) -> None:
+        if self._isEntered and self._parameters is None:
+            self._useParameterNode()
+            catchUp()
+
+    def _useParameterNode(self) -> None:
+        """Work on the scene's parameter node; the first volume is chosen to save a click."""
+        parameters = self._study.parameterNode()
+        if parameters.inputVolume is None:
+            volumes = nodesOfClass(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
+            parameters.inputVolume = next((node for node in volumes if not node.GetHideFromEditors()), None)
+        self._setParameters(parameters)
+        self._study.follower.follow(parameters)
+
+    def _setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+        self._parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self._ui)
+        self._window.setParameters(parameters)
