@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from MAESILCore.inference import Reconstruction, reconstruct, save_reconstruction
     from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, roi_mask_from_label
-    from MAESILCore.models.checkpoint import Card, LoadedModel, load_checkpoint, save_checkpoint
+    from MAESILCore.models.card import Card
+    from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint, save_checkpoint
     from MAESILCore.phantom import Phantom, make_phantom
     from MAESILCore.scoring.evaluate import evaluate
     from MAESILCore.training import pretrain
@@ -44,7 +45,8 @@ _HOMES = {
     ),
     "inference": ("Reconstruction", "reconstruct", "save_reconstruction"),
     "lattice": ("Mask", "MaskStrategy", "SuperpatchGrid", "roi_mask_from_box", "roi_mask_from_label"),
-    "models.checkpoint": ("Card", "LoadedModel", "load_checkpoint", "save_checkpoint"),
+    "models.card": ("Card",),
+    "models.checkpoint": ("LoadedModel", "load_checkpoint", "save_checkpoint"),
     "phantom": ("Phantom", "make_phantom"),
     "scoring.evaluate": ("evaluate",),
     "training": ("pretrain",),

@@ -12,6 +12,7 @@ from MAESILCore.data.window import Window
 from MAESILCore.devices import computes_in_bf16, pick_device
 from MAESILCore.errors import CheckpointError, OutOfMemoryError
 from MAESILCore.lattice import Triple
+from MAESILCore.nn.tokens import expand_patches
 from MAESILCore.options import check_batch_size
 
 #: Superpatches a pass. A CPU gains nothing from more than one, a GPU is filled by a few.
@@ -53,6 +54,9 @@ class NetworkPasses:
         """
         batch_size = check_batch_size(batch_size)
         self._model = model
+        # A model of a user's own need not declare what it can do; it gets everything.
+        abilities = getattr(model, "abilities", None)
+        self._blanks = abilities is not None and abilities.hides
         self.device = pick_device(device)
         self.batch_size = batch_size or _BATCH_SIZES.get(self.device.type, 1)
         for part in (model, getattr(model, "method", None)):
@@ -96,7 +100,10 @@ class NetworkPasses:
         try:
             with torch.inference_mode(), self._precision():
                 voxels = torch.from_numpy(superpatches).unsqueeze(1).to(self.device)
-                predicted = self._model.reconstruct(voxels, torch.from_numpy(hidden).to(self.device))
+                where = torch.from_numpy(hidden).to(self.device)
+                if self._blanks:  # what is not there cannot be looked at
+                    voxels = voxels.masked_fill(expand_patches(where[:, None], self._model.patch_size), 0.0)
+                predicted = self._model.reconstruct(voxels, where)
                 return np.asarray(predicted.float().clamp(0.0, 1.0).squeeze(1).cpu().numpy())
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):

@@ -1,24 +1,62 @@
-"""The published systems, one file each, found by name."""
+"""The published systems, one file each, found by name. Only a look-up imports a method, and PyTorch with it."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.methods.base import Method, MethodConfig, TransformerSize
-from MAESILCore.methods.maesil import PRESETS, Maesil, MaesilConfig
 
-__all__ = ["METHODS", "Method", "MethodConfig", "TransformerSize", "create"]
+if TYPE_CHECKING:
+    from MAESILCore.methods.base import Method
 
-#: name -> (method, its configuration, its presets)
-METHODS: dict[str, tuple[type[Maesil], type[MaesilConfig], dict[str, dict[str, object]]]] = {
-    "maesil": (Maesil, MaesilConfig, PRESETS),
-}
+__all__ = ["METHODS", "create"]
+
+#: Other packages add methods under this group of entry points: `name = "module:Class"`.
+GROUP = "maesil.methods"
+BUILT_IN = {"maesil": "MAESILCore.methods.maesil:Maesil"}
 
 
-def create(name: str, config: dict[str, Any] | None = None, preset: str | None = None) -> Method:
+class _Methods(Mapping[str, "type[Method]"]):
+    """Name -> class of the method; only a look-up imports it."""
+
+    def __getitem__(self, name: str) -> type[Method]:
+        module, _, attribute = self._places()[name].partition(":")
+        found: type[Method] = getattr(import_module(module), attribute)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places())
+
+    def __len__(self) -> int:
+        return len(self._places())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places()
+
+    def _places(self) -> dict[str, str]:
+        return {point.name: point.value for point in entry_points(group=GROUP)} | BUILT_IN
+
+
+#: Every method by name: those of this package, and those that installed packages add.
+METHODS: Mapping[str, type[Method]] = _Methods()
+
+
+def find(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        ConfigError: there is no method of this name.
+    """
+    if name not in METHODS:
+        message = f"There is no method {name!r}; choose one of {', '.join(sorted(METHODS))}."
+        raise ConfigError(message)
+    return METHODS[name]
+
+
+def create(name: str, config: Mapping[str, Any] | None = None, preset: str | None = None) -> Method:
     """Build a method with fresh weights.
 
     Args:
@@ -29,16 +67,16 @@ def create(name: str, config: dict[str, Any] | None = None, preset: str | None =
     Raises:
         ConfigError: the method or preset is unknown, or a field does not fit.
     """
-    if name not in METHODS:
-        message = f"There is no method {name!r}; choose one of {', '.join(sorted(METHODS))}."
+    from pydantic import ValidationError
+
+    method = find(name)
+    if preset is not None and preset not in method.presets:
+        known = ", ".join(method.presets) or "it has none"
+        message = f"Method {name!r} has no preset {preset!r}; choose one of {known}."
         raise ConfigError(message)
-    method, config_type, presets = METHODS[name]
-    if preset is not None and preset not in presets:
-        message = f"Method {name!r} has no preset {preset!r}; choose one of {', '.join(presets)}."
-        raise ConfigError(message)
-    fields = {**(presets[preset] if preset else {}), **(config or {})}
+    fields = {**(method.presets[preset] if preset else {}), **(config or {})}
     try:
-        return method(config_type.model_validate(fields))
+        return method(method.config_type.model_validate(fields))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -1,20 +1,27 @@
-"""MAESIL: a masked autoencoder over superpatches (arXiv:2604.00514)."""
+"""MAESIL: a masked autoencoder over superpatches (arXiv:2604.00514; docs/methods.md, MAESIL)."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from MAESILCore.losses.masked import hidden_dissimilarity, hidden_log_mse, masked_mse, normalise_patches
-from MAESILCore.methods.base import Method, MethodConfig, TransformerSize
+from MAESILCore.losses.masked import masked_mse
+from MAESILCore.losses.picture import picture_losses
+from MAESILCore.methods.base import Batch, Losses, Step
+from MAESILCore.methods.masked import FillHint, MaskedAutoencoder, MaskedConfig, NoHint, draw_hidden
+from MAESILCore.methods.targets import (
+    FillResidual,
+    NoRefinement,
+    NormalisedVoxels,
+    Refinement,
+    Voxels,
+    mid_grey,
+)
 from MAESILCore.nn.fill import smooth_fill
-from MAESILCore.nn.positions import sincos_positions
-from MAESILCore.nn.refine import RefinementHead
 from MAESILCore.nn.tokens import TokenSplit, expand_patches, patchify, take, unpatchify
-from MAESILCore.nn.transformer import Transformer, initialise
 
 
 class PictureLoss(BaseModel):
@@ -42,12 +49,10 @@ class PictureLoss(BaseModel):
         return self
 
 
-class MaesilConfig(MethodConfig):
+class MaesilConfig(MaskedConfig):
     """Sizes and switches of `Maesil`.
 
     Attributes:
-        encoder: transformer over the visible tokens.
-        decoder: transformer over all tokens.
         residual_fill: predict the difference to a smooth fill of the visible voxels instead of the voxels; the
             decoder's mask tokens are told what the fill is at their place. Visible voxels then come back as they are,
             so an unmasked pass says nothing about such a model.
@@ -56,12 +61,10 @@ class MaesilConfig(MethodConfig):
         normalise_targets: standardise every target patch in the loss; reconstruction then needs the fill or the
             patch's own statistics, so it is for representation learning, not for pictures.
         decode_fraction: share of the hidden tokens that the decoder sees in training (VideoMAE V2's decoder mask,
-            reading R4 of methods.md 1.4); reconstruction always decodes all.
+            docs/methods.md, MAESIL); reconstruction always decodes all.
         picture_loss: replaces the masked MSE.
     """
 
-    encoder: TransformerSize = TransformerSize(width=256, depth=6, heads=4)
-    decoder: TransformerSize = TransformerSize(width=192, depth=2, heads=3)
     residual_fill: bool = False
     refine_channels: int = Field(default=0, ge=0)
     refine_depth: int = Field(default=1, ge=1)
@@ -93,8 +96,8 @@ class MaesilConfig(MethodConfig):
 
 
 #: `tiny` is for tests, `small` for a CPU or a first look, `base` for one GPU; both decode a quarter of the hidden
-#: tokens in training, which saves most of the decoder. `paper` follows methods.md 1.3 and 1.5: the published
-#: shape, raw voxel targets, every token decoded.
+#: tokens in training, which saves most of the decoder. `paper` is the published shape, raw voxel targets,
+#: every token decoded (docs/methods.md, MAESIL).
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {
         "encoder": {"width": 48, "depth": 2, "heads": 3},
@@ -117,182 +120,102 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
-class Maesil(Method):
-    """Encoder on visible tokens, light decoder on all, masked MSE (methods.md 1.5)."""
+class Maesil(MaskedAutoencoder):
+    """encode -> place -> decode -> head, and the mean squared error over hidden patches.
 
-    name: ClassVar[str] = "maesil"
+    Exchangeable parts: `fill`, what is known of hidden voxels without learning; `target`, what the head gives; and
+    `refine`, what smooths its patches. Letters in the comments are those of `MaskedAutoencoder`.
+    """
+
+    name = "maesil"
+    config_type = MaesilConfig
+    presets = PRESETS
+    default_recipe = Path(__file__).parent / "recipes" / "maesil.yaml"
     config: MaesilConfig
 
     def __init__(self, config: MaesilConfig) -> None:
-        super().__init__()
-        self.config = config
-        patch = config.patch_size
-        voxels = patch[0] * patch[1] * patch[2]
-        encoder, decoder = config.encoder, config.decoder
-        # A convolution with kernel = stride is one linear map a patch; as such only visible patches are embedded.
-        self.embed = nn.Linear(voxels, encoder.width)
-        self.summary_token = nn.Parameter(torch.zeros(1, 1, encoder.width))
-        self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
-        self.bridge = nn.Linear(encoder.width, decoder.width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
-        self.fill_embed = nn.Linear(voxels, decoder.width) if config.residual_fill else None
-        self.decoder = Transformer(decoder.width, decoder.depth, decoder.heads)
-        self.head = nn.Linear(decoder.width, voxels)
-        self.apply(initialise)
-        for token in (self.summary_token, self.mask_token):
-            nn.init.normal_(token, std=0.02)
+        super().__init__(config, FillHint if config.residual_fill else NoHint)
+        self.fill = smooth_fill if config.residual_fill or config.refine_channels else mid_grey
+        self.target = Voxels()
+        if config.residual_fill:
+            self.target = FillResidual()
+        elif config.normalise_targets:
+            self.target = NormalisedVoxels()
         # Starting at the fill (or at mid-window), not at noise around it.
         nn.init.normal_(self.head.weight, std=0.002)
-        if not config.residual_fill and not config.normalise_targets:
+        if type(self.target) is Voxels:
             nn.init.constant_(self.head.bias, 0.5)
-        self.refine = None
+        self.refine: Refinement | NoRefinement = NoRefinement()
         if config.refine_channels:
-            self.refine = RefinementHead(decoder.width, patch, config.refine_channels, config.refine_depth)
+            self.refine = Refinement(
+                config.decoder.width, config.patch_size, config.refine_channels, config.refine_depth
+            )
 
-    def losses(
-        self,
-        superpatches: torch.Tensor,
-        hidden: torch.Tensor,
-        generator: torch.Generator | None = None,
-        start: torch.Tensor | None = None,
-    ) -> dict[str, torch.Tensor]:
-        """Masked MSE; shapes as in `Method.losses`."""
+    def forward(
+        self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Predict every voxel, (B, 1, K, J, I), in units of the target; arguments as in `Batch`."""
+        patch = self.config.patch_size
+        # fmt: off
+        fill, _, tokens = self._placed(superpatches, hidden, start)                 # (B, 1 + N, D)
+        decoded = self.decode(tokens)                                               # (B, N, D)
+        patches = self.head(decoded)                                                # (B, N, p^3)
+        prediction = unpatchify(patches, self._lattice(superpatches), patch)        # (B, 1, K, J, I)
+        inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch)    # (B, 1, K, J, I)
+        picture = self.target.picture(prediction, fill, inside)                     # (B, 1, K, J, I)
+        # fmt: on
+        return self.refine.refined(picture, fill, hidden, inside, decoded, self.target)
+
+    def training_losses(self, batch: Batch, step: Step) -> Losses:
+        """L = 1/|M| sum over hidden patches i in M of 1/p^3 |x_i - y_i|^2.
+
+        The configuration may put a `PictureLoss` in its place, or a sum over some of the hidden patches.
+        """
         if self.config.decode_fraction < 1.0:
-            return {"loss": self._partial_loss(superpatches, hidden, generator, start)}
-        predicted = self._predict(superpatches, hidden, start)
+            return self._loss_of_some(batch, step)
+        # fmt: off
+        predicted = self(batch.superpatches, batch.hidden, batch.start)             # (B, 1, K, J, I)
         if self.config.picture_loss is not None:
-            return {"loss": self._picture_loss(self.config.picture_loss, predicted, superpatches, hidden)}
-        target = patchify(superpatches, self.config.patch_size)
-        prediction = patchify(predicted, self.config.patch_size)
-        if self.config.normalise_targets:
-            target, _, _ = normalise_patches(target)
-        return {"loss": masked_mse(prediction, target, hidden.flatten(1))}
+            return self._picture_loss(self.config.picture_loss, predicted, batch)
+        x = patchify(batch.superpatches, self.config.patch_size)                    # (B, N, p^3)
+        y = patchify(predicted, self.config.patch_size)                             # (B, N, p^3)
+        # fmt: on
+        return Losses(masked_mse(y, self.target.standardised(x), batch.hidden.flatten(1)))
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Predict every voxel; shapes as in `Method.reconstruct`.
+        """Predict every voxel; see `Method.reconstruct`."""
+        return self.target.voxels(self(superpatches, hidden), superpatches, hidden, self.config.patch_size)
 
-        With `normalise_targets` a predicted patch takes mean and spread from the smooth fill of its place, since
-        nothing else is known of a hidden patch.
-        """
-        prediction = self._predict(superpatches, hidden, None)
-        if not self.config.normalise_targets:
-            return prediction
-        patch = self.config.patch_size
-        _, mean, deviation = normalise_patches(patchify(smooth_fill(superpatches, hidden, patch), patch))
-        tokens = patchify(prediction, patch) * deviation + mean
-        return unpatchify(tokens, self._lattice(superpatches), patch)
-
-    def encode(self, superpatches: torch.Tensor) -> torch.Tensor:
-        """Token features of whole superpatches; shapes as in `Method.encode`."""
-        hidden = torch.zeros(
-            (superpatches.shape[0], *self._lattice(superpatches)),
-            dtype=torch.bool,
-            device=superpatches.device,
-        )
-        return self._encode_visible(superpatches, TokenSplit.of(hidden), None)[:, 1:]
-
-    def _lattice(self, superpatches: torch.Tensor) -> tuple[int, int, int]:
-        k, j, i = (
-            size // patch for size, patch in zip(superpatches.shape[2:], self.config.patch_size, strict=True)
-        )
-        return k, j, i
-
-    def _encode_visible(
-        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
-    ) -> torch.Tensor:
-        """(B, 1, K, J, I) -> (B, 1 + V, D): the summary token, then the visible tokens."""
-        patches = take(patchify(superpatches, self.config.patch_size), split.visible)
-        positions = sincos_positions(
-            self._lattice(superpatches), self.config.encoder.width, start, superpatches.device
-        )
-        # [0, 1] is centred so that the embedding starts with inputs of both signs.
-        tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)
-        tokens = torch.cat([self.summary_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        allowed = None if split.valid is None else nn.functional.pad(split.valid, (1, 0), value=True)
-        return self.encoder(tokens, allowed)
-
-    def _decoder_input(
-        self,
-        superpatches: torch.Tensor,
-        split: TokenSplit,
-        fill: torch.Tensor | None,
-        start: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The summary token (B, 1, D) and all lattice tokens (B, N, D): mask tokens, encoded ones in their places."""
-        encoded = self.bridge(self._encode_visible(superpatches, split, start))
-        summary, visible = encoded[:, :1], encoded[:, 1:]
-        lattice = self._lattice(superpatches)
-        positions = sincos_positions(lattice, self.config.decoder.width, start, superpatches.device)
-        count = lattice[0] * lattice[1] * lattice[2]
-        masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], count, -1)
-        if self.fill_embed is not None and fill is not None:
-            masked = masked + self.fill_embed(patchify(fill, self.config.patch_size) * 2.0 - 1.0)
-        if split.valid is not None:  # padding repeats hidden places: they keep their mask token
-            visible = torch.where(split.valid[..., None], visible, take(masked, split.visible))
-        tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
-        return summary, tokens + positions
-
-    def _fill(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor | None:
-        """The smooth fill (B, 1, K, J, I) when the configuration uses it."""
-        if not self.config.residual_fill and self.refine is None:
-            return None
-        return smooth_fill(superpatches, hidden, self.config.patch_size)
-
-    def _predict(
+    def _placed(
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Predict every voxel, (B, 1, K, J, I), in units of the target."""
-        patch, fill = self.config.patch_size, self._fill(superpatches, hidden)
-        summary, tokens = self._decoder_input(superpatches, TokenSplit.of(hidden), fill, start)
-        decoded = self.decoder(torch.cat([summary, tokens], dim=1))[:, 1:]
-        prediction = unpatchify(self.head(decoded), self._lattice(superpatches), patch)
-        if fill is None:
-            return prediction
-        inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch)
-        if self.config.residual_fill:  # a difference to what is known: none at visible voxels
-            prediction = fill + inside * prediction
-        if self.refine is not None:
-            mosaic = torch.lerp(fill.to(prediction.dtype), prediction, inside.to(prediction.dtype))
-            correction = self.refine(mosaic, hidden, decoded)
-            prediction = prediction + (inside * correction if self.config.residual_fill else correction)
-        return prediction
+    ) -> tuple[torch.Tensor, TokenSplit, torch.Tensor]:
+        """The fill, which tokens are visible, and the decoder's input."""
+        # fmt: off
+        fill = self.fill(superpatches, hidden, self.config.patch_size)              # (B, 1, K, J, I)
+        split = TokenSplit.of(hidden)                                               # (B, V)
+        latent = self.encode(superpatches, split, start)                            # (B, 1 + V, E)
+        hint = self.fill_embed(fill)                                                # (B, N, D)
+        lattice = self._lattice(superpatches)
+        tokens = self.place(latent, split, lattice, start, hint)                    # (B, 1 + N, D)
+        # fmt: on
+        return fill, split, tokens
 
-    def _picture_loss(
-        self, terms: PictureLoss, predicted: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor
-    ) -> torch.Tensor:
+    def _loss_of_some(self, batch: Batch, step: Step) -> Losses:
+        """The same error over a random `decode_fraction` of the hidden patches."""
+        patch = self.config.patch_size
+        fill, split, tokens = self._placed(batch.superpatches, batch.hidden, batch.start)
+        # fmt: off
+        chosen = draw_hidden(batch.hidden, self.config.decode_fraction, step.generator)  # (B, C)
+        decoded = self.decode_some(tokens, split, chosen)                           # (B, C, D)
+        y = self.head(decoded)                                                      # (B, C, p^3)
+        # fmt: on
+        x, known = (take(patchify(each, patch), chosen) for each in (batch.superpatches, fill))
+        return Losses(masked_mse(y, self.target.of(x, known), batch.hidden.flatten(1).gather(1, chosen)))
+
+    def _picture_loss(self, terms: PictureLoss, predicted: torch.Tensor, batch: Batch) -> Losses:
         """See `PictureLoss`."""
-        predicted = predicted.float()
-        inside = expand_patches(hidden.unsqueeze(1).to(predicted.dtype), self.config.patch_size)
-        low, high = terms.focus
-        near = [((image - low) / (high - low)).clamp(0.0, 1.0) for image in (predicted, superpatches)]
-        return (
-            hidden_log_mse(predicted, superpatches, inside)
-            + terms.focus_weight * hidden_log_mse(near[0], near[1], inside, floor=1e-3)
-            + terms.similarity_weight * hidden_dissimilarity(predicted, superpatches, inside)
+        log_mse, focus, dissimilarity = picture_losses(
+            predicted, batch.superpatches, batch.hidden, self.config.patch_size, terms.focus
         )
-
-    def _partial_loss(
-        self,
-        superpatches: torch.Tensor,
-        hidden: torch.Tensor,
-        generator: torch.Generator | None,
-        start: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Masked MSE over a random `decode_fraction` of the hidden tokens; the other ones never enter the decoder."""
-        patch, flat = self.config.patch_size, hidden.flatten(1)
-        fill, split = self._fill(superpatches, hidden), TokenSplit.of(hidden)
-        summary, tokens = self._decoder_input(superpatches, split, fill, start)
-        count = max(1, round(float(flat.sum(dim=1).min()) * self.config.decode_fraction))
-        keys = torch.rand(flat.shape, generator=generator, device=flat.device).masked_fill(~flat, 2.0)
-        chosen = keys.argsort(dim=1)[:, :count].sort(dim=1).values
-        allowed = None
-        if split.valid is not None:
-            allowed = nn.functional.pad(split.valid, (1, count), value=True)
-        sequence = torch.cat([summary, take(tokens, split.visible), take(tokens, chosen)], dim=1)
-        prediction = self.head(self.decoder(sequence, allowed)[:, -count:])
-        target = take(patchify(superpatches, patch), chosen)
-        if self.config.normalise_targets:
-            target, _, _ = normalise_patches(target)
-        if self.config.residual_fill and fill is not None:
-            target = target - take(patchify(fill, patch), chosen)
-        return masked_mse(prediction, target, flat.gather(1, chosen))
+        total = log_mse + terms.focus_weight * focus + terms.similarity_weight * dissimilarity
+        return Losses(total, {"log_mse": log_mse, "log_mse_focus": focus, "dissimilarity": dissimilarity})

@@ -79,6 +79,16 @@ def _unwrapped(candidates: dict[str, str], wanted: set[str]) -> Naming:
     return Naming(names, tuple(part for part in _WRAPPERS if part in removed))
 
 
+def shortened(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors in half precision; whole numbers, and what half precision cannot hold, stay as they are."""
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
+    return {
+        name: half if bool(torch.isfinite(half).all()) else tensors[name] for name, half in halves.items()
+    }
+
+
 def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
     """In what weights differ from those that a method needs, as the end of a sentence; None if they fit.
 
@@ -99,11 +109,12 @@ def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tenso
         first, more = others[0], len(others) - 1
         also = f" ({more} more differ{'s' * (more == 1)})" if more else ""
         return f"the tensor {first} has the shape {_shape(given[first])}, and {_shape(expected[first])} is needed{also}"
-    kinds = [name for name, tensor in given.items() if not tensor.is_floating_point()]
+    kinds = [name for name in given if given[name].is_floating_point() != expected[name].is_floating_point()]
     if kinds:
         kind = str(given[kinds[0]].dtype).removeprefix("torch.")
-        return f"the tensor {kinds[0]} holds {kind} numbers, and real ones are needed"
-    broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor.float()).all())]
+        needed = "real" if expected[kinds[0]].is_floating_point() else "whole"
+        return f"the tensor {kinds[0]} holds {kind} numbers, and {needed} ones are needed"
+    broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         return f"the tensor {broken[0]} holds values that are not finite, as after a training that diverged"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -56,11 +58,26 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """`depth` blocks and a final LayerNorm."""
+    """`depth` blocks and a final LayerNorm.
 
-    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float = 4.0) -> None:
+    Args:
+        width: channels of a token.
+        depth: number of blocks.
+        heads: of every attention.
+        mlp_ratio: hidden width of the MLPs, in widths.
+        block: makes a block from width, heads and ratio.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        block: Callable[[int, int, float], nn.Module] = Block,
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
@@ -68,6 +85,26 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, allowed)
         return self.norm(x)
+
+    def intermediates(
+        self, x: torch.Tensor, levels: Sequence[int], allowed: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """The tokens behind some of the blocks, (B, N, D) each, in the order of `levels`.
+
+        Args:
+            x: (B, N, D).
+            levels: numbers of blocks; negative ones count from the last. The last block's tokens pass the final
+                LayerNorm, as in `forward`; those before it do not.
+            allowed: (B, N) bool, None = all tokens.
+        """
+        depth = len(self.blocks)
+        wanted = [range(depth)[level] for level in levels]
+        found: dict[int, torch.Tensor] = {}
+        for number, block in enumerate(self.blocks[: max(wanted) + 1]):
+            x = block(x, allowed)
+            if number in wanted:
+                found[number] = self.norm(x) if number == depth - 1 else x
+        return [found[number] for number in wanted]
 
 
 def initialise(module: nn.Module) -> None:

@@ -37,7 +37,7 @@ from MAESILCore.report.summary import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from MAESILCore.models.checkpoint import Card
+    from MAESILCore.models.card import Card
 
 _FIGURE_QUALITY = 86
 

@@ -85,7 +85,7 @@ class PretrainConfig(BaseModel):
         model: fields of the method's configuration; they win over the preset's.
         window: HU that the model sees as 0 and as 1.
         crop: how crops are drawn.
-        mask: how they are masked.
+        mask: how they are masked; null for methods that see everything.
         hold_out: glob patterns of scans that are kept for validation and never trained on. They match the path below
             the folder or the end of it (see `formats.found.FoundScan.fits`), and each must match a scan.
         steps: optimiser steps.
@@ -118,7 +118,7 @@ class PretrainConfig(BaseModel):
     model: dict[str, Any] = {}
     window: tuple[float, float] = (-1000.0, 1000.0)
     crop: CropConfig = CropConfig()
-    mask: MaskConfig = MaskConfig()
+    mask: MaskConfig | None = MaskConfig()
     hold_out: tuple[str, ...] = ()
     steps: int = Field(default=10_000, ge=1)
     batch_size: int = Field(default=2, ge=1)

@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from MAESILCore.data.formats.checks import dimensions_text
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.scans import try_reading
-from MAESILCore.data.volume import looks_like_label, read_volume
+from MAESILCore.data.volume import Volume, looks_like_label, read_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
-from MAESILCore.wording import displayable
+from MAESILCore.training.source import Sample, SampleKey
+from MAESILCore.training.split import inventory, name_of
 
 #: A voxel above this HU counts as body when crops of pure air are turned down.
 BODY_HU = -500.0
@@ -91,52 +92,30 @@ def _fits(sizes: Sequence[int], most: Sequence[int]) -> bool:
     return all(size <= largest for size, largest in zip(sizes, most, strict=True))
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One training example.
-
-    Attributes:
-        voxels: (K, J, I) float32 in [0, 1], whole patches.
-        hidden: (Dk, Dj, Di) bool.
-        start: place of the first patch inside a superpatch, along k, j, i.
-    """
-
-    voxels: np.ndarray
-    hidden: np.ndarray
-    start: tuple[int, int, int]
-
-
 class ScanCache:
     """Scans in memory, the least recently used ones dropped when they exceed a budget."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self._scans: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self._scans: OrderedDict[Path, Volume] = OrderedDict()
 
-    def voxels(self, path: Path) -> np.ndarray:
-        """The (k, j, i) voxels of a scan, as stored."""
+    def scan(self, path: Path) -> Volume:
+        """A scan as stored."""
         if path in self._scans:
             self._scans.move_to_end(path)
             return self._scans[path]
-        voxels = read_volume(path).voxels
-        self._scans[path] = voxels
-        while len(self._scans) > 1 and sum(scan.nbytes for scan in self._scans.values()) > self.budget_bytes:
+        scan = self._scans[path] = read_volume(path)
+        while len(self._scans) > 1 and self._bytes() > self.budget_bytes:
             self._scans.popitem(last=False)
-        return voxels
+        return scan
+
+    def _bytes(self) -> int:
+        return sum(scan.voxels.nbytes for scan in self._scans.values())
 
 
-class Corpus:
-    """The scans of a pre-training and the crops drawn from them.
-
-    All scans are read once at the start, so that a bad one is named now and not hours later. Every sample is a pure
-    function of (seed, step, place in the batch): a run that is resumed at a step draws what it would have drawn.
-
-    Args:
-        paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
-        cache_bytes: memory for voxels.
-        before_scan: called with the number of scans read so far; may raise to stop.
-        purpose: what the scans are for; completes the sentence that says that none can be used.
-        names: what the scans are called in sentences; by their file names if left out.
+@dataclass(frozen=True)
+class Inspected:
+    """What reading scans has shown of them.
 
     Attributes:
         paths: the scans that are used.
@@ -144,66 +123,120 @@ class Corpus:
         left_out: (path, reason) of the scans that are not.
     """
 
+    paths: tuple[Path, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    left_out: tuple[tuple[Path, str], ...] = ()
+
+
+def inspect(
+    paths: Sequence[Path],
+    before_scan: Callable[[int], None] = lambda _: None,
+    purpose: str = "training",
+    names: Mapping[Path, str] | None = None,
+) -> Inspected:
+    """Read all scans once, so that a bad one is named now and not hours later.
+
+    Args:
+        paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
+        before_scan: called with the number of scans read so far; may raise to stop.
+        purpose: what the scans are for; completes the sentence that says that none can be used.
+        names: what the scans are called in sentences; by their file names if left out.
+
+    Raises:
+        ConfigError: none can be used.
+    """
+    names = names or {}
+    used: dict[Path, tuple[int, ...]] = {}
+    left_out: list[tuple[Path, str]] = []
+    for number, path in enumerate(paths):
+        before_scan(number)
+        volume = try_reading(path, name_of(path, names))
+        if isinstance(volume, str):
+            left_out.append((path, volume))
+        elif looks_like_label(volume):
+            left_out.append((path, "a label map, not a scan"))
+        elif not volume.looks_like_hu:
+            left_out.append((path, "its values do not look like HU"))
+        else:
+            used[path] = volume.voxels.shape
+    if not used:
+        reasons = "; ".join(with_name(name_of(path, names), reason) for path, reason in left_out[:3])
+        message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
+        raise ConfigError(message)
+    return Inspected(tuple(used), tuple(used.values()), tuple(left_out))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn from scans.
+
+    Attributes:
+        crop: how crops are cut.
+        masks: gives the mask strategy of one sample; None hides nothing.
+        window: HU <-> [0, 1].
+        patch_size: voxels along k, j, i.
+        superpatch_size: voxels along k, j, i.
+    """
+
+    crop: CropConfig
+    masks: Callable[[np.random.Generator], MaskStrategy] | None
+    window: Window
+    patch_size: tuple[int, int, int]
+    superpatch_size: tuple[int, int, int]
+
+
+class Corpus:
+    """A `SampleSource` of scans in files.
+
+    Args:
+        scans: what `inspect` found.
+        drawing: how samples are drawn.
+        cache_bytes: memory for voxels.
+        names: what the scans are called; by their file names if left out.
+    """
+
     def __init__(
         self,
-        paths: Sequence[Path],
+        scans: Inspected,
+        drawing: Drawing,
         cache_bytes: int = 4 << 30,
-        before_scan: Callable[[int], None] = lambda _: None,
-        purpose: str = "training",
         names: Mapping[Path, str] | None = None,
     ) -> None:
-        self._names = names or {}
+        self.scans, self.drawing, self._names = scans, drawing, names
         self.cache = ScanCache(cache_bytes)
-        self.paths: list[Path] = []
-        self.shapes: list[tuple[int, ...]] = []
-        self.left_out: list[tuple[Path, str]] = []
-        for number, path in enumerate(paths):
-            before_scan(number)
-            self._admit(path)
-        if not self.paths:
-            reasons = "; ".join(with_name(self._name_of(path), reason) for path, reason in self.left_out[:3])
-            message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
-            raise ConfigError(message)
         # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
-        weights = np.sqrt([float(np.prod(shape)) for shape in self.shapes])
+        weights = np.sqrt([float(np.prod(shape)) for shape in scans.shapes])
         self._cumulative = np.cumsum(weights / weights.sum())
 
-    def _name_of(self, path: Path) -> str:
-        return self._names.get(path, displayable(path.name))
+    def __len__(self) -> int:
+        return len(self.scans.paths)
 
-    def _admit(self, path: Path) -> None:
-        volume = try_reading(path, self._name_of(path))
-        if isinstance(volume, str):
-            self.left_out.append((path, volume))
-        elif looks_like_label(volume):
-            self.left_out.append((path, "a label map, not a scan"))
-        elif not volume.looks_like_hu:
-            self.left_out.append((path, "its values do not look like HU"))
-        else:
-            self.paths.append(path)
-            self.shapes.append(volume.voxels.shape)
+    def describe(self) -> str:
+        """See `SampleSource.describe`."""
+        return inventory(self.scans.paths, self.scans.shapes, self._names)
 
-    def sample(
-        self,
-        crop: CropConfig,
-        masks: Callable[[np.random.Generator], MaskStrategy],
-        window: Window,
-        patch_size: tuple[int, int, int],
-        superpatch_size: tuple[int, int, int],
-        key: tuple[int, int, int],
-    ) -> Sample:
-        """Draw the sample with key (seed, step, place in the batch)."""
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
-        # The last weight sums to 1 only up to rounding.
-        scan = min(int(np.searchsorted(self._cumulative, generator.random())), len(self.paths) - 1)
-        voxels = draw_crop(self.cache.voxels(self.paths[scan]), crop, window, patch_size, generator)
-        lattice = tuple(size // patch for size, patch in zip(voxels.shape, patch_size, strict=True))
-        mask = masks(generator).sample(lattice, int(generator.integers(2**62)))
-        places = (size // patch for size, patch in zip(superpatch_size, patch_size, strict=True))
-        start = tuple(
-            int(generator.integers(place - extent + 1)) for place, extent in zip(places, lattice, strict=True)
+    def draw(self, key: SampleKey) -> Sample:
+        """Draw a crop and its mask; see `SampleSource.draw`."""
+        sizes = self.drawing
+        generator = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence((key.seed, key.step, key.index)))
         )
-        return Sample(voxels, mask.hidden, start)  # type: ignore[arg-type]
+        # The last weight sums to 1 only up to rounding.
+        number = min(int(np.searchsorted(self._cumulative, generator.random())), len(self) - 1)
+        volume = self.cache.scan(self.scans.paths[number])
+        voxels, spacing = draw_crop(
+            volume.voxels, sizes.crop, sizes.window, sizes.patch_size, generator, volume.spacing[::-1]
+        )
+        k, j, i = (size // patch for size, patch in zip(voxels.shape, sizes.patch_size, strict=True))
+        stages = None
+        if sizes.masks is not None:
+            stages = np.array(sizes.masks(generator).sample((k, j, i), int(generator.integers(2**62))).stages)
+        places = (size // patch for size, patch in zip(sizes.superpatch_size, sizes.patch_size, strict=True))
+        k, j, i = (
+            int(generator.integers(place - extent + 1))
+            for place, extent in zip(places, (k, j, i), strict=True)
+        )
+        return Sample(voxels, stages, (k, j, i), spacing)
 
 
 def draw_crop(
@@ -212,8 +245,21 @@ def draw_crop(
     window: Window,
     patch_size: tuple[int, int, int],
     generator: np.random.Generator,
-) -> np.ndarray:
-    """Draw a crop of whole patches from a (k, j, i) scan in HU: float32 in [0, 1], contiguous."""
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Draw a crop of whole patches from a (k, j, i) scan in HU.
+
+    Args:
+        scan: (k, j, i) in HU.
+        crop: how crops are drawn.
+        window: HU <-> [0, 1].
+        patch_size: voxels along k, j, i.
+        generator: source of the draw.
+        spacing: mm of the scan along k, j, i.
+
+    Returns:
+        The crop, float32 in [0, 1], contiguous, and its own spacing.
+    """
     size = np.array(
         [
             wanted if extent >= wanted * crop.zoom[0] else max(patch, extent // patch * patch)
@@ -235,11 +281,12 @@ def draw_crop(
         if np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size:
             break
     unit = _resize(window.apply(piece), size)
+    k, j, i = (float(edge * n / m) for edge, n, m in zip(spacing, taken, size, strict=True))
     if crop.flip:
         unit = np.flip(unit, tuple(axis for axis in range(3) if generator.random() < 0.5))
     if generator.random() < crop.swap_probability:
-        unit = unit.swapaxes(1, 2)
-    return np.ascontiguousarray(unit)
+        unit, j, i = unit.swapaxes(1, 2), i, j
+    return np.ascontiguousarray(unit), (k, j, i)
 
 
 def _resize(unit: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from MAESILCore.methods import Method
+from MAESILCore.methods.base import Method
 from MAESILCore.training.config import PretrainConfig
 
 #: First PyTorch (major, minor) whose AdamW has a fused step on a kind of device.
@@ -27,16 +27,19 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
 def make_optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
     """AdamW that decays matrices and convolutions, and leaves biases, norms and tokens alone.
 
+    Weights that need no gradient, such as a teacher's, are not touched.
+
     The method must already be on the device that it is trained on.
     """
-    matrices = [weight for weight in method.parameters() if weight.ndim > 1 and min(weight.shape[:2]) > 1]
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    matrices = [weight for weight in weights if weight.ndim > 1 and min(weight.shape[:2]) > 1]
     chosen = {id(weight) for weight in matrices}
-    others = [weight for weight in method.parameters() if id(weight) not in chosen]
+    others = [weight for weight in weights if id(weight) not in chosen]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    fused = has_fused_step(matrices[0].device, torch.__version__)
+    fused = has_fused_step(weights[0].device, torch.__version__)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 

@@ -57,14 +57,17 @@ def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan
     return any(_is_same_name(name, scan.file) for scan in held_out for name in names)
 
 
+def name_of(path: Path, names: Mapping[Path, str]) -> str:
+    """What a scan is called: as the mapping says, else by its file name."""
+    return names.get(path, displayable(path.name))
+
+
 def left_out_sentence(
     left_out: Sequence[tuple[Path, str]], scans: int, names: Mapping[Path, str] | None = None
 ) -> str:
     """How many of the scans are not used, and the first of them with the reasons."""
     names = names or {}
-    named = [
-        with_name(names.get(path, displayable(path.name)), reason).rstrip(".") for path, reason in left_out
-    ]
+    named = [with_name(name_of(path, names), reason).rstrip(".") for path, reason in left_out]
     return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl names all"
 
 
@@ -91,10 +94,7 @@ def inventory(
         names: what they are called; by their file names if left out.
     """
     names = names or {}
-    lines = (
-        json.dumps([names.get(path, displayable(path.name)), shape])
-        for path, shape in zip(paths, shapes, strict=True)
-    )
+    lines = (json.dumps([name_of(path, names), shape]) for path, shape in zip(paths, shapes, strict=True))
     return "[" + ",\n ".join(lines) + "]\n"
 
 

@@ -1,33 +1,37 @@
-"""What a run goes on from: weights, their average, optimiser and random state as the tensors of a checkpoint."""
+"""What a run goes on from: weights, their average and the optimiser's state as the tensors of a checkpoint.
+
+There is no random state in it: the trainer seeds every process and device anew before each step.
+"""
 
 from __future__ import annotations
 
 import torch
 
 from MAESILCore.errors import CheckpointError
-from MAESILCore.methods import Method
+from MAESILCore.methods.base import Method
 from MAESILCore.models.weights import misfit
 
 
-def pack(method: Method, average: Method, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def pack(method: Method, average: Method | None, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The state as named tensors; `unpack` puts them back."""
-    tensors = {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    tensors |= {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors["random.torch"] = torch.get_rng_state()
     return tensors
 
 
 def unpack(
-    tensors: dict[str, torch.Tensor], method: Method, average: Method, optimizer: torch.optim.Optimizer
+    tensors: dict[str, torch.Tensor], method: Method, average: Method | None, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a state back, that of PyTorch's random numbers included.
+    """Put a state back.
 
     Raises:
         CheckpointError: it is that of another model, or not the state of a run.
     """
-    for prefix, module in (("model.", method), ("average.", average)):
+    modules = {"model.": method} if average is None else {"model.": method, "average.": average}
+    for prefix, module in modules.items():
         weights = _part(tensors, prefix)
         difference = misfit(weights, module.state_dict())
         if difference is not None:
@@ -42,7 +46,6 @@ def unpack(
         index, name = key.split(".")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random.torch"])
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

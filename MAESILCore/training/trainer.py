@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -17,24 +17,32 @@ from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, ProgressCallback
-from MAESILCore.methods import Method, MethodConfig, create
-from MAESILCore.models.checkpoint import Card, LoadedModel, save_checkpoint
-from MAESILCore.models.weights import misfit
+from MAESILCore.methods import create
+from MAESILCore.methods.base import Method, MethodConfig, Step
+from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
+from MAESILCore.models.weights import misfit, shortened
 from MAESILCore.optional import require
-from MAESILCore.training.batches import by_shape, draw_batch, drawn_ahead, stack
+from MAESILCore.training.ahead import drawn_ahead
+from MAESILCore.training.average import make_average
+from MAESILCore.training.batches import batches_of
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.corpus import Corpus, Sample
 from MAESILCore.training.run import MODEL, Run
+from MAESILCore.training.scans import open_scans
 from MAESILCore.training.schedule import learning_rate, make_optimizer
-from MAESILCore.training.split import check_same, inventory, left_out_sentence, split, unreadable_sentence
+from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData
+from MAESILCore.training.split import check_same
 from MAESILCore.training.state import pack, unpack
-from MAESILCore.training.validation import Validation
+from MAESILCore.training.validation import describe, score
+
+#: Opens the data of a training; the configuration of its method says the sizes.
+DataOpener = Callable[[PretrainConfig, MethodConfig, Opening], TrainingData]
 
 
 def pretrain(
     run: Run,
     config: PretrainConfig,
-    scans: Discovery | Sequence[Path],
+    scans: Discovery | Sequence[Path] | DataOpener,
     *,
     device: str = "auto",
     progress: ProgressCallback | None = None,
@@ -44,10 +52,10 @@ def pretrain(
     """Train until `config.steps` and write the final model into the run folder.
 
     A run that holds checkpoints goes on from the newest whole one and takes the very steps it would have taken:
-    samples are functions of (seed, step), optimiser, average and random state are in the checkpoint, and other scans
-    than the run began with are refused. The learning rate follows the configuration at hand, so a run may be
-    prolonged by resuming it with more steps; one that has taken them all is left as it is. Every end leaves an event:
-    `finished`, `failed` or `cancelled`. The file `cancel` in the run folder stops it like `cancelled`.
+    samples and random states are functions of (seed, step, process); weights, average and optimiser are in the
+    checkpoint; other scans than the run began with are refused. The learning rate follows the configuration at hand,
+    so a run may be prolonged by resuming it with more steps; one that has taken them all is left as it is. Every end
+    leaves an event: `finished`, `failed` or `cancelled`. The file `cancel` in the run folder stops it like `cancelled`.
 
     Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
     first process alone writes.
@@ -55,7 +63,7 @@ def pretrain(
     Args:
         run: where everything is written.
         config: the recipe.
-        scans: what `discover_scans` found, or scan files and DICOM folders.
+        scans: what `discover_scans` found, or scan files and DICOM folders; or what opens another source of samples.
         device: as in `reconstruct`.
         progress: given the events of the run as they are written: `progress` before every scan that is read, `step` and
             `validation` after a step.
@@ -93,8 +101,12 @@ def pretrain(
         if progress is not None:
             progress(Event("progress", message, config.steps, config.steps))
         return finished
+    if callable(scans):
+        opener: DataOpener = scans
+    else:
+        opener = partial(open_scans, scans if isinstance(scans, Discovery) else Discovery.of(scans))
     with run.working(config):
-        return Trainer(run, config, scans, device, initial, note).fit(tell, stopped)
+        return Trainer(run, config, opener, device, initial, note).fit(tell, stopped)
 
 
 class Trainer:
@@ -104,7 +116,7 @@ class Trainer:
         self,
         run: Run,
         config: PretrainConfig,
-        scans: Discovery | Sequence[Path],
+        opener: DataOpener,
         device: str,
         initial: LoadedModel | None,
         note: Callable[[str, int], None],
@@ -112,11 +124,9 @@ class Trainer:
         from lightning_fabric import Fabric
 
         self.run, self.config = run, config
-        found = scans if isinstance(scans, Discovery) else Discovery.of(scans)
-        self.names = {scan.path: scan.file for scan in found.scans}
         torch.manual_seed(config.seed)
         method = create(config.method, config.model, config.preset)
-        config.crop.check(method.config.patch_size, method.config.superpatch_size)
+        _check_fit(config, method)
         if initial is not None:
             _take_over(method, initial)
         place = pick_device(device)
@@ -126,78 +136,63 @@ class Trainer:
         if config.steps < self.step:
             message = f"The run has already taken {self.step} steps, and {config.steps} were asked for; ask for more."
             raise ConfigError(message)
-        self._read(found, method.config, lambda message: note(message, self.step))
         self.fabric = Fabric(accelerator=place.type, **_topology(place), precision=precision)
         self.fabric.launch()
+        before = run.scans() if self.step else None
+        opening = Opening(
+            before, lambda message: note(message, self.step), self.fabric.global_rank, self.fabric.broadcast
+        )
+        self.data = opener(config, method.config, opening)
+        if before is not None:
+            check_same(before, self.data.training.describe())
         self.raw_method = method.to(self.fabric.device)
-        self.average = copy.deepcopy(method).requires_grad_(False).eval()
+        self.average = None if method.abilities.keeps_teacher else make_average(method, config.average_decay)
         self.method, self.optimizer = self.fabric.setup(method, make_optimizer(method, config))
-        self.method.mark_forward_method("losses")
+        self.method.mark_forward_method("training_losses")
         self.generator = torch.Generator(device=self.fabric.device)
         if saved:
-            unpack(saved[1], method, self.average, self.optimizer)
+            unpack(saved[1], method, self._averaged(), self.optimizer)
+            if self.average is not None:
+                self.average.n_averaged.fill_(1 + self.step)
         elif initial is not None:
             # A run that is killed before its first checkpoint must still know where it began.
             self._save()
-        run.begin(config, inventory(self.corpus.paths, self.corpus.shapes, self.names))
-        for path, reason in (*self.corpus.left_out, *self.validation.left_out):
-            run.event("left_out", scan=self.names[path], reason=reason)
-        for other in found.left_out:
-            run.event("left_out", entry=other.name, reason=other.reason)
+        run.begin(config, self.data.training.describe())
+        for fields in self.data.left_out:
+            run.write(Event("left_out", fields=fields))
         run.event(
             "started",
             step=self.step,
             total=config.steps,
-            scans=len(self.corpus.paths),
-            held_out=len(self.validation),
+            scans=len(self.data.training),
+            held_out=len(self.data.validation),
             device=str(self.fabric.device),
             precision=precision,
             parameters=sum(weight.numel() for weight in method.parameters()),
         )
 
-    def _read(self, found: Discovery, sizes: MethodConfig, note: Callable[[str], None]) -> None:
-        """Read all scans once: corpus and validation."""
-        before = self.run.scans() if self.step else None
-        scans, memory = found.scans, int(self.config.cache_gib * 2**30)
-        training, held_out = split(scans, self.config.hold_out, before)
-
-        def tell_number(number: int) -> None:
-            note(f"reading scan {number + 1} of {len(scans)}")
-
-        if found.left_out:
-            note(unreadable_sentence(found.left_out))
-        self.corpus = Corpus(training, memory, tell_number, names=self.names)
-        if before is not None:
-            check_same(before, inventory(self.corpus.paths, self.corpus.shapes, self.names))
-        # The corpus fills its memory only as crops are drawn: until then the validation may have it all.
-        self.validation = Validation.build(
-            held_out, self.config, sizes, lambda number: tell_number(len(training) + number), self.names
-        )
-        left_out = [*self.corpus.left_out, *self.validation.left_out]
-        if left_out:
-            note(left_out_sentence(left_out, len(scans), self.names))
-        if held_out and not len(self.validation):
-            note(
-                "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
-            )
+    def _averaged(self) -> Method | None:
+        """The average as a method; None where the method keeps a teacher itself."""
+        return None if self.average is None else cast(Method, self.average.module)
 
     def fit(self, tell: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
         """See `pretrain`."""
         config = self.config
         full = math.prod(self.raw_method.config.superpatch_size)
         started, first, voxels = time.monotonic(), self.step, 0
-        draw = partial(draw_batch, self.corpus, config, self.raw_method.config, self.fabric.global_rank)
-        for samples in drawn_ahead(draw, range(self.step, config.steps)):
-            loss, stop = self._train_step(samples, cancelled)
+        for samples in drawn_ahead(self._draw, range(self.step, config.steps)):
+            loss, parts, stop = self._train_step(samples, cancelled)
             self.step += 1
             voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
             elapsed = time.monotonic() - started
             left = elapsed / (self.step - first) * (config.steps - self.step)
-            fields = {
+            fields: dict[str, Any] = {
                 "loss": round(loss, 7),
                 "learning_rate": learning_rate(config, self.step - 1),
                 "superpatches_per_second": round(voxels / full / elapsed, 3),
             }
+            if parts:
+                fields["parts"] = {name: round(part, 7) for name, part in parts.items()}
             tell(Event("step", "", self.step, config.steps, left, fields=fields))
             self._after_step(tell)
             if self.step < config.steps and stop:
@@ -206,36 +201,53 @@ class Trainer:
                 raise Cancelled(message)
         self._save()
         path = self.run.folder / MODEL
-        weights = {f"average.{name}": tensor.half() for name, tensor in self.average.state_dict().items()}
+        averaged = self._averaged()
+        prefix, module = ("model.", self.raw_method) if averaged is None else ("average.", averaged)
+        weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
         if self.run.writes:
             save_checkpoint(path, weights, self._card())
         self.run.event("finished", step=self.step, model=path.name)
         return path
 
-    def _train_step(self, samples: list[Sample], cancelled: Callable[[], bool]) -> tuple[float, bool]:
-        """One optimiser step: the loss, and whether any process was asked to stop.
+    def _draw(self, step: int) -> list[Sample]:
+        """The samples of one step in this process; all processes together draw one batch after another."""
+        config, rank = self.config, self.fabric.global_rank
+        keys = (
+            SampleKey(config.seed, step, rank, rank * config.batch_size + place)
+            for place in range(config.batch_size)
+        )
+        return [self.data.training.draw(key) for key in keys]
+
+    def _train_step(
+        self, samples: list[Sample], cancelled: Callable[[], bool]
+    ) -> tuple[float, dict[str, float], bool]:
+        """One optimiser step: the loss, its parts, and whether any process was asked to stop.
 
         Crops of equal extents share a pass, and every crop weighs the same.
         """
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate(self.config, self.step)
-        # Whatever the method draws itself depends on the step alone, so a resumed run draws the same.
-        self.generator.manual_seed(
-            (self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank
-        )
+        # Whatever the method draws depends on step and process alone, so a resumed run draws the same on every device.
+        seed = (self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank
+        torch.manual_seed(seed)
+        step = Step(self.step, self.config.steps, self.generator.manual_seed(seed))
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.fabric.device)
-        groups = by_shape(samples)
-        for number, group in enumerate(groups, start=1):
-            voxels, hidden, start = (tensor.to(self.fabric.device) for tensor in stack(group))
-            # Processes may have different numbers of groups: all exchange gradients once, with their last.
-            with self.fabric.no_backward_sync(self.method, enabled=number < len(groups)):
-                # With one process Fabric hands `losses` on as it is, past the precision that it sets up in `forward`.
+        total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
+        whole = self.raw_method.abilities.needs_whole_batch
+        batches = batches_of(samples, whole=whole, device=self.fabric.device)
+        for number, batch in enumerate(batches, start=1):
+            weight = len(batch.superpatches) / len(samples)
+            # Processes may have different numbers of batches: all exchange gradients once, with their last.
+            with self.fabric.no_backward_sync(self.method, enabled=number < len(batches)):
+                # With one process Fabric calls the method itself, past the precision that it sets up in `forward`.
                 with self.fabric.autocast():
-                    losses = self.method.losses(voxels, hidden, generator=self.generator, start=start)
-                share = losses["loss"] * (len(group) / len(samples))
+                    losses = self.method.training_losses(batch, step)
+                share = losses.total * weight
                 self.fabric.backward(share)
             total += share.detach()
+            for name, part in losses.parts.items():
+                value = torch.as_tensor(part, device=total.device).detach().float() * weight
+                parts[name] = parts[name] + value if name in parts else value
         norm = self.fabric.clip_gradients(
             self.method, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
         )
@@ -246,31 +258,32 @@ class Trainer:
             )
             raise ConfigError(message)
         self.optimizer.step()
-        # A young average would remember the random start for long.
-        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, weight in zip(self.average.parameters(), self.raw_method.parameters(), strict=True):
-                mean.lerp_(weight.detach(), 1.0 - decay)
-        # One message for both: if processes stopped at different steps, the later ones would wait for ever.
-        report = self.fabric.all_reduce(torch.stack([total, torch.full_like(total, float(cancelled()))]))
-        return float(report[0]), bool(report[1] > 0)
+        self.raw_method.after_step(step)
+        if self.average is not None:
+            self.average.update_parameters(self.raw_method)
+        # One message for all: if processes stopped at different steps, the later ones would wait for ever.
+        report = torch.stack([total, torch.full_like(total, float(cancelled())), *parts.values()])
+        loss, stop, *others = self.fabric.all_reduce(report).tolist()  # type: ignore[union-attr]
+        return loss, dict(zip(parts, others, strict=True)), stop > 0
 
     def _after_step(self, tell: ProgressCallback) -> None:
         step, config = self.step, self.config
         if (
             self.run.writes
-            and len(self.validation)
+            and self.data.validation
             and (step % config.validate_every == 0 or step == config.steps)
         ):
-            scores = self.validation.score(self.average, self.fabric.device)
-            message = f"hidden PSNR {scores['psnr_hidden']:.2f} dB (smooth fill {scores['psnr_hidden_fill']:.2f} dB)"
+            method = self._averaged() or self.raw_method.eval()
+            scores = score(method, self.data.validation, self.fabric.device)
+            self.raw_method.train()
+            message = describe(scores)
             tell(Event("validation", message, step, config.steps, fields=scores))
         if step % config.checkpoint_every == 0 and step < config.steps:
             self._save()
 
     def _save(self) -> None:
         if self.run.writes:
-            tensors = pack(self.raw_method, self.average, self.optimizer)
+            tensors = pack(self.raw_method, self._averaged(), self.optimizer)
             self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
 
     def _card(self) -> Card:
@@ -283,10 +296,11 @@ class Trainer:
             method=config.method,
             config=self.raw_method.config.model_dump(mode="json"),
             window=config.window,
-            mask=config.mask.model_dump(mode="json"),
+            mask=config.mask.model_dump(mode="json") if config.mask else {},
             step=self.step,
             data=config.data,
-            training={**training, "scans": len(self.corpus.paths)},
+            training={**training, "scans": len(self.data.training)},
+            abilities=self.raw_method.abilities,
         )
 
 
@@ -296,7 +310,28 @@ def _topology(place: torch.device) -> dict[str, Any]:
     if world == 1:
         return {"devices": 1 if place.index is None else [place.index]}
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return {"devices": local, "num_nodes": world // local, "strategy": "ddp"}
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    # The first process may read many scans while the other ones wait.
+    strategy = DDPStrategy(timeout=timedelta(hours=12))
+    return {"devices": local, "num_nodes": world // local, "strategy": strategy}
+
+
+def _check_fit(config: PretrainConfig, method: Method) -> None:
+    """See that crops and masks of a recipe fit its method.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    config.crop.check(method.config.patch_size, method.config.superpatch_size)
+    if method.abilities.hides and config.mask is None:
+        message = (
+            f"The method {config.method} learns by filling in hidden patches: give `mask` in the recipe."
+        )
+        raise ConfigError(message)
+    if not method.abilities.hides and config.mask is not None:
+        message = f"The method {config.method} sees every voxel: set `mask: null` in the recipe."
+        raise ConfigError(message)
 
 
 def _take_over(method: Method, initial: LoadedModel) -> None:

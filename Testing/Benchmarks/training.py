@@ -9,6 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from MAESILCore.devices import computes_in_bf16
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import create
+from MAESILCore.methods.base import Batch
+from MAESILCore.methods.base import Step as TrainingStep
 from Testing.Benchmarks.timing import best_of
 
 SIZE, PATCH = 128, 8
@@ -58,7 +60,7 @@ class Step:
     def loss(self) -> torch.Tensor:
         """The masked loss."""
         with torch.autocast(self.voxels.device.type, torch.bfloat16, enabled=self.half):
-            return self.method.losses(self.voxels, self.hidden)["loss"]
+            return self.method.training_losses(Batch(self.voxels, self.hidden), TrainingStep(0, 1)).total
 
     def __call__(self) -> float:
         """Take one step; reading the loss waits for the device."""

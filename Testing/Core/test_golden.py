@@ -71,6 +71,8 @@ def test_an_old_run_is_resumed_from_its_middle_and_ends_with_the_same_weights(tm
     assert cli.main(["pretrain", str(FILES / "scans"), "--out", str(run), "--resume", "--device", "cpu"]) == 0
     for path in (last, model):
         weights, before = load_file(path), load_file(FILES / path.relative_to(tmp_path))
+        # Random states are functions of the step now, and no longer kept.
+        before.pop("random.torch", None)
         assert weights.keys() == before.keys()
         for name, tensor in before.items():
             # Half precision, or sums in another order on another processor.

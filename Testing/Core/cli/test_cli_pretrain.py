@@ -19,10 +19,12 @@ import torch
 from MAESILCore import Volume, cli, load_checkpoint, write_volume
 from MAESILCore.data.volume import find_scans
 from MAESILCore.methods import create
-from MAESILCore.models.checkpoint import load_tensors, read_card
+from MAESILCore.models.card import read_card
+from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import PretrainConfig, load_config
-from MAESILCore.training.batches import by_shape, draw_batch
-from MAESILCore.training.corpus import Corpus
+from MAESILCore.training.corpus import Corpus, inspect
+from MAESILCore.training.scans import drawing_of
+from MAESILCore.training.source import SampleKey
 
 RECIPE = """
 preset: tiny
@@ -144,7 +146,6 @@ def finish(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> None:
     assert process.returncode == 0, complaint.decode()
 
 
-@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT that one process sends another")
 def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     events = a_corpus.parent / "run" / "events.jsonl"
@@ -160,7 +161,6 @@ def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     assert steps_of(a_corpus) == list(range(1, done + 3))
 
 
-@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: Path) -> None:
     recipe = str(a_corpus.parent / "recipe.yaml")
@@ -179,7 +179,6 @@ def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: 
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
-@pytest.mark.process
 def test_two_processes_share_a_run(a_corpus: Path) -> None:
     recipe = a_corpus.parent / "recipe.yaml"
     thin = np.random.default_rng(2).normal(0, 300, (10, 40, 40)).astype(np.int16)
@@ -203,11 +202,13 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
 def numbers_of_shapes(config: PretrainConfig, scans: list[Path]) -> list[set[int]]:
     """For every step, the different numbers of crop shapes that two processes have to deal with."""
     sizes = create(config.method, config.model, config.preset).config
-    corpus = Corpus(scans)
-    return [
-        {len(by_shape(draw_batch(corpus, config, sizes, rank, step))) for rank in range(2)}
-        for step in range(config.steps)
-    ]
+    corpus, count = Corpus(inspect(scans), drawing_of(config, sizes)), config.batch_size
+
+    def shapes(step: int, rank: int) -> int:
+        keys = (SampleKey(config.seed, step, rank, rank * count + place) for place in range(count))
+        return len({corpus.draw(key).voxels.shape for key in keys})
+
+    return [{shapes(step, rank) for rank in range(2)} for step in range(config.steps)]
 
 
 def newest_tensors(run: Path) -> dict[str, torch.Tensor]:

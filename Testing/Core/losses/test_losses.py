@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.losses.masked import hidden_dissimilarity, hidden_log_mse
+from MAESILCore.losses.picture import hidden_dissimilarity, hidden_log_mse
 from MAESILCore.methods import create
 from MAESILCore.scoring.metrics import ssim_map
 

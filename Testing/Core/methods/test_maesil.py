@@ -8,7 +8,7 @@ import torch
 from MAESILCore.errors import ConfigError
 from MAESILCore.losses.masked import masked_mse, normalise_patches
 from MAESILCore.methods import METHODS, create
-from MAESILCore.methods.base import Method
+from MAESILCore.methods.base import Batch, Method, Step
 from MAESILCore.nn.tokens import expand_patches, patchify
 
 SIZES = {"superpatch_size": (32, 32, 32), "patch_size": (8, 8, 8)}
@@ -40,6 +40,12 @@ def a_batch(
     )
 
 
+def loss_of(
+    method: Method, voxels: torch.Tensor, hidden: torch.Tensor, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    return method.training_losses(Batch(voxels, hidden.to(torch.uint8)), Step(0, 1, generator)).total
+
+
 @pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("shape", [(32, 32, 32), (8, 24, 16)])
 def test_every_variant_learns_and_reconstructs(
@@ -47,7 +53,7 @@ def test_every_variant_learns_and_reconstructs(
 ) -> None:
     method = a_method(**fields)
     voxels, hidden = a_batch(shape)
-    loss = method.losses(voxels, hidden)["loss"]
+    loss = loss_of(method, voxels, hidden)
     loss.backward()
     assert torch.isfinite(loss)
     assert all(weight.grad is not None for weight in method.encoder.parameters())
@@ -63,7 +69,7 @@ def test_every_variant_works_in_half_precision_almost_alike(fields: dict[str, ob
     found = []
     for is_half in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
-            loss = method.losses(voxels, hidden, torch.Generator().manual_seed(3))["loss"]
+            loss = loss_of(method, voxels, hidden, torch.Generator().manual_seed(3))
             with torch.no_grad():
                 predicted = method.reconstruct(voxels, hidden)
         loss.backward()
@@ -108,20 +114,28 @@ def test_nothing_hidden_and_everything_hidden_both_work(share: float) -> None:
     assert hidden.float().mean() == min(share, 1.0)
     with torch.inference_mode():
         assert torch.isfinite(method.reconstruct(voxels, hidden)).all()
-    assert torch.isfinite(method.losses(voxels, hidden)["loss"])
+    assert torch.isfinite(loss_of(method, voxels, hidden))
 
 
 def test_a_place_inside_the_superpatch_changes_the_prediction() -> None:
     method = a_method()
     voxels, hidden = a_batch((16, 16, 16))
-    here, there = (method.losses(voxels, hidden, start=torch.tensor([[0, 0, 0], [n, n, n]])) for n in (0, 2))
-    assert here["loss"] != there["loss"]
+    stages = hidden.to(torch.uint8)
+    here, there = (
+        method.training_losses(Batch(voxels, stages, torch.tensor([[0, 0, 0], [n, n, n]])), Step(0, 1)).total
+        for n in (0, 2)
+    )
+    assert here != there
 
 
 def test_encoding_gives_a_feature_vector_a_patch() -> None:
     method = a_method()
     voxels, _ = a_batch((16, 24, 32))
-    assert method.encode(voxels).shape == (2, 2 * 3 * 4, 48)
+    (features,) = method.features(voxels)
+    assert features.map.shape == (2, 48, 2, 3, 4)
+    assert features.stride == (8, 8, 8)
+    assert features.summary is not None
+    assert features.summary.shape == (2, 48)
 
 
 def test_the_loss_counts_hidden_patches_only() -> None:
@@ -145,7 +159,7 @@ def test_a_tiny_model_learns_one_sample_by_heart() -> None:
     optimizer = torch.optim.AdamW(method.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):
-        loss = method.losses(voxels, hidden)["loss"]
+        loss = loss_of(method, voxels, hidden)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -155,8 +169,8 @@ def test_a_tiny_model_learns_one_sample_by_heart() -> None:
 
 @pytest.mark.parametrize("preset", ["tiny", "small", "base", "paper"])
 def test_every_preset_describes_a_model(preset: str) -> None:
-    _, config_type, presets = METHODS["maesil"]
-    config = config_type.model_validate(presets[preset])
+    method = METHODS["maesil"]
+    config = method.config_type.model_validate(method.presets[preset])
     assert config.superpatch_size == (128, 128, 128)
     assert config.patch_size == (8, 8, 8)
 
@@ -194,7 +208,7 @@ def test_patchify_is_what_the_loss_sees() -> None:
         patchify(voxels, (8, 8, 8)),
         hidden.flatten(1),
     )
-    torch.testing.assert_close(method.losses(voxels, hidden)["loss"], expected)
+    torch.testing.assert_close(loss_of(method, voxels, hidden), expected)
 
 
 @pytest.mark.parametrize("channels", [0, 4])

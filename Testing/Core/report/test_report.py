@@ -18,7 +18,7 @@ from MAESILCore.data.window import Window
 from MAESILCore.errors import VolumeError
 from MAESILCore.inference import Reconstruction
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
-from MAESILCore.models.checkpoint import Card
+from MAESILCore.models.card import Card
 from MAESILCore.phantom import make_phantom, phantom_geometry
 from MAESILCore.report import report_figure, write_report_html, write_report_png
 from MAESILCore.report.planes import PLANES, cuts_to_show, display_frame

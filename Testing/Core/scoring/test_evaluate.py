@@ -19,7 +19,8 @@ from MAESILCore.data.window import LUNG_TO_BONE, Window
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import create
-from MAESILCore.models.checkpoint import Card, LoadedModel
+from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.scoring.controls import CONTROLS
 from MAESILCore.scoring.evaluate import evaluate, format_table, run, table_rows, write_results
 from MAESILCore.scoring.evaluate.summary import spread

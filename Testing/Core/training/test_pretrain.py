@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import numpy as np
 import pytest
 import torch
 
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, JobFolder, rows
-from MAESILCore.methods import Maesil
+from MAESILCore.methods.base import Losses
+from MAESILCore.methods.maesil import Maesil
 from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
 from MAESILCore.training import PretrainConfig, Run, pretrain
-from MAESILCore.training.corpus import Corpus, CropConfig, draw_crop
+from MAESILCore.training.corpus import Corpus, CropConfig, Drawing, draw_crop, inspect
+from MAESILCore.training.scans import open_scans
+from MAESILCore.training.source import SampleKey
 from MAESILCore.training.trainer import Trainer
 
 SIZES = (8, 8, 8)
@@ -57,6 +62,13 @@ def a_recipe(**fields: object) -> PretrainConfig:
             **fields,
         }
     )
+
+
+def a_corpus(scans: list[Path], cache_bytes: int = 4 << 30) -> Corpus:
+    recipe = a_recipe()
+    assert recipe.mask is not None
+    drawing = Drawing(recipe.crop, recipe.mask.strategy, Window(), SIZES, (32, 32, 32))
+    return Corpus(inspect(scans), drawing, cache_bytes)
 
 
 def events_of(run: Run) -> list[dict[str, Any]]:
@@ -125,13 +137,13 @@ def test_the_loss_is_computed_in_the_precision_that_was_asked_for(
     kind: torch.dtype | None,
 ) -> None:
     seen: list[torch.dtype | None] = []
-    losses = Maesil.losses
+    losses = Maesil.training_losses
 
-    def spy(self: Maesil, *inputs: torch.Tensor, **more: object) -> dict[str, torch.Tensor]:
+    def spy(self: Maesil, *inputs: object) -> Losses:
         seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
-        return losses(self, *inputs, **more)  # type: ignore[arg-type]
+        return losses(self, *inputs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Maesil, "losses", spy)
+    monkeypatch.setattr(Maesil, "training_losses", spy)
     # Without the convolutional head: on a CPU that emulates bfloat16, oneDNN's gradient of a convolution of 16 channels
     # or more over a few voxels, as the patches of a small crop are, holds what was in the memory before.
     recipe = a_recipe(steps=2, precision=precision, model={"superpatch_size": (32, 32, 32)})
@@ -171,7 +183,8 @@ def test_a_start_from_other_weights_survives_until_the_first_step(
     whole = Run.create(tmp_path / "whole")
     pretrain(whole, a_recipe(), some_scans, device="cpu", initial=start)
     killed = Run.create(tmp_path / "killed")
-    Trainer(killed, a_recipe(), some_scans, "cpu", start, lambda *_: None)  # and no step after it
+    opener = partial(open_scans, Discovery.of(some_scans))
+    Trainer(killed, a_recipe(), opener, "cpu", start, lambda *_: None)  # and no step after it
     again = Run.open(tmp_path / "killed")
     pretrain(again, again.config(), some_scans, device="cpu")
     assert losses_of(again) == losses_of(whole)
@@ -220,7 +233,7 @@ def test_a_run_that_fails_in_its_first_step_keeps_its_recipe_and_says_why(
     start = Run.create(tmp_path / "start")
     weights = load_checkpoint(pretrain(start, a_recipe(), some_scans, device="cpu"))
     (start.folder / "checkpoints").rename(tmp_path / "elsewhere")
-    monkeypatch.setattr(Maesil, "losses", fail)
+    monkeypatch.setattr(Maesil, "training_losses", fail)
     run = Run.create(tmp_path / "run")
     with pytest.raises(MemoryError):
         pretrain(run, a_recipe(), some_scans, device="cpu", initial=weights)
@@ -248,7 +261,7 @@ def test_an_error_before_the_run_has_begun_leaves_recipe_and_reason(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr("MAESILCore.training.trainer.Corpus", fail)
+    monkeypatch.setattr("MAESILCore.training.scans.Corpus", fail)
     run = Run.create(tmp_path / "run")
     with pytest.raises(RuntimeError):
         pretrain(run, a_recipe(), some_scans, device="cpu")
@@ -409,9 +422,9 @@ def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], tmp_path: P
 def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "scans" / "broken.nii.gz"
     broken.write_bytes(some_scans[0].read_bytes()[:2000])
-    corpus = Corpus([*some_scans, broken])
-    assert corpus.paths == some_scans
-    assert [path.name for path, _ in corpus.left_out] == ["broken.nii.gz"]
+    found = inspect([*some_scans, broken])
+    assert list(found.paths) == some_scans
+    assert [path.name for path, _ in found.left_out] == ["broken.nii.gz"]
 
 
 def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
@@ -434,19 +447,21 @@ def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
 
 
 def test_samples_depend_on_their_key_alone(some_scans: list[Path]) -> None:
-    recipe, corpus = a_recipe(), Corpus(some_scans)
-    arguments = (recipe.crop, recipe.mask.strategy, Window(), SIZES, (32, 32, 32))
-    first, again, other = (corpus.sample(*arguments, key=(0, step, 1)) for step in (5, 5, 6))
+    corpus = a_corpus(some_scans)
+    first, again, other = (corpus.draw(SampleKey(0, step, 0, 1)) for step in (5, 5, 6))
     np.testing.assert_array_equal(first.voxels, again.voxels)
-    np.testing.assert_array_equal(first.hidden, again.hidden)
+    assert first.stages is not None
+    assert again.stages is not None
+    np.testing.assert_array_equal(first.stages, again.stages)
+    assert set(np.unique(first.stages)) <= {0, 1, 2}
     assert first.start == again.start
     assert first.voxels.shape != other.voxels.shape or not np.array_equal(first.voxels, other.voxels)
 
 
 def test_a_small_cache_reads_scans_again_and_gives_the_same_voxels(some_scans: list[Path]) -> None:
-    roomy, tight = Corpus(some_scans), Corpus(some_scans, cache_bytes=1)
+    roomy, tight = a_corpus(some_scans), a_corpus(some_scans, cache_bytes=1)
     for path in [*some_scans, *some_scans]:
-        np.testing.assert_array_equal(tight.cache.voxels(path), roomy.cache.voxels(path))
+        np.testing.assert_array_equal(tight.cache.scan(path).voxels, roomy.cache.scan(path).voxels)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 40, 40), (11, 9, 50), (16, 24, 24), (40, 40, 40)])
@@ -454,7 +469,7 @@ def test_crops_are_whole_patches_whatever_the_scan(shape: tuple[int, int, int]) 
     scan = np.random.default_rng(0).normal(0, 300, shape).astype(np.float32)
     crop = CropConfig(size=(16, 24, 24))
     for seed in range(5):
-        drawn = draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed))
+        drawn, _ = draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed))
         assert all(size % 8 == 0 and size >= 8 for size in drawn.shape)
         assert all(size <= 24 for size in drawn.shape)
         assert drawn.dtype == np.float32
@@ -464,7 +479,9 @@ def test_crops_are_whole_patches_whatever_the_scan(shape: tuple[int, int, int]) 
 
 def test_a_scan_a_little_too_thin_is_stretched_to_the_full_crop() -> None:
     scan = np.zeros((12, 24, 24), np.float32)
-    drawn = draw_crop(scan, CropConfig(size=(16, 24, 24)), Window(), SIZES, np.random.default_rng(0))
+    still = CropConfig(size=(16, 24, 24), zoom_probability=0.0, swap_probability=0.0)
+    drawn, spacing = draw_crop(scan, still, Window(), SIZES, np.random.default_rng(0), (4.0, 2.0, 1.0))
+    assert spacing == (3.0, 2.0, 1.0)
     assert drawn.shape == (16, 24, 24)
 
 
@@ -473,12 +490,12 @@ def test_crops_of_air_are_turned_down() -> None:
     scan[..., :60] = 0.0
     crop = CropConfig(size=(16, 16, 16), zoom_probability=0.0)
     with_body = sum(
-        draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed)).mean() > 0.05
+        draw_crop(scan, crop, Window(), SIZES, np.random.default_rng(seed))[0].mean() > 0.05
         for seed in range(40)
     )
     blind = crop.model_copy(update={"minimum_body": 0.0})
     without = sum(
-        draw_crop(scan, blind, Window(), SIZES, np.random.default_rng(seed)).mean() > 0.05
+        draw_crop(scan, blind, Window(), SIZES, np.random.default_rng(seed))[0].mean() > 0.05
         for seed in range(40)
     )
     assert with_body > 30 > 15 > without

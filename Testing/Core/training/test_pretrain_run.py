@@ -8,22 +8,24 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
-from MAESILCore.models.checkpoint import Card
+from MAESILCore.models.card import Card
 from MAESILCore.training import PretrainConfig, Run
 from MAESILCore.training.split import check_same, inventory
 
-CARD = Card(name="a", method="maesil", config={}, window=(-1000.0, 1000.0), mask={}, step=0)
+SIZES = {"superpatch_size": (16, 16, 16), "patch_size": (8, 8, 8), "encoder": {"width": 48, "depth": 2}}
+CARD = Card(name="a", method="maesil", config=SIZES, window=(-1000.0, 1000.0), mask={}, step=0)
 
 
 def save(run: Run, step: int, keep: int = 2) -> None:
     weights = {"model.weight": torch.full((300, 300), float(step))}
-    run.save(step, weights, CARD.model_copy(update={"step": step}), keep)
+    run.save(step, weights, replace(CARD, step=step), keep)
 
 
 def checkpoints(run: Run) -> list[str]:
@@ -162,7 +164,6 @@ def test_what_ends_a_run_is_in_its_events(tmp_path: Path, error: BaseException, 
         Run.create(run.folder)
 
 
-@pytest.mark.process
 def test_the_lock_of_a_dead_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     run.begin(PretrainConfig(), "[]")

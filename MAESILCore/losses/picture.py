@@ -1,0 +1,99 @@
+"""A loss for models whose pictures are looked at: hidden voxels in decibels, in a focus window, and by structure."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from MAESILCore.nn.tokens import expand_patches
+
+
+def picture_losses(
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    hidden: torch.Tensor,
+    patch_size: tuple[int, int, int],
+    focus: tuple[float, float],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The three terms, each over hidden voxels and superpatch by superpatch.
+
+    Args:
+        prediction: (B, 1, K, J, I).
+        target: (B, 1, K, J, I) in [0, 1].
+        hidden: (B, Dk, Dj, Di) bool.
+        patch_size: voxels along k, j, i.
+        focus: window inside [0, 1] whose contrast counts by itself.
+
+    Returns:
+        Scalars: ln MSE, ln MSE in the focus window, and 1 - SSIM.
+    """
+    prediction = prediction.float()
+    inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch_size)
+    low, high = focus
+    near = [((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target)]
+    return (
+        hidden_log_mse(prediction, target, inside),
+        hidden_log_mse(near[0], near[1], inside, floor=1e-3),
+        hidden_dissimilarity(prediction, target, inside),
+    )
+
+
+def hidden_log_mse(
+    prediction: torch.Tensor, target: torch.Tensor, inside: torch.Tensor, floor: float = 1e-4
+) -> torch.Tensor:
+    """Mean over the batch of the logarithm of each superpatch's mean squared error over hidden voxels.
+
+    PSNR is a logarithm, too: a decibel of an easy superpatch weighs as much as one of a hard one, whose gradient would
+    otherwise drown it.
+
+    Args:
+        prediction: (B, 1, K, J, I).
+        target: (B, 1, K, J, I).
+        inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
+        floor: added to every mean squared error, so that no superpatch of pure air rules the gradient.
+
+    Returns:
+        Scalar, natural logarithm.
+    """
+    error = (prediction - target).square() * inside
+    return torch.log(error.sum(dim=(1, 2, 3, 4)) / _count(inside) + floor).mean()
+
+
+def hidden_dissimilarity(
+    prediction: torch.Tensor, target: torch.Tensor, inside: torch.Tensor, box: int = 8
+) -> torch.Tensor:
+    """1 - SSIM (Wang et al. 2004) over boxes that overlap by half, weighted by their share of hidden voxels.
+
+    Args:
+        prediction: (B, 1, K, J, I) in [0, 1].
+        target: (B, 1, K, J, I) in [0, 1].
+        inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
+        box: edge of the boxes, voxels; less where the superpatches are thinner.
+
+    Returns:
+        Scalar.
+    """
+
+    edges = [min(box, extent) for extent in prediction.shape[2:]]
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool3d(x, edges, stride=[max(1, edge // 2) for edge in edges])
+
+    luminance, contrast = 0.01**2, 0.03**2
+    mean_p, mean_t = mean(prediction), mean(target)
+    variance_p = mean(prediction.square()) - mean_p.square()
+    variance_t = mean(target.square()) - mean_t.square()
+    covariance = mean(prediction * target) - mean_p * mean_t
+    similarity = (2 * mean_p * mean_t + luminance) * (2 * covariance + contrast)
+    similarity = similarity / (
+        (mean_p.square() + mean_t.square() + luminance) * (variance_p + variance_t + contrast)
+    )
+    weight = mean(inside)
+    per_sample = ((1.0 - similarity) * weight).sum(dim=(1, 2, 3, 4)) / weight.sum(dim=(1, 2, 3, 4)).clamp_min(
+        1e-6
+    )
+    return per_sample.mean()
+
+
+def _count(inside: torch.Tensor) -> torch.Tensor:
+    return inside.sum(dim=(1, 2, 3, 4)).clamp_min(1.0)

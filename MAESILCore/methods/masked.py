@@ -1,0 +1,207 @@
+"""What all masked autoencoders over patches share: embed, encode the visible tokens, decode all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import nn
+
+from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer
+from MAESILCore.methods.base import Features, Method, MethodConfig
+from MAESILCore.nn.positions import sincos_positions
+from MAESILCore.nn.tokens import TokenSplit, patchify, take
+from MAESILCore.nn.transformer import Transformer, initialise
+
+
+class TransformerSize(BaseModel):
+    """Width, depth and heads of one transformer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(ge=6)
+    depth: int = Field(ge=1)
+    heads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TransformerSize:
+        if self.width % self.heads:
+            message = f"a width of {self.width} cannot be split over {self.heads} heads"
+            raise ValueError(message)
+        return self
+
+
+class MaskedConfig(MethodConfig):
+    """Sizes of a masked autoencoder.
+
+    Attributes:
+        encoder: transformer over the visible tokens.
+        decoder: transformer over all tokens.
+    """
+
+    encoder: TransformerSize = TransformerSize(width=256, depth=6, heads=4)
+    decoder: TransformerSize = TransformerSize(width=192, depth=2, heads=3)
+
+
+class NoHint(nn.Module):
+    """Mask tokens as published: alike everywhere, but for their position."""
+
+    def __init__(self, patch_size: Triple, width: int) -> None:
+        super().__init__()
+
+    def forward(self, fill: torch.Tensor) -> torch.Tensor:
+        """(B, 1, K, J, I) -> a zero."""
+        return fill.new_zeros(())
+
+
+class FillHint(nn.Linear):
+    """Tells every mask token what a fill of the visible voxels is at its place."""
+
+    def __init__(self, patch_size: Triple, width: int) -> None:
+        super().__init__(math.prod(patch_size), width)
+        self.patch_size = patch_size
+
+    def forward(self, fill: torch.Tensor) -> torch.Tensor:
+        """(B, 1, K, J, I) in [0, 1] -> (B, N, D)."""
+        return super().forward(patchify(fill, self.patch_size) * 2.0 - 1.0)
+
+
+class MaskedAutoencoder(Method):
+    """Encoder on the visible tokens, decoder on all, a linear head (He et al. 2022; docs/methods.md, MAESIL).
+
+    In the comments, B is the batch, N the patches of a superpatch, V the visible ones, p^3 the voxels of a patch, E and
+    D the widths of encoder and decoder. Each sequence begins with a summary token.
+
+    Args:
+        config: sizes.
+        hint: makes the module that `place` adds to the mask tokens.
+    """
+
+    config: MaskedConfig
+
+    def __init__(self, config: MaskedConfig, hint: Callable[[Triple, int], nn.Module] = NoHint) -> None:
+        super().__init__()
+        self.config = config
+        voxels = math.prod(config.patch_size)
+        encoder, decoder = config.encoder, config.decoder
+        # A convolution with kernel = stride is one linear map a patch; as such only visible patches are embedded.
+        self.embed = nn.Linear(voxels, encoder.width)
+        self.summary_token = nn.Parameter(torch.zeros(1, 1, encoder.width))
+        self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
+        self.bridge = nn.Linear(encoder.width, decoder.width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
+        self.fill_embed = hint(config.patch_size, decoder.width)
+        self.decoder = Transformer(decoder.width, decoder.depth, decoder.heads)
+        self.head = nn.Linear(decoder.width, voxels)
+        self.apply(initialise)
+        for token in (self.summary_token, self.mask_token):
+            nn.init.normal_(token, std=0.02)
+
+    @property
+    def abilities(self) -> Abilities:
+        """See `Method.abilities`."""
+        return masked_transformer(self.config.model_dump())
+
+    def embedded(
+        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Tokens of the visible patches, (B, 1 + V, E), and which are no padding, (B, 1 + V); None is all."""
+        patches = take(patchify(superpatches, self.config.patch_size), split.visible)  # (B, V, p^3)
+        positions = sincos_positions(
+            self._lattice(superpatches), self.config.encoder.width, start, superpatches.device
+        )  # (1 or B, N, E)
+        # [0, 1] is centred so that the embedding starts with inputs of both signs.
+        tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)  # (B, V, E)
+        tokens = torch.cat([self.summary_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        return tokens, _with_summary(split.valid)
+
+    def encode(
+        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The visible patches, (B, 1, K, J, I), as the encoder's tokens: (B, 1 + V, E)."""
+        return self.encoder(*self.embedded(superpatches, split, start))
+
+    def place(
+        self,
+        latent: torch.Tensor,
+        split: TokenSplit,
+        lattice: Triple,
+        start: torch.Tensor | None = None,
+        hint: torch.Tensor | float = 0.0,
+    ) -> torch.Tensor:
+        """Put encoded tokens in their places and mask tokens in all others: the decoder's input.
+
+        Args:
+            latent: (B, 1 + V, E) of `encode`.
+            split: which tokens are visible.
+            lattice: patches along k, j, i.
+            start: (B, 3), see `Batch`.
+            hint: (B, N, D), or a scalar, added to the mask tokens.
+
+        Returns:
+            (B, 1 + N, D).
+        """
+        encoded = self.bridge(latent)  # (B, 1 + V, D)
+        summary, visible = encoded[:, :1], encoded[:, 1:]
+        positions = sincos_positions(lattice, self.config.decoder.width, start, latent.device)
+        masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], math.prod(lattice), -1) + hint
+        if split.valid is not None:  # padding repeats hidden places: they keep their mask token
+            visible = torch.where(split.valid[..., None], visible, take(masked, split.visible))
+        tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
+        return torch.cat([summary, tokens + positions], dim=1)
+
+    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Decode every token: (B, 1 + N, D) -> (B, N, D)."""
+        return self.decoder(tokens)[:, 1:]
+
+    def decode_some(self, tokens: torch.Tensor, split: TokenSplit, chosen: torch.Tensor) -> torch.Tensor:
+        """Decode some hidden tokens beside the visible ones; the other ones never enter the decoder.
+
+        Args:
+            tokens: (B, 1 + N, D) of `place`.
+            split: which tokens are visible.
+            chosen: (B, C) indices of hidden ones.
+
+        Returns:
+            (B, C, D).
+        """
+        summary, lattice, count = tokens[:, :1], tokens[:, 1:], chosen.shape[1]
+        sequence = torch.cat([summary, take(lattice, split.visible), take(lattice, chosen)], dim=1)
+        allowed = None if split.valid is None else nn.functional.pad(split.valid, (1, count), value=True)
+        return self.decoder(sequence, allowed)[:, -count:]
+
+    def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
+        """The encoder's tokens on the patch lattice; see `Method.features`."""
+        lattice = self._lattice(superpatches)
+        tokens, allowed = self.embedded(superpatches, TokenSplit.of(self._nothing_hidden(superpatches)), None)
+        return [
+            Features(
+                found[:, 1:].transpose(1, 2).reshape(len(found), -1, *lattice),
+                self.config.patch_size,
+                found[:, 0],
+            )
+            for found in self.encoder.intermediates(tokens, levels, allowed)
+        ]
+
+
+def draw_hidden(hidden: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:
+    """Draw a share of the hidden patches (the decoder mask of VideoMAE V2).
+
+    Args:
+        hidden: (B, Dk, Dj, Di) bool.
+        share: of the hidden patches of the sample that hides fewest; at least one is drawn.
+        generator: source of the draw.
+
+    Returns:
+        (B, C) row-major indices, ascending.
+    """
+    flat = hidden.flatten(1)
+    count = max(1, round(float(flat.sum(dim=1).min()) * share))
+    keys = torch.rand(flat.shape, generator=generator, device=flat.device).masked_fill(~flat, 2.0)
+    return keys.argsort(dim=1)[:, :count].sort(dim=1).values
+
+
+def _with_summary(valid: torch.Tensor | None) -> torch.Tensor | None:
+    return None if valid is None else nn.functional.pad(valid, (1, 0), value=True)

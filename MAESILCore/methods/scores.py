@@ -1,0 +1,60 @@
+"""What `Method.validate` reports of a batch, for methods that hide, that see everything and that give no voxels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from MAESILCore.nn.fill import smooth_fill
+from MAESILCore.nn.tokens import expand_patches
+
+
+def hidden_psnr(
+    predicted: torch.Tensor, target: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[int, int, int]
+) -> dict[str, float]:
+    """PSNR in dB over hidden voxels, of a prediction and of a smooth fill of the same patches.
+
+    Args:
+        predicted: (B, 1, K, J, I).
+        target: (B, 1, K, J, I) in [0, 1].
+        hidden: (B, Dk, Dj, Di) bool.
+        patch_size: voxels along k, j, i.
+    """
+    inside = expand_patches(hidden[:, None], patch_size)
+    filled = smooth_fill(target, hidden, patch_size)
+    return {
+        "psnr_hidden": _psnr(predicted, target, inside),
+        "psnr_hidden_fill": _psnr(filled, target, inside),
+    }
+
+
+def whole_psnr(predicted: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
+    """PSNR in dB over all voxels, (B, 1, K, J, I) each."""
+    return {"psnr_full": _psnr(predicted, target, torch.ones_like(target, dtype=torch.bool))}
+
+
+def feature_scores(features: torch.Tensor) -> dict[str, float]:
+    """Whether features have collapsed: both scores fall when they do.
+
+    Args:
+        features: (B, C, k, j, i).
+
+    Returns:
+        `feature_spread`: mean over the channels of the standard deviation over all places. `feature_rank`: effective
+        rank, the exponential of the entropy of the normalised singular values (Roy and Vetterli 2007), 1 to C.
+    """
+    vectors = features.float().transpose(0, 1).flatten(1).T  # (B*k*j*i, C)
+    centred = vectors - vectors.mean(dim=0)
+    values = torch.linalg.svdvals(centred)
+    shares = values / values.sum().clamp_min(1e-12)
+    entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
+    return {
+        "feature_spread": float(centred.std(dim=0, unbiased=False).mean()),
+        "feature_rank": float(entropy.exp()),
+    }
+
+
+def _psnr(predicted: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> float:
+    error = (predicted.float().clamp(0, 1) - target)[inside].square().mean()
+    return -10.0 * math.log10(max(float(error), 1e-10))

@@ -1,0 +1,127 @@
+"""What a linear head is trained to give, and how that becomes a picture: exchangeable parts of `maesil`."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from MAESILCore.losses.masked import normalise_patches
+from MAESILCore.methods.abilities import Triple
+from MAESILCore.nn.fill import smooth_fill
+from MAESILCore.nn.refine import RefinementHead
+from MAESILCore.nn.tokens import patchify, unpatchify
+
+
+def mid_grey(superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple) -> torch.Tensor:
+    """The fill of those who know nothing: 0.5 everywhere, (B, 1, K, J, I); signature of `nn.fill.smooth_fill`."""
+    return superpatches.new_full((), 0.5).expand_as(superpatches)
+
+
+class Voxels:
+    """The published target: the voxels themselves."""
+
+    def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
+        """What the head is to give for true patches and their fill, (B, C, p^3) each."""
+        return patches
+
+    def picture(self, prediction: torch.Tensor, fill: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """The picture that a prediction means; (B, 1, K, J, I) each, `inside` is 1 at hidden voxels, else 0."""
+        return prediction
+
+    def corrected(
+        self, picture: torch.Tensor, correction: torch.Tensor, inside: torch.Tensor
+    ) -> torch.Tensor:
+        """The picture with a correction; shapes as in `picture`."""
+        return picture + correction
+
+    def standardised(self, patches: torch.Tensor) -> torch.Tensor:
+        """True patches, (B, N, p^3), in the units of the picture."""
+        return patches
+
+    def voxels(
+        self, picture: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple
+    ) -> torch.Tensor:
+        """The picture in the units of the superpatches that it was predicted from, (B, 1, K, J, I)."""
+        return picture
+
+
+class NormalisedVoxels(Voxels):
+    """Voxels of every patch, standardised by the patch's own mean and deviation (He et al. 2022)."""
+
+    def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
+        """See `Voxels.of`."""
+        return self.standardised(patches)
+
+    def standardised(self, patches: torch.Tensor) -> torch.Tensor:
+        """See `Voxels.standardised`."""
+        return normalise_patches(patches)[0]
+
+    def voxels(
+        self, picture: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple
+    ) -> torch.Tensor:
+        """A patch takes mean and deviation from the smooth fill of its place: nothing else is known of a hidden one."""
+        _, mean, deviation = normalise_patches(
+            patchify(smooth_fill(superpatches, hidden, patch_size), patch_size)
+        )
+        k, j, i = (size // patch for size, patch in zip(picture.shape[2:], patch_size, strict=True))
+        return unpatchify(patchify(picture, patch_size) * deviation + mean, (k, j, i), patch_size)
+
+
+class FillResidual(Voxels):
+    """The difference to a smooth fill of the visible voxels, which itself come back as they are."""
+
+    def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
+        """See `Voxels.of`."""
+        return patches - fill
+
+    def picture(self, prediction: torch.Tensor, fill: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """See `Voxels.picture`."""
+        return fill + inside * prediction
+
+    def corrected(
+        self, picture: torch.Tensor, correction: torch.Tensor, inside: torch.Tensor
+    ) -> torch.Tensor:
+        """See `Voxels.corrected`."""
+        return picture + inside * correction
+
+
+class NoRefinement(nn.Module):
+    """The published output: the linear head alone."""
+
+    def refined(
+        self,
+        picture: torch.Tensor,
+        fill: torch.Tensor,
+        hidden: torch.Tensor,
+        inside: torch.Tensor,
+        tokens: torch.Tensor,
+        target: Voxels,
+    ) -> torch.Tensor:
+        """The picture as it is."""
+        return picture
+
+
+class Refinement(RefinementHead):
+    """Convolutions across the patch borders correct the picture."""
+
+    def refined(
+        self,
+        picture: torch.Tensor,
+        fill: torch.Tensor,
+        hidden: torch.Tensor,
+        inside: torch.Tensor,
+        tokens: torch.Tensor,
+        target: Voxels,
+    ) -> torch.Tensor:
+        """The corrected picture.
+
+        Args:
+            picture: (B, 1, K, J, I) of the linear head.
+            fill: (B, 1, K, J, I), true where voxels are visible.
+            hidden: (B, Dk, Dj, Di) bool.
+            inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
+            tokens: (B, N, D) of the decoder.
+            target: says where corrections count.
+        """
+        mosaic = torch.lerp(fill.to(picture.dtype), picture, inside.to(picture.dtype))
+        return target.corrected(picture, self(mosaic, hidden, tokens), inside)

@@ -1,0 +1,143 @@
+"""The card of a checkpoint, read without PyTorch and pydantic: a model can be looked at before they are installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from MAESILCore.data.window import Window
+from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer, triple
+from MAESILCore.models.header import read_metadata
+
+CARD_KEY = "maesil"
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        name: short name of the model.
+        method: name of the method, as in `methods.METHODS`.
+        config: the method's configuration, as JSON has it.
+        window: lower and upper end in HU of what the model sees as 0 and 1.
+        mask: mode and ratios of the masks it was trained with; empty if nothing was hidden.
+        step: optimiser steps taken.
+        training: recipe: everything else that made it.
+        data: what it was trained on, and the licences of that.
+        abilities: what the method can do; None stands for those that follow from the configuration, see `can`.
+        format: version of this layout.
+        unknown: fields that a newer MAESIL wrote; they are kept.
+    """
+
+    name: str
+    method: str
+    config: Mapping[str, Any]
+    window: tuple[float, float]
+    mask: Mapping[str, Any]
+    step: int
+    training: Mapping[str, Any] = field(default_factory=dict)
+    data: str = ""
+    abilities: Abilities | None = None
+    format: int = FORMAT
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def can(self) -> Abilities:
+        """What the method can do; cards were first written without it, all of masked autoencoders.
+
+        Raises:
+            KeyError, TypeError, ValueError: there are no abilities, and they do not follow from the configuration.
+        """
+        return masked_transformer(self.config) if self.abilities is None else self.abilities
+
+    @property
+    def superpatch_size(self) -> Triple:
+        """Largest input, voxels along k, j, i."""
+        return triple(self.config["superpatch_size"])
+
+    @property
+    def patch_size(self) -> Triple:
+        """Voxels of a patch along k, j, i."""
+        return triple(self.config["patch_size"])
+
+    def to_json(self) -> str:
+        """As it stands in the header of a checkpoint; `from_json` reads it back."""
+        known = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SPECIAL}
+        if self.abilities is not None:
+            known["abilities"] = self.abilities.to_json()
+        return json.dumps({**self.unknown, **known})
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Read a card.
+
+        Raises:
+            KeyError, TypeError, ValueError, RecursionError: it cannot be understood.
+            CheckpointError: it is of another format.
+        """
+        told = json.loads(text)
+        if not isinstance(told, dict):
+            raise TypeError("a card is a JSON object")
+        if told.get("format") != FORMAT:
+            message = f"has checkpoint format {told.get('format')}, this MAESIL reads format {FORMAT}: update MAESIL."
+            raise CheckpointError(message)
+        low, high = told["window"]
+        try:
+            Window(float(low), float(high))
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        card = cls(
+            name=_text(told["name"]),
+            method=_text(told["method"]),
+            config=dict(told["config"]),
+            window=(float(low), float(high)),
+            mask=dict(told["mask"]),
+            step=int(told["step"]),
+            training=dict(told.get("training", {})),
+            data=_text(told.get("data", "")),
+            abilities=Abilities.from_json(told["abilities"]) if "abilities" in told else None,
+            unknown={name: value for name, value in told.items() if name not in _NAMES},
+        )
+        # Lists of models rely on these: a card that lacks them is refused here.
+        _ = card.can, card.superpatch_size, card.patch_size
+        return card
+
+
+_NAMES = {one.name for one in fields(Card)} - {"unknown"}
+_SPECIAL = {"abilities", "unknown"}
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - it is checked here
+    if not isinstance(value, str):
+        raise TypeError("a text is needed")
+    return value
+
+
+def read_card(path: str | Path) -> Card:
+    """Read the card of a checkpoint file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds no card that this version understands.
+    """
+    path = Path(path)
+    text = read_metadata(path).get(CARD_KEY)
+    if text is None:
+        message = (
+            f"{path.name} holds weights but no MAESIL card that says what they are: use a MAESIL checkpoint."
+        )
+        raise CheckpointError(message)
+    try:
+        return Card.from_json(text)
+    except CheckpointError as error:
+        message = f"{path.name} {error}"
+        raise CheckpointError(message) from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        message = f"The card of {path.name} cannot be understood: the file is damaged or was edited."
+        raise CheckpointError(message) from error

@@ -1,0 +1,105 @@
+"""Which models there are: those that come with MAESIL, files, and runs. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from MAESILCore.errors import CheckpointError
+from MAESILCore.models.bundled import models_folder
+from MAESILCore.models.card import SUFFIX, read_card
+from MAESILCore.wording import displayable
+
+#: Name of the default model.
+BUNDLED = "maesil-small-ct"
+
+#: Checkpoints of a run lie in a folder of this name; its model is the file that is meant to be used.
+CHECKPOINTS = "checkpoints"
+
+
+def resolve(path: str | Path | None) -> Path:
+    """The file that a path or the name of a bundled model stands for; None and "" are the default bundled model.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    path = Path(path) if path else models_folder() / (BUNDLED + SUFFIX)
+    if path.is_dir():
+        path = latest_in_run(path)
+    if path.is_file():
+        return path
+    bundled = bundled_models()
+    if path.parent == Path() and path.name in bundled:
+        return bundled[path.name]
+    known = ", ".join(bundled) or "none is bundled"
+    message = f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
+    raise CheckpointError(message)
+
+
+def bundled_models() -> dict[str, Path]:
+    """The bundled models by name; none where MAESIL was installed without them."""
+    try:
+        folder = models_folder()
+    except CheckpointError:
+        return {}
+    return {model.stem: model for model in sorted(folder.glob("*" + SUFFIX))}
+
+
+def latest_in_run(folder: Path) -> Path:
+    """The newest checkpoint of a run folder.
+
+    Raises:
+        CheckpointError: the folder holds none.
+    """
+    found = sorted((folder / CHECKPOINTS).glob("step-*" + SUFFIX))
+    if not found:
+        message = f"The folder {folder} holds no checkpoint; give a run folder made by `maesil pretrain`, or a file."
+        raise CheckpointError(message)
+    return found[-1]
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """A model that a face may offer.
+
+    Attributes:
+        title: a bundled model's name, or the path below the listed folder without the ending.
+        path: the file, or the folder of a run that has not ended.
+        obstacle: why it cannot reconstruct, in a sentence; "" if it can.
+    """
+
+    title: str
+    path: Path
+    obstacle: str
+
+
+def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:
+    """The bundled models, then the models and runs in and below folders, each once."""
+    places = [(name, path) for name, path in bundled_models().items()]
+    for folder in folders:
+        for path in sorted(_found(folder)):
+            title = path.relative_to(folder)
+            places.append((displayable(str(title.with_suffix("") if path.is_file() else title)), path))
+    once = {path.resolve(): ListedModel(title, path, obstacle(path)) for title, path in reversed(places)}
+    return list(once.values())[::-1]
+
+
+def obstacle(path: Path) -> str:
+    """Why a model cannot reconstruct, in a sentence; "" if it can."""
+    try:
+        card = read_card(resolve(path))
+    except CheckpointError as error:
+        return str(error)
+    return card.can.why_no_voxels(card.name)
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    """Models in and below a folder; of a run that has not ended its folder."""
+    for path in folder.rglob("*" + SUFFIX):
+        if path.is_file() and path.parent.name != CHECKPOINTS:
+            yield path
+    for checkpoints in folder.rglob(CHECKPOINTS):
+        run = checkpoints.parent
+        if any(checkpoints.glob("step-*" + SUFFIX)) and not (run / f"model{SUFFIX}").exists():
+            yield run
