@@ -2,6 +2,7 @@
 #
 #   make run [SCAN=path]            open a page with a CT, its superpatches and masks; SCAN may be a file or a folder
 #   make test                       all checks and all tests
+#   make test-fast                  the tests that need no process of their own, no window and no browser: about a minute
 #
 # PIP_ARGS is handed to pip, for example an index that has the PyTorch build for your machine.
 # PYTHON chooses the interpreter that .venv is made with.
@@ -17,22 +18,33 @@ LOCK := requirements/lock.txt
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_ARGS ?=
+# Tests at a time. Each is a process with PyTorch, VTK and Qt, so memory, not cores, is the limit.
+JOBS ?= 2
 SCAN ?=
 
 # The first Python on the path that is new enough.
 PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
 
-.PHONY: help run test lint format fuzz bench screenshots lock clean
+.PHONY: help run test test-fast coverage lint format fuzz bench screenshots lock clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 run: $(VENV)/.ready-to-run ## Open a CT (SCAN=path, else a phantom) in the browser; NO_BROWSER=1 only prints the address
 	@$(BIN)/maesil app $(if $(SCAN),"$(SCAN)")
 
-test: $(VENV)/.ready-to-test lint ## Run all checks, then all tests (PYTEST_ARGS="-k name")
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+test: $(VENV)/.ready-to-test lint ## Run all checks, then all tests (PYTEST_ARGS="-k name", JOBS=2 at a time)
+	$(call pytest,)
+
+test-fast: $(VENV)/.ready-to-test ## Run the tests that start no process, no window and no browser
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
+		-m "not slow and not process and not scene and not gui and not browser" Testing/Core Testing/Slicer/system $(PYTEST_ARGS)
+
+coverage: $(VENV)/.ready-to-test ## Run all tests and measure which lines ran, those of child processes too
+	@rm -rf .coverage
+	$(call pytest,--cov --cov-append --cov-report= --cov-fail-under=0)
+	@$(BIN)/coverage report
 
 lint: $(VENV)/.ready-to-test ## Check style, types and the floors that imports may cross
 	@$(BIN)/ruff check .
@@ -65,7 +77,16 @@ lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyprojec
 	@{ grep '^#' $(LOCK); cat $(VENV)/lock.txt; } > $(LOCK).new && mv $(LOCK).new $(LOCK)
 
 clean: ## Remove .venv and everything that a tool left behind
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .coverage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# Each room in processes of its own, so that what VTK and Qt keep does not add up. Status 5: nothing in this room was asked for.
+define pytest
+	@status=0; \
+	for room in Core Slicer Web; do \
+		code=0; $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(1) Testing/$$room $(PYTEST_ARGS) || code=$$?; \
+		[ $$code = 0 ] || [ $$code = 5 ] || status=$$code; \
+	done; exit $$status
+endef
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "MAESIL needs Python 3.10 or newer; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +23,55 @@ settings.register_profile(
     "maesil", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("maesil")
+
+#: Marks that follow from the fixtures that a test uses.
+MARK_OF_FIXTURE = {
+    "a_server": "browser",
+    "application": "scene",
+    "chromium": "browser",
+    "host": "gui",
+    "hostApplication": "gui",
+    "open_page": "browser",
+}
+#: Marks of whole rooms, in which nearly every test starts a worker.
+MARK_OF_ROOM = {"Core/jobs": "process", "Core/jobfolder": "process"}
+#: Marks that admit a child process. Each of these is left out of `make test-fast`.
+WITH_CHILDREN = ("process", "scene", "gui", "browser", "slow")
+
+#: Commands of the Pythons that were started since the present test began.
+_started: list[str] = []
+
+
+class _NotedProcess(subprocess.Popen):
+    """Notes each Python that a test starts: a second or more that its mark must announce."""
+
+    def __init__(self, args: Any, *more: Any, **options: Any) -> None:  # noqa: ANN401 - as the original
+        command = [args] if isinstance(args, str | bytes | os.PathLike) else list(args)
+        if Path(os.fsdecode(command[0])).name.startswith("python"):
+            _started.append(" ".join(os.fsdecode(part) for part in command)[:200])
+        super().__init__(args, *more, **options)
+
+
+subprocess.Popen = _NotedProcess  # type: ignore[misc]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its room and by the fixtures that it uses."""
+    for item in items:
+        room = item.path.parent.relative_to(REPOSITORY / "Testing").as_posix()
+        marks = {MARK_OF_FIXTURE.get(name) for name in getattr(item, "fixturenames", ())}
+        for mark in marks | {MARK_OF_ROOM.get(room)}:
+            if mark:
+                item.add_marker(mark)
+
+
+@pytest.fixture(autouse=True)
+def _child_processes_are_announced(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test without a mark that says so starts no Python."""
+    _started.clear()
+    yield
+    if _started and not any(request.node.get_closest_marker(mark) for mark in WITH_CHILDREN):
+        pytest.fail(f"this test starts a process and lacks the mark `process`: {_started[0]}")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "MAESILCore"
 
 
+@pytest.mark.process
 def test_importing_the_library_loads_neither_numpy_nor_torch() -> None:
     program = "import sys, MAESILCore; print(*sys.modules)"
     done = subprocess.run(

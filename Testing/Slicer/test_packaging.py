@@ -94,6 +94,7 @@ def test_opening_the_module_needs_nothing_that_may_be_missing() -> None:
             assert not importedAtFileScope(MODULE / name) - allowed - sys.stdlib_module_names, name
 
 
+@pytest.mark.process
 def test_the_scene_code_loads_no_package_that_may_be_missing() -> None:
     """Through MAESILCore neither: of it only what needs no more than NumPy is imported at file scope."""
     rooms = (Path(name) for name in SOURCES if name.startswith("MAESILSlicerLib/"))
@@ -174,14 +175,17 @@ def requireEverythingBelow(modules: Path) -> None:
     assert len(where["needs"]) == 5
 
 
+@pytest.mark.process
 def test_the_library_is_found_after_a_build(built: Path) -> None:
     requireEverythingBelow(built / "lib" / "qt-scripted-modules")
 
 
+@pytest.mark.process
 def test_the_library_is_found_after_an_installation(installed: Path) -> None:
     requireEverythingBelow(installed / "lib" / "qt-scripted-modules")
 
 
+@pytest.mark.process
 def test_the_library_is_found_in_a_checkout_whose_module_folder_alone_is_on_the_path(
     repository: Path,
 ) -> None:
@@ -190,6 +194,7 @@ def test_the_library_is_found_in_a_checkout_whose_module_folder_alone_is_on_the_
     assert Path(where["models"]) == repository / "Resources" / "Models"
 
 
+@pytest.mark.process
 def test_a_module_without_its_library_says_what_to_do(repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository / "MAESILSlicer" / "MAESILSlicerLib", tmp_path / "a" / "MAESILSlicerLib")
     program = f"import sys; sys.path.insert(0, {str(tmp_path / 'a')!r}); import MAESILSlicerLib"

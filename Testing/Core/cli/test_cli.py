@@ -32,12 +32,14 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "info" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_help_does_not_wait_for_torch() -> None:
     program = "import sys\nfrom MAESILCore import cli\ncli.main(['--help'])\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False\n")
 
 
+@pytest.mark.process
 def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "MAESILCore", "--version"], capture_output=True, text=True, check=True

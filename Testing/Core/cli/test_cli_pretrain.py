@@ -146,6 +146,7 @@ def finish(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> None:
     assert process.returncode == 0, complaint.decode()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT that one process sends another")
 def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     events = a_corpus.parent / "run" / "events.jsonl"
@@ -161,6 +162,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     assert steps_of(a_corpus) == list(range(1, done + 3))
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: Path) -> None:
     recipe = str(a_corpus.parent / "recipe.yaml")
@@ -179,6 +181,7 @@ def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: 
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+@pytest.mark.process
 def test_two_processes_share_a_run(a_corpus: Path) -> None:
     recipe = a_corpus.parent / "recipe.yaml"
     thin = np.random.default_rng(2).normal(0, 300, (10, 40, 40)).astype(np.int16)

@@ -40,6 +40,7 @@ def run(encoding: str, *arguments: str | Path, cwd: Path | None = None) -> subpr
     return subprocess.run(command, env=environment, capture_output=True, check=False, cwd=cwd)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_the_result_is_told_in_any_code_page(
     encoding: str, a_scan: Path, tiny_model: Path, tmp_path: Path
@@ -57,6 +58,7 @@ def test_the_result_is_told_in_any_code_page(
     assert json.loads(scores.read_text(encoding="utf-8"))["cases"][0]["name"] == NAME
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["reconstruct", "demo", "phantom", "pretrain"])
 def test_every_command_ends_well_in_ascii(
     command: str, a_scan: Path, tiny_model: Path, tmp_path: Path
@@ -79,6 +81,7 @@ def test_every_command_ends_well_in_ascii(
     assert "out ??d? ?? ?" in done.stdout.decode("ascii").replace("\n", "")
 
 
+@pytest.mark.process
 def test_a_mistake_in_ascii_is_one_sentence(tmp_path: Path) -> None:
     done = run("ascii", "info", tmp_path / f"{NAME}.nii")
     assert done.returncode == 2

@@ -179,6 +179,7 @@ def test_a_description_goes_into_json_with_its_grid(an_axial_ct: Volume) -> None
     assert facts["looks_like_label"] is False
 
 
+@pytest.mark.process
 def test_importing_volume_loads_no_reader() -> None:
     readers = ("SimpleITK", "nibabel", "torch")
     code = f"import sys, MAESILCore.data.volume; print([name for name in {readers} if name in sys.modules])"

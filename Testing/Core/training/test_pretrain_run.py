@@ -164,6 +164,7 @@ def test_what_ends_a_run_is_in_its_events(tmp_path: Path, error: BaseException, 
         Run.create(run.folder)
 
 
+@pytest.mark.process
 def test_the_lock_of_a_dead_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     run.begin(PretrainConfig(), "[]")

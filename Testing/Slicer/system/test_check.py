@@ -252,6 +252,7 @@ def check(python: str, environment: dict[str, str], timeout: float = 60.0) -> Sy
     return SystemCheck(Probe(names, python, environment, timeout), SLICER).wait()
 
 
+@pytest.mark.process
 def test_a_python_without_pytorch_says_so(a_bare_python: str, packages: MakePackages) -> None:
     report = check(a_bare_python, packages(nibabel="5.3"))
     assert report.line.startswith("PyTorch is not installed")
@@ -260,6 +261,7 @@ def test_a_python_without_pytorch_says_so(a_bare_python: str, packages: MakePack
     assert [need.name for need in report.missing] == ["psutil", "pydantic", "safetensors", "scipy"]
 
 
+@pytest.mark.process
 def test_a_half_installed_pytorch_is_told_from_none(a_bare_python: str, packages: MakePackages) -> None:
     report = check(a_bare_python, packages("from torch._C import *"))
     assert report.hasTorch
@@ -268,12 +270,14 @@ def test_a_half_installed_pytorch_is_told_from_none(a_bare_python: str, packages
     assert "No module named 'torch._C'" in report.errors
 
 
+@pytest.mark.process
 def test_a_pytorch_without_its_insides_counts_as_broken(a_bare_python: str, packages: MakePackages) -> None:
     report = check(a_bare_python, packages("x = 1"))
     assert report.problem is not None
     assert report.problem.id == "torch-broken"
 
 
+@pytest.mark.process
 def test_metadata_without_files_counts_as_broken(
     tmp_path: Path, a_bare_python: str, packages: MakePackages
 ) -> None:
@@ -286,6 +290,7 @@ def test_metadata_without_files_counts_as_broken(
     assert report.problem.action == "reinstallTorch"
 
 
+@pytest.mark.process
 def test_a_pytorch_that_crashes_takes_only_the_child_along(
     a_bare_python: str, packages: MakePackages
 ) -> None:
@@ -295,6 +300,7 @@ def test_a_pytorch_that_crashes_takes_only_the_child_along(
     assert report.python
 
 
+@pytest.mark.process
 def test_a_pytorch_that_hangs_is_given_up(a_bare_python: str, packages: MakePackages) -> None:
     begun = time.monotonic()
     report = check(a_bare_python, packages("import time; time.sleep(60)"), timeout=1.0)
@@ -303,18 +309,21 @@ def test_a_pytorch_that_hangs_is_given_up(a_bare_python: str, packages: MakePack
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.process
 def test_what_pytorch_prints_does_not_disturb_the_check(a_bare_python: str, packages: MakePackages) -> None:
     report = check(a_bare_python, packages("print('hello'); raise OSError('[WinError 206] too long')"))
     assert report.problem is not None
     assert report.problem.id == "windows-long-path"
 
 
+@pytest.mark.process
 def test_a_python_that_does_not_exist_is_a_failed_check(tmp_path: Path) -> None:
     report = check(str(tmp_path / "python"), dict(os.environ))
     assert report.problem is not None
     assert report.problem.id == "check-failed"
 
 
+@pytest.mark.process
 def test_the_check_of_this_python_finds_its_pytorch() -> None:
     pytest.importorskip("torch")
     running = SystemCheck(application=SLICER)
@@ -328,6 +337,7 @@ def test_the_check_of_this_python_finds_its_pytorch() -> None:
     assert running.poll() is report
 
 
+@pytest.mark.process
 def test_a_check_that_is_closed_leaves_no_process(a_bare_python: str, packages: MakePackages) -> None:
     probe = Probe([], a_bare_python, packages("import time; time.sleep(60)"))
     probe.start()
@@ -336,6 +346,7 @@ def test_a_check_that_is_closed_leaves_no_process(a_bare_python: str, packages: 
     assert probe._process.poll() is not None
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
 def test_the_most_frequent_complaint_a_gpu_that_is_there_and_unused(
     tmp_path: Path, a_bare_python: str, packages: MakePackages
@@ -362,6 +373,7 @@ def test_the_most_frequent_complaint_a_gpu_that_is_there_and_unused(
     assert report.canCompute
 
 
+@pytest.mark.process
 def test_importing_the_package_loads_no_pytorch_and_no_numpy(repository: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(repository / 'MAESILSlicer')!r}); "

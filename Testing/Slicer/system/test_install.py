@@ -460,6 +460,7 @@ def realPip(tmp_path: Path) -> tuple[Callable[[list[str]], object], Callable[[],
     return pip, installed
 
 
+@pytest.mark.process
 def test_everything_is_installed_from_a_folder_without_internet(
     wheelFolder: Path, realPip: tuple[Callable[[list[str]], object], Callable[[], set[str]]]
 ) -> None:
@@ -471,6 +472,7 @@ def test_everything_is_installed_from_a_folder_without_internet(
     assert installed() == {"nibabel", "psutil", "pydantic", "safetensors", "scipy", "torch"}
 
 
+@pytest.mark.process
 def test_a_wheel_that_would_replace_numpy_is_refused_and_nothing_is_changed(
     wheelFolder: Path, realPip: tuple[Callable[[list[str]], object], Callable[[], set[str]]]
 ) -> None:
@@ -495,6 +497,7 @@ def test_a_folder_that_lacks_a_wheel_is_refused_before_pytorch_is_removed(
     assert recorder.calls == []
 
 
+@pytest.mark.process
 def test_a_wheel_that_another_one_needs_is_asked_for(
     wheelFolder: Path, realPip: tuple[Callable[[list[str]], object], Callable[[], set[str]]]
 ) -> None:
