@@ -55,5 +55,5 @@ class Window:
 #: Lungs to dense bone: what the bundled model sees.
 LUNG_TO_BONE = Window(-1000.0, 1000.0)
 
-#: The abdominal window of the published CT work (methods.md 1.3), used as a second scale for scores.
+#: The abdominal window of the published CT work (docs/methods.md, Windows), used as a second scale for scores.
 SOFT_TISSUE = Window(-175.0, 250.0)

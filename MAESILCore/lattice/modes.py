@@ -24,7 +24,7 @@ def visible_count(total: int, ratio: float) -> int:
 
 
 def kept_count(total: int, ratio: float) -> int:
-    """The rounded share of `total` that is kept, one at least (methods.md 1.4)."""
+    """The rounded share of `total` that is kept, one at least (docs/methods.md, The dual mask)."""
     return max(1, round(total * (1.0 - ratio)))
 
 
@@ -80,7 +80,7 @@ def draw_axis(kept: np.ndarray, source: np.random.PCG64, ratio: float) -> np.nda
 def draw_nested(
     kept: np.ndarray, source: np.random.PCG64, plane_ratio: float, axis_ratio: float
 ) -> np.ndarray:
-    """A plane stage that all planes share, then an axis stage in each plane (methods.md 1.4, reading R1).
+    """A plane stage that all planes share, then an axis stage in each plane (R1 in docs/methods.md, The dual mask).
 
     Each plane keeps the same number of patches. A lattice of one column, where no position can be dropped,
     hides single patches at the ratio of both stages together.
@@ -103,7 +103,7 @@ def draw_nested(
 def draw_product(
     kept: np.ndarray, source: np.random.PCG64, plane_ratio: float, axis_ratio: float
 ) -> np.ndarray:
-    """Whole planes and whole columns, drawn independently (methods.md 1.4, reading R2)."""
+    """Whole planes and whole columns, drawn independently (R2 in docs/methods.md, The dual mask)."""
     depth, positions = len(kept), kept[0].size
     plane_count, column_count = kept_count(depth, plane_ratio), kept_count(positions, axis_ratio)
     if plane_count == depth and column_count == positions:

@@ -27,7 +27,7 @@ MODES = tuple(OPTIONS_OF)
 
 @dataclass(frozen=True)
 class MaskStrategy:
-    """How masks are drawn: exact counts, no replacement, alike on every machine (methods.md 1.4).
+    """How masks are drawn: exact counts, no replacement, alike on every machine (docs/methods.md, The dual mask).
 
     What is exact: `random` and `block` keep `round(N * (1 - ratio))` of N patches (the last block is trimmed
     to fit); `plane` and `axis` keep that share of the whole planes or columns; `nested` keeps the same number

@@ -13,9 +13,9 @@ def sincos_positions(
 ) -> torch.Tensor:
     """Sine-cosine code of every patch of a lattice, row-major in (k, j, i).
 
-    The width is split in three equal, even parts, one an axis (methods.md 1.3; the 3D form of Vaswani et al. 2017);
-    what a width that is not divisible by six leaves over stays zero. Frequencies run from 1 down to 1/1000: a
-    superpatch is 16 patches wide, so the usual 1/10000 would only add constant channels.
+    The width is split in three equal, even parts, one for each axis (docs/methods.md, What is known of MAESIL; the 3D
+    form of Vaswani et al. 2017). The rest of a width that is not divisible by six stays zero. Frequencies run from 1
+    down to 1/1000: a superpatch is 16 patches wide, so the usual 1/10000 would only add constant channels.
 
     Args:
         lattice_shape: patches along k, j, i.

@@ -27,9 +27,9 @@ class ResidualUnit(nn.Module):
 class RefinementHead(nn.Module):
     """A small U-Net from half the voxel grid down to the patch lattice, where the decoder's tokens join.
 
-    Per-patch linear heads leave steps at patch borders (the grid artefact that MAESIL's authors admit, methods.md
-    1.2); convolutions across the borders take them away. Input and output move between the voxel grid and the half
-    grid by space-to-depth, so no full-resolution convolution is paid for.
+    Per-patch linear heads leave steps at patch borders, the grid artefact that MAESIL's authors admit (docs/methods.md,
+    What is known of MAESIL). Convolutions across the borders remove them. Input and output move between the voxel grid
+    and the half grid by space-to-depth, so no full-resolution convolution is paid for.
 
     Args:
         token_width: channels of a decoder token.

@@ -52,7 +52,7 @@ class TokenSplit:
         flat = hidden.flatten(1)
         counts = (~flat).sum(dim=1)
         longest, shortest = int(counts.max()), int(counts.min())
-        # A stable sort keeps each group ascending; an unstable one scrambles the order (methods.md 1.4).
+        # Stable: each group stays ascending. An unstable sort scrambles the order (docs/methods.md, The dual mask).
         order = torch.argsort(flat.to(torch.uint8), dim=1, stable=True)
         valid = None
         if shortest != longest:

@@ -42,8 +42,8 @@ class Scorer:
 
     A candidate is a mosaic: the original where it was visible, the prediction where it was hidden.
     - `psnr_*`: by superpatch of the overlap-free partition, then averaged, over those superpatches that have hidden
-      voxels of which at least 1 % are body (methods.md 1.6). `psnr_hidden_pooled` is of the mean squared error over
-      all hidden voxels of the volume.
+      voxels of which at least 1 % are body (docs/methods.md, Hidden voxels first). `psnr_hidden_pooled` is of the
+      mean squared error over all hidden voxels of the volume.
     - `ssim_*`: mean of the SSIM map over the voxels in question.
     - `*_hidden`: hidden voxels; `*_hidden_body`: those inside the body; `*_full`: all voxels; `*_unmasked`: all
       voxels of a pass in which nothing was hidden.
