@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import numpy as np
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @contextmanager
@@ -41,3 +48,49 @@ def write_together(folder: Path, last: str = "") -> Iterator[Path]:
         yield Path(unfinished)
         for file in sorted(Path(unfinished).iterdir(), key=lambda file: (file.name == last, file.name)):
             os.replace(file, folder / file.name)
+
+
+def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
+    """Write JSON in UTF-8.
+
+    Raises:
+        OSError: it cannot be written; nothing is left.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # Bytes of a path that are not UTF-8 are kept as JSON's own escapes.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    with write_whole(path) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))
+
+
+class _PlainWriter:
+    """Hides from numpy that this is a file, since its shortcut for files loses the reason of a failure."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, chunk: bytes) -> int:
+        return self._file.write(chunk)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file.
+
+    Raises:
+        OSError: it cannot be written; nothing is left.
+    """
+    with write_whole(path) as unfinished, open(unfinished, "wb") as file:
+        np.save(_PlainWriter(file), array, allow_pickle=False)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read a .npy file, page by page when it is used.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is damaged.
+    """
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except EOFError as error:
+        raise ValueError("the file is empty") from error

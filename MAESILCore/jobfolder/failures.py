@@ -22,6 +22,7 @@ TEXTS = {
         "The process of the {job} was killed from outside; most often the memory of the computer ran out: "
         "close other programs, or choose a smaller volume, then try again."
     ),
+    "lost": "The process of the {job} ended without a word; its log may say why.",
     "no_memory": (
         "The memory of the computer ran out; close other programs, or choose a smaller volume, then try again."
     ),

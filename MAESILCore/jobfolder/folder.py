@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.files import write_whole
+from MAESILCore.files import write_json
 from MAESILCore.jobfolder.events import ENDS, Event
 from MAESILCore.jobfolder.lock import Lock
 
@@ -21,8 +20,6 @@ JobState = Literal["prepared", "running", "finished", "failed", "cancelled", "de
 
 #: Bytes at the end of a file that are looked at for its last lines.
 _END = 65536
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class JobFolder:
@@ -36,10 +33,14 @@ class JobFolder:
 
     Args:
         path: of the folder.
+
+    Attributes:
+        lock: not taken at first.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.lock = Lock(self.path / LOCK)
         self._writing = threading.Lock()
 
     def describe(self, kind: str, request: Mapping[str, Any]) -> None:
@@ -90,7 +91,7 @@ class JobFolder:
 
     def state(self) -> JobState:
         """How things stand, from the lock and the newest event."""
-        if self.lock().holder() is not None:
+        if self.lock.holder() is not None:
             return "running"
         last = self.last_event()
         if last is None:
@@ -99,10 +100,6 @@ class JobFolder:
             if last.event == end:
                 return end
         return "dead"
-
-    def lock(self) -> Lock:
-        """The lock, not yet taken."""
-        return Lock(self.path / LOCK)
 
     def cancel(self) -> None:
         """Ask the process that works here to end.
@@ -155,19 +152,6 @@ def jobs_in(root: str | Path) -> list[JobFolder]:
     root = Path(root)
     found = {path.parent for name in (JOB, EVENTS) for path in root.glob(f"*/{name}")}
     return [JobFolder(path) for path in sorted(found)]
-
-
-def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
-    """Write JSON in UTF-8.
-
-    Raises:
-        OSError: it cannot be written; nothing is left.
-    """
-    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    # Bytes of a path that are not UTF-8 are kept as JSON's own escapes.
-    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    with write_whole(path) as unfinished:
-        unfinished.write_bytes(text.encode("utf-8"))
 
 
 def _end_of(path: Path, most: int = _END) -> bytes:

@@ -46,13 +46,18 @@ class Owner:
         process = _psutil().Process()
         return cls(process.pid, process.create_time(), platform.node())
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == platform.node()
+
     def lives(self, heartbeat_age: float) -> bool:
         """Whether the process still works.
 
         Args:
             heartbeat_age: seconds since its last heartbeat.
         """
-        if self.host != platform.node():
+        if not self.is_here:
             return heartbeat_age < STALE
         psutil = _psutil()
         try:
@@ -69,8 +74,14 @@ class Owner:
         return self.pid != os.getpid() and heartbeat_age < STALE
 
 
+class LockedError(ConfigError):
+    """Another process works in the folder."""
+
+
 class Lock:
     """The lock of a folder, held while a `with` block runs. A thread writes the heartbeat meanwhile.
+
+    Blocks may be nested: the outermost one takes the lock and gives it back.
 
     Args:
         path: the lock file.
@@ -83,8 +94,8 @@ class Lock:
         self.path = path
         self.previous: Owner | None = None
         self._mine: Owner | None = None
+        self._depth = 0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def holder(self) -> Owner | None:
         """The living process that holds the lock; None if there is none."""
@@ -106,22 +117,12 @@ class Lock:
         """Take the lock.
 
         Raises:
-            ConfigError: another process holds it.
+            LockedError: another process holds it.
             OSError: the folder cannot be written.
         """
-        mine = Owner.current()
-        while not self._create(mine):
-            before, holder = _read(self.path), self.holder()
-            if holder is not None:
-                message = (
-                    f"Process {holder.pid} on {holder.host or 'another machine'} works in {self.path.parent} already; "
-                    "stop it first, or wait for it."
-                )
-                raise ConfigError(message)
-            self._remove_stale(before)
-            self.previous = before
-        self._mine = mine
-        self._thread.start()
+        if self._mine is None:
+            self._take()
+        self._depth += 1
         return self
 
     def __exit__(
@@ -130,11 +131,33 @@ class Lock:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.release()
+
+    def release(self) -> None:
+        """Give the lock back at once, if it is held."""
         self._over.set()
-        self._thread.join()
-        if _read(self.path) == self._mine:
-            self.path.unlink(missing_ok=True)
+        if self._mine is not None and _read(self.path) == self._mine:
+            # On Windows a file that is being read stays. This process is not alive much longer, which readers see.
+            with suppress(PermissionError):
+                self.path.unlink(missing_ok=True)
         self._mine = None
+
+    def _take(self) -> None:
+        mine = Owner.current()
+        while not self._create(mine):
+            before, holder = _read(self.path), self.holder()
+            if holder is not None:
+                message = (
+                    f"Process {holder.pid} on {holder.host or 'another machine'} works in {self.path.parent} already; "
+                    "stop it first, or wait for it."
+                )
+                raise LockedError(message)
+            self._remove_stale(before)
+            self.previous = before
+        self._mine, self._over = mine, threading.Event()
+        threading.Thread(target=self._beat, args=(self._over,), name="heartbeat", daemon=True).start()
 
     def _create(self, owner: Owner) -> bool:
         try:
@@ -161,8 +184,8 @@ class Lock:
         finally:
             guard.unlink(missing_ok=True)
 
-    def _beat(self) -> None:
-        while not self._over.wait(BEAT):
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(BEAT):
             if self.is_lost:
                 return
             # A network drive may be away for a moment. The next heartbeat comes soon.

@@ -1,4 +1,8 @@
-"""A reconstruction in a process of its own: it can be watched and cancelled, and cannot take its parent down."""
+"""Work in a process of its own: it can be watched and cancelled, and cannot take its parent down.
+
+A job is a folder (`MAESILCore.jobfolder`) and the process that works in it. An attached job ends with its window and
+leaves nothing; a detached one outlives it and is found again by its folder. `kinds` says what kinds of job there are.
+"""
 
 from MAESILCore.jobs.client import JobProcess
 from MAESILCore.jobs.devices import (
@@ -9,19 +13,19 @@ from MAESILCore.jobs.devices import (
     estimate_text,
     probe_devices,
 )
-from MAESILCore.jobs.events import JobEvent
-from MAESILCore.jobs.prepare import prepare_job
-from MAESILCore.jobs.request import ReconstructionRequest
+from MAESILCore.jobs.kinds import Kind, kind_of
+from MAESILCore.jobs.reconstruction import ReconstructionRequest, prepare_reconstruction
 
 __all__ = [
     "Device",
     "DeviceProbe",
     "DeviceReport",
-    "JobEvent",
     "JobProcess",
+    "Kind",
     "ReconstructionRequest",
     "estimate_seconds",
     "estimate_text",
-    "prepare_job",
+    "kind_of",
+    "prepare_reconstruction",
     "probe_devices",
 ]

@@ -1,7 +1,8 @@
-"""The near end of a job: starts the worker, listens to it and ends it, never making the caller wait."""
+"""The near end of a job: starts the worker, reads the folder and ends the worker, never making the caller wait."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -10,24 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from MAESILCore.errors import ConfigError
-from MAESILCore.jobs.events import JobEvent
-from MAESILCore.jobs.failures import VANISHED, sentence_of_exit, shortened, tail_of
-from MAESILCore.jobs.files import CANCEL, JOB, LOG, RESULT
-from MAESILCore.jobs.prepare import prepare_job
-from MAESILCore.jobs.process import PythonProcess
-from MAESILCore.jobs.request import ReconstructionRequest
+from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, Message, Tail
+from MAESILCore.jobfolder.failures import message_of_exit, shortened
+from MAESILCore.jobfolder.folder import LOG
+from MAESILCore.jobs.kinds import kind_of
+from MAESILCore.jobs.process import PythonProcess, end_trees
+from MAESILCore.optional import require
 
-__all__ = ["JobEvent", "JobProcess", "JobState", "ReconstructionRequest", "prepare_job"]
-
-JobState = Literal["prepared", "running", "cancelling", "finished", "failed", "cancelled"]
+JobProcessState = Literal["prepared", "running", "cancelling", "finished", "failed", "cancelled"]
 
 WORKER = Path(__file__).with_name("worker.py")
 
-_CANCELLED = "Cancelled; nothing was kept."
-
 #: Between a termination and a kill.
 _TERMINATION_SECONDS = 1.5
+#: How long a launcher may take to end after the worker has.
+_LAUNCHER_SECONDS = 1.5
 #: How long a folder may stay locked by a process that has just been killed (Windows).
 _UNLOCK_SECONDS = 3.0
 
@@ -35,152 +34,231 @@ _UNLOCK_SECONDS = 3.0
 class JobProcess:
     """A job in a process of its own.
 
-    Call `poll` some times a second until `is_over`, take the results from `request.folder`, then `close`.
+    Call `poll` some times a second until `is_over`, take the results from the folder, then `close`.
 
     Args:
-        request: what `prepare_job` made.
+        folder: of the job, with its `job.json`.
         python: the interpreter that runs the job.
-        kill_after: seconds after `cancel` from which on the worker is not asked any more but ended.
+        detached: whether the job outlives this process, and its folder outlives the job.
+        kill_after: seconds after `cancel` until the worker, which has not ended by itself, is killed.
 
     Attributes:
         state: prepared, running, cancelling, finished, failed or cancelled.
-        message: the last sentence; of a job that is over, how it ended.
+        message: the last sentence; when the job is over, how it ended.
+        code: of that sentence, and `parameters`, for a face that words it itself.
         fraction: how much is done, 0 to 1.
         seconds_left: an estimate; None while there is none.
         device: what the work runs on, for people, once it has begun.
     """
 
     def __init__(
-        self, request: ReconstructionRequest, python: str = sys.executable, kill_after: float = 3.0
+        self,
+        folder: str | Path,
+        python: str = sys.executable,
+        *,
+        detached: bool = False,
+        kill_after: float | None = None,
     ) -> None:
-        self.request, self.python, self.kill_after = request, python, kill_after
-        self.state: JobState = "prepared"
+        self.folder, self.python, self.detached = JobFolder(folder), python, detached
+        self.kill_after = kill_after if kill_after is not None else 60.0 if detached else 3.0
+        self.state: JobProcessState = "prepared"
         self.message = ""
+        self.code = ""
+        self.parameters: dict[str, object] = {}
         self.fraction = 0.0
         self.seconds_left: float | None = None
         self.device: str | None = None
+        self._tail = Tail(self.folder)
         self._process: PythonProcess | None = None
-        self._last: JobEvent | None = None
+        self._last: Event | None = None
+        self._noun = "job"
         self._escalate_at = float("inf")
+        self._launcher_until = float("inf")
         self._is_terminated = False
         self._kept_log: str | None = None
+
+    @classmethod
+    def find(cls, folder: str | Path, *, kill_after: float | None = None) -> JobProcess:
+        """A detached job that was started by another process, at work or over.
+
+        Raises:
+            ConfigError: there is no job in the folder, or nobody has worked on it yet.
+        """
+        job = cls(folder, detached=True, kill_after=kill_after)
+        job._noun = job._find_noun()
+        if job.folder.state() == "prepared":
+            raise ConfigError(f"The {job._noun} in {folder} has not been started.")
+        job.state = "running"
+        job.poll()
+        return job
 
     @property
     def is_over(self) -> bool:
         """Whether the job has ended, however."""
-        return self.state in ("finished", "failed", "cancelled")
+        return self.state in ENDS
 
     @property
     def log(self) -> str:
-        """The end of what the worker wrote beside its events, without the names of user and folder."""
+        """The end of what the worker printed, without the names of user and folder."""
         if self._kept_log is not None:
             return self._kept_log
-        try:
-            with open(self.request.folder / LOG, "rb") as file:
-                return tail_of(file).replace(str(self.request.folder), "<job>")
-        except OSError:
-            return ""
+        return shortened(self.folder.log().replace(str(self.folder.path), "<job>"), 16000)
 
     def start(self) -> None:
         """Start the worker.
 
         Raises:
-            ConfigError: the interpreter cannot be started; the folder is removed.
+            ConfigError: the interpreter cannot be started, the folder holds no job, or a process works in it. The
+                folder of an attached job is removed.
+            MissingPackageError: psutil is missing.
         """
-        job = str(self.request.folder / JOB)
         try:
-            with open(self.request.folder / LOG, "ab") as log:
-                self._process = PythonProcess(self.python, WORKER, job, log=log)
-        except OSError as error:
+            require("psutil", "Running a job")
+            self._noun = self._find_noun()
+            if self.folder.state() == "running":
+                raise ConfigError(f"The {self._noun} in {self.folder.path} is running already.")
+            self._start()
+        except MaesilError:
             self.close()
+            raise
+        self.state, self.message = "running", "Starting."
+
+    def _start(self) -> None:
+        self._tail.read()  # of earlier processes
+        self.folder.withdraw()
+        owner = () if self.detached else (str(os.getpid()),)
+        try:
+            with open(self.folder.path / LOG, "ab") as log:
+                self._process = PythonProcess(
+                    self.python, WORKER, str(self.folder.path), *owner, output=log, log=log
+                )
+        except OSError as error:
             reason = error.strerror or error
             message = f"The Python {shortened(self.python)} cannot be started ({reason}); choose another one."
             raise ConfigError(message) from error
-        self.state, self.message = "running", "Starting."
 
-    def poll(self) -> list[JobEvent]:
-        """What the worker has told since the last call; never waits."""
-        if self._process is None or self.is_over:
+    def _find_noun(self) -> str:
+        return kind_of(self.folder.description()[0]).noun
+
+    def poll(self) -> list[Event]:
+        """The events since the last call; never waits."""
+        if self.state == "prepared" or self.is_over:
             return []
-        # Asked before the lines are taken: a status says that all of them are here.
-        status = self._process.status
-        events = [event for event in map(self._decode, self._process.new_lines()) if event is not None]
+        # Asked before the events are read: a status says that all of them are there.
+        status = self._status()
+        events = self._tail.read()
         for event in events:
             self._take(event)
         if status is not None:
             self._finish(status)
         elif time.monotonic() > self._escalate_at:
-            self._process.end(at_once=self._is_terminated)
+            self._end(at_once=self._is_terminated)
             self._is_terminated, self._escalate_at = True, time.monotonic() + _TERMINATION_SECONDS
         return events
 
-    def _decode(self, line: bytes) -> JobEvent | None:
-        """The event of a line; what is none goes to the log."""
-        event = JobEvent.decode(line)
-        if event is None:
-            with suppress(OSError), open(self.request.folder / LOG, "ab") as log:
-                log.write(line)
-        return event
+    def _status(self) -> int | None:
+        """The exit status, once worker and launcher have ended; else None."""
+        status = 0 if self._process is None else self._process.status
+        if status is not None:
+            # A launcher may end before the worker.
+            return status if self.folder.lock.holder() is None else None
+        if self._last is not None and time.monotonic() > self._launcher_until:
+            self._end(at_once=True)
+        return None
 
-    def _take(self, event: JobEvent) -> None:
-        if event.event in ("finished", "failed", "cancelled"):
-            self._last = event
+    def _worker(self) -> int | None:
+        """Process id of the worker, by the lock."""
+        holder = self.folder.lock.holder()
+        return None if holder is None or not holder.is_here else holder.pid
+
+    def _take(self, event: Event) -> None:
+        if event.event in ENDS:
+            self._last, self._launcher_until = event, time.monotonic() + _LAUNCHER_SECONDS
             return
-        if self.state == "running" and event.event != "log":
-            self.message, self.seconds_left = event.message, event.seconds_left
-        if event.total:
-            self.fraction = event.step / event.total
-        self.device = event.device or self.device
+        if event.event == "started":
+            self._last = None
+        if event.event == "log":
+            return
+        if self.state == "running":
+            self.seconds_left = event.seconds_left
+            if event.message:
+                self._say(Message(event.code, event.parameters, event.message), event.seconds_left)
+        fraction = event.fraction
+        if fraction is not None:
+            self.fraction = fraction
+        self.device = event.fields.get("device") or self.device
+
+    def _say(self, message: Message, seconds_left: float | None = None) -> None:
+        self.message, self.code, self.parameters = message.text, message.code, dict(message.parameters)
+        self.seconds_left = seconds_left
 
     def _finish(self, status: int) -> None:
         """Decide how the job ended."""
-        last, folder = self._last, self.request.folder
-        self.seconds_left = None
-        if self.state == "cancelling" or (last is not None and last.event == "cancelled"):
-            self.state, self.message = "cancelled", _CANCELLED
-        elif last is not None and last.event == "finished" and (folder / RESULT).is_file():
-            self.state, self.message, self.fraction = "finished", last.message, 1.0
-        elif last is not None and last.event == "failed":
-            self.state, self.message = "failed", last.message
-        elif last is not None or not folder.is_dir():
-            self.state, self.message = "failed", VANISHED
+        last = self._last
+        if self.state == "cancelling" and not self.detached:
+            self.state, said = "cancelled", Message("cancelled")
+        elif not self.folder.path.is_dir():
+            self.state, said = "failed", Message("vanished", {"job": self._noun})
+        elif last is not None:
+            self.state, said = _state_of(last), Message(last.code, last.parameters, last.message)
+        elif self._process is None:
+            self.state, said = "failed", Message("lost", {"job": self._noun})
         else:
-            self.state, self.message = "failed", sentence_of_exit(status, self.log)
+            self.state, said = "failed", message_of_exit(status, self.log, self._noun)
+            # The worker could not write it.
+            with suppress(OSError):
+                self.folder.write(Event("failed", said.text, code=said.code, parameters=said.parameters))
+        if self.state == "finished":
+            self.fraction = 1.0
+        self._say(said)
 
     def cancel(self) -> None:
-        """Ask the worker to end and return at once; it ends within two seconds, or `poll` ends it."""
+        """Ask the worker to end and return at once; an attached one ends within two seconds, or `poll` ends it."""
         if self.state != "running":
             return
-        self.state, self.message, self.seconds_left = "cancelling", "Cancelling.", None
+        self.state = "cancelling"
+        self._say(Message("", text="Cancelling."))
         self._escalate_at = time.monotonic() + self.kill_after
-        self._leave_note()
+        self._ask_to_end()
 
-    def _leave_note(self) -> None:
-        """Make the file that asks the worker to end; where the folder is gone, the worker sees that, too."""
+    def _ask_to_end(self) -> None:
+        """Make the file that asks the worker to end; if the folder is gone, the worker sees that, too."""
         with suppress(OSError):
-            (self.request.folder / CANCEL).touch()
+            self.folder.cancel()
 
-    def wait(self, timeout: float | None = None) -> JobState:
+    def _end(self, *, at_once: bool) -> None:
+        worker = self._worker()
+        if self._process is not None:
+            self._process.end(at_once=at_once, worker=worker)
+        elif worker is not None:
+            end_trees([worker], at_once=at_once)
+
+    def wait(self, timeout: float | None = None) -> JobProcessState:
         """Wait until the job is over, or so many seconds; returns the state."""
         until = float("inf") if timeout is None else time.monotonic() + timeout
         while True:
             self.poll()
-            if self.is_over or self._process is None or time.monotonic() > until:
+            if self.is_over or self.state == "prepared" or time.monotonic() > until:
                 return self.state
             time.sleep(0.02)
 
     def close(self) -> None:
-        """End the worker at once if it still runs, and remove the job's folder with all that is in it."""
+        """Leave a detached job to itself; end an attached one at once, and remove its folder with all that is in it."""
+        if self.detached:
+            if self._process is not None:
+                self._process.let_go()
+            return
         if self._process is not None:
             if not self.is_over:
-                # For a worker that a kill does not find: on Windows, the child of a launcher that is dead.
-                self._leave_note()
-            self._process.close()
+                # For a worker that a kill does not find: the child of a launcher that has ended.
+                self._ask_to_end()
+            self._process.close(worker=self._worker())
             self._process = None
         if not self.is_over:
-            self.state, self.message, self.seconds_left = "cancelled", _CANCELLED, None
+            self.state = "cancelled"
+            self._say(Message("cancelled"))
         self._kept_log = self.log
-        _remove(self.request.folder)
+        _remove(self.folder.path)
 
     def __enter__(self) -> JobProcess:
         return self
@@ -192,6 +270,10 @@ class JobProcess:
         where: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _state_of(end: Event) -> Literal["finished", "failed", "cancelled"]:
+    return next(name for name in ENDS if name == end.event)
 
 
 def _remove(folder: Path) -> None:

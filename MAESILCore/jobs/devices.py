@@ -9,11 +9,11 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from MAESILCore.jobs.failures import sentence_of_exit, shortened, tail_of
+from MAESILCore.jobfolder.failures import message_of_exit, shortened
 from MAESILCore.jobs.process import PythonProcess
-from MAESILCore.jobs.progress import Stage, seconds_of
+from MAESILCore.jobs.reconstruct import stages_of
 from MAESILCore.jobs.speed import voxels_to_pass
 
 if TYPE_CHECKING:
@@ -83,10 +83,11 @@ class DeviceProbe:
         self._timeout, self._until = timeout, time.monotonic() + timeout
         self._report: DeviceReport | None = None
         self._process: PythonProcess | None = None
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         arguments = ["--measure"] if measure else []
         try:
-            self._process = PythonProcess(python, PROBE, *arguments, log=self._log)
+            self._process = PythonProcess(python, PROBE, *arguments, output=self._output, log=self._log)
         except OSError as error:
             reason = error.strerror or error
             self._finish(f"The Python {shortened(python)} cannot be started ({reason}); choose another one.")
@@ -96,12 +97,13 @@ class DeviceProbe:
         if self._process is None:
             return self._report
         status = self._process.status
-        for line in self._process.new_lines():
+        self._output.seek(0)
+        for line in self._output:
             self._report = _parse(line) or self._report
         if self._report is not None and self._report.is_complete:
             self._finish(self._report.error)
         elif status is not None:
-            self._finish(sentence_of_exit(status, tail_of(self._log)))
+            self._finish(message_of_exit(status, _tail_of(self._log)).text)
         elif time.monotonic() > self._until:
             self._finish(
                 f"PyTorch did not answer in {self._timeout:g} s: the computer is busy, or PyTorch is broken."
@@ -110,7 +112,7 @@ class DeviceProbe:
 
     def _finish(self, error: str | None) -> None:
         report = self._report or DeviceReport()
-        told = (report.details, tail_of(self._log) if error else "")
+        told = (report.details, _tail_of(self._log) if error else "")
         details = "\n".join(text for text in told if text)
         self._report = replace(report, error=error, details=details, is_complete=True)
         self.close()
@@ -120,6 +122,7 @@ class DeviceProbe:
         if self._process is not None:
             self._process.close()
             self._process = None
+        self._output.close()
         self._log.close()
 
 
@@ -149,8 +152,7 @@ def estimate_seconds(
     """
     if device.seconds_per_megavoxel is None:
         return None
-    stages: list[Stage] = ["writing", "scoring", "superpatches"] if scores else ["writing", "superpatches"]
-    after = sum(seconds_of(stage, math.prod(grid.shape)) for stage in stages)
+    after = sum(stages_of(math.prod(grid.shape), scores=scores).values())
     passes = voxels_to_pass(grid, coverage, mask) / 1e6 * device.seconds_per_megavoxel
     return _START_SECONDS + passes + after
 
@@ -174,3 +176,9 @@ def _parse(line: bytes) -> DeviceReport | None:
         return DeviceReport(devices=devices, **told)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _tail_of(log: IO[bytes]) -> str:
+    """The end of a log as text, without the user's name."""
+    log.seek(max(0, log.seek(0, 2) - 8000))
+    return shortened(log.read().decode("utf-8", errors="replace"), 16000)

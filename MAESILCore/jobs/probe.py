@@ -14,7 +14,7 @@ if __name__ == "__main__":
     # Run by path, Python puts this folder first, whose modules are no top-level ones; the library's root belongs there.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from MAESILCore.jobs.failures import sentence_of, shortened
+from MAESILCore.jobfolder.failures import message_of, shortened
 from MAESILCore.jobs.priority import lower_priority
 
 
@@ -30,7 +30,7 @@ def main(out: IO[bytes], *, measure: bool) -> None:
                 _measure(report)
         except Exception as error:
             traceback.print_exc()
-            report["error"] = sentence_of(error)
+            report["error"] = message_of(error).text
     _write(out, report | {"details": _details(caught), "is_complete": True})
 
 

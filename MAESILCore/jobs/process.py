@@ -1,129 +1,90 @@
-"""A hidden process of Python that is listened to line by line, and ended with all of its children."""
+"""A hidden process of Python, and the end of it with all of its children."""
 
 from __future__ import annotations
 
 import os
-import queue
-import signal
 import subprocess
 import sys
-import threading
-import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from MAESILCore.jobs.parent import GREETING, PARENT
 from MAESILCore.jobs.priority import creation_flags
-
-#: How long a launcher may take to end after its child has.
-_LAUNCHER_SECONDS = 1.5
+from MAESILCore.optional import require
 
 
 class PythonProcess:
-    """A script in a process group of its own, without a console window.
+    """A script in a session of its own, without a console window.
 
-    The interpreter may be a launcher whose child is the real one, as in 3D Slicer: nothing here relies on the process
-    that was started being the one that works. It lives as long as its stdout is open.
+    The interpreter may be a launcher whose child is the real one, as in 3D Slicer.
 
     Args:
         python: the interpreter.
         script: absolute path.
         arguments: of the script.
+        output: where stdout goes.
         log: where stderr goes.
 
     Raises:
         OSError: there is no such interpreter.
     """
 
-    def __init__(self, python: str, script: Path, *arguments: str, log: IO[bytes]) -> None:
+    def __init__(self, python: str, script: Path, *arguments: str, output: IO[bytes], log: IO[bytes]) -> None:
         self._process = subprocess.Popen(
             [python, "-u", str(script), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
             stderr=log,
-            env={
-                **os.environ,
-                "PYTHONIOENCODING": "utf-8",
-                "PYTHONUNBUFFERED": "1",
-                PARENT: str(os.getpid()),
-            },
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
             creationflags=creation_flags(),
             start_new_session=sys.platform != "win32",
         )
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._silent_since: float | None = None
-        # One that is dead already shows in `status`.
-        with suppress(OSError):
-            self._stdin.write(GREETING)
-            self._stdin.flush()
-        self._reader = threading.Thread(target=self._read, name=script.stem, daemon=True)
-        self._reader.start()
-
-    @property
-    def _stdin(self) -> IO[bytes]:
-        assert self._process.stdin is not None
-        return self._process.stdin
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                self._lines.put(line)
-        self._silent_since = time.monotonic()
-
-    def new_lines(self) -> list[bytes]:
-        """What was written to stdout since the last call."""
-        lines = []
-        with suppress(queue.Empty):
-            while True:
-                lines.append(self._lines.get_nowait())
-        return lines
 
     @property
     def status(self) -> int | None:
-        """The exit status once everything has ended and all lines are here, negative for a signal; else None."""
-        if self._silent_since is None:
-            return None
-        status = self._process.poll()
-        if status is None and time.monotonic() > self._silent_since + _LAUNCHER_SECONDS:
-            self._process.kill()
-        return status
+        """The exit status of the process that was started, negative for a signal; None while it runs."""
+        return self._process.poll()
 
-    def end(self, *, at_once: bool) -> None:
+    def end(self, *, at_once: bool, worker: int | None = None) -> None:
         """End the process with all of its children.
 
         Args:
-            at_once: without a chance to say anything.
+            at_once: kill it, without a chance to say anything.
+            worker: process id of the one that really works, in case its launcher has ended.
         """
-        if self._silent_since is not None:
-            return
-        if sys.platform == "win32":
-            _end_tree_of_windows(self._process.pid)
-        else:
-            # Where all have just ended, Linux knows no such group any more and macOS does not let it be signalled.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
+        roots = [pid for pid in (self._process.pid, worker) if pid is not None]
+        # One that has been waited for may have passed its number on.
+        end_trees(roots if self.status is None else roots[1:], at_once=at_once)
 
-    def close(self, timeout: float = 3.0) -> None:
-        """End everything at once and wait for that, at most so many seconds."""
-        self.end(at_once=True)
-        with suppress(OSError):
-            self._stdin.close()
-        self._reader.join(timeout)
-        if self._process.poll() is None:
-            self._process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout)
+    def close(self, timeout: float = 3.0, worker: int | None = None) -> None:
+        """Kill everything and wait for that, at most so many seconds."""
+        self.end(at_once=True, worker=worker)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+
+    def let_go(self) -> None:
+        """Leave the process to itself."""
+        _let_go[:] = [process for process in (*_let_go, self._process) if process.poll() is None]
 
 
-def _end_tree_of_windows(process_id: int) -> None:
-    if sys.platform == "win32":
-        subprocess.run(
-            ["taskkill", "/T", "/F", "/PID", str(process_id)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=subprocess.CREATE_NO_WINDOW,
-            check=False,
-        )
+#: Detached processes that still run: Python complains about those that it forgets.
+_let_go: list[subprocess.Popen[bytes]] = []
+
+
+def end_trees(pids: Iterable[int], *, at_once: bool) -> None:
+    """End processes with all of their children.
+
+    Args:
+        pids: process ids; those of no process are skipped.
+        at_once: kill them; else they are asked to end, where the system can.
+    """
+    psutil: Any = require("psutil", "Ending a job")
+    found: list[Any] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(pid)
+            found += [root, *root.children(recursive=True)]
+    for process in dict.fromkeys(found):
+        with suppress(psutil.NoSuchProcess):
+            process.kill() if at_once else process.terminate()

@@ -1,4 +1,4 @@
-"""Runs one job: `python -u <this file> <folder>/job.json`. One JSON object a line on stdout tells how it goes."""
+"""Runs one job: `python -u <this file> FOLDER [OWNER]`. OWNER is the process id of the window that it ends with."""
 
 from __future__ import annotations
 
@@ -7,98 +7,122 @@ import shutil
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 if __name__ == "__main__":
-    # Run by path, Python puts this folder first, whose modules are no top-level ones; the library's root belongs there.
+    # Python puts the folder of a script first, but the modules in it are no top-level ones; the library's root belongs
+    # there.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.errors import Cancelled
-from MAESILCore.jobs.events import JobEvent
-from MAESILCore.jobs.failures import VANISHED, sentence_of
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, Message, message_of
+from MAESILCore.jobfolder.lock import LockedError
+from MAESILCore.jobs.kinds import kind_of
 from MAESILCore.jobs.priority import lower_priority
-from MAESILCore.jobs.request import ReconstructionRequest
-from MAESILCore.jobs.watch import Watch
-from MAESILCore.jobs.work import Work
+from MAESILCore.jobs.progress import Progress
+from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
-if TYPE_CHECKING:
-    from MAESILCore.jobs.watch import Reason
-
-CANCELLED = JobEvent("cancelled", "Cancelled; nothing was kept.")
+#: Seconds that a detached job gets to end by itself after it was asked to.
+DETACHED_GRACE = 30.0
 
 _STATUS = {"finished": 0, "cancelled": 3, "failed": 1}
 
 
-class Channel:
-    """The way out for events: the stdout that the process was started with.
+class Worker:
+    """The process of a job.
 
-    Whatever else is printed goes to stderr, so that no library can break a line.
+    Args:
+        folder: the job's.
+        owner: process id of the window that it ends with; None for a detached job.
     """
 
-    def __init__(self) -> None:
-        self._file = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)
-        self._lock = threading.Lock()
-        self._last: JobEvent | None = None
+    def __init__(self, folder: JobFolder, owner: int | None) -> None:
+        self._folder, self._owner = folder, owner
+        self._noun = "job"
+        self._telling = threading.Lock()
+        self._last: Event | None = None
+        self._progress = Progress(self._tell)
 
-    def tell(self, event: JobEvent) -> None:
-        """Write an event; after the last one nothing more is said."""
-        with self._lock:
-            if self._last is None:
-                self._write(event)
-
-    def close(self, event: JobEvent) -> int:
-        """Write the last event; returns the exit status of the one that was first."""
-        with self._lock:
-            if self._last is None:
-                self._last = event
-                self._write(event)
-            return _STATUS[self._last.event]
-
-    def _write(self, event: JobEvent) -> None:
+    def run(self) -> int:
+        """Run the job and return the exit status."""
+        block_termination()
+        watch: Watch | None = None
         try:
-            self._file.write(event.encode())
-            self._file.flush()
-        except OSError:
-            # Nobody reads any more. The watch ends the work as soon as stdin says so, too.
-            return
+            watch = self._watch()
+            with self._folder.lock:
+                return self._close(self._work(watch), watch.reason)
+        except LockedError:
+            # The events are those of another process.
+            traceback.print_exc()
+            return _STATUS["failed"]
+        except Exception as error:
+            return self._close(self._failure(error), None)
+        finally:
+            if watch is not None:
+                watch.stop()
 
+    def _watch(self) -> Watch:
+        if self._owner is None:
+            return Watch(self._folder, None, self._progress.tick, self._exit, DETACHED_GRACE)
+        return Watch(self._folder, self._owner, self._progress.tick, self._exit)
 
-def main(path: Path) -> int:
-    """Run the job and return the exit status."""
-    channel = Channel()
+    def _work(self, watch: Watch) -> Event:
+        try:
+            name, request = self._folder.description()
+            kind = kind_of(name)
+            self._noun = kind.noun
+            return Event("finished", kind.run(self._folder, request, self._progress, watch.asked))
+        except Cancelled as error:
+            return Event("cancelled", str(error))
+        except Exception as error:
+            return self._failure(error)
+        finally:
+            watch.stop()
 
-    def end(reason: Reason) -> NoReturn:
-        os._exit(_close(channel, path.parent, reason))
-
-    work: Work | None = None
-    watch = Watch(path.parent, tick=lambda: work.tick() if work else None, end=end)
-    watch.start()
-    try:
-        work = Work(ReconstructionRequest.read(path), channel.tell, watch.asked)
-        last = JobEvent("finished", work.run())
-    except Cancelled:
-        return _close(channel, path.parent, watch.reason or "cancelled")
-    except Exception as error:
+    def _failure(self, error: Exception) -> Event:
         traceback.print_exc()
-        last = JobEvent("failed", sentence_of(error))
-    finally:
-        watch.stop()
-    if watch.reason is not None:
-        return _close(channel, path.parent, watch.reason)
-    return channel.close(last)
+        return _event("failed", message_of(error, self._noun))
+
+    def _tell(self, event: Event) -> None:
+        """Write an event; after the last one nothing follows."""
+        with self._telling:
+            if self._last is not None:
+                return
+            if event.event in ENDS:
+                self._last = event
+            # Without the folder the watch ends the work; without room on the disk, the work's own files fail, too.
+            with suppress(OSError):
+                self._folder.write(event)
+
+    def _close(self, end: Event, reason: Reason | None) -> int:
+        """Write the last event; returns the exit status of the one that was first."""
+        if reason == "orphaned":
+            # Without its owner, the job cleans up in its place.
+            shutil.rmtree(self._folder.path, ignore_errors=True)
+        elif reason == "vanished":
+            end = _event("failed", Message("vanished", {"job": self._noun}))
+        elif reason == "cancelled" and self._owner is not None:
+            end = _event("cancelled", Message("cancelled"))
+        self._tell(end)
+        with suppress(OSError):
+            self._folder.withdraw()
+        return _STATUS[self._last.event if self._last is not None else end.event]
+
+    def _exit(self, reason: Reason) -> NoReturn:
+        """End in the middle of the work."""
+        status = self._close(_event("cancelled", Message("cancelled")), reason)
+        self._folder.lock.release()
+        os._exit(status)
 
 
-def _close(channel: Channel, folder: Path, reason: Reason) -> int:
-    """Say why the work ended early; without a parent, clean up in its place."""
-    if reason == "orphaned":
-        shutil.rmtree(folder, ignore_errors=True)
-    return channel.close(JobEvent("failed", VANISHED) if reason == "vanished" else CANCELLED)
+def _event(name: str, message: Message) -> Event:
+    return Event(name, message.text, code=message.code, parameters=message.parameters)
 
 
 if __name__ == "__main__":
     # Before PyTorch is imported, whose threads inherit it.
     lower_priority()
     # At the end of the interpreter, threads of GPU libraries can hang it; everything has been written.
-    os._exit(main(Path(sys.argv[1])))
+    os._exit(Worker(JobFolder(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None).run())

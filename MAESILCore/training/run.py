@@ -13,7 +13,7 @@ import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
 from MAESILCore.files import write_whole
-from MAESILCore.jobfolder import Event, JobFolder, Lock, message_of
+from MAESILCore.jobfolder import Event, JobFolder, message_of
 from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
@@ -46,7 +46,6 @@ class Run:
         self.new = new
         self.writes = os.environ.get("RANK", "0") == "0"
         self._begun = not new
-        self._lock: Lock | None = None
         self._step = 0
 
     @classmethod
@@ -120,8 +119,8 @@ class Run:
             return
         self.folder.mkdir(exist_ok=True)
         try:
-            with self.job.lock() as self._lock:
-                self._note_takeover(self._lock)
+            with self.job.lock:
+                self._note_takeover()
                 try:
                     yield
                 except BaseException as error:
@@ -129,15 +128,15 @@ class Run:
                     raise
                 finally:
                     self.job.withdraw()
-                    self._lock = None
         finally:
             if not self._begun and not any(self.folder.iterdir()):
                 self.folder.rmdir()
 
-    def _note_takeover(self, lock: Lock) -> None:
+    def _note_takeover(self) -> None:
         self.job.withdraw()
-        if lock.previous is not None:
-            message = f"The lock of process {lock.previous.pid}, which has ended, was taken over."
+        previous = self.job.lock.previous
+        if previous is not None:
+            message = f"The lock of process {previous.pid}, which has ended, was taken over."
             self.write(Event("log", message))
 
     def _record(self, error: BaseException, config: PretrainConfig) -> None:
@@ -211,7 +210,7 @@ class Run:
         """
         if not self.writes:
             return
-        if self._lock is not None and self._lock.is_lost:
+        if self.job.lock.is_lost:
             message = f"Another process has taken over the run in {self.folder}; this one ends."
             raise ConfigError(message)
         path = self.folder / "checkpoints" / f"step-{step:08d}{SUFFIX}"

@@ -128,7 +128,7 @@ def _beside(folder: Path, volume: object, python: str, threads: int | None, move
 def _job(
     folder: Path, volume: object, python: str, threads: int | None, coverage: int
 ) -> Iterator[JobProcess]:
-    from MAESILCore.jobs import JobProcess, prepare_job
+    from MAESILCore.jobs import JobProcess, prepare_reconstruction
     from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
 
     mask = None if coverage else MaskStrategy().sample_grid(SuperpatchGrid(SHAPE), 0)
@@ -136,9 +136,8 @@ def _job(
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
-        with JobProcess(
-            prepare_job(folder, volume, mask=mask, coverage=coverage, device="cpu"), python=python
-        ) as job:
+        request = prepare_reconstruction(folder, volume, mask=mask, coverage=coverage, device="cpu")
+        with JobProcess(request.folder, python=python) as job:
             yield job
     finally:
         os.environ.pop("OMP_NUM_THREADS", None)

@@ -11,8 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import ConfigError, MaesilError
-from MAESILCore.jobs.files import JOB
-from MAESILCore.jobs.request import ReconstructionRequest
+from MAESILCore.jobs.reconstruction import ReconstructionRequest
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.scene import samples
@@ -81,7 +80,7 @@ class StoragePanel:
         self._connections.close()
 
     def _runningFolders(self) -> list[Path]:
-        return [self._session.job.request.folder] if self._session.job is not None else []
+        return [self._session.job.folder.path] if self._session.job is not None else []
 
     def _chosen(self) -> StoredItem | None:
         row = self._ui.storageTable.currentRow()
@@ -154,6 +153,6 @@ def _isWork(item: StoredItem) -> bool:
 def _scanOfJob(folder: Path) -> str:
     """The name of the scan that a job works on, or has worked on; "" if its folder does not tell."""
     try:
-        return ReconstructionRequest.read(folder / JOB).name
+        return ReconstructionRequest.read(folder).name
     except ConfigError:
         return ""

@@ -39,13 +39,14 @@ def startJob(
     Raises:
         MaesilError: the volume or a choice cannot be used, or the job's folder cannot be written.
     """
-    from MAESILCore.jobs.client import JobProcess, prepare_job
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.reconstruction import prepare_reconstruction
 
     if choices.overlap is not None:
         # Only the model tells what fits, so the request cannot refuse it.
         shape = volumeNode.GetImageData().GetDimensions()[::-1]
         SuperpatchGrid(shape, model.superpatchSize, model.patchSize, choices.overlap)
-    request = prepare_job(
+    request = prepare_reconstruction(
         jobsFolder,
         readVolume(volumeNode),
         mask=None if choices.coverage else mask,
@@ -64,6 +65,6 @@ def startJob(
         export=choices.export,
         controls=choices.controls,
     )
-    job = JobProcess(request) if python is None else JobProcess(request, python=python)
+    job = JobProcess(request.folder) if python is None else JobProcess(request.folder, python=python)
     job.start()
     return job

@@ -264,12 +264,13 @@ class Session:
             if job.state != "finished":
                 return job.message, job.state == "failed"
             note = self._noteOnVoxels()
-            self.made = importResults(self.scene, self._jobVolumeNode, job.request.folder, note)
+            self.made = importResults(self.scene, self._jobVolumeNode, job.folder.path, note)
             # If another volume is shown by now, the results are in the scene all the same.
             if self._jobVolumeNode is self.volumeNode:
                 self.results = self.made
-            if job.request.export:
-                self._files.keep(job.request.folder / "export", self._jobVolumeNode)
+            exported = job.folder.path / "export"
+            if exported.is_dir():
+                self._files.keep(exported, self._jobVolumeNode)
             else:
                 self._files.forget()
             return " ".join(filter(None, (job.message, note))), False

@@ -157,7 +157,7 @@ def test_the_description_comes_back_and_a_damaged_one_is_refused(a_folder: JobFo
 
 def test_a_state_is_read_from_lock_and_events(a_folder: JobFolder) -> None:
     assert a_folder.state() == "prepared"
-    with a_folder.lock():
+    with a_folder.lock:
         assert a_folder.state() == "running"
         a_folder.write(Event("started"))
     assert a_folder.state() == "dead"
@@ -196,10 +196,10 @@ def test_two_processes_cannot_hold_a_lock(
     leave_lock(a_folder, of_process(process), age=2 * lock.STALE)  # of this machine: its process counts
     with (
         pytest.raises(ConfigError, match=f"Process {process.pid} on .* works in .* already"),
-        a_folder.lock(),
+        a_folder.lock,
     ):
         pass
-    assert a_folder.lock().holder() == Owner(**of_process(process))
+    assert a_folder.lock.holder() == Owner(**of_process(process))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -212,10 +212,10 @@ def test_the_lock_of_a_killed_process_is_taken_over(
     # Nobody asks for its status: it stays as a zombie, whose number exists.
     process.send_signal(signal.SIGKILL)
     until = time.monotonic() + 30
-    while a_folder.lock().holder() is not None:
+    while a_folder.lock.holder() is not None:
         assert time.monotonic() < until
         time.sleep(0.02)
-    with a_folder.lock() as held:
+    with a_folder.lock as held:
         assert held.previous == Owner(**owner)
         assert held.holder() == Owner.current()
     assert not (a_folder.path / "lock").exists()
@@ -226,20 +226,20 @@ def test_a_process_that_got_the_number_of_a_dead_one_holds_nothing(
 ) -> None:
     owner = of_process(a_sleeper()) | {"started": 1.0}
     leave_lock(a_folder, owner, age=2 * lock.STALE)
-    assert a_folder.lock().holder() is None
+    assert a_folder.lock.holder() is None
     # With a heartbeat it is the same process, whose start moved with the clock of the system.
     leave_lock(a_folder, owner)
-    assert a_folder.lock().holder() == Owner(**owner)
+    assert a_folder.lock.holder() == Owner(**owner)
     leave_lock(a_folder, owner | {"pid": os.getpid()})
-    assert a_folder.lock().holder() is None
+    assert a_folder.lock.holder() is None
 
 
 def test_on_another_machine_the_heartbeat_decides(a_folder: JobFolder) -> None:
     leave_lock(a_folder, ELSEWHERE, age=lock.STALE / 2)
-    with pytest.raises(ConfigError, match="on another machine works"), a_folder.lock():
+    with pytest.raises(ConfigError, match="on another machine works"), a_folder.lock:
         pass
     leave_lock(a_folder, ELSEWHERE, age=2 * lock.STALE)
-    with a_folder.lock() as held:
+    with a_folder.lock as held:
         assert held.previous == Owner(**ELSEWHERE)
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_lock_holds_as_long_as_its_heartbeat(a_folder: JobFolder, text
     path.write_text(text)
     assert a_folder.state() == "running"
     os.utime(path, (1.0, 1.0))
-    with a_folder.lock() as held:
+    with a_folder.lock as held:
         assert held.holder() == Owner.current()
 
 
@@ -258,7 +258,7 @@ def test_a_holder_leaves_heartbeats_until_the_lock_is_lost(
 ) -> None:
     monkeypatch.setattr(lock, "BEAT", 0.01)
     path = a_folder.path / "lock"
-    with a_folder.lock() as held:
+    with a_folder.lock as held:
         os.utime(path, (1.0, 1.0))
         until = time.monotonic() + 30
         while path.stat().st_mtime < 2.0:
@@ -275,7 +275,7 @@ def test_a_takeover_that_was_interrupted_blocks_nobody_for_ever(a_folder: JobFol
     guard = a_folder.path / "lock.takeover"
     guard.touch()
     os.utime(guard, (1.0, 1.0))
-    with a_folder.lock() as held:
+    with a_folder.lock as held:
         assert held.holder() == Owner.current()
     assert not guard.exists()
 

@@ -15,7 +15,7 @@ import pytest
 
 from MAESILCore import Volume
 from MAESILCore.errors import ConfigError, VolumeError
-from MAESILCore.jobs import ReconstructionRequest, prepare, prepare_job
+from MAESILCore.jobs import ReconstructionRequest, prepare_reconstruction, reconstruction
 from MAESILCore.lattice import Mask
 
 
@@ -26,7 +26,7 @@ def a_scan() -> Volume:
 
 def test_a_job_holds_scan_and_mask_where_nobody_else_looks(tmp_path: Path, a_scan: Volume) -> None:
     mask = Mask(np.array([[[0, 2], [1, 0]]]))
-    request = prepare_job(tmp_path / "Jöbs" / "日本", a_scan, mask=mask, seed=3, coverage=0)
+    request = prepare_reconstruction(tmp_path / "Jöbs" / "日本", a_scan, mask=mask, seed=3, coverage=0)
     np.testing.assert_array_equal(np.load(request.folder / "voxels.npy"), a_scan.voxels)
     np.testing.assert_array_equal(np.load(request.folder / "mask.npy"), mask.stages)
     assert request.has_mask
@@ -43,9 +43,9 @@ def test_a_disk_without_room_for_the_results_is_refused_before_the_work(
     tmp_path: Path, a_scan: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=60 * 18))
-    prepare_job(tmp_path, a_scan)
+    prepare_reconstruction(tmp_path, a_scan)
     with pytest.raises(VolumeError, match=r"needs 0\.0 GB on the disk .* free some space"):
-        prepare_job(tmp_path, a_scan, export=True)
+        prepare_reconstruction(tmp_path, a_scan, export=True)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -56,21 +56,21 @@ def test_a_disk_that_fills_up_leaves_nothing(
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(prepare, "write_array", fail)
+    monkeypatch.setattr(reconstruction, "write_array", fail)
     with pytest.raises(VolumeError, match="The disk that holds the job's folder is full"):
-        prepare_job(tmp_path, a_scan)
+        prepare_reconstruction(tmp_path, a_scan)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path, a_scan: Volume) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(VolumeError, match="The job's files cannot be used"):
-        prepare_job(tmp_path / "file", a_scan)
+        prepare_reconstruction(tmp_path / "file", a_scan)
 
 
 def test_choices_that_do_not_fit_leave_nothing(tmp_path: Path, a_scan: Volume) -> None:
     with pytest.raises(ConfigError, match="mask ratio"):
-        prepare_job(tmp_path, a_scan, mode="random", ratio=1.5)
+        prepare_reconstruction(tmp_path, a_scan, mode="random", ratio=1.5)
     assert not list(tmp_path.iterdir())
 
 
@@ -89,19 +89,21 @@ def test_what_no_job_can_do_is_refused_before_one_is_made(
     tmp_path: Path, a_scan: Volume, choice: str, value: object, told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):
-        prepare_job(tmp_path, a_scan, **{choice: value})
+        prepare_reconstruction(tmp_path, a_scan, **{choice: value})
     assert not list(tmp_path.iterdir())
 
 
 def test_numbers_of_another_type_are_taken_as_what_they_are(tmp_path: Path, a_scan: Volume) -> None:
-    request = prepare_job(tmp_path, a_scan, coverage=np.int64(4), batch_size=np.uint8(2), device="cuda:12")
-    read = ReconstructionRequest.read(request.folder / "job.json")
+    request = prepare_reconstruction(
+        tmp_path, a_scan, coverage=np.int64(4), batch_size=np.uint8(2), device="cuda:12"
+    )
+    read = ReconstructionRequest.read(request.folder)
     assert (read.coverage, read.batch_size, read.device) == (4, 2, "cuda:12")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps names as Unicode")
 def test_a_model_whose_path_is_not_utf_8_comes_back_as_it_was(tmp_path: Path, a_scan: Volume) -> None:
     model = str(tmp_path / os.fsdecode(b"mod\xe8le.safetensors"))
-    request = prepare_job(tmp_path / "jobs", a_scan, model=model, device="cpu")
+    request = prepare_reconstruction(tmp_path / "jobs", a_scan, model=model, device="cpu")
     (request.folder / "job.json").read_text(encoding="utf-8", errors="strict")
-    assert ReconstructionRequest.read(request.folder / "job.json").model == model
+    assert ReconstructionRequest.read(request.folder).model == model

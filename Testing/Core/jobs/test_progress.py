@@ -1,4 +1,4 @@
-"""Progress in time, and the lines that tell it."""
+"""Progress in time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from MAESILCore.jobs import JobEvent
-from MAESILCore.jobs.progress import PARTS, Progress, seconds_of
+from MAESILCore.jobfolder import Event
+from MAESILCore.jobs.progress import PARTS, Progress
+from MAESILCore.jobs.reconstruct import stages_of
 
 
 class Clock:
@@ -26,14 +27,16 @@ def a_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_the_bar_follows_time_and_never_goes_back(a_clock: Clock) -> None:
-    events: list[JobEvent] = []
+    events: list[Event] = []
     progress = Progress(events.append)
     progress.tick()
-    assert events[-1].seconds_left is None
-    progress.plan(10_000_000, ["writing", "scoring"])
-    later = seconds_of("writing", 10_000_000) + seconds_of("scoring", 10_000_000)
+    assert not events  # nothing has been said yet
+    progress.say("Loading.")
+    assert (events[-1].message, events[-1].seconds_left) == ("Loading.", None)
+    progress.plan({"writing": 0.2, "scoring": 8.0})
+    later = 8.2
     a_clock.now += 50.0  # loading
-    progress.begin()
+    progress.begin("The first pass.")
     a_clock.now += 2.0
     progress.passes(1, 4, "One of four.")
     assert events[-1].seconds_left == pytest.approx(6.0 + later)
@@ -57,37 +60,22 @@ def test_the_bar_follows_time_and_never_goes_back(a_clock: Clock) -> None:
 
 
 def test_an_expectation_holds_until_the_first_pass(a_clock: Clock) -> None:
-    events: list[JobEvent] = []
+    events: list[Event] = []
     progress = Progress(events.append)
-    progress.plan(0, ["scoring"])
+    progress.plan({"scoring": 0.0})
     assert progress.expect(60.0) == 60.0
-    progress.begin()
+    progress.begin("The first pass.")
     a_clock.now += 15.0
     progress.tick()
     assert (events[-1].seconds_left, events[-1].step) == (45.0, PARTS // 4)
 
 
-def test_events_cross_a_pipe_unharmed() -> None:
-    event = JobEvent("started", "Größe 日本\n", 1, 2, 3.5, "CPU")
-    line = event.encode()
-    assert line.isascii()
-    assert line.count(b"\n") == 1
-    assert JobEvent.decode(line) == event
-    assert JobEvent.decode(JobEvent("cancelled").encode()) == JobEvent("cancelled")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"Loading\n",
-        b"3\n",
-        b"[]\n",
-        b"{}\n",
-        b'{"event": "else"}\n',
-        b'{"event": "log", "x": 1}\n',
-        b"\xff",
-    ],
-)
-def test_what_is_no_event_is_none(line: bytes) -> None:
-    assert JobEvent.decode(line) is None
+def test_the_stages_of_a_reconstruction_grow_with_the_scan_and_what_is_asked_for() -> None:
+    assert list(stages_of(10**6, scores=False)) == ["writing", "superpatches"]
+    small, large, compared = (
+        stages_of(voxels, scores=True, export=True, controls=controls)
+        for voxels, controls in ((10**6, 0), (10**7, 0), (10**6, 2))
+    )
+    assert list(small) == ["writing", "scoring", "superpatches", "exporting"]
+    assert all(large[name] > small[name] for name in small)
+    assert compared["scoring"] == pytest.approx(small["scoring"] + 16.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MAESILCore import Volume, load_checkpoint
+from MAESILCore import Volume, files, load_checkpoint
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError, VolumeError
 from MAESILCore.inference import Reconstruction
 from MAESILCore.inference.network import NetworkPasses
-from MAESILCore.jobs import JobEvent, ReconstructionRequest, prepare_job
-from MAESILCore.jobs.failures import VANISHED, sentence_of, sentence_of_exit
-from MAESILCore.jobs.scores import superpatch_scores
-from MAESILCore.jobs.work import Work
+from MAESILCore.jobfolder import Event, message_of
+from MAESILCore.jobfolder.failures import TEXTS, message_of_exit
+from MAESILCore.jobs import ReconstructionRequest, prepare_reconstruction
+from MAESILCore.jobs.progress import Progress
+from MAESILCore.jobs.reconstruct import Work
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box
 from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.scoring.metrics.similarity import psnr_of
+from MAESILCore.scoring.superpatches import superpatch_scores
 
 FLIPPED = np.array([[-0.7, 0, 0, 5.0], [0, 0.7, 0, -9.0], [0, 0, -2.5, 1.0], [0, 0, 0, 1]])
 
@@ -42,17 +46,17 @@ def a_grid(a_scan: Volume) -> SuperpatchGrid:
 
 @pytest.fixture
 def a_job(tmp_path: Path, a_scan: Volume, tiny_model: Path) -> ReconstructionRequest:
-    return prepare_job(tmp_path / "jobs", a_scan, model=str(tiny_model), device="cpu")
+    return prepare_reconstruction(tmp_path / "jobs", a_scan, model=str(tiny_model), device="cpu")
 
 
-def work(request: ReconstructionRequest, stop_at: str | None = None) -> list[JobEvent]:
+def work(request: ReconstructionRequest, stop_at: str | None = None) -> list[Event]:
     """Do a job in this process; with `stop_at`, ask it to stop at the first message that holds this."""
-    events: list[JobEvent] = []
+    events: list[Event] = []
 
     def stopped() -> bool:
         return stop_at is not None and any(stop_at in event.message for event in events)
 
-    Work(request, events.append, stopped).run()
+    Work(request, Progress(events.append), stopped).run()
     return events
 
 
@@ -62,7 +66,7 @@ def failure_of(request: ReconstructionRequest) -> str:
         work(request)
     assert not (request.folder / "result.json").exists()
     assert not [path.name for path in request.folder.glob(".*")]
-    return sentence_of(caught.value)
+    return message_of(caught.value, "reconstruction").text
 
 
 def read(request: ReconstructionRequest, name: str) -> Any:  # noqa: ANN401 - JSON
@@ -121,7 +125,7 @@ def test_the_very_mask_that_is_given_is_used(
     tmp_path: Path, a_scan: Volume, tiny_model: Path, a_grid: SuperpatchGrid
 ) -> None:
     mask = roi_mask_from_box(a_grid, (2, 17, 3), (6, 21, 15))
-    request = prepare_job(tmp_path, a_scan, mask=mask, model=str(tiny_model), device="cpu")
+    request = prepare_reconstruction(tmp_path, a_scan, mask=mask, model=str(tiny_model), device="cpu")
     work(request)
     np.testing.assert_array_equal(np.load(request.folder / "mask.npy"), mask.stages)
     hidden = a_grid.expand(mask.hidden)
@@ -214,14 +218,26 @@ def test_too_little_memory_of_the_device_is_told_in_a_sentence(
 ) -> None:
     monkeypatch.setattr(NetworkPasses, "_attempt", lambda *arguments: None)
     assert "does not suffice for a single superpatch" in failure_of(a_job)
-    assert "does not suffice" in sentence_of(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
-    assert "memory of the computer" in sentence_of(MemoryError())
+    assert "does not suffice" in message_of(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")).text
+    assert "memory of the computer" in message_of(MemoryError()).text
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("name", ["reconstruction.npy", "superpatches.json", "result.json"])
-def test_a_full_disk_is_told_in_a_sentence(a_job: ReconstructionRequest, name: str) -> None:
-    (a_job.folder / f".{name}.part").symlink_to("/dev/full")
+def test_a_full_disk_is_told_in_a_sentence(
+    a_job: ReconstructionRequest, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole = files.write_whole
+
+    @contextmanager
+    def write_to_full_disk(path: Path) -> Iterator[Path]:
+        if path.name == name:
+            yield Path("/dev/full")
+        else:
+            with write_whole(path) as unfinished:
+                yield unfinished
+
+    monkeypatch.setattr(files, "write_whole", write_to_full_disk)
     assert (
         failure_of(a_job) == "The disk that holds the job's folder is full; free some space, then try again."
     )
@@ -234,7 +250,7 @@ def test_a_scan_that_is_damaged_or_gone_is_told_in_a_sentence(a_job: Reconstruct
         voxels.write_bytes(damaged)
         assert failure_of(a_job) == "The job's file voxels.npy is damaged; start the reconstruction again."
     voxels.unlink()
-    assert failure_of(a_job) == VANISHED
+    assert failure_of(a_job) == TEXTS["vanished"].format(job="reconstruction")
 
 
 def test_a_device_that_is_not_there_is_told_in_a_sentence(a_job: ReconstructionRequest) -> None:
@@ -242,10 +258,10 @@ def test_a_device_that_is_not_there_is_told_in_a_sentence(a_job: ReconstructionR
 
 
 def test_an_unexpected_failure_names_no_home_folder() -> None:
-    sentence = sentence_of(KeyError(str(Path.home() / "secret")))
+    sentence = message_of(KeyError(str(Path.home() / "secret"))).text
     assert sentence.startswith("MAESIL failed unexpectedly (KeyError: ")
     assert str(Path.home()) not in sentence
-    assert sentence_of(OSError(errno.EACCES, "Permission denied")).startswith(
+    assert message_of(OSError(errno.EACCES, "Permission denied")).text.startswith(
         "The job's files cannot be used (Perm"
     )
 
@@ -253,9 +269,9 @@ def test_an_unexpected_failure_names_no_home_folder() -> None:
 def test_a_disk_that_fills_up_during_the_export_is_told_alike() -> None:
     error = VolumeError("The results cannot be written to /somewhere: No space left. Choose another folder.")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert sentence_of(error).startswith("The disk that holds the job's folder is full")
+    assert message_of(error).code == "folder_disk_full"
     error.__cause__ = OSError(errno.EACCES, "Permission denied")
-    assert sentence_of(error) == str(error)
+    assert message_of(error).text == str(error)
 
 
 @pytest.mark.parametrize(
@@ -273,17 +289,20 @@ def test_a_disk_that_fills_up_during_the_export_is_told_alike() -> None:
     ],
 )
 def test_the_log_of_a_silent_end_becomes_a_sentence(log: str, part: str) -> None:
-    assert part in sentence_of_exit(9, log)
+    assert part in message_of_exit(9, log).text
 
 
 def test_a_request_comes_back_as_it_was_written(a_job: ReconstructionRequest) -> None:
-    assert ReconstructionRequest.read(a_job.folder / "job.json") == a_job
+    assert ReconstructionRequest.read(a_job.folder) == a_job
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"ijk_to_ras": 3}', '{"ijk_to_ras": [], "colour": 1}'])
-def test_a_damaged_request_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "job.json").write_text(text)
+@pytest.mark.parametrize("request_text", ['{"ijk_to_ras": 3}', '{"ijk_to_ras": [], "colour": 1}', "3"])
+def test_a_damaged_request_is_refused(tmp_path: Path, request_text: str) -> None:
+    (tmp_path / "job.json").write_text(f'{{"kind": "reconstruction", "request": {request_text}}}')
     with pytest.raises(ConfigError, match=r"job\.json cannot be read"):
-        ReconstructionRequest.read(tmp_path / "job.json")
+        ReconstructionRequest.read(tmp_path)
     with pytest.raises(ConfigError, match="is gone"):
-        ReconstructionRequest.read(tmp_path / "none" / "job.json")
+        ReconstructionRequest.read(tmp_path / "none")
+    (tmp_path / "job.json").write_text('{"kind": "game", "request": {}}')
+    with pytest.raises(ConfigError, match="of the kind game"):
+        ReconstructionRequest.read(tmp_path)

@@ -102,7 +102,8 @@ def test_as_many_masks_take_turns_as_are_chosen_and_scores_are_left_out(module: 
     module.ui.advancedGroup.collapsed = False
     module.host.click(module.ui.scoresCheckBox)
     module.host.click(module.ui.reconstructButton)
-    assert (module.session.job.request.coverage, module.session.job.request.scores) == (2, False)
+    kind, request = module.session.job.folder.description()
+    assert (kind, request["coverage"], request["scores"]) == ("reconstruction", 2, False)
     module.finish()
     assert module.session.results.uncertainty is not None
     assert not module.ui.metricsTable.isVisibleTo(module.host.window)

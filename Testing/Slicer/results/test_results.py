@@ -437,9 +437,10 @@ def test_the_files_that_the_worker_writes_are_understood(
 ) -> None:
     from MAESILCore.data.window import LUNG_TO_BONE
     from MAESILCore.inference import Reconstruction
-    from MAESILCore.jobs import ReconstructionRequest, outcome, scores
+    from MAESILCore.jobs import ReconstructionRequest, reconstruct
     from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
     from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
+    from MAESILCore.scoring.superpatches import superpatch_scores
 
     node = makeVolume(shape=(20, 36, 44))
     volume = readVolume(node)
@@ -451,10 +452,10 @@ def test_the_files_that_the_worker_writes_are_understood(
     result = Reconstruction(volume, filled, filled, difference, None, mask, [mask], grid, LUNG_TO_BONE)
     request = ReconstructionRequest(tmp_path, volume.ijk_to_ras)
     measured = describe_metrics(result, "a model", request.options, score_reconstruction(result))
-    outcome.write_arrays(result, tmp_path)
+    reconstruct.write_arrays(result, tmp_path)
     (tmp_path / "metrics.json").write_text(json.dumps(measured))
-    (tmp_path / "superpatches.json").write_text(json.dumps(scores.superpatch_scores(result)))
-    outcome.write_result(result, request, {"model": "a model"}, ())
+    (tmp_path / "superpatches.json").write_text(json.dumps(superpatch_scores(result)))
+    reconstruct.write_result(result, request, {"model": "a model"}, ())
 
     results = importResults(scene, node, tmp_path)
     assert np.array_equal(voxelsOf(results.masked), np.where(hidden, -1000, voxelsOf(node)))

@@ -267,7 +267,7 @@ def test_results_that_cannot_be_read_leave_no_nodes(
     before = scene.GetNumberOfNodes()
     session.startReconstruction(SINGLE)
     session.job.wait(TIMEOUT_SECONDS)
-    (session.job.request.folder / "mosaic.npy").write_bytes(b"")
+    (session.job.folder.path / "mosaic.npy").write_bytes(b"")
     session.poll()
     assert session.failed
     assert session.results is None

@@ -1,0 +1,234 @@
+"""The work of a reconstruction, from its folder to the files in it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from MAESILCore import __version__
+from MAESILCore.errors import Cancelled, ConfigError, MissingPackageError
+from MAESILCore.files import read_array, write_array, write_json
+from MAESILCore.jobfolder import Event
+from MAESILCore.jobs.reconstruction import EXPORT, MASK, METRICS, NOUN, RESULT, SUPERPATCHES, VOXELS
+from MAESILCore.jobs.speed import measure_seconds_per_megavoxel, voxels_to_pass
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from MAESILCore.data.volume import Volume
+    from MAESILCore.inference import Reconstruction
+    from MAESILCore.jobs.progress import Progress
+    from MAESILCore.jobs.reconstruction import ReconstructionRequest
+    from MAESILCore.models.checkpoint import LoadedModel
+
+#: What each stage takes on an ordinary core: seconds in any case, and seconds for a million voxels.
+_STAGE_SECONDS: dict[str, tuple[float, float]] = {
+    "writing": (0.0, 0.02),
+    "scoring": (0.0, 0.8),
+    "superpatches": (0.0, 0.02),
+    "exporting": (4.0, 0.3),
+}
+#: What a fill without learning takes in two windows, in seconds for a million voxels.
+CONTROL_SECONDS = 8.0
+
+#: So many superpatches are worth one more to measure the speed; of fewer the first one tells soon enough.
+_WORTH_MEASURING = 20
+
+
+def stages_of(voxels: int, *, scores: bool, export: bool = False, controls: int = 0) -> dict[str, float]:
+    """The stages after the passes, and the seconds that each takes.
+
+    Args:
+        voxels: of the scan.
+        scores: whether the volume as a whole is scored.
+        export: whether files for other programs are written.
+        controls: number of fills without learning that are scored as well.
+    """
+    names = ["writing", *["scoring"] * scores, "superpatches", *["exporting"] * export]
+    seconds = {name: _STAGE_SECONDS[name][0] + _STAGE_SECONDS[name][1] * voxels / 1e6 for name in names}
+    if scores:
+        seconds["scoring"] += controls * CONTROL_SECONDS * voxels / 1e6
+    return seconds
+
+
+class Work:
+    """One reconstruction.
+
+    Args:
+        request: what is asked for.
+        progress: is told how far it is.
+        stopped: asked between the steps; True ends the work.
+    """
+
+    def __init__(
+        self, request: ReconstructionRequest, progress: Progress, stopped: Callable[[], bool]
+    ) -> None:
+        self._request, self._progress, self._stopped = request, progress, stopped
+
+    def run(self) -> str:
+        """Do all of it and return a closing sentence.
+
+        Raises:
+            MaesilError: whatever a user can do something about, `Cancelled` among them.
+            OSError: a file of the job cannot be read or written.
+        """
+        began = time.monotonic()
+        self._progress.say("Loading PyTorch and the model.")
+        # The first import of PyTorch; where it is missing, nothing before needed it.
+        from MAESILCore.devices import pick_device
+        from MAESILCore.jobs.hardware import describe_device
+        from MAESILCore.models.checkpoint import load_checkpoint
+
+        device = pick_device(self._request.device)
+        volume, model = self._read_volume(), load_checkpoint(self._request.model)
+        name = describe_device(device)
+        result = self._reconstruct(volume, model, str(device), name)
+        notes = self._score_and_write(result, model.name)
+        seconds = round(time.monotonic() - began, 1)
+        facts = {"model": model.name, "device": name, "device_id": str(device), "seconds": seconds}
+        write_result(result, self._request, facts, notes)
+        return f"Reconstructed with {model.name} on {name} in {seconds:.0f} s."
+
+    def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
+        from MAESILCore.inference import reconstruct
+        from MAESILCore.lattice import Mask, SuperpatchGrid, usual_overlap
+
+        request, progress = self._request, self._progress
+        sizes = model.superpatch_size, model.patch_size
+        overlap = usual_overlap(*sizes) if request.overlap is None else request.overlap
+        grid = SuperpatchGrid(volume.shape, *sizes, overlap)
+        mask = Mask(self._read(MASK)) if request.has_mask else None
+        controls = len(request.controls)
+        size = volume.voxels.size
+        progress.plan(stages_of(size, scores=request.scores, export=request.export, controls=controls))
+        left = self._estimate(model, device, voxels_to_pass(grid, request.coverage, mask))
+        message = f"Reconstructing on {name}."
+        progress.tell(Event("started", message, seconds_left=left, fields={"device": name}))
+        progress.begin("Reconstructing: the first passes.")
+        return reconstruct(
+            volume,
+            model,
+            strategy=request.strategy,
+            seed=request.seed,
+            coverage=request.coverage,
+            mask=mask,
+            batch_size=request.batch_size,
+            device=device,
+            overlap=overlap,
+            progress=progress.passes,
+            cancelled=self._stopped,
+        )
+
+    def _estimate(self, model: LoadedModel, device: str, voxels: int) -> float | None:
+        """Seconds that everything will take from now on, if finding out pays; `voxels` go through the network."""
+        if voxels < _WORTH_MEASURING * math.prod(model.superpatch_size):
+            return None
+        rate = measure_seconds_per_megavoxel(model, device, self._request.batch_size)
+        return self._progress.expect(rate * voxels / 1e6)
+
+    def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
+        """Write everything that `result.json` vouches for; notes on it."""
+        from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
+        from MAESILCore.scoring.superpatches import superpatch_scores
+
+        folder, metrics = self._request.folder, None
+        notes: tuple[str, ...] = ()
+        self._begin("writing", "Writing the volumes.")
+        write_arrays(result, folder)
+        if self._request.scores:
+            controls = self._request.controls
+            compared = f" and, to compare, the {' and '.join(controls)} fill" if controls else ""
+            self._begin("scoring", f"Scoring the reconstruction{compared}.")
+            scores = score_reconstruction(result, controls, cancelled=self._stopped)
+            metrics = describe_metrics(result, model, self._request.options, scores)
+            write_json(folder / METRICS, metrics)
+        self._begin("superpatches", "Scoring its superpatches.")
+        write_json(folder / SUPERPATCHES, superpatch_scores(result))
+        if self._request.export:
+            self._begin("exporting", "Writing files for other programs and the report.")
+            notes = write_export(result, folder, model, metrics)
+        return notes
+
+    def _begin(self, stage: str, message: str) -> None:
+        if self._stopped():
+            raise Cancelled(f"The {NOUN} was stopped; nothing was kept.")
+        self._progress.stage(stage, message)
+
+    def _read_volume(self) -> Volume:
+        import numpy as np
+
+        from MAESILCore.data.volume import Volume
+
+        request = self._request
+        return Volume(self._read(VOXELS), np.array(request.ijk_to_ras), request.name, request.notes)
+
+    def _read(self, name: str) -> np.ndarray:
+        try:
+            return read_array(self._request.folder / name)
+        except ValueError as error:
+            message = f"The job's file {name} is damaged; start the {NOUN} again."
+            raise ConfigError(message) from error
+
+
+def write_arrays(result: Reconstruction, folder: Path) -> None:
+    """Write the volumes (k, j, i), float32, and the stages of the mask's patches."""
+    write_array(folder / MASK, result.mask.stages)
+    for name, volume in _volumes(result).items():
+        write_array(folder / f"{name}.npy", volume.voxels)
+
+
+def _volumes(result: Reconstruction) -> dict[str, Volume]:
+    volumes = {"reconstruction": result.reconstruction, "mosaic": result.mosaic, "error": result.error}
+    return volumes if result.uncertainty is None else {**volumes, "uncertainty": result.uncertainty}
+
+
+def write_export(
+    result: Reconstruction, folder: Path, model: str, metrics: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """Write the files of `maesil reconstruct` into the folder `export`; notes on what had to be left out."""
+    from MAESILCore.inference import save_reconstruction
+    from MAESILCore.optional import require
+    from MAESILCore.report import write_report_png
+
+    def draw(path: Path) -> object:
+        return write_report_png(result, result.volume, metrics, path, model=model)
+
+    try:
+        require("matplotlib", "The picture report.png")
+    except MissingPackageError as error:
+        save_reconstruction(result, folder / EXPORT, metrics=metrics)
+        return (f"{error}. Everything else was written.",)
+    save_reconstruction(result, folder / EXPORT, metrics=metrics, draw_report=draw)
+    return ()
+
+
+def write_result(
+    result: Reconstruction, request: ReconstructionRequest, facts: Mapping[str, Any], notes: tuple[str, ...]
+) -> None:
+    """Write `result.json`, whose presence says that everything else is there.
+
+    Args:
+        result: what was made.
+        request: what was asked for.
+        facts: on the run, such as the model and the device.
+        notes: in addition to those of scan and result.
+    """
+    content = {
+        "name": result.volume.name,
+        **facts,
+        "window_hu": [result.window.low, result.window.high],
+        "arrays": {"mask": MASK, **{name: f"{name}.npy" for name in _volumes(result)}},
+        "is_coverage": result.is_coverage,
+        "masks": len(result.masks),
+        **result.hidden_shares,
+        **request.options,
+        "superpatch_size_kji": list(result.grid.superpatch_size),
+        "patch_size_kji": list(result.grid.patch_size),
+        "overlap_kji": list(result.grid.overlap),
+        "notes": [*result.volume.notes, *result.notes, *notes],
+        "maesil": __version__,
+    }
+    write_json(request.folder / RESULT, content)
