@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from MAESILCore.phantom.build import Phantom, make_phantom
-from MAESILCore.phantom.geometry import phantom_geometry
+from MAESILCore.phantom.build import Phantom, make_phantom, phantom_geometry
 from MAESILCore.phantom.labels import LEGEND, Label
 
 __all__ = ["LEGEND", "Label", "Phantom", "make_phantom", "phantom_geometry"]

@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
-from MAESILCore.phantom.abdomen import (
-    paint_back_muscles,
-    paint_bowel,
-    paint_diaphragm,
-    paint_kidneys,
-    paint_spleen,
-    paint_stomach,
-)
-from MAESILCore.phantom.geometry import check_shape, phantom_geometry
-from MAESILCore.phantom.heart import paint_heart
+from MAESILCore.phantom import body, organs
+from MAESILCore.phantom.anatomy import PROFILES, Patient
+from MAESILCore.phantom.canvas import Canvas, Points, grid_points
 from MAESILCore.phantom.labels import LEGEND
-from MAESILCore.phantom.liver import paint_liver
-from MAESILCore.phantom.lungs import paint_lungs
-from MAESILCore.phantom.patient import Patient
-from MAESILCore.phantom.sampling import Canvas, grid_points, slabs
-from MAESILCore.phantom.scanner import bias, blur, noise, noise_level
-from MAESILCore.phantom.skeleton import paint_pelvis, paint_ribs, paint_shoulders, paint_sternum
-from MAESILCore.phantom.spine import paint_spine
-from MAESILCore.phantom.trunk import paint_table, paint_trunk
-from MAESILCore.phantom.twigs import (
-    Trees,
-    liver_trees,
-    lung_trees,
-    mesenteric_trees,
-    paint_liver_vessels,
-    paint_lung_vessels,
-    paint_mesenteric_vessels,
-)
-from MAESILCore.phantom.vessels import paint_airways, paint_great_vessels
 
-_SLAB = 3_000_000
+#: What a default grid covers, along x, y, z in mm: chest and upper abdomen; and the middle of that, RAS mm.
+FIELD_OF_VIEW, CENTRE = (390.0, 390.0, 352.0), (0.0, -8.0, 6.0)
+_DIRECTIONS = dict(zip("RLAPSI", np.kron(np.eye(3), [[1], [-1]]), strict=True))
+_SLAB_VOXELS = 3_000_000
+
+
+def phantom_geometry(
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float] | None = None,
+    orientation: str = "LPS",
+    oblique: float = 0.0,
+) -> np.ndarray:
+    """The IJK-to-RAS matrix (4, 4) of a grid whose middle is the middle of the phantom.
+
+    Args:
+        shape: voxels along k, j, i.
+        spacing: voxel size along i, j, k in mm; None fits chest and upper abdomen into the shape.
+        orientation: where i, j and k grow towards: three letters of R L, A P, S I, one of each pair.
+        oblique: angle in degrees by which the grid is turned about the axis (1, 1, 1).
+
+    Raises:
+        ConfigError: a shape, orientation or spacing that does not exist.
+    """
+    if len(shape) != 3 or min(shape) < 1:
+        message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
+        raise ConfigError(message)
+    columns = [_DIRECTIONS[letter] for letter in orientation.upper() if letter in _DIRECTIONS]
+    if len(orientation) != 3 or len(columns) != 3 or not np.all(np.abs(columns).sum(axis=0) == 1):
+        message = (
+            f"The orientation {orientation!r} does not exist; give three letters, one of R or L, "
+            "one of A or P and one of S or I, such as LPS."
+        )
+        raise ConfigError(message)
+    axes, sizes = np.stack(columns, axis=1), np.array(shape[::-1], dtype=np.float64)
+    steps = np.abs(np.array(FIELD_OF_VIEW) @ axes) / sizes if spacing is None else np.asarray(spacing)
+    if not (steps > 0).all() or not np.isfinite(steps).all():
+        message = (
+            f"Each voxel size must be above 0 mm, but the spacing is {' x '.join(f'{s:g}' for s in steps)}."
+        )
+        raise ConfigError(message)
+    turn = (
+        Rotation.from_rotvec(np.full(3, oblique / np.sqrt(3)), degrees=True).as_matrix()
+        if oblique
+        else np.eye(3)
+    )
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn @ axes * steps
+    matrix[:3, 3] = np.array(CENTRE) - matrix[:3, :3] @ ((sizes - 1) / 2)
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -50,18 +74,13 @@ class Phantom:
 
     Attributes:
         volume: HU, int16.
-        labels: What each voxel is, uint8, on the same grid.
-        legend: The name of each label.
+        labels: what each voxel is, uint8, on the same grid.
+        legend: the name of each label.
     """
 
     volume: Volume
     labels: Volume
     legend: dict[int, str] = field(default_factory=lambda: dict(LEGEND))
-
-
-class _Slab(NamedTuple):
-    shape: tuple[int, int, int]
-    ijk_to_ras: np.ndarray
 
 
 def make_phantom(
@@ -74,107 +93,111 @@ def make_phantom(
     noise_hu: float = 14.0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Phantom:
-    """Make a CT of a torso that nobody has, with labels.
+    """Make a CT of a torso, with labels.
 
-    The patient is a function of the position in RAS mm and of the seed: any grid, turned, flipped or sheared,
-    samples the same one. Only the noise belongs to the grid.
+    The patient is a function of the position in RAS mm and of the seed: any grid, turned, flipped or sheared, samples
+    the same one. Only the noise belongs to the grid.
 
     Args:
-        shape: Voxels along k, j, i.
-        ijk_to_ras: Geometry of the grid, (4, 4); None means an LPS grid around chest and upper abdomen.
-        spacing: Voxel size along i, j, k in mm, in place of `ijk_to_ras`; None fits the torso into the shape.
-        seed: Which patient.
-        contrast: Whether contrast agent was given.
-        noise_hu: Deviation of the noise in the middle of the body, HU.
-        progress: Called with (done, total, message).
+        shape: voxels along k, j, i.
+        ijk_to_ras: geometry of the grid, (4, 4); None means an LPS grid around chest and upper abdomen.
+        spacing: voxel size along i, j, k in mm, in place of `ijk_to_ras`; None fits the torso into the shape.
+        seed: which patient.
+        contrast: whether contrast agent was given.
+        noise_hu: deviation of the noise in the middle of the body, HU.
+        progress: called with (done, total, message).
 
     Raises:
-        ConfigError: A shape, geometry or seed that cannot be used.
+        ConfigError: a shape, geometry or seed that cannot be used.
     """
-    geometry = _checked_geometry(shape, ijk_to_ras, spacing)
+    geometry = phantom_geometry(shape, spacing)
+    if ijk_to_ras is not None:
+        if spacing is not None:
+            message = "Give either the geometry (ijk_to_ras) or the spacing of the phantom, not both."
+            raise ConfigError(message)
+        geometry = np.array(ijk_to_ras, dtype=np.float64)
+        usable = geometry.shape == (4, 4) and np.isfinite(geometry).all()
+        if not usable or abs(np.linalg.det(geometry[:3, :3])) < 1e-12:
+            message = "The geometry of a phantom must be a 4 x 4 IJK-to-RAS matrix that can be inverted."
+            raise ConfigError(message)
     if seed < 0 or noise_hu < 0:
         message = f"Seed and noise must not be negative, but they are {seed} and {noise_hu:g} HU."
         raise ConfigError(message)
-    patient, trees = _grown_patient(seed, contrast)
-    hu = np.empty(shape, dtype=np.float32)
-    labels = np.empty(shape, dtype=np.uint8)
-    for part in slabs(shape, _SLAB):
-        canvas = Canvas(*_slab(shape, geometry, patient, part), patient.texture)
-        _paint_patient(canvas, patient, trees)
-        hu[part], labels[part] = canvas.hu, canvas.labels
+    patient, tree = _grown_patient(seed, contrast)
+    hu, labels = np.full(shape, -1000, dtype=np.float32), np.zeros(shape, dtype=np.uint8)
+    # The patient is painted at standard size.
+    standard = np.diag([*(1.0 / s for s in patient.stature), 1.0]) @ geometry
+    for part, points, moved in _slabs(shape, standard):
+        _paint(Canvas(hu[part], labels[part], patient.texture(points), points, moved), patient, tree)
         if progress is not None:
             progress(part.stop, shape[0], "Painting the phantom")
-    _scan(hu, geometry, patient, noise_hu)
+    _scan(hu, geometry, standard, patient, noise_hu)
     name = f"phantom_{seed}"
     voxels = np.rint(np.clip(hu, -1024, 3071)).astype(np.int16)
     return Phantom(Volume(voxels, geometry, name), Volume(labels, geometry.copy(), f"{name}_labels"))
 
 
 @lru_cache(maxsize=4)
-def _grown_patient(seed: int, contrast: bool) -> tuple[Patient, Trees]:
-    """A patient with vessels; growing these takes longer than painting a small grid."""
+def _grown_patient(seed: int, contrast: bool) -> tuple[Patient, np.ndarray]:
+    """A patient and the vessels in the lungs; growing these takes longer than painting a small grid."""
     patient = Patient(seed, contrast)
-    return patient, Trees(lung_trees(patient), liver_trees(patient), mesenteric_trees(patient))
+    return patient, organs.lung_trees(patient)
 
 
-def _checked_geometry(
-    shape: tuple[int, int, int], ijk_to_ras: np.ndarray | None, spacing: tuple[float, float, float] | None
-) -> np.ndarray:
-    check_shape(shape)
-    if ijk_to_ras is None:
-        return phantom_geometry(shape, spacing)
-    if spacing is not None:
-        message = "Give either the geometry (ijk_to_ras) or the spacing of the phantom, not both."
-        raise ConfigError(message)
-    matrix = np.array(ijk_to_ras, dtype=np.float64)
-    usable = matrix.shape == (4, 4) and np.isfinite(matrix).all()
-    if not usable or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
-        message = "The geometry of a phantom must be a 4 x 4 IJK-to-RAS matrix that can be inverted."
-        raise ConfigError(message)
-    return matrix
+def _scan(
+    hu: np.ndarray, geometry: np.ndarray, standard: np.ndarray, patient: Patient, noise_hu: float
+) -> None:
+    """Add blur, beam hardening and noise, in place; `standard` is the geometry at the patient's standard size."""
+    spacings = np.linalg.norm(geometry[:3, :3], axis=0)
+    # Deviation of the blur of the optics, mm, and of the slice profile as a share of the slice distance.
+    for axis, width in enumerate((0.35 * spacings[2], 0.55, 0.55)):
+        if hu.shape[axis] > 1:
+            sigma = max(width / spacings[2 - axis], 0.35)
+            gaussian_filter1d(hu, sigma, axis=axis, output=hu, mode="nearest", truncate=2.6)
+    draw = patient.random(6)
+    for part, (x, y, z), _ in _slabs(hu.shape, standard):
+        # Beam hardening: a few HU less in the middle. Air has no attenuation to be wrong about.
+        bias = 3.0 - 6.0 * np.exp(-((x / 120) ** 2) - (y / 90) ** 2) + 1.5 * np.sin(z * 0.021 + x * 0.013)
+        hu[part] += bias * np.clip((hu[part] + 1000) * 1e-3, 0, 1)
+        # Noise is grainy in the plane, as filtered back-projection leaves it: fine minus coarse grain has a spectrum
+        # that vanishes towards low frequencies (Riederer, Pelc and Chesler 1978, Phys. Med. Biol. 23:446).
+        white = draw.standard_normal(hu[part].shape).astype(np.float32)
+        fine = gaussian_filter(white, (0.45, 0.62, 0.62), truncate=3)
+        grain = 2.84 * (fine - 0.7 * gaussian_filter(fine, (0, 1.5, 1.5), truncate=2.5))
+        # There is less of it where rays pass less tissue.
+        level = 0.42 + 0.58 * np.exp(-((x / 150) ** 2) - ((y + 5) / 120) ** 2)
+        hu[part] += grain * noise_hu * level * PROFILES.noise(z) * (1 + 0.006 * patient.fat)
 
 
-def _slab(shape: tuple[int, int, int], geometry: np.ndarray, patient: Patient, part: slice) -> _Slab:
-    """The grid of some slices, in the frame of a patient of standard size."""
-    moved = geometry.copy()
-    moved[:3, 3] += geometry[:3, 2] * part.start
-    standard = np.diag([*(1.0 / s for s in patient.stature), 1.0]) @ moved
-    return _Slab((part.stop - part.start, shape[1], shape[2]), standard)
+def _slabs(shape: tuple[int, ...], geometry: np.ndarray) -> Iterator[tuple[slice, Points, np.ndarray]]:
+    """Some slices at a time, with the positions of their voxels and their geometry."""
+    thickness = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))
+    for start in range(0, shape[0], thickness):
+        part, moved = slice(start, min(start + thickness, shape[0])), geometry.copy()
+        moved[:3, 3] += start * moved[:3, 2]
+        yield part, grid_points((part.stop - start, shape[1], shape[2]), moved), moved
 
 
-def _paint_patient(canvas: Canvas, patient: Patient, trees: Trees) -> None:
-    """Later structures cover earlier ones."""
-    paint_table(canvas, patient)
-    paint_trunk(canvas, patient)
-    paint_back_muscles(canvas, patient)
-    paint_diaphragm(canvas, patient)
-    paint_mesenteric_vessels(canvas, patient, trees.mesentery)
-    paint_bowel(canvas, patient)
-    paint_stomach(canvas, patient)
-    paint_spleen(canvas, patient)
-    paint_kidneys(canvas, patient)
-    paint_liver(canvas, patient)
-    paint_liver_vessels(canvas, patient, trees.liver)
-    paint_lungs(canvas, patient)
-    paint_lung_vessels(canvas, patient, trees.lung)
-    paint_great_vessels(canvas, patient)
-    paint_heart(canvas, patient)
-    paint_airways(canvas, patient)
-    paint_shoulders(canvas, patient)
-    paint_ribs(canvas, patient)
-    paint_sternum(canvas, patient)
-    paint_spine(canvas, patient)
-    paint_pelvis(canvas, patient)
-
-
-def _scan(hu: np.ndarray, geometry: np.ndarray, patient: Patient, noise_hu: float) -> None:
-    """Blur, bias and noise, in place."""
-    blur(hu, np.linalg.norm(geometry[:3, :3], axis=0))
-    shape = (hu.shape[0], hu.shape[1], hu.shape[2])
-    grain = noise(shape, patient.seed) if noise_hu else None
-    for part in slabs(shape, _SLAB):
-        points = grid_points(*_slab(shape, geometry, patient, part))
-        # Air has no attenuation to be wrong about.
-        hu[part] += bias(points) * np.clip((hu[part] + 1000) * np.float32(1e-3), 0, 1)
-        if grain is not None:
-            hu[part] += grain[part] * np.float32(noise_hu) * noise_level(patient, points)
+def _paint(canvas: Canvas, patient: Patient, tree: np.ndarray) -> None:
+    """Later structures cover earlier ones; each is painted inside a box, RAS mm."""
+    middle, chest = ((-150, -75, -420), (150, 75, 340)), ((-145, -110, -100), (145, 115, 210))
+    everything, belly = ((-1e4, -1e4, -1e4), (1e4, 1e4, 1e4)), ((-130, -90, -420), (130, 100, 30))
+    for (low, high), paint in (
+        (everything, body.paint_trunk),
+        (belly, organs.paint_belly),
+        (((-145, -110, -130), (-40, 60, 20)), organs.paint_spleen),
+        (((-105, -85, -190), (105, 15, -30)), organs.paint_kidneys),
+        (((-85, -100, -175), (145, 110, 35)), organs.paint_liver),
+        (chest, organs.paint_lungs),
+        (chest, lambda c, p: organs.paint_tree(c, tree, min(p.hu["blood"], 130.0))),
+        (middle, organs.paint_trunks),
+        (((-100, -55, -60), (70, 85, 95)), organs.paint_heart),
+        (((-175, -140, 5), (175, 90, 205)), body.paint_girdles),
+        (((-180, -140, -420), (180, 120, -200)), body.paint_girdles),
+        (((-190, -150, -190), (190, 150, 230)), body.paint_ribs),
+        (((-36, 30, -40), (36, 150, 165)), body.paint_sternum),
+        (((-48, -128, -1e4), (48, 12, 1e4)), body.paint_spine),
+    ):
+        part = canvas.crop(low, high)
+        if part is not None:
+            paint(part, patient)

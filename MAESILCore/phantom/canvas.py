@@ -1,0 +1,171 @@
+"""Signed distances to simple shapes, in mm, negative inside, and the canvas that they are painted onto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+#: A point or direction (x, y, z), RAS mm; in paths with more columns, such as a radius.
+Vector = Sequence[float] | np.ndarray
+Slices = tuple[slice, ...]
+
+
+class Points(NamedTuple):
+    """Positions in the patient's frame, mm; float32 arrays that broadcast to (k, j, i).
+
+    On an axis-aligned grid each varies along one axis only and has size 1 along the others: most formulas are cheap.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+    def part(self, slices: Slices) -> Points:
+        """The points of a part of a grid."""
+        cuts = ([slice(None) if n == 1 else s for n, s in zip(c.shape, slices, strict=True)] for c in self)
+        return Points(*(c[tuple(cut)] for c, cut in zip(self, cuts, strict=True)))
+
+
+def grid_points(shape: tuple[int, int, int], ijk_to_ras: np.ndarray) -> Points:
+    """The voxel centres of a grid; a coordinate has size 1 along axes on which it does not depend."""
+    coordinates = []
+    for row in ijk_to_ras[:3]:
+        # Directions from a file carry rounding in their zeros.
+        sizes = [n if abs(weight) * n >= 1e-5 else 1 for n, weight in zip(shape, row[2::-1], strict=True)]
+        steps = zip(np.ogrid[tuple(map(slice, sizes))], row[2::-1], strict=True)
+        coordinates.append(
+            np.asarray(row[3] + sum(index * weight for index, weight in steps), dtype=np.float32)
+        )
+    return Points(*coordinates)
+
+
+def curve(knots: Sequence[Sequence[float]]) -> Callable[[np.ndarray | float], np.ndarray]:
+    """A smooth float32 function through (position, value) knots, constant beyond them."""
+    at, values = np.array(sorted(map(tuple, knots)), dtype=np.float64).T
+    smooth = PchipInterpolator(at, values)
+    return lambda where: np.asarray(smooth(np.clip(where, at[0], at[-1])), dtype=np.float32)
+
+
+def join(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
+    """Smooth union; `blend` is the width in mm over which the two flow into each other."""
+    overlap = np.maximum(blend - np.abs(first - second), 0)
+    return np.minimum(first, second) - overlap * overlap * (0.25 / blend)
+
+
+def meet(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
+    """Smooth intersection; with the second negated, smooth difference."""
+    return -join(-first, -second, blend)
+
+
+def frame(axis: Vector, hint: Vector = (0.0, 1.0, 0.0)) -> np.ndarray:
+    """Three orthonormal rows of which the first points along `axis` and the second towards `hint`."""
+    first = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
+    second = np.asarray(hint, dtype=np.float64) - np.dot(hint, first) * first
+    second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)])
+
+
+def ellipse(offsets: Iterable[np.ndarray], radii: Iterable[np.ndarray | float]) -> np.ndarray:
+    """Distance to an ellipse or ellipsoid around the origin of `offsets`, first-order exact at its surface."""
+    shares = [(offset / radius, radius) for offset, radius in zip(offsets, radii, strict=True)]
+    gauge = np.sqrt(sum(share * share for share, _ in shares))
+    return np.asarray(gauge * (gauge - 1) / (np.sqrt(sum((share / r) ** 2 for share, r in shares)) + 1e-6))
+
+
+def ellipsoid(
+    points: Points, centre: Vector, radii: Sequence[float], axes: np.ndarray | None = None
+) -> np.ndarray:
+    """Distance to an ellipsoid, mm; `axes` are orthonormal rows, None means x, y, z."""
+    x, y, z = (c - float(m) for c, m in zip(points, centre, strict=True))
+    if axes is None:
+        return ellipse((x, y, z), radii)
+    return ellipse([x * a + y * b + z * c for a, b, c in axes.tolist()], radii)
+
+
+def rod(points: Points, start: Vector, stop: Vector) -> np.ndarray:
+    """Distance to a round rod between two rows (x, y, z, radius), mm."""
+    dx, dy, dz, widening = np.subtract(stop, start).tolist()
+    x, y, z = (c - float(m) for c, m in zip(points, start[:3], strict=True))
+    share = np.clip((x * dx + y * dy + z * dz) * (1 / (dx * dx + dy * dy + dz * dz or 1.0)), 0, 1)
+    x, y, z = x - share * dx, y - share * dy, z - share * dz
+    return np.asarray(np.sqrt(x * x + y * y + z * z) - (float(start[3]) + share * widening))
+
+
+def smooth_path(vertices: Iterable[Vector], step: float = 5.0) -> np.ndarray:
+    """A curve through the vertices, cut about every `step` mm; columns after x, y, z (radii) go along."""
+    knots = np.array(list(vertices), dtype=np.float64)
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots[:, :3], axis=0), axis=1))])
+    places = np.linspace(0.0, lengths[-1], max(2, int(np.ceil(lengths[-1] / step)) + 1))
+    return np.asarray(PchipInterpolator(lengths, knots)(places))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A block of voxels, or a part of one, that structures are painted onto, one over the other.
+
+    Attributes:
+        hu: float32 HU, (k, j, i).
+        labels: uint8 label of the structure that was painted last, (k, j, i).
+        texture: smooth noise of deviation 1 that belongs to the patient, (k, j, i).
+        points: the voxel centres.
+        ijk_to_ras: geometry of the block.
+    """
+
+    hu: np.ndarray
+    labels: np.ndarray
+    texture: np.ndarray
+    points: Points
+    ijk_to_ras: np.ndarray
+
+    @property
+    def voxel(self) -> float:
+        """Edge of a cube of a voxel's size, mm."""
+        return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3])) ** (1 / 3))
+
+    def boxes(self, low: np.ndarray, high: np.ndarray) -> Iterator[tuple[int, Slices]]:
+        """Number and voxels of each box, (N, 3) corners in mm, that the canvas reaches."""
+        linear = np.linalg.inv(self.ijk_to_ras[:3, :3])
+        middle = ((low + high) / 2 - self.ijk_to_ras[:3, 3]) @ linear.T
+        half = (high - low) / 2 @ np.abs(linear).T
+        first = np.clip(np.floor(middle - half)[:, ::-1] - 1, 0, self.hu.shape).astype(int)
+        last = np.clip(np.ceil(middle + half)[:, ::-1] + 2, 0, self.hu.shape).astype(int)
+        for number in np.flatnonzero((first < last).all(axis=1)).tolist():
+            yield number, tuple(map(slice, first[number].tolist(), last[number].tolist()))
+
+    def crop(self, low: Vector, high: Vector) -> Canvas | None:
+        """The part inside a box in mm, as a view; None where the canvas does not reach it."""
+        for _, part in self.boxes(np.array([low], dtype=np.float64), np.array([high], dtype=np.float64)):
+            geometry = self.ijk_to_ras.copy()
+            geometry[:3, 3] += geometry[:3, :3] @ [float(p.start) for p in reversed(part)]
+            arrays = (self.hu[part], self.labels[part], self.texture[part])
+            return Canvas(*arrays, self.points.part(part), geometry)
+        return None
+
+    def paint(
+        self, distance: np.ndarray, hu: float | np.ndarray, label: int | None = None, opacity: float = 1.0
+    ) -> None:
+        """Lay a structure, given by the signed distance to its surface, over what is there; None keeps the labels."""
+        coverage = distance * np.float32(-1 / self.voxel)
+        coverage = np.clip(coverage + 0.5, 0, opacity, out=coverage)
+        self.hu[...] += coverage * (hu - self.hu)
+        if label is not None:
+            self.labels[np.broadcast_to(distance < 0, self.labels.shape)] = label
+
+    def tubes(self, paths: Iterable[Iterable[Vector]]) -> np.ndarray:
+        """Distance to smooth tubes with rows (x, y, z, radius), exact near each of them, (k, j, i)."""
+        rows = [smooth_path(path) for path in paths]
+        return self.rods(np.concatenate([r[:-1] for r in rows]), np.concatenate([r[1:] for r in rows]))
+
+    def rods(self, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+        """Distance to round rods between rows (x, y, z, radius), mm, exact near each of them, (k, j, i)."""
+        field = np.full(self.hu.shape, 1e3, dtype=np.float32)
+        margin = np.maximum(starts, stops)[:, 3:] + 0.75 * self.voxel
+        low, high = np.minimum(starts, stops)[:, :3] - margin, np.maximum(starts, stops)[:, :3] + margin
+        for number, part in self.boxes(low, high):
+            here = field[part]
+            np.minimum(here, rod(self.points.part(part), starts[number], stops[number]), out=here)
+        return field
