@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import slicer
 import vtk
 
-from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import Mask, SuperpatchGrid
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.results.exports import KeptFiles
-from MAESILSlicerLib.results.reconstruction import NAMES, OPTIONAL, ResultNodes, importResults
+from MAESILSlicerLib.results.reconstruction import NAMES, OPTIONAL, ResultNodes
 from MAESILSlicerLib.scene.nodes import inputOf, roleOf
 from MAESILSlicerLib.scene.regions import maskFromRegion
 from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
@@ -26,6 +26,7 @@ from MAESILSlicerLib.scene.volumewatch import VolumeWatch
 from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
 from MAESILSlicerLib.session.jobs import startJob
 from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
+from MAESILSlicerLib.session.tasks import Task
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
@@ -47,6 +48,7 @@ class Session:
         check: what was found out about the volume.
         drawings: how often grid and mask were reset. A reset drops the hidden region, the highlight and the clipping
             of the cubes; callers must re-apply these choices.
+        task: the running job, of the shown volume or of another one; None if none runs.
         results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
         made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
         message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
@@ -71,10 +73,7 @@ class Session:
         self.mask: Mask | None = None
         self.isRegion = False
         self.drawings = 0
-        self.job: JobProcess | None = None
-        self._jobVolumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._jobVoxelsTime = 0
-        self._isTaking = False
+        self.task: Task | None = None
         self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
         self.results: ResultNodes | None = None
         self.made: ResultNodes | None = None
@@ -184,12 +183,17 @@ class Session:
         self.overlays.show(self.volumeNode, self.grid)
         self.setMask(self.choices)
 
-    # Reconstruction
+    # Tasks
 
     @property
     def isRunning(self) -> bool:
         """Whether a job is under way, a cancelled one that has not ended yet included."""
-        return self.job is not None
+        return self.task is not None
+
+    @property
+    def job(self) -> JobProcess | None:
+        """The job of the running task."""
+        return self.task.job if self.task is not None else None
 
     @property
     def exportFolder(self) -> Path | None:
@@ -205,9 +209,7 @@ class Session:
         Raises:
             MaesilError: no usable volume, no mask, one job is running already, or the job's folder cannot be written.
         """
-        if self.isRunning:
-            message = "A reconstruction is running already; wait for it, or cancel it."
-            raise ConfigError(message)
+        self._requireNoTask()
         if self.grid is None:
             raise ConfigError(self.check.problem or "Choose a volume.")
         if self.mask is None:
@@ -216,104 +218,96 @@ class Session:
         if choices.coverage and self.isRegion:
             message = "A region is hidden as it is: choose the single mask instead of a coverage."
             raise ConfigError(message)
-        self.job = startJob(
+        job = startJob(
             self.jobsFolder, self.python, self.volumeNode, self.model, self.mask, self.choices, choices
         )
-        self._jobVolumeNode, self._jobVoxelsTime = self.volumeNode, self.volumeNode.GetImageData().GetMTime()
         logging.info("MAESIL: reconstruction started on %s", choices.device)
-        self._changed("Starting ...")
+        self.follow(job, self.volumeNode)
+
+    def follow(self, job: JobProcess, inputNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
+        """Make a job of any kind, which has just been started, the running task.
+
+        Args:
+            job: its results are imported when it has finished, as its kind wants it.
+            inputNode: the volume that it is about, if any; the job is stopped when that changes its shape.
+
+        Raises:
+            ConfigError: one job is running already; the new one is stopped.
+        """
+        try:
+            self._requireNoTask()
+        except ConfigError:
+            job.close()
+            raise
+        self.task = Task(self.scene, job, inputNode, self._files)
+        self._changed(self.task.message)
+
+    def _requireNoTask(self) -> None:
+        if self.task is not None:
+            message = f"A {self.task.noun} is running already; wait for it, or cancel it."
+            raise ConfigError(message)
 
     def poll(self) -> bool:
         """Take in what the job has told since the last call; True when something has changed."""
-        job = self.job
-        if job is None:
+        task = self.task
+        if task is None:
             return False
-        events = job.poll()
-        if job.state in ("running", "cancelling"):
-            if events:
-                self._changed(job.message)
-            return bool(events)
-        if self._isTaking:
-            # A callback of a node that is being imported has called this again.
-            return False
-        self.made, self._isTaking = None, True
-        message, failed = "The results cannot be shown because of an error in MAESIL; see the log.", True
+        hasChanged = False
         try:
-            message, failed = self._take(job)
+            hasChanged = task.poll()
         finally:
-            # State and message change together: until here the job runs, and the message is about its progress.
-            self.job = self._jobVolumeNode = None
-            self._isTaking = False
-            self._changed(message, failed)
-        return True
+            if task.isOver:
+                self.task, self.made = None, task.results
+                # If another volume is shown by now, the results are in the scene all the same.
+                if self.made is not None and task.inputNode is self.volumeNode:
+                    self.results = self.made
+            if hasChanged or task.isOver:
+                self._changed(task.message, task.failed)
+        return hasChanged
 
     def cancel(self) -> None:
         """Ask the running job to end; `poll` tells when it has."""
-        if self.job is not None:
-            self.job.cancel()
-            self._changed("Cancelling ...")
+        if self.task is not None:
+            self.task.cancel()
+            self._changed(self.task.message)
 
     def stop(self, reason: str) -> None:
         """End the job at once, without its results, and tell why in a sentence; nothing needs to run."""
         self._stopAtOnce()
         self._changed(reason, True)
 
-    def _take(self, job: JobProcess) -> tuple[str, bool]:
-        """Import what an ended job has made and remove its folder; the closing sentence, and whether it failed."""
-        try:
-            if job.state != "finished":
-                return job.message, job.state == "failed"
-            note = self._noteOnVoxels()
-            self.made = importResults(self.scene, self._jobVolumeNode, job.folder.path, note)
-            # If another volume is shown by now, the results are in the scene all the same.
-            if self._jobVolumeNode is self.volumeNode:
-                self.results = self.made
-            exported = job.folder.path / "export"
-            if exported.is_dir():
-                self._files.keep(exported, self._jobVolumeNode)
-            else:
-                self._files.forget()
-            return " ".join(filter(None, (job.message, note))), False
-        except MaesilError as error:
-            return str(error), True
-        finally:
-            job.close()
-
-    def _noteOnVoxels(self) -> str:
-        """A sentence where the volume has got other voxels while it was reconstructed, "" where it has not."""
-        image = self._jobVolumeNode.GetImageData()
-        if image is None or image.GetMTime() == self._jobVoxelsTime:
-            return ""
-        return "Voxels of the volume were edited meanwhile; the results are of those before."
-
     def _stopAtOnce(self) -> None:
-        if self.job is not None:
-            self.job.close()
-            self.job = self.made = self._jobVolumeNode = None
+        if self.task is not None:
+            self.task.stop()
+            self.task = self.made = None
             self.message, self.failed = "", False
 
-    def _stopFor(self, reason: str) -> None:
-        """Stop the job because its volume is not there any more as it was."""
-        self.stop(f"{reason}, so its reconstruction was stopped; nothing was kept.")
+    def _taskOf(self, node: slicer.vtkMRMLNode | None) -> Task | None:
+        """The running task, if it is about this volume."""
+        return self.task if self.task is not None and self.task.inputNode is node is not None else None
+
+    def _stopFor(self, task: Task, reason: str) -> None:
+        """Stop a task because its volume is not there any more as it was."""
+        self.stop(f"{reason}, so its {task.noun} was stopped; nothing was kept.")
 
     # The scene
 
     def _onVolumeChanged(self) -> None:
-        wasRunning = self.isRunning and self._jobVolumeNode is self.volumeNode
+        stopped = self._taskOf(self.volumeNode)
         self.setVolume(self.volumeNode)
-        if wasRunning:
-            self._stopFor("The volume was cropped, moved or otherwise changed")
+        if stopped is not None:
+            self._stopFor(stopped, "The volume was cropped, moved or otherwise changed")
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
-        wasRunning = self.isRunning and node is self._jobVolumeNode
+        stopped = self._taskOf(node)
         self._forgetResult(node)
         if self._files.isOf(node):
             self._files.forget()
         if node is self.volumeNode:
             self.setVolume(None)
-        if wasRunning:
-            self._stopFor("The volume was deleted")
+        if stopped is not None:
+            self._stopFor(stopped, "The volume was deleted")
 
     def _forgetResult(self, node: slicer.vtkMRMLNode) -> None:
         """Let go of results that are no longer complete: volumes in Python's hands stay in memory."""

@@ -106,13 +106,14 @@ def test_the_action_and_its_whole_status_are_in_sight_whatever_section_is_used(
 @pytest.mark.usefixtures("fontSize")
 def test_progress_and_time_left_are_in_sight_beside_the_button_that_cancels(module: OpenModule) -> None:
     holdAsSlicerDoes(module.host)
-    module.session.job = SimpleNamespace(
+    job = SimpleNamespace(
         state="running",
         fraction=0.4,
         seconds_left=100.0,
-        request=SimpleNamespace(folder=module.session.jobsFolder / "job"),
-        poll=lambda: [],
-        close=lambda: None,
+        folder=SimpleNamespace(path=module.session.jobsFolder / "job"),
+    )
+    module.session.task = SimpleNamespace(
+        job=job, inputNode=None, isOver=False, poll=lambda: False, stop=lambda: None
     )
     module.window._tell(LONG, False)
     module.host.process()

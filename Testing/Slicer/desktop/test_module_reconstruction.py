@@ -367,12 +367,12 @@ def test_the_one_who_waited_sees_the_result_at_once(module: OpenModule) -> None:
 def test_an_error_while_results_are_shown_ends_the_job_with_a_sentence(
     module: OpenModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MAESILSlicerLib.session import session
+    from MAESILSlicerLib.session import tasks
 
     def fail(*_: object) -> None:
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(session, "importResults", fail)
+    monkeypatch.setattr(tasks, "importResults", fail)
     node = module.use()
     running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu")
     with pytest.raises(RuntimeError, match="a mistake of ours"):
