@@ -32,6 +32,7 @@ MARK_OF_FIXTURE = {
     "host": "gui",
     "hostApplication": "gui",
     "open_page": "browser",
+    "scans": "slow",
 }
 #: Marks of whole rooms, in which nearly every test starts a worker.
 MARK_OF_ROOM = {"Core/jobs": "process", "Core/jobfolder": "process"}

@@ -28,6 +28,7 @@ def run(model: Path, out: Path, *more: str) -> int:
     return cli.main(["demo", "--model", str(model), "--out", str(out), "--device", "cpu", *more])
 
 
+@pytest.mark.slow
 def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
     tiny_model: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +48,7 @@ def test_without_a_scan_a_phantom_is_filled_in_scored_and_shown(
     assert opened == [(tmp_path / "results" / "report.html").as_uri()]
 
 
+@pytest.mark.slow
 def test_a_scan_of_ones_own_is_taken(tmp_path: Path) -> None:
     scan = tmp_path / "mine.nii.gz"
     write_volume(make_phantom((8, 9, 10), seed=3).volume, scan)

@@ -49,6 +49,7 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
         check_folder(Path("/proc/results"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize(
     ("arguments", "words"),

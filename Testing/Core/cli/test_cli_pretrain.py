@@ -62,6 +62,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_a_model_and_can_be_prolonged(
     a_corpus: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,6 +291,7 @@ def test_a_pattern_that_holds_out_nothing_is_refused(
     assert not (same_names.parent / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_the_time_of_bare_names_goes_on_as_it_began(same_names: Path) -> None:
     recipe = same_names.parent / "recipe.yaml"
     assert cli.main(arguments(same_names, "--recipe", str(recipe))) == 0

@@ -39,6 +39,7 @@ def run(scan: Path, model: Path, out: Path, *options: str) -> int:
     return cli.main(command)
 
 
+@pytest.mark.slow
 def test_a_coverage_writes_all_files_on_the_scans_grid(
     a_scan: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_coverage_writes_all_files_on_the_scans_grid(
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_controls_are_scored_on_demand_and_scores_can_be_left_out(
     a_scan: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -71,6 +73,7 @@ def test_controls_are_scored_on_demand_and_scores_can_be_left_out(
     assert (tmp_path / "report.png").exists()
 
 
+@pytest.mark.slow
 def test_a_region_is_given_in_i_j_k_and_hidden_exactly(
     a_scan: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -82,6 +85,7 @@ def test_a_region_is_given_in_i_j_k_and_hidden_exactly(
     assert not (tmp_path / "uncertainty.nii.gz").exists()
 
 
+@pytest.mark.slow
 def test_a_region_that_reaches_beyond_the_scan_is_told(
     a_scan: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +98,7 @@ def test_a_region_that_reaches_beyond_the_scan_is_told(
     assert "beyond" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_seed_and_the_mode_decide_on_the_mask(
     a_scan: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_any_text_can_be_displayed(text: str, shown: str) -> None:
     shown.encode("utf-8")
 
 
+@pytest.mark.slow
 @posix
 def test_names_that_are_not_utf_8_have_one_form_everywhere(
     a_scan: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

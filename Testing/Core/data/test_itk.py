@@ -96,6 +96,7 @@ def test_the_nrrd_header_and_simpleitk_agree_on_real_scans(scans: Path) -> None:
         np.testing.assert_allclose(stated @ [*last, 1], [*position, 1], atol=1e-6)
 
 
+@pytest.mark.slow
 @given(
     angle=st.floats(-3.1, 3.1),
     shear=st.sampled_from([0.0, 0.3]),

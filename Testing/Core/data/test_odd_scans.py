@@ -128,6 +128,7 @@ def test_the_table_holds_every_odd_scan(scans: Path) -> None:
     assert {path.name for path in (scans / "odd").iterdir()} == set(ODD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), TEST.items(), ids=TEST)
 def test_a_test_scan_loads(name: str, expected: Loads, scans: Path) -> None:
     check(scans / "test" / name, expected)
@@ -138,6 +139,7 @@ def test_the_tables_hold_every_test_scan(scans: Path) -> None:
     assert found == {*TEST, *TEST_LABELS, "TS_example_ct_dicom_seg.nii.gz"}
 
 
+@pytest.mark.slow
 def test_the_images_are_told_from_the_labels(scans: Path) -> None:
     labels = {path.name for path in find_scans(scans / "test") if looks_like_label(read_volume(path))}
     assert labels == {*TEST_LABELS, "TS_example_ct_dicom_seg.nii.gz"}
@@ -197,6 +199,7 @@ def test_an_oblique_mr_series_loads(scans: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_training_ct_looks_like_hu(scans: Path) -> None:
     volumes = [read_volume(path) for path in find_scans(scans / "train")]
     images = [volume for volume in volumes if not looks_like_label(volume)]

@@ -87,6 +87,7 @@ def a_scan(
     return Volume(rng.integers(low, high, shape, endpoint=True).astype(np.int16), ijk_to_ras, "scan")
 
 
+@pytest.mark.slow
 def test_the_bundled_model_works_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on most GPUs and some CPUs, whichever machine runs these tests."""
     scan, model = make_phantom((16, 32, 32)).volume, load_checkpoint()
@@ -389,6 +390,7 @@ def test_scoring_shows_progress_and_can_be_stopped() -> None:
         score_reconstruction(result, cancelled=lambda: True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("coverage", "outputs"), [(0, 3), (3, 4)])
 def test_memory_stays_at_the_outputs_and_a_batch(coverage: int, outputs: int) -> None:
     scan = a_scan((128, 160, 160))

@@ -231,6 +231,7 @@ def test_overlap_does_not_change_the_mask() -> None:
     np.testing.assert_array_equal(first.stages, second.stages)
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(strategies, small_grids, seeds, st.integers(1, 5))
 def test_a_coverage_hides_every_patch_at_least_once(

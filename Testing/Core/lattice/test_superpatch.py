@@ -38,6 +38,7 @@ def voxels_of(shape: tuple[int, ...], dtype: type = np.int16) -> np.ndarray:
     return np.random.default_rng(len(shape) + sum(shape)).integers(-1024, 3072, shape).astype(dtype)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(grids())
 def test_cut_then_assemble_is_the_identity(grid: SuperpatchGrid) -> None:
@@ -49,6 +50,7 @@ def test_cut_then_assemble_is_the_identity(grid: SuperpatchGrid) -> None:
     np.testing.assert_array_equal(assembled, volume)
 
 
+@pytest.mark.slow
 @thoroughly
 @given(grids())
 def test_floats_come_back_exactly_without_overlap_and_to_rounding_with_it(grid: SuperpatchGrid) -> None:
@@ -70,6 +72,7 @@ def test_every_patch_lies_in_a_superpatch_and_in_exactly_one_without_overlap(gri
         assert times.max() == 1
 
 
+@pytest.mark.slow
 @thoroughly
 @given(grids())
 def test_boxes_that_come_one_by_one_assemble_like_all_at_once(grid: SuperpatchGrid) -> None:

@@ -61,6 +61,7 @@ def test_every_variant_learns_and_reconstructs(
         assert method.eval().reconstruct(voxels, hidden).shape == voxels.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
 def test_every_variant_works_in_half_precision_almost_alike(fields: dict[str, object]) -> None:
     """Most GPUs and some CPUs get bfloat16, whichever machine runs these tests."""
@@ -152,6 +153,7 @@ def test_normalised_patches_have_mean_0_and_deviation_1_and_go_back() -> None:
     torch.testing.assert_close(normalised * deviation + mean, patches)
 
 
+@pytest.mark.slow
 def test_a_tiny_model_learns_one_sample_by_heart() -> None:
     method = a_method()
     voxels, hidden = a_batch((16, 16, 16))

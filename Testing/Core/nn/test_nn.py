@@ -96,6 +96,7 @@ def a_wavy_volume() -> torch.Tensor:
     return (0.2 + 0.5 * waves)[None, None]
 
 
+@pytest.mark.slow
 def test_the_fill_solves_the_biharmonic_equation() -> None:
     """The oracle writes the Laplacian as a matrix and solves the least-squares problem by elimination."""
     volume, hidden = a_wavy_volume(), torch.zeros(1, 3, 3, 3, dtype=torch.bool)
