@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from MAESILCore.cli import app
-from MAESILCore.cli.screen import has_screen
+from MAESILCore.cli.options import Device, NoBrowser
+from MAESILCore.cli.terminal import has_screen
 
 
 @app.command("app")
@@ -54,15 +55,13 @@ def serve(
             show_default="bundled models only",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
-    ] = False,
+    device: Device = "auto",
+    no_browser: NoBrowser = False,
 ) -> None:
     """Open a page with a CT, its superpatches and masks; fill it in, and compare. Ctrl-C ends it."""
     from rich.console import Console
 
-    from MAESILCore.cli.beside import show_left_out
+    from MAESILCore.cli.terminal import show_left_out
     from MAESILCore.data.scans import discover_scans
     from MAESILCore.optional import require
 

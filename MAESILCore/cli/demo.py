@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.options import Device, Model, NoBrowser
 from MAESILCore.cli.progress import watched
-from MAESILCore.cli.screen import has_screen
+from MAESILCore.cli.terminal import has_screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,14 +35,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")] = Path(
         "results"
     ),
-    model: Annotated[
-        str | None,
-        typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
-    ] = False,
+    model: Model = None,
+    device: Device = "auto",
+    no_browser: NoBrowser = False,
 ) -> None:
     """Fill in a CT, score the model against simple controls, and open a page that shows it all.
 
@@ -55,7 +51,8 @@ def demo(
     from MAESILCore.lattice import MaskStrategy
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.optional import require
-    from MAESILCore.report import write_report_html, write_report_png
+    from MAESILCore.report.figure import write_report_png
+    from MAESILCore.report.page import write_report_html
     from MAESILCore.scoring.controls import CONTROLS
     from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
     from MAESILCore.scoring.reconstruction import describe_metrics

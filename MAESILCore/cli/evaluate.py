@@ -9,12 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from MAESILCore.cli import app
-from MAESILCore.cli.mask_options import (
+from MAESILCore.cli.options import (
     AxisRatio,
+    BatchSize,
     BlockSize,
+    Device,
     Mode,
+    Model,
     PlaneRatio,
     Ratio,
+    Seed,
     as_option,
     given_mask_options,
     strategy_of,
@@ -30,16 +34,13 @@ def evaluate(
     scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
     json_file: Annotated[Path, typer.Option("--json", help="File for all scores.")],
     table: Annotated[Path | None, typer.Option(help="File for the table in Markdown.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
-    ] = None,
+    model: Model = None,
     mode: Mode = None,
     ratio: Ratio = None,
     plane_ratio: PlaneRatio = None,
     axis_ratio: AxisRatio = None,
     block_size: BlockSize = None,
-    seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
+    seed: Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Also score the mean of this many masks that hide every patch together.")
     ] = 0,
@@ -49,10 +50,8 @@ def evaluate(
     include_not_hu: Annotated[
         bool, typer.Option("--include-not-hu", help="Also score scans whose values do not look like HU.")
     ] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Superpatches a pass.", show_default="by device")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: BatchSize = None,
+    device: Device = "auto",
 ) -> None:
     """Score a model on scans that it never saw, beside mean, nearest and smooth fills of the same hidden patches.
 

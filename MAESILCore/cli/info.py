@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.options import Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,9 +24,7 @@ _NAMED = 5
 @app.command()
 def info(
     scan: Annotated[Path, typer.Argument(help="A scan: a file, or a folder of DICOM slices.")],
-    series: Annotated[
-        str | None, typer.Option(help="Which DICOM series of a folder with several: its number or UID.")
-    ] = None,
+    series: Series = None,
     superpatch_size: Annotated[int, typer.Option(help="Edge of a superpatch in voxels.")] = 128,
     patch_size: Annotated[int, typer.Option(help="Edge of a patch in voxels.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -33,7 +32,7 @@ def info(
     """Show a scan's geometry, its value range and the superpatches that it is cut into."""
     from rich.console import Console
 
-    from MAESILCore.cli.beside import show_left_out
+    from MAESILCore.cli.terminal import show_left_out
     from MAESILCore.data.volume import describe
 
     left_out: list[LeftOut] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.options import Device
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def pretrain(
         Path | None, typer.Option(help="Checkpoint or run folder whose weights are the start.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Pre-train a masked autoencoder on unlabelled scans.
 
@@ -86,7 +87,7 @@ def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None
     """Run the work under a progress bar; the first ctrl-C lets the present step end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from MAESILCore.cli.interrupts import stop_requested
+    from MAESILCore.cli.progress import stop_requested
 
     console = _console()
     columns = (

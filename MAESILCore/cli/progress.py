@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from rich.console import Console
+
+#: Signals this close to the first one are the same wish: a launcher such as torchrun passes ctrl-C on to processes that
+#: the terminal has told already.
+SAME_WISH_SECONDS = 2.0
 
 
 @contextmanager
@@ -27,8 +35,6 @@ def watched(
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from MAESILCore.cli.interrupts import stop_requested
-
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with stop_requested() as stopped, Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=None)
@@ -37,3 +43,32 @@ def watched(
             bar.update(task, total=total, completed=done, description=escape(message))
 
         yield progress, stopped
+
+
+@contextmanager
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether a stop was asked for while the block runs.
+
+    The first signal only sets the flag; another one after two seconds raises KeyboardInterrupt, for users who cannot
+    wait. Outside the main thread signals cannot be caught, and the function returns False.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    first = 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if not asked.is_set():
+            first = time.monotonic()
+            asked.set()
+        elif time.monotonic() - first > SAME_WISH_SECONDS:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

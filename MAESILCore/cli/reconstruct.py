@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from MAESILCore.cli import app
-from MAESILCore.cli.mask_options import (
+from MAESILCore.cli.options import (
     AxisRatio,
+    BatchSize,
     BlockSize,
+    Device,
     Mode,
+    Model,
     PlaneRatio,
     Ratio,
+    Seed,
+    Series,
     given_mask_options,
     strategy_of,
 )
@@ -27,19 +32,14 @@ if TYPE_CHECKING:
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="A scan: a file, or a folder of DICOM slices.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which DICOM series of a folder with several: its number or UID.")
-    ] = None,
+    model: Model = None,
+    series: Series = None,
     mode: Mode = None,
     ratio: Ratio = None,
     plane_ratio: PlaneRatio = None,
     axis_ratio: AxisRatio = None,
     block_size: BlockSize = None,
-    seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
+    seed: Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Masks that hide every patch at least once, together; 0 for a single mask.")
     ] = 0,
@@ -60,10 +60,8 @@ def reconstruct(
     no_scores: Annotated[
         bool, typer.Option("--no-scores", help="Leave out metrics.json, which takes time on a large scan.")
     ] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Superpatches a pass.", show_default="by device")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: BatchSize = None,
+    device: Device = "auto",
 ) -> None:
     """Hide part of a scan and let a model fill it in.
 
@@ -81,7 +79,7 @@ def reconstruct(
     from MAESILCore.lattice import MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.optional import require
-    from MAESILCore.report import write_report_png
+    from MAESILCore.report.figure import write_report_png
     from MAESILCore.scoring.reconstruction import check_controls, describe_metrics, score_reconstruction
 
     masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)

@@ -1,14 +1,26 @@
-"""Terminals, pipes and files whose code page lacks letters: they get other characters instead of an error."""
+"""What commands write to: code pages that lack letters, lists of what was left out, and whether there is a screen."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from MAESILCore.wording import displayable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from MAESILCore.data.formats.discovery import LeftOut
+
 _HANDLER = "maesil-terminal"
+
+#: Lines on files that were left out; more are counted.
+_MOST = 20
 
 #: Characters of our own tables and sentences, in ASCII.
 _PLAIN = {"±": "+-", "×": "x", "\N{MINUS SIGN}": "-", "…": "...", "·": "-", "–": "-", "—": "-"}  # noqa: RUF001
@@ -44,3 +56,20 @@ def _in_ascii(character: str) -> str:
     # A byte of a file's name that is not UTF-8 is shown as everywhere else.
     is_byte = "\udc80" <= character <= "\udcff"
     return displayable(character) if is_byte else _PLAIN.get(character, "?")
+
+
+def show_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
+    """Print a line for each file beside the scans that cannot be read, and how many more there are."""
+    from rich.markup import escape
+
+    for one in left_out[:_MOST]:
+        console.print(f"[yellow]Left out:[/] {escape(str(one))}")
+    if len(left_out) > _MOST:
+        console.print(f"[yellow]Left out:[/] {len(left_out) - _MOST} more")
+
+
+def has_screen() -> bool:
+    """Whether a browser can be opened; without a screen `webbrowser` would start a text browser in this terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -191,7 +191,7 @@ def write_export(
     """Write the files of `maesil reconstruct` into the folder `export`; notes on what had to be left out."""
     from MAESILCore.inference import save_reconstruction
     from MAESILCore.optional import require
-    from MAESILCore.report import write_report_png
+    from MAESILCore.report.figure import write_report_png
 
     def draw(path: Path) -> object:
         return write_report_png(result, result.volume, metrics, path, model=model)

@@ -11,7 +11,7 @@ import vtk
 from MAESILSlicerLib.overlays import lattice
 from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
 from MAESILSlicerLib.overlays.sections import sectionsOf
-from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, nodesOfClass, removeNode
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, nodesOfClass, removeNode
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
@@ -135,10 +135,7 @@ def _addMarkups(
 ) -> slicer.vtkMRMLMarkupsFiducialNode:
     """Add a list of points of which only the labels are seen, and which nobody can grab."""
     scene = volumeNode.GetScene()
-    node = scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
-    # CreateNodeByClass hands over a reference that Python does not know of.
-    node.UnRegister(None)
-    node.SetName(name)
+    node = newNode(scene, "vtkMRMLMarkupsFiducialNode", name)
     node.SetHideFromEditors(True)
     node.SetLocked(True)
     node.SetSelectable(False)

@@ -8,7 +8,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from MAESILCore.report.shading import STAGE_COLOURS, rgb
-from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode
 
 COLORS_ROLE = "overlay.colors"
 
@@ -20,10 +20,7 @@ def addModel(
 ) -> slicer.vtkMRMLModelNode:
     """Add an invisible model node over a volume: under its parent transform, not listed, and out of a picker's way."""
     scene = volumeNode.GetScene()
-    node = scene.CreateNodeByClass("vtkMRMLModelNode")
-    # CreateNodeByClass hands over a reference that Python does not know of.
-    node.UnRegister(None)
-    node.SetName(name)
+    node = newNode(scene, "vtkMRMLModelNode", name)
     node.SetHideFromEditors(True)
     node.SetSelectable(False)
     scene.AddNode(node)
@@ -95,9 +92,7 @@ def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTa
 
 def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorTableNode:
     """Add the table of the stages' colours, for the models over a volume."""
-    node = volumeNode.GetScene().CreateNodeByClass("vtkMRMLColorTableNode")
-    node.UnRegister(None)
-    node.SetName("MAESIL stages")
+    node = newNode(volumeNode.GetScene(), "vtkMRMLColorTableNode", "MAESIL stages")
     node.SetHideFromEditors(True)
     node.SetTypeToUser()
     node.SetNumberOfColors(1 + max(STAGE_COLOURS))

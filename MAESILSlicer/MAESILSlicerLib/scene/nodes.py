@@ -10,6 +10,16 @@ ROLE_ATTRIBUTE = "MAESIL.role"
 INPUT_REFERENCE = "MAESIL.input"
 
 
+def newNode(scene: slicer.vtkMRMLScene, className: str, name: str | None = None) -> slicer.vtkMRMLNode:
+    """Create a node that is not in the scene yet, so that watchers of the scene first see it complete."""
+    node = scene.CreateNodeByClass(className)
+    # CreateNodeByClass hands over a reference that Python does not know of.
+    node.UnRegister(None)
+    if name is not None:
+        node.SetName(name)
+    return node
+
+
 def markNode(node: slicer.vtkMRMLNode, role: str, inputNode: slicer.vtkMRMLNode | None = None) -> None:
     """Note on a node what it is for and, if it was made for one volume, for which."""
     node.SetAttribute(ROLE_ATTRIBUTE, role)

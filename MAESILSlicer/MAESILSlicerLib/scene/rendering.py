@@ -7,7 +7,7 @@ import slicer
 import vtk
 
 from MAESILCore.data.formats import voxeltypes
-from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, removeNode
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, removeNode
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf
 from MAESILSlicerLib.scene.volumes import addDisplayWithoutWindow, checkVolume, voxelsOf
 
@@ -143,7 +143,7 @@ class Rendering:
             SceneError: there is not enough memory; the scene is then as it was.
         """
         self._removeNodes()
-        node = _newNode(self._scene, "vtkMRMLScalarVolumeNode")
+        node = _newHiddenNode(self._scene, "vtkMRMLScalarVolumeNode")
         node.SetName("MAESIL 3D")
         self._fill(node)
         node.SetAndObserveTransformNodeID(self._input.GetTransformNodeID())
@@ -151,7 +151,7 @@ class Rendering:
         markNode(node, ROLE, self._input)
         self._node, self._copied = node, self._state()
         method = _CPU if self._isSoftware else self._logic.GetDefaultRenderingMethod() or _GPU
-        display = _newNode(self._scene, method)
+        display = _newHiddenNode(self._scene, method)
         display.SetFollowVolumeDisplayNode(False)
         self._scene.AddNode(display)
         # The logic copies the colours of this display node, and warns where there is none.
@@ -226,11 +226,9 @@ def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
     return any(name in told for name in _SOFTWARE)
 
 
-def _newNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
+def _newHiddenNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
     """A node that is not in the scene yet, and that no list or selector will offer."""
-    node = scene.CreateNodeByClass(className)
-    # CreateNodeByClass hands over a reference that Python does not know of.
-    node.UnRegister(None)
+    node = newNode(scene, className)
     node.SetHideFromEditors(True)
     node.SetSelectable(False)
     return node

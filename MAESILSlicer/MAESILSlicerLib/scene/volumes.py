@@ -11,7 +11,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MAESILCore.data.formats import geometry, voxeltypes
 from MAESILCore.data.volume import Volume
-from MAESILSlicerLib.scene.nodes import hierarchyItemOf, markNode
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf, markNode, newNode
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
 
 
@@ -194,10 +194,7 @@ def addVolume(
     Raises:
         SceneError: there is not enough memory; the scene is then as it was.
     """
-    node = scene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
-    # CreateNodeByClass hands over a reference that Python does not know of.
-    node.UnRegister(None)
-    node.SetName(name)
+    node = newNode(scene, "vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.ijk_to_ras))
     try:
         slicer.util.updateVolumeFromArray(node, voxeltypes.storable(volume.voxels))
@@ -222,8 +219,7 @@ def addVolume(
 
 def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
     """What CreateDefaultDisplayNodes does, without the histogram of all voxels from which it takes a window."""
-    display = node.GetScene().CreateNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-    display.UnRegister(None)
+    display = newNode(node.GetScene(), "vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
     display.SetDefaultColorMap()
     node.GetScene().AddNode(display)

@@ -102,7 +102,7 @@ def test_a_region_that_reaches_beyond_the_scan_is_told(
 def test_the_seed_and_the_mode_decide_on_the_mask(
     a_scan: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("MAESILCore.report.write_report_png", lambda *_, **__: None)
+    monkeypatch.setattr("MAESILCore.report.figure.write_report_png", lambda *_, **__: None)
     masks = []
     for options in (
         ["--seed", "1"],

@@ -10,35 +10,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from niftiscans import AFFINE
 
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.errors import VolumeError
-
-AFFINE = np.array([[-0.7, 0.0, 0.0, 91.5], [0.0, -0.8, 0.0, 70.25], [0.0, 0.0, 2.5, -1200.0], [0, 0, 0, 1.0]])
-
-
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an (i, j, k) array with nibabel alone, the header changed by a function."""
-
-    def save(
-        array: np.ndarray,
-        change: Callable[[nibabel.Nifti1Image], None] = lambda image: None,
-        name: str = "scan.nii.gz",
-        affine: np.ndarray | None = AFFINE,
-    ) -> Path:
-        image = nibabel.Nifti1Image(array, affine, dtype=array.dtype)
-        change(image)
-        nibabel.save(image, tmp_path / name)
-        return tmp_path / name
-
-    return save
 
 
 def test_voxels_come_in_kji_order_with_the_files_matrix(hu: np.ndarray, save: Callable[..., Path]) -> None:

@@ -20,7 +20,8 @@ from MAESILCore.inference import Reconstruction
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
 from MAESILCore.models.card import Card
 from MAESILCore.phantom import make_phantom, phantom_geometry
-from MAESILCore.report import report_figure, write_report_html, write_report_png
+from MAESILCore.report.figure import report_figure, write_report_png
+from MAESILCore.report.page import write_report_html
 from MAESILCore.report.planes import PLANES, cuts_to_show, display_frame
 from MAESILCore.report.shading import STAGE_COLOURS, hide, nice_limit, rgb, viewing_window
 from MAESILCore.report.stack import slice_stack

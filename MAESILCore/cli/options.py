@@ -1,4 +1,4 @@
-"""The options by which commands say how masks are drawn."""
+"""The options that several commands share, and how masks follow from theirs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ import typer
 if TYPE_CHECKING:
     from MAESILCore.lattice import MaskStrategy
 
+Model = Annotated[
+    str | None,
+    typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+BatchSize = Annotated[int | None, typer.Option(help="Superpatches a pass.", show_default="by device")]
+Seed = Annotated[int, typer.Option(help="Seed of the masks.")]
+Series = Annotated[
+    str | None, typer.Option(help="Which DICOM series of a folder with several: its number or UID.")
+]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
+]
 Mode = Annotated[
     str | None,
     typer.Option(help="Mask: random, block, nested, product, plane or axis.", show_default="nested"),
