@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from MAESILSlicerLib.system import drivers, requirements, wording
 from MAESILSlicerLib.system.messages import Explanation, explain, explanation
 from MAESILSlicerLib.system.probe import Probe
@@ -99,7 +101,7 @@ def judge(facts: Mapping[str, Any], application: Application) -> SystemReport:
 
 
 def _firstProblem(
-    facts: Mapping[str, Any], missing: list[requirements.Requirement], application: Application
+    facts: Mapping[str, Any], missing: list[Requirement], application: Application
 ) -> Explanation | None:
     """What to repair first, from the ground up: the process, PyTorch, the packages, the GPU."""
     torch = facts.get("torch")
@@ -113,7 +115,7 @@ def _firstProblem(
         found = explain(torch["error"])
         isReason = found is not None and found.id in _REASONS_FOR_A_BROKEN_TORCH
         return found if isReason else explanation("torch-broken")
-    if requirements.release(torch["version"]) < requirements.release(OLDEST_TORCH):
+    if requirements.isOlder(torch["version"], OLDEST_TORCH):
         return explanation("torch-old")
     if torch["numpyError"]:
         isMac = facts["machine"]["system"] == "Darwin"

@@ -155,7 +155,7 @@ def _carryOut(plan: InstallPlan, installers: Installers, folder: Path | None) ->
             torch = [str(plan.torch)] if plan.torch else []
             installers.pip(["--no-index", "--find-links", str(folder), *torch, *needs])
             return True
-        if plan.torch and installers.installTorch(plan.torch.bounds) is None:
+        if plan.torch and installers.installTorch(str(plan.torch.specifier)) is None:
             return False
     if needs:
         with requirements.constraintsFile() as constraints, _pipSettings(constraints):

@@ -6,9 +6,10 @@ import shutil
 import sysconfig
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
+
 from MAESILSlicerLib.system.messages import Explanation, explanation
 from MAESILSlicerLib.system.report import SystemReport
-from MAESILSlicerLib.system.requirements import Requirement
 from MAESILSlicerLib.system.wording import sizeText
 
 _MB, _GB = 10**6, 10**9
@@ -108,7 +109,7 @@ def torchRequirement(system: str) -> Requirement:
 
     From 2.13 on the files of PyTorch have names that, below Slicer's usual folder, are too long for Windows.
     """
-    return Requirement("torch", ">=2.2,<2.13" if system == "Windows" else ">=2.2")
+    return Requirement("torch>=2.2,<2.13" if system == "Windows" else "torch>=2.2")
 
 
 def _enumerated(names: list[str]) -> str:

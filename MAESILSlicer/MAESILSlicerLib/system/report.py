@@ -6,8 +6,9 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
+
 from MAESILSlicerLib.system.messages import Explanation
-from MAESILSlicerLib.system.requirements import Requirement
 
 
 @dataclass(frozen=True)

@@ -3,100 +3,68 @@
 from __future__ import annotations
 
 import platform
-import re
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from MAESILSlicerLib.system.requirements import Requirement, normalized
+from packaging.requirements import Requirement
+from packaging.tags import Tag, sys_tags
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
-_PLATFORMS = {"Linux": "linux", "Windows": "win", "Darwin": "macosx"}
-#: What wheels call a processor that Python calls otherwise.
-_MACHINES = {
-    "amd64": ("amd64", "x86_64"),
-    "x86_64": ("x86_64", "amd64", "universal2"),
-    "arm64": ("arm64", "universal2"),
-}
+from MAESILSlicerLib.system.requirements import isMet
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """What the name of a wheel says.
+class Wheel(NamedTuple):
+    """What the file name of a wheel says."""
 
-    Attributes:
-        name: the distribution in its normalized spelling.
-        version: of it.
-        pythons: for example cp311 or py3.
-        abis: for example cp311, abi3 or none.
-        platforms: for example win_amd64 or any.
-    """
-
+    file: str
     name: str
-    version: str
-    pythons: tuple[str, ...]
-    abis: tuple[str, ...]
-    platforms: tuple[str, ...]
-
-    @classmethod
-    def fromName(cls, name: str) -> Wheel | None:
-        """The wheel with this file name, or None when it is not the name of one."""
-        parts = name.removesuffix(".whl").split("-")
-        if not name.endswith(".whl") or len(parts) not in (5, 6):
-            return None
-        tags = (tuple(part.split(".")) for part in parts[-3:])
-        return cls(normalized(parts[0]), parts[1], *tags)
-
-    def fits(self, python: tuple[int, int], system: str, machine: str) -> bool:
-        """Whether it can be installed for this Python on this computer, as far as its name tells."""
-        return self._fitsPython(*python) and any(
-            _fitsPlatform(tag, system, machine) for tag in self.platforms
-        )
-
-    def _fitsPython(self, major: int, minor: int) -> bool:
-        if {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"} & set(self.pythons):
-            return True
-        older = [
-            int(tag.removeprefix(f"cp{major}")) for tag in self.pythons if re.fullmatch(rf"cp{major}\d+", tag)
-        ]
-        return "abi3" in self.abis and any(tag <= minor for tag in older)
+    version: Version
+    tags: frozenset[Tag]
 
 
-def _fitsPlatform(tag: str, system: str, machine: str) -> bool:
-    if tag == "any":
-        return True
-    machines = _MACHINES.get(machine.lower(), (machine.lower(),))
-    return _PLATFORMS.get(system, system) in tag and tag.endswith(machines)
+def wheelsIn(folder: Path) -> list[Wheel]:
+    """The wheels in a folder, by name; files with other names are left out."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        try:
+            name, version, _build, tags = parse_wheel_filename(path.name)
+        except (InvalidWheelFilename, InvalidVersion):
+            continue
+        found.append(Wheel(path.name, name, version, tags))
+    return found
 
 
 def shortcoming(
-    folder: Path,
-    needs: Sequence[Requirement],
-    python: tuple[int, int] = sys.version_info[:2],
-    system: str = platform.system(),
-    machine: str = platform.machine(),
+    folder: Path, needs: Sequence[Requirement], supported: Iterable[Tag] | None = None
 ) -> str | None:
     """One sentence on why these requirements cannot be installed from a folder, or None when they seem to be there.
 
     What they need in turn is left to pip, which looks into the wheels.
+
+    Args:
+        folder: of wheels.
+        needs: what is to be installed.
+        supported: the tags of wheels that can be installed; those of this Python on this computer by default.
     """
     if not folder.is_dir():
         return f"There is no folder {str(folder)!r}; choose the one that holds the wheels."
-    wheels = [wheel for path in sorted(folder.iterdir()) if (wheel := Wheel.fromName(path.name))]
+    wheels = wheelsIn(folder)
     if not wheels:
         return f"The folder {folder.name!r} holds no wheels (files that end in .whl). {_howToFill(needs)}"
+    tags = frozenset(sys_tags() if supported is None else supported)
     for need in needs:
-        same = [wheel for wheel in wheels if wheel.name == normalized(need.name)]
-        fitting = [wheel for wheel in same if wheel.fits(python, system, machine)]
+        same = [wheel for wheel in wheels if wheel.name == canonicalize_name(need.name)]
+        fitting = [wheel for wheel in same if wheel.tags & tags]
         if not same:
             return f"The folder {folder.name!r} holds no wheel of {need.name}. {_howToFill([need])}"
         if not fitting:
-            there = "-".join(".".join(tags) for tags in (same[0].pythons, same[0].platforms))
             return (
-                f"The wheel of {need.name} in the folder is for another computer or Python ({there}); "
-                f"this Slicer has Python {python[0]}.{python[1]} on {system} ({machine})."
+                f"{same[0].file} in the folder is for another computer or Python; this Slicer has Python "
+                f"{platform.python_version()} on {platform.system()} ({platform.machine()})."
             )
-        if not any(need.isMetBy(wheel.version) for wheel in fitting):
+        if not any(isMet(need, str(wheel.version)) for wheel in fitting):
             return f"The folder has {need.name} {fitting[0].version}, but {need} is needed."
     return None
 
