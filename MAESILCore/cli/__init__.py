@@ -11,6 +11,7 @@ import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,8 +25,10 @@ from MAESILCore.wording import displayable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+#: Entry points of this group are commands of other packages: name and function, as `app` of the browser face is.
+_GROUP = "maesil.commands"
 #: One module of this package each, in the order of `maesil --help`.
-_COMMANDS = ("browser", "demo", "info", "reconstruct", "evaluate", "pretrain", "phantom")
+_COMMANDS = ("demo", "info", "reconstruct", "evaluate", "pretrain", "phantom")
 
 _STOPPED = 130
 _FAILED = 2
@@ -86,6 +89,8 @@ def _common_options(
     context.obj.debug = debug
 
 
+for _entry in entry_points(group=_GROUP):
+    app.command(_entry.name)(_entry.load())
 for _command in _COMMANDS:
     import_module(f"{__name__}.{_command}")
 

@@ -272,6 +272,7 @@ def test_the_extra_app_loads_the_whole_browser_face_and_leaves_the_path_alone(
             "path = list(sys.path)\n"
             "import MAESILSlicerLib\n"
             "assert sys.path == path\n"
+            "import MAESILCore.cli  # which loads the modules of its entry points\n"
             f"for name in {modules!r}:\n"
             "    importlib.import_module(name)\n"
             "assert 'qt' not in sys.modules\n"

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,17 @@ PATIENCE_MS = 90_000
 TAB = "tab-of-the-tests-one-after-another"
 
 
+def write_entry_points(folder: Path) -> None:
+    """Let a Python that has this folder on its path find the commands of this checkout, whatever is installed."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    commands = re.search(r'^\[project\.entry-points\."maesil\.commands"\]\n((?:\w.*\n)+)', text, re.MULTILINE)
+    assert commands
+    metadata = folder / "maesil-0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: maesil\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text("[maesil.commands]\n" + commands[1].replace('"', ""))
+
+
 class Served:
     """A running `maesil app`.
 
@@ -40,7 +52,10 @@ class Served:
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-u", "-m", "MAESILCore", "app", "--no-browser", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "MAESILSlicer")}
+        self._metadata = tempfile.TemporaryDirectory()
+        write_entry_points(Path(self._metadata.name))
+        paths = (self._metadata.name, str(REPOSITORY / "MAESILSlicer"))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         self.process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
@@ -77,6 +92,7 @@ class Served:
             raise
         self._reader.join(timeout=5)
         self.process.stdout.close()
+        self._metadata.cleanup()
         return status
 
     def _read(self) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,24 @@ def test_a_fault_of_the_program_asks_for_a_report(
 
     assert cli.main(["--debug", "act"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_an_installed_package_brings_a_command_of_its_own(tmp_path: Path) -> None:
+    """As the browser face does: the library knows the group of entry points, not the package."""
+    (tmp_path / "other.py").write_text(
+        'def greet(name: str) -> None:\n    """Greet."""\n    print("Hello", name)\n'
+    )
+    metadata = tmp_path / "other-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[maesil.commands]\ngreet = other:greet\n")
+    root = Path(__file__).resolve().parents[3]
+    paths = os.pathsep.join(map(str, (root, root / "MAESILSlicer", tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-m", "MAESILCore", "greet", "Ada"],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello Ada\n", "")

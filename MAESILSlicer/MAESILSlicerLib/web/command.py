@@ -1,4 +1,7 @@
-"""`maesil app`: the same work as in 3D Slicer, in a browser."""
+"""`maesil app`: the same work as in 3D Slicer, in a browser.
+
+The entry point `app` of the group `maesil.commands` in pyproject.toml names `serve`; MAESILCore.cli loads it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ from typing import Annotated
 
 import typer
 
-from MAESILCore.cli import app
 from MAESILCore.cli.options import Device, NoBrowser
 from MAESILCore.cli.terminal import has_screen
 
 
-@app.command("app")
 def serve(
     scans: Annotated[
         list[Path] | None,
@@ -65,18 +66,19 @@ def serve(
     from MAESILCore.data.scans import discover_scans
     from MAESILCore.optional import require
 
-    purpose = "The page"
-    # In this order, so that the first one missing is the one to install.
-    require("trame_slicer", purpose)
-    web = require("MAESILSlicerLib.web.options", purpose)
+    require("trame_slicer", "The page")
+    # Later than that, because they import it.
+    from MAESILSlicerLib.web.options import MOST_SCANS, AppOptions
+    from MAESILSlicerLib.web.server import serveApp
+
     found = discover_scans(scans) if scans else None
     if found is not None:
         notes = Console(stderr=True, soft_wrap=True, highlight=False)
         show_left_out(found.left_out, notes)
-        more = len(found.scans) - web.MOST_SCANS
+        more = len(found.scans) - MOST_SCANS
         if more > 0:
             notes.print(f"[yellow]Left out:[/] {more} of {len(found.scans)} scans; name fewer to see them")
-    options = web.AppOptions(
+    options = AppOptions(
         scans=found or (),
         port=port,
         host=host,
@@ -88,6 +90,4 @@ def serve(
         publicUrl=public_url,
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    require("MAESILSlicerLib.web.server", purpose).serveApp(
-        options, lambda address: console.print(f"MAESIL is at {address} (ctrl-C ends it)")
-    )
+    serveApp(options, lambda address: console.print(f"MAESIL is at {address} (ctrl-C ends it)"))
