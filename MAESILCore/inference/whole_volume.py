@@ -37,7 +37,7 @@ def reconstruct(
     """Hide part of a volume and let a model fill it in.
 
     Superpatches without a hidden patch are spared the network, unless the mask hides nothing at all: then
-    every one goes through it (the unmasked pass of methods.md 1.6). Memory stays at input, outputs and one
+    every one goes through it (docs/methods.md, The unmasked pass). Memory stays at input, outputs and one
     batch.
 
     Args:

@@ -1,4 +1,4 @@
-"""The pages of docs/ name nothing that is not there."""
+"""What the code and the pages of docs/ say about each other is there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,35 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 
+#: A citation in a comment or docstring: the page, then the heading up to the next mark.
+CITATION = re.compile(r"(?:docs/)?methods\.md.{0,80}")
+
 
 def headings(page: Path) -> list[str]:
     """The headings of a page."""
     return re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def citations() -> list[tuple[str, str]]:
+    """What follows `methods.md` in the code, as one line, and where."""
+    found = []
+    for folder in ("MAESILCore", "MAESILSlicer"):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            text = re.sub(r"\s*\n\s*(?:#:? )?", " ", path.read_text(encoding="utf-8"))
+            found += [(path.name, match.group()) for match in CITATION.finditer(text)]
+    return found
+
+
+def test_every_heading_that_the_code_cites_is_there() -> None:
+    there = headings(REPOSITORY / "docs" / "methods.md")
+    cited = citations()
+    assert len(cited) > 10
+    for name, text in cited:
+        place = text.removeprefix("docs/methods.md, ")
+        assert place != text, f"{name} cites the page without a heading: {text}"
+        assert any(re.match(rf"{re.escape(heading)}\W", place) for heading in there), (
+            f"{name} cites {place!r}"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
