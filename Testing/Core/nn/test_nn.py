@@ -115,6 +115,7 @@ def test_the_fill_solves_the_biharmonic_equation() -> None:
     np.testing.assert_allclose(filled.numpy(), solution, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_few_iterations_of_the_fill_go_most_of_the_way() -> None:
     volume = torch.nn.functional.interpolate(a_wavy_volume(), scale_factor=4, mode="trilinear")
     hidden = torch.rand(1, 6, 6, 6, generator=torch.Generator().manual_seed(3)) < 0.7

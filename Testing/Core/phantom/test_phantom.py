@@ -36,12 +36,14 @@ def _hu(phantom: Phantom, label: Label) -> float:
     return float(np.median(phantom.volume.voxels[phantom.labels.voxels == label]))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_voxels(a_phantom: Phantom) -> None:
     again = make_phantom((SIZE, SIZE, SIZE), seed=3)
     np.testing.assert_array_equal(again.volume.voxels, a_phantom.volume.voxels)
     np.testing.assert_array_equal(again.labels.voxels, a_phantom.labels.voxels)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_patient(a_phantom: Phantom) -> None:
     other = make_phantom((SIZE, SIZE, SIZE), seed=4)
     assert np.mean(other.labels.voxels != a_phantom.labels.voxels) > 0.02
@@ -111,6 +113,7 @@ def test_organs_lie_on_the_side_where_they_belong(a_phantom: Phantom) -> None:
     assert heart[2] > liver[2] > -150
 
 
+@pytest.mark.slow
 def test_without_contrast_agent_blood_is_no_brighter_than_muscle() -> None:
     plain = make_phantom((48, 48, 48), seed=3, contrast=False)
     assert _hu(plain, Label.HEART) < 60
@@ -118,6 +121,7 @@ def test_without_contrast_agent_blood_is_no_brighter_than_muscle() -> None:
 
 
 # Permutations, flips and a doubled step in IJK: every one of these voxels is also a voxel of `a_phantom`.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "signs"), [((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (1, -1, -1)), ((1, 0, 2), (-1, 1, -1))]
 )
@@ -137,6 +141,7 @@ def test_one_point_of_the_patient_has_one_label_on_every_grid(
     assert np.mean(expected == other.labels.voxels.ravel()) > 0.9999
 
 
+@pytest.mark.slow
 def test_an_oblique_and_sheared_grid_samples_the_same_patient(a_phantom: Phantom) -> None:
     geometry = phantom_geometry((48, 48, 48), (7.0, 7.5, 6.0), "RSP", oblique=17.0)
     geometry[:3, 2] += 0.2 * geometry[:3, 0]
@@ -164,6 +169,7 @@ def test_noise_is_that_asked_for_and_correlated_only_nearby() -> None:
     assert abs(distant) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 40, 40), (40, 1, 7)])
 def test_thin_grids_work(shape: tuple[int, int, int]) -> None:
     assert make_phantom(shape).volume.shape == shape
@@ -202,12 +208,14 @@ def test_a_wrong_orientation_is_refused() -> None:
         phantom_geometry((4, 4, 4), orientation="LRS")
 
 
+@pytest.mark.slow
 def test_a_scan_of_a_common_size_takes_seconds() -> None:
     start = time.process_time()
     make_phantom((128, 128, 128))
     assert time.process_time() - start < 15
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_scan_and_its_labels(tmp_path: Path) -> None:
     scan, labels = tmp_path / "scan.nii.gz", tmp_path / "labels.nrrd"
     arguments = [

@@ -111,6 +111,7 @@ def test_the_spacing_follows_the_axes(orientation: str) -> None:
     np.testing.assert_allclose(extent, expected)
 
 
+@pytest.mark.slow
 def test_the_cuts_pass_through_the_body_and_leave_the_air_out(a_scan: Volume) -> None:
     frame = display_frame(a_scan)
     shown = frame.turn(a_scan.voxels)
@@ -199,6 +200,7 @@ def _texts(result: Reconstruction, scan: Volume, scores: dict | None) -> list[tu
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scores", [SCORES, SCORES | {"setup": {"scored_masks": 1}}, None])
 @pytest.mark.parametrize("masks", [1, 8])
 def test_no_text_of_the_picture_is_cut_off_or_overlaps_another(
@@ -229,6 +231,7 @@ def test_a_coverage_shows_its_uncertainty(a_scan: Volume, a_coverage: Reconstruc
     assert "Masked (1 of 8)" in words
 
 
+@pytest.mark.slow
 def test_the_picture_tells_when_its_scores_are_of_other_masks(
     a_scan: Volume, a_coverage: Reconstruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +246,7 @@ def test_the_picture_tells_when_its_scores_are_of_other_masks(
     assert not any("Scores: " in text for text in words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", ["LPS", "SAR"])
 def test_the_picture_of_any_orientation_is_the_same(orientation: str) -> None:
     shape = (40, 44, 48)
@@ -258,6 +262,7 @@ def test_the_picture_of_any_orientation_is_the_same(orientation: str) -> None:
     assert liver_side > stomach_side
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_whole_or_not_at_all(
     a_scan: Volume, a_result: Reconstruction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +331,7 @@ def a_page(a_scan: Volume, a_coverage: Reconstruction, tmp_path_factory: pytest.
     return write_report_html(a_coverage, a_scan, SCORES, path, "A <scan> & more", card=CARD)
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_that_asks_the_network_for_nothing(a_page: Path) -> None:
     html = a_page.read_text(encoding="utf-8")
     assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?(?:https?:)?//""", html)
