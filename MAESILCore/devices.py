@@ -103,3 +103,13 @@ def computes_in_bf16(device: torch.device) -> bool:
 def pick_precision(device: torch.device) -> Literal["bf16-mixed", "32-true"]:
     """Fabric's name of the fastest safe precision: bf16 where the hardware has it, else float32."""
     return "bf16-mixed" if computes_in_bf16(device) else "32-true"
+
+
+def describe_device(device: torch.device) -> str:
+    """A name that people know a device by."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "GPU of the Mac"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    # Imported where it is used: this module must work before NumPy is there.
+    import numpy as np
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -79,6 +81,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
     Raises:
         OSError: it cannot be written; nothing is left.
     """
+    import numpy as np
+
     with write_whole(path) as unfinished, open(unfinished, "wb") as file:
         np.save(_PlainWriter(file), array, allow_pickle=False)
 
@@ -90,6 +94,8 @@ def read_array(path: Path) -> np.ndarray:
         OSError: it is not there.
         ValueError: it is damaged.
     """
+    import numpy as np
+
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except EOFError as error:

@@ -5,21 +5,11 @@ leaves nothing; a detached one outlives it and is found again by its folder. `ki
 """
 
 from MAESILCore.jobs.client import JobProcess
-from MAESILCore.jobs.devices import (
-    Device,
-    DeviceProbe,
-    DeviceReport,
-    estimate_seconds,
-    estimate_text,
-    probe_devices,
-)
+from MAESILCore.jobs.estimate import estimate_seconds, estimate_text
 from MAESILCore.jobs.kinds import Kind, kind_of
 from MAESILCore.jobs.reconstruction import ReconstructionRequest, prepare_reconstruction
 
 __all__ = [
-    "Device",
-    "DeviceProbe",
-    "DeviceReport",
     "JobProcess",
     "Kind",
     "ReconstructionRequest",
@@ -27,5 +17,4 @@ __all__ = [
     "estimate_text",
     "kind_of",
     "prepare_reconstruction",
-    "probe_devices",
 ]

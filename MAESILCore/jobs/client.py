@@ -129,9 +129,7 @@ class JobProcess:
         owner = () if self.detached else (str(os.getpid()),)
         try:
             with open(self.folder.path / LOG, "ab") as log:
-                self._process = PythonProcess(
-                    self.python, WORKER, str(self.folder.path), *owner, output=log, log=log
-                )
+                self._process = PythonProcess(self.python, WORKER, str(self.folder.path), *owner, log=log)
         except OSError as error:
             reason = error.strerror or error
             message = f"The Python {shortened(self.python)} cannot be started ({reason}); choose another one."

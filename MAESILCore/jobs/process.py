@@ -23,18 +23,17 @@ class PythonProcess:
         python: the interpreter.
         script: absolute path.
         arguments: of the script.
-        output: where stdout goes.
-        log: where stderr goes.
+        log: where everything goes that it prints.
 
     Raises:
         OSError: there is no such interpreter.
     """
 
-    def __init__(self, python: str, script: Path, *arguments: str, output: IO[bytes], log: IO[bytes]) -> None:
+    def __init__(self, python: str, script: Path, *arguments: str, log: IO[bytes]) -> None:
         self._process = subprocess.Popen(
             [python, "-u", str(script), *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
             creationflags=creation_flags(),

@@ -12,8 +12,8 @@ from MAESILCore import __version__
 from MAESILCore.errors import Cancelled, ConfigError, MissingPackageError
 from MAESILCore.files import read_array, write_array, write_json
 from MAESILCore.jobfolder import Event
+from MAESILCore.jobs.estimate import measure_seconds_per_megavoxel, stages_of, voxels_to_pass
 from MAESILCore.jobs.reconstruction import EXPORT, MASK, METRICS, NOUN, RESULT, SUPERPATCHES, VOXELS
-from MAESILCore.jobs.speed import measure_seconds_per_megavoxel, voxels_to_pass
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,34 +24,8 @@ if TYPE_CHECKING:
     from MAESILCore.jobs.reconstruction import ReconstructionRequest
     from MAESILCore.models.checkpoint import LoadedModel
 
-#: What each stage takes on an ordinary core: seconds in any case, and seconds for a million voxels.
-_STAGE_SECONDS: dict[str, tuple[float, float]] = {
-    "writing": (0.0, 0.02),
-    "scoring": (0.0, 0.8),
-    "superpatches": (0.0, 0.02),
-    "exporting": (4.0, 0.3),
-}
-#: What a fill without learning takes in two windows, in seconds for a million voxels.
-CONTROL_SECONDS = 8.0
-
 #: So many superpatches are worth one more to measure the speed; of fewer the first one tells soon enough.
 _WORTH_MEASURING = 20
-
-
-def stages_of(voxels: int, *, scores: bool, export: bool = False, controls: int = 0) -> dict[str, float]:
-    """The stages after the passes, and the seconds that each takes.
-
-    Args:
-        voxels: of the scan.
-        scores: whether the volume as a whole is scored.
-        export: whether files for other programs are written.
-        controls: number of fills without learning that are scored as well.
-    """
-    names = ["writing", *["scoring"] * scores, "superpatches", *["exporting"] * export]
-    seconds = {name: _STAGE_SECONDS[name][0] + _STAGE_SECONDS[name][1] * voxels / 1e6 for name in names}
-    if scores:
-        seconds["scoring"] += controls * CONTROL_SECONDS * voxels / 1e6
-    return seconds
 
 
 class Work:
@@ -78,8 +52,7 @@ class Work:
         began = time.monotonic()
         self._progress.say("Loading PyTorch and the model.")
         # The first import of PyTorch; where it is missing, nothing before needed it.
-        from MAESILCore.devices import pick_device
-        from MAESILCore.jobs.hardware import describe_device
+        from MAESILCore.devices import describe_device, pick_device
         from MAESILCore.models.checkpoint import load_checkpoint
 
         device = pick_device(self._request.device)

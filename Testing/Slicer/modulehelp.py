@@ -25,9 +25,9 @@ FACTS: dict[str, Any] = {
         "python": "3.12.10",
         "gpus": [],
         "driver": None,
-        "driverProblem": "",
-        "pciGpus": 0,
-        "visibleDevices": None,
+        "driver_problem": "",
+        "pci_gpus": 0,
+        "visible_devices": None,
     },
     "packages": {"part": "packages", "versions": {}},
     "torch": {
@@ -37,15 +37,15 @@ FACTS: dict[str, Any] = {
         "metadata": "2.6.0",
         "cuda": None,
         "hip": None,
-        "cudaAvailable": False,
+        "cuda_available": False,
         "devices": [],
         "mps": False,
-        "numpyError": "",
+        "numpy_error": "",
         "error": "",
         "warnings": [],
     },
-    "timedOut": False,
-    "exitCode": 0,
+    "timed_out": False,
+    "exit_code": 0,
     "errors": "",
 }
 
@@ -64,8 +64,8 @@ FACTS_WITHOUT_TORCH = FACTS | {
 
 def answerAtOnce(monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any]) -> None:
     """Let system checks find these facts without a child process, and let nothing be measured."""
+    from MAESILCore.machine import Probe
     from MAESILSlicerLib.desktop.estimate import Estimate
-    from MAESILSlicerLib.system.probe import Probe
 
     monkeypatch.setattr(Probe, "start", lambda probe: None)
     monkeypatch.setattr(Probe, "poll", lambda probe: facts)

@@ -10,8 +10,9 @@ import qt
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import CheckpointError
-from MAESILCore.jobs.devices import Device, DeviceProbe, estimate_seconds, estimate_text
+from MAESILCore.jobs.estimate import estimate_seconds, estimate_text
 from MAESILCore.lattice import SuperpatchGrid, usual_overlap
+from MAESILCore.machine import Device, DeviceProbe
 from MAESILCore.models.bundled import models_folder
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.session.session import Session
@@ -66,12 +67,11 @@ class Estimate:
         if not self.isKnown and self._probe is None:
             return _("How long this takes is unknown until System check is opened once.")
         found = self._device(device)
-        if found is None:
+        rate = None if found is None else found.seconds_per_megavoxel
+        if rate is None:
             return ""
         mask = session.mask if coverage == 0 else None
-        seconds = estimate_seconds(self._workGrid(), coverage, found, mask, scores=scores)
-        if seconds is None:
-            return ""
+        seconds = estimate_seconds(self._workGrid(), coverage, rate, mask, scores=scores)
         return _("This takes {time} on {device}.").format(time=estimate_text(seconds), device=found.name)
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Estimate:
 
     def _poll(self) -> None:
         report = self._probe.poll()
-        if report is not None and report.is_complete:
+        if report is not None:
             self._timer.stop()
             self._devices = report.devices
             settings.setSpeeds(json.dumps([asdict(device) for device in report.devices]))

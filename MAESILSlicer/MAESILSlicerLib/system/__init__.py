@@ -4,13 +4,14 @@ Beside the standard library only the light parts of MAESILCore are loaded, so th
 installed, and PyTorch is never imported in the process that shows a window.
 """
 
+from MAESILCore.machine import Device
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.diagnostics import diagnosticsText, redact
 from MAESILSlicerLib.system.install import InstallError, Outcome, install, installPyTorchExtension
 from MAESILSlicerLib.system.installers import Installers
 from MAESILSlicerLib.system.messages import Explanation, explain, explanation, lastWords
 from MAESILSlicerLib.system.plan import InstallPlan, makePlan
-from MAESILSlicerLib.system.report import Application, Device, SystemReport
+from MAESILSlicerLib.system.report import Application, SystemReport
 from MAESILSlicerLib.system.storage import KeptSettings, Place, Storage, StorageError, StoredItem
 from MAESILSlicerLib.system.wording import deviceText, sizeText
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from MAESILCore.machine import Device, Probe, devices_of
 from MAESILSlicerLib.system import drivers, requirements, wording
 from MAESILSlicerLib.system.messages import Explanation, explain, explanation
-from MAESILSlicerLib.system.probe import Probe
-from MAESILSlicerLib.system.report import Application, Device, SystemReport
+from MAESILSlicerLib.system.report import Application, SystemReport
 
 OLDEST_TORCH = "2.2"
 
@@ -108,7 +108,7 @@ def _firstProblem(
     if "machine" not in facts:
         return explanation("check-failed")
     if torch is None:
-        return explanation("torch-hangs" if facts["timedOut"] else "torch-crashes")
+        return explanation("torch-hangs" if facts["timed_out"] else "torch-crashes")
     if not torch["installed"]:
         return explanation("torch-missing" if application.hasPyTorchExtension else "extension-missing")
     if torch["error"]:
@@ -117,7 +117,7 @@ def _firstProblem(
         return found if isReason else explanation("torch-broken")
     if requirements.isOlder(torch["version"], OLDEST_TORCH):
         return explanation("torch-old")
-    if torch["numpyError"]:
+    if torch["numpy_error"]:
         isMac = facts["machine"]["system"] == "Darwin"
         return explanation("numpy-mismatch-mac" if isMac else "numpy-mismatch")
     if missing:
@@ -132,15 +132,15 @@ def _gpuProblem(machine: Mapping[str, Any], torch: Mapping[str, Any]) -> Explana
         broken = [device["problem"] for device in devices if device["problem"]]
         # One that works is enough: which of them is used can be chosen.
         return (explain(broken[0]) or explanation("gpu-lost")) if len(broken) == len(devices) else None
-    if torch["hip"] or not (machine["gpus"] or machine["pciGpus"]):
+    if torch["hip"] or not (machine["gpus"] or machine["pci_gpus"]):
         return None
-    if machine["driverProblem"]:
-        return explain(machine["driverProblem"]) or explanation("driver-missing")
+    if machine["driver_problem"]:
+        return explain(machine["driver_problem"]) or explanation("driver-missing")
     if not machine["gpus"] and not machine["driver"]:
         return explanation("driver-missing")
     if not torch["cuda"]:
         return explanation("gpu-unused")
-    if machine["visibleDevices"] in ("", "-1"):
+    if machine["visible_devices"] in ("", "-1"):
         return explanation("gpu-hidden")
     if not drivers.fits(machine["driver"], torch["cuda"], machine["system"]):
         return explanation("driver-old")
@@ -154,22 +154,20 @@ def _build(torch: Mapping[str, Any]) -> str:
 
 
 def _devices(torch: Mapping[str, Any]) -> tuple[Device, ...]:
-    found = [Device(**device) for device in torch["devices"]]
-    if torch["mps"]:
-        found.append(Device("mps", "Apple GPU"))
-    return (*found, Device("cpu", "Processor"))
+    # What the processor is called says little to those who choose between it and a GPU.
+    return (*devices_of(torch)[:-1], Device("cpu", "Processor"))
 
 
 def _errors(facts: Mapping[str, Any]) -> str:
     """Everything that was complained of, one after the other."""
     machine, torch = facts.get("machine", {}), facts.get("torch", {})
     said = [
-        machine.get("driverProblem"),
+        machine.get("driver_problem"),
         torch.get("error"),
-        torch.get("numpyError"),
+        torch.get("numpy_error"),
         *torch.get("warnings", ()),
     ]
     said += [device["problem"] for device in torch.get("devices", ())]
     if "torch" not in facts:
-        said.append(f"The check ended with exit code {facts.get('exitCode')}.")
+        said.append(f"The check ended with exit code {facts.get('exit_code')}.")
     return "\n".join(text for text in (*said, facts.get("errors", "")) if text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 
+from MAESILCore.machine import Device
 from MAESILSlicerLib.system.messages import Explanation
 
 
@@ -31,25 +32,6 @@ class Application:
             slicerVersion=str(getattr(application, "applicationVersion", "")),
             hasPyTorchExtension=importlib.util.find_spec("PyTorchUtils") is not None,
         )
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device that PyTorch can compute on.
-
-    Attributes:
-        id: cpu, cuda:N or mps.
-        name: for people.
-        totalBytes: memory, or None where that is not known.
-        freeBytes: of it free at the time of the check.
-        problem: why it cannot be used, or "".
-    """
-
-    id: str
-    name: str
-    totalBytes: int | None = None
-    freeBytes: int | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from MAESILCore.machine import Device
 from MAESILSlicerLib.system import drivers
-from MAESILSlicerLib.system.report import Application, Device, SystemReport
+from MAESILSlicerLib.system.report import Application, SystemReport
 
 _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
@@ -54,7 +55,10 @@ def details(
         ("System", " ".join(str(machine.get(key, "")) for key in ("system", "release", "machine")).strip()),
         ("Python", report.python),
         ("PyTorch", _torchText(report)),
-        ("NVIDIA GPU", _list(report.gpus) or ("found, without driver" if machine.get("pciGpus") else "none")),
+        (
+            "NVIDIA GPU",
+            _list(report.gpus) or ("found, without driver" if machine.get("pci_gpus") else "none"),
+        ),
         ("NVIDIA driver", _driverText(report)),
         *((f"Device {device.id}", deviceText(device)) for device in report.devices),
         *((name, version or "not installed") for name, version in versions.items()),
@@ -66,9 +70,9 @@ def deviceText(device: Device) -> str:
     """A device for a list to choose from: its name, its free memory or what is wrong with it."""
     if device.problem:
         return f"{device.name or device.id}: cannot be used"
-    if device.totalBytes is None or device.freeBytes is None:
+    if device.total_bytes is None or device.free_bytes is None:
         return device.name
-    return f"{device.name}, {sizeText(device.freeBytes)} of {sizeText(device.totalBytes)} free"
+    return f"{device.name}, {sizeText(device.free_bytes)} of {sizeText(device.total_bytes)} free"
 
 
 def _good(report: SystemReport, torch: str) -> str:

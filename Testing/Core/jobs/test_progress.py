@@ -8,7 +8,6 @@ import pytest
 
 from MAESILCore.jobfolder import Event
 from MAESILCore.jobs.progress import PARTS, Progress
-from MAESILCore.jobs.reconstruct import stages_of
 
 
 class Clock:
@@ -68,14 +67,3 @@ def test_an_expectation_holds_until_the_first_pass(a_clock: Clock) -> None:
     a_clock.now += 15.0
     progress.tick()
     assert (events[-1].seconds_left, events[-1].step) == (45.0, PARTS // 4)
-
-
-def test_the_stages_of_a_reconstruction_grow_with_the_scan_and_what_is_asked_for() -> None:
-    assert list(stages_of(10**6, scores=False)) == ["writing", "superpatches"]
-    small, large, compared = (
-        stages_of(voxels, scores=True, export=True, controls=controls)
-        for voxels, controls in ((10**6, 0), (10**7, 0), (10**6, 2))
-    )
-    assert list(small) == ["writing", "scoring", "superpatches", "exporting"]
-    assert all(large[name] > small[name] for name in small)
-    assert compared["scoring"] == pytest.approx(small["scoring"] + 16.0)

@@ -106,7 +106,7 @@ def factsWith(part: str, **changes: object) -> dict[str, Any]:
 
 
 def factsWithout(*parts: str) -> dict[str, Any]:
-    return {name: part for name, part in FACTS.items() if name not in parts} | {"exitCode": 1}
+    return {name: part for name, part in FACTS.items() if name not in parts} | {"exit_code": 1}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def factsWithout(*parts: str) -> dict[str, Any]:
         (factsWith("packages", versions={"scipy": None}), "Install..."),
         (factsWith("torch", version="1.9"), "Reinstall PyTorch..."),
         (factsWithout("torch"), "Reinstall PyTorch..."),
-        (factsWithout("torch") | {"timedOut": True}, "Check again"),
+        (factsWithout("torch") | {"timed_out": True}, "Check again"),
         (factsWith("torch", error="MemoryError: not enough"), "Check again"),
         (factsWithout("machine", "packages", "torch"), "Check again"),
         (factsWith("torch", error="version `GLIBC_2.28' not found"), ""),
@@ -274,7 +274,7 @@ def test_buttons_that_cannot_be_pressed_say_why(
 def test_while_the_computer_is_checked_the_buttons_wait_for_that(
     host: Host, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MAESILSlicerLib.system.probe import Probe
+    from MAESILCore.machine import Probe
 
     answerAtOnce(monkeypatch, factsWith("torch", version="1.9"))
     module = OpenModule(host, tiny_model)

@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
+from MAESILCore.machine import Probe
 from MAESILSlicerLib.system import Application, SystemCheck, SystemReport, drivers, requirements
 from MAESILSlicerLib.system.check import judge
-from MAESILSlicerLib.system.probe import Probe
 
 SLICER = Application("5.12.3", hasPyTorchExtension=True)
 VERSIONS = {"numpy": "2.2.6", **{need.name: "99" for need in requirements.needed()}}
-GPU = {"name": "NVIDIA RTX A4000", "memoryBytes": 16 * 10**9}
+GPU = {"name": "NVIDIA RTX A4000", "memory_bytes": 16 * 10**9}
 CUDA = {
     "id": "cuda:0",
     "name": "NVIDIA RTX A4000",
-    "totalBytes": 16_000_000_000,
-    "freeBytes": 15_100_000_000,
+    "total_bytes": 16_000_000_000,
+    "free_bytes": 15_100_000_000,
     "problem": "",
 }
 
@@ -44,9 +44,9 @@ def makeFacts(
             "python": "3.11.9",
             "gpus": [],
             "driver": None,
-            "driverProblem": "",
-            "pciGpus": 0,
-            "visibleDevices": None,
+            "driver_problem": "",
+            "pci_gpus": 0,
+            "visible_devices": None,
             **(machine or {}),
         },
         "packages": {"versions": versions or VERSIONS},
@@ -59,11 +59,11 @@ def makeFacts(
             "hip": None,
             "devices": [],
             "mps": False,
-            "numpyError": "",
+            "numpy_error": "",
             **(torch or {}),
         },
-        "timedOut": False,
-        "exitCode": 0,
+        "timed_out": False,
+        "exit_code": 0,
         "errors": "",
     }
 
@@ -113,27 +113,27 @@ PROBLEMS = {
             "error": "OSError: [WinError 126] Error loading c10.dll or one of its dependencies",
         }
     ),
-    "numpy-mismatch": makeFacts(torch={"numpyError": "RuntimeError: Numpy is not available"}),
+    "numpy-mismatch": makeFacts(torch={"numpy_error": "RuntimeError: Numpy is not available"}),
     "numpy-mismatch-mac": makeFacts(
-        {"system": "Darwin"}, {"version": "2.2.2", "numpyError": "RuntimeError: Numpy is not available"}
+        {"system": "Darwin"}, {"version": "2.2.2", "numpy_error": "RuntimeError: Numpy is not available"}
     ),
     "packages-missing": makeFacts(versions={**VERSIONS, "nibabel": None, "scipy": "1.9"}),
     "gpu-unused": makeFacts(WITH_GPU),
-    "driver-missing": makeFacts({"pciGpus": 1}),
+    "driver-missing": makeFacts({"pci_gpus": 1}),
     "driver-not-answering": makeFacts(
-        {"pciGpus": 1, "driverProblem": "Failed to initialize NVML: Driver/library version mismatch"},
+        {"pci_gpus": 1, "driver_problem": "Failed to initialize NVML: Driver/library version mismatch"},
         WITH_CUDA,
     ),
     "driver-old": makeFacts({**WITH_GPU, "driver": "470.82"}, WITH_CUDA),
-    "gpu-hidden": makeFacts({**WITH_GPU, "visibleDevices": ""}, WITH_CUDA),
+    "gpu-hidden": makeFacts({**WITH_GPU, "visible_devices": ""}, WITH_CUDA),
     "gpu-unsupported": makeFacts(
         WITH_GPU, {**WITH_CUDA, "devices": [{**CUDA, "problem": "CUDA error: no kernel image is available"}]}
     ),
     "gpu-lost": makeFacts(WITH_GPU, {**WITH_CUDA, "warnings": ["CUDA initialization: CUDA unknown error"]}),
     "gpu-unseen": makeFacts(WITH_GPU, WITH_CUDA),
-    "torch-crashes": {**makeFacts(), "torch": None, "exitCode": -11},
-    "torch-hangs": {**makeFacts(), "torch": None, "timedOut": True},
-    "check-failed": {"timedOut": False, "exitCode": 1, "errors": "bad interpreter"},
+    "torch-crashes": {**makeFacts(), "torch": None, "exit_code": -11},
+    "torch-hangs": {**makeFacts(), "torch": None, "timed_out": True},
+    "check-failed": {"timed_out": False, "exit_code": 1, "errors": "bad interpreter"},
 }
 for _facts in PROBLEMS.values():
     if _facts.get("torch", {}) is None:
@@ -184,7 +184,7 @@ def test_the_line_names_what_matters(name: str, line: str) -> None:
 
 
 def test_a_gpu_without_a_known_name_or_driver_still_makes_a_sentence() -> None:
-    nameless = judge(makeFacts({"driver": "550.54.15", "pciGpus": 1}), SLICER)
+    nameless = judge(makeFacts({"driver": "550.54.15", "pci_gpus": 1}), SLICER)
     assert nameless.line.endswith("does not use the NVIDIA GPU, although driver 550.54.15 is there.")
     driverless = judge(makeFacts({"gpus": [GPU]}), SLICER)
     assert driverless.line.endswith("does not use NVIDIA RTX A4000, although a driver is there.")

@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.jobs import DeviceProbe, estimate_text
+from MAESILCore.jobs.estimate import estimate_text
+from MAESILCore.machine import DeviceProbe
 from MAESILSlicerLib.session.choices import USUAL_COVERAGE, ReconstructionChoices
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class ReconstructPanel:
     async def findDevices(self) -> None:
         """Ask PyTorch, in a process of its own, what it can work on."""
         self._probe = DeviceProbe()
-        while (report := self._probe.poll()) is None or not report.is_complete:
+        while (report := self._probe.poll()) is None:
             await asyncio.sleep(_POLL_SECONDS)
         state = self._app.state
         with state:

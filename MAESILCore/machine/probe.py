@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-_PROGRAM = Path(__file__).with_name("examine.py")
+PROGRAM = Path(__file__).with_name("examine.py")
 
 #: A first start of PyTorch from a slow disk under a virus scanner has been seen to take more than a minute.
 SECONDS = 180.0
@@ -30,6 +30,7 @@ class Probe:
         python: the interpreter to examine; the one that runs this by default, which in Slicer is PythonSlicer.
         environment: of the child; this process's by default.
         timeout: seconds after which the child is ended; what it has told until then counts.
+        measure: also measure how fast each device is, which takes some seconds a device.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Probe:
         python: str | None = None,
         environment: Mapping[str, str] | None = None,
         timeout: float = SECONDS,
+        measure: bool = False,
     ) -> None:
-        self._command = [python or sys.executable, "-u", str(_PROGRAM), str(timeout), *packages]
+        options = ["--measure"] if measure else []
+        self._command = [python or sys.executable, "-u", str(PROGRAM), str(timeout), *options, *packages]
         self._environment = {
             **(os.environ if environment is None else environment),
             "PYTHONIOENCODING": "utf-8",
@@ -66,14 +69,14 @@ class Probe:
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
         except OSError as error:
-            self._finish({"timedOut": False, "exitCode": None, "errors": str(error)})
+            self._finish({"timed_out": False, "exit_code": None, "errors": error.strerror or str(error)})
 
     def poll(self) -> dict[str, Any] | None:
         """What the child has found, or None while it is still looking.
 
         Returns:
-            machine, packages, torch (as `examine.py` prints them; missing where it did not get so far), timedOut,
-            exitCode, errors (the end of what it wrote besides).
+            machine, packages, torch, speeds (as `examine.py` prints them; missing where it did not get so far),
+            timed_out, exit_code, errors (the end of what it wrote besides).
         """
         process = self._process
         if self._facts is not None or process is None:
@@ -85,12 +88,13 @@ class Probe:
             self._kill(process)
         facts = self._read()
         late = code is None or "Timeout (" in facts["errors"]
-        self._finish({"timedOut": late, "exitCode": code, **facts})
+        self._finish({"timed_out": late, "exit_code": code, **facts})
         return self._facts
 
     def wait(self) -> dict[str, Any]:
-        """Start the child and wait until it has ended."""
-        self.start()
+        """Wait until the child has ended; start it if need be."""
+        if self._process is None and self._facts is None:
+            self.start()
         while (facts := self.poll()) is None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return facts
@@ -99,7 +103,7 @@ class Probe:
         """End the child if it still runs; what it has found is dropped."""
         if self._process is not None and self._facts is None:
             self._kill(self._process)
-            self._finish({"timedOut": True, "exitCode": None, "errors": ""})
+            self._finish({"timed_out": True, "exit_code": None, "errors": ""})
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """Looks at this machine and its PyTorch and prints what it finds: one JSON object a line.
 
-Run by its path in a process of its own, and free of everything but the standard library: it works before anything is
-installed, and a PyTorch that hangs or crashes takes only that process along.
+`python -u <this file> SECONDS [--measure] [PACKAGE ...]`: a process of its own that ends after so many seconds. It
+needs nothing but the standard library, so it works before anything is installed, and a PyTorch that hangs or crashes
+takes only that process along.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Facts = dict[str, Any]
 Run = Callable[[list[str]], "tuple[int, str]"]
 
 
-def runCommand(command: list[str]) -> tuple[int, str]:
+def run_command(command: list[str]) -> tuple[int, str]:
     """Exit code and output of a command; code -1 when it cannot be run or takes too long."""
     hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, where a console would flash up
     try:
@@ -48,18 +49,18 @@ def runCommand(command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def nvidiaSmi() -> str | None:
+def nvidia_smi() -> str | None:
     """The command that comes with every NVIDIA driver, or None; old drivers for Windows keep it off the path."""
     programs = Path(os.environ.get("PROGRAMFILES", "C:\\Program Files"))
     old = programs / "NVIDIA Corporation" / "NVSMI" / "nvidia-smi.exe"
     return shutil.which("nvidia-smi") or (str(old) if old.is_file() else None)
 
 
-def askNvidiaSmi(command: str, run: Run = runCommand) -> Facts:
+def ask_nvidia_smi(command: str, run: Run = run_command) -> Facts:
     """GPUs and driver as nvidia-smi tells them.
 
     Returns:
-        gpus (list of name and memoryBytes), driver (version or None), problem (what it complained of, or "").
+        gpus (list of name and memory_bytes), driver (version or None), problem (what it complained of, or "").
     """
     query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     code, output = run([command, *query])
@@ -68,23 +69,23 @@ def askNvidiaSmi(command: str, run: Run = runCommand) -> Facts:
     ]
     if code == 0 and rows:
         gpus = [
-            {"name": name, "memoryBytes": int(size) * BYTES_PER_MIB if size.isdigit() else None}
+            {"name": name, "memory_bytes": int(size) * BYTES_PER_MIB if size.isdigit() else None}
             for name, size, _ in rows
         ]
         return {"gpus": gpus, "driver": rows[0][2], "problem": ""}
     # Very old drivers and some laptops answer no query, but list the names.
-    listCode, listing = run([command, "-L"])
+    list_code, listing = run([command, "-L"])
     names = re.findall(r"^GPU \d+: (.+?)(?: \(UUID: .*\))?\s*$", listing, re.MULTILINE)
-    if listCode == 0 and names:
+    if list_code == 0 and names:
         return {
-            "gpus": [{"name": name, "memoryBytes": None} for name in names],
+            "gpus": [{"name": name, "memory_bytes": None} for name in names],
             "driver": None,
             "problem": "",
         }
     return {"gpus": [], "driver": None, "problem": " ".join(output.split())[:500]}
 
 
-def readKernelDriver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
+def read_kernel_driver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
     """The same from the files of the Linux kernel module; no GPUs and no driver where it is not loaded."""
     try:
         text = (folder / "version").read_text(encoding="utf-8", errors="replace")
@@ -97,28 +98,28 @@ def readKernelDriver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
             r"^Model:\s*(.+?)\s*$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
         )
         if model:
-            models.append({"name": model.group(1), "memoryBytes": None})
+            models.append({"name": model.group(1), "memory_bytes": None})
     return {"gpus": models, "driver": version.group(1) if version else None}
 
 
-def countPciGpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
+def count_pci_gpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
     """NVIDIA display adapters on the bus of a Linux machine, whether or not a driver runs them."""
     count = 0
     for vendor in folder.glob("*/vendor"):
         try:
-            isNvidia = vendor.read_text().strip() == NVIDIA_VENDOR
-            isDisplay = vendor.with_name("class").read_text().startswith("0x03")
+            is_nvidia = vendor.read_text().strip() == NVIDIA_VENDOR
+            is_display = vendor.with_name("class").read_text().startswith("0x03")
         except OSError:
             continue
-        count += isNvidia and isDisplay
+        count += is_nvidia and is_display
     return count
 
 
-def examineMachine() -> Facts:
+def examine_machine() -> Facts:
     """System, Python, NVIDIA GPUs and driver, without PyTorch."""
-    command = nvidiaSmi()
-    told = askNvidiaSmi(command) if command else {"gpus": [], "driver": None, "problem": ""}
-    kernel = readKernelDriver()
+    command = nvidia_smi()
+    told = ask_nvidia_smi(command) if command else {"gpus": [], "driver": None, "problem": ""}
+    kernel = read_kernel_driver()
     return {
         "part": "machine",
         "system": platform.system(),
@@ -127,13 +128,13 @@ def examineMachine() -> Facts:
         "python": platform.python_version(),
         "gpus": told["gpus"] or kernel["gpus"],
         "driver": told["driver"] or kernel["driver"],
-        "driverProblem": told["problem"],
-        "pciGpus": countPciGpus(),
-        "visibleDevices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "driver_problem": told["problem"],
+        "pci_gpus": count_pci_gpus(),
+        "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
 
 
-def examinePackages(names: Iterable[str]) -> Facts:
+def examine_packages(names: Iterable[str]) -> Facts:
     """Installed version of each distribution, or None."""
 
     def version(name: str) -> str | None:
@@ -145,12 +146,12 @@ def examinePackages(names: Iterable[str]) -> Facts:
     return {"part": "packages", "versions": {name: version(name) for name in names}}
 
 
-def examineDevice(torch: ModuleType, index: int) -> Facts:
+def examine_device(torch: ModuleType, index: int) -> Facts:
     """One CUDA device: what it is, what memory it has, and whether it really adds numbers."""
-    found: Facts = {"id": f"cuda:{index}", "name": "", "totalBytes": None, "freeBytes": None, "problem": ""}
+    found: Facts = {"id": f"cuda:{index}", "name": "", "total_bytes": None, "free_bytes": None, "problem": ""}
     try:
         found["name"] = torch.cuda.get_device_name(index)
-        found["freeBytes"], found["totalBytes"] = torch.cuda.mem_get_info(index)
+        found["free_bytes"], found["total_bytes"] = torch.cuda.mem_get_info(index)
         if float(torch.ones(2, device=found["id"]).sum()) != 2:
             found["problem"] = "It adds wrongly."
     except Exception as error:  # Drivers raise what they like; the report says what it was.
@@ -158,7 +159,7 @@ def examineDevice(torch: ModuleType, index: int) -> Facts:
     return found
 
 
-def examineTorch() -> Facts:
+def examine_torch() -> Facts:
     """Whether PyTorch is there, works, exchanges arrays with NumPy, and which devices it sees."""
     found: Facts = {"part": "torch", "installed": True, "version": None, "error": "", "warnings": []}
     try:
@@ -175,20 +176,22 @@ def examineTorch() -> Facts:
             found["version"] = str(torch.__version__)
             found["cuda"] = torch.version.cuda
             found["hip"] = getattr(torch.version, "hip", None)
-            found["cudaAvailable"] = torch.cuda.is_available()
-            count = torch.cuda.device_count() if found["cudaAvailable"] else 0
-            found["devices"] = [examineDevice(torch, index) for index in range(count)]
+            found["cuda_available"] = torch.cuda.is_available()
+            count = torch.cuda.device_count() if found["cuda_available"] else 0
+            found["devices"] = [examine_device(torch, index) for index in range(count)]
             mps = getattr(torch.backends, "mps", None)
             found["mps"] = bool(mps and mps.is_available())
+            found["mps_problem"] = mps_problem() if found["mps"] else ""
+            found["processor"] = examine_processor()
         except Exception as error:  # Half of an installation raises anything; the report says what it was.
             found["error"] = f"{type(error).__name__}: {error}"
         else:
-            found["numpyError"] = tryNumpy(torch)
+            found["numpy_error"] = try_numpy(torch)
     found["warnings"] = [str(warning.message) for warning in caught]
     return found
 
 
-def tryNumpy(torch: ModuleType) -> str:
+def try_numpy(torch: ModuleType) -> str:
     """Why arrays cannot be handed over, or ""."""
     try:
         import numpy
@@ -199,17 +202,78 @@ def tryNumpy(torch: ModuleType) -> str:
     return ""
 
 
-def main(seconds: float, names: list[str]) -> None:
+def mps_problem() -> str:
+    """Why this PyTorch cannot use the GPU of a Mac that it sees, or ""."""
+    add_library()
+    from MAESILCore.devices import mps_obstacle
+
+    return mps_obstacle() or ""
+
+
+def examine_processor() -> Facts:
+    """Name and memory of the processor, the latter None where psutil is not installed yet."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    name = names[0] if names else platform.processor() or platform.machine()
+    try:
+        import psutil
+    except ImportError:
+        return {"name": name, "total_bytes": None, "free_bytes": None}
+    memory = psutil.virtual_memory()
+    return {"name": name, "total_bytes": memory.total, "free_bytes": memory.available}
+
+
+def examine_speeds(devices: Iterable[str]) -> Facts:
+    """Seconds that the bundled model takes for a million voxels on each device."""
+    add_library()
+    found: Facts = {"part": "speeds", "seconds_per_megavoxel": {}, "error": ""}
+    try:
+        from MAESILCore.jobs.estimate import measure_seconds_per_megavoxel
+        from MAESILCore.jobs.priority import lower_priority
+        from MAESILCore.models.checkpoint import load_checkpoint
+
+        # A job has the same priority, so that the measured speed is its own.
+        lower_priority()
+        model = load_checkpoint()
+        for device in devices:
+            found["seconds_per_megavoxel"][device] = measure_seconds_per_megavoxel(model, device)
+    except Exception as error:  # The devices are of use all the same; the report says what it was.
+        from MAESILCore.jobfolder import message_of
+
+        found["error"] = message_of(error).text
+    return found
+
+
+def add_library() -> None:
+    """Make MAESILCore importable. It comes last: packages that lie beside it belong to another Python."""
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+
+def main(seconds: float, measure: bool, names: list[str]) -> None:
     """Print each part as soon as it is known, so that what follows may crash; end after `seconds` in any case."""
     # The one who started this may only be able to end the launcher in front of it.
     faulthandler.dump_traceback_later(seconds, exit=True)
     # Python puts this file's folder first, where its neighbours could pass for packages.
     here = Path(__file__).resolve().parent
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    for part in (examineMachine, lambda: examinePackages(names), examineTorch):
-        sys.stdout.write(json.dumps(part()) + "\n")
-        sys.stdout.flush()
+    tell(examine_machine())
+    tell(examine_packages(names))
+    torch = examine_torch()
+    tell(torch)
+    if measure and torch["version"] and not torch["error"]:
+        usable = [device["id"] for device in torch["devices"] if not device["problem"]]
+        tell(examine_speeds([*usable, *["mps"] * (torch["mps"] and not torch["mps_problem"]), "cpu"]))
+
+
+def tell(part: Facts) -> None:
+    """Print a part."""
+    sys.stdout.write(json.dumps(part) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), sys.argv[2:])
+    _names = [argument for argument in sys.argv[2:] if argument != "--measure"]
+    main(float(sys.argv[1]), "--measure" in sys.argv[2:], _names)

@@ -1,0 +1,133 @@
+"""The devices that work can run on, from what the examination has found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from MAESILCore.jobfolder.failures import Message, message_of_exit, shortened
+from MAESILCore.machine.probe import Probe
+
+#: A PyTorch that is imported for the first time after its installation can take a minute.
+USUAL_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that work can run on.
+
+    Attributes:
+        id: cpu, cuda:N or mps.
+        name: for people.
+        total_bytes: its memory; None where the system does not tell.
+        free_bytes: what of that was free; None where the system does not tell.
+        problem: why it cannot be used, or "".
+        seconds_per_megavoxel: of the bundled model; None if not measured.
+    """
+
+    id: str
+    name: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    problem: str = ""
+    seconds_per_megavoxel: float | None = None
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What a Python can reconstruct with.
+
+    Attributes:
+        devices: those that work, the fastest kind first, the CPU last; empty where PyTorch cannot be used.
+        torch: version of PyTorch, None if it cannot be imported.
+        cuda: version of CUDA that PyTorch was built for, None if for none.
+        error: a sentence if something is missing or broken.
+        details: what PyTorch and Python themselves said, for diagnostics; no user's name, no path of a home folder.
+    """
+
+    devices: tuple[Device, ...] = ()
+    torch: str | None = None
+    cuda: str | None = None
+    error: str | None = None
+    details: str = ""
+
+
+class DeviceProbe:
+    """Asks a Python for its devices without making anyone wait.
+
+    Args:
+        python: the interpreter; the one that runs this by default.
+        measure: also measure how fast each one is, which takes some seconds a device.
+        timeout: seconds after which it is given up.
+    """
+
+    def __init__(
+        self, python: str | None = None, *, measure: bool = False, timeout: float = USUAL_TIMEOUT
+    ) -> None:
+        self._python, self._timeout = python or sys.executable, timeout
+        self._probe = Probe((), python, timeout=timeout, measure=measure)
+        self._probe.start()
+
+    def poll(self) -> DeviceReport | None:
+        """The report, or None while the child is still looking."""
+        facts = self._probe.poll()
+        return None if facts is None else self._report_of(facts)
+
+    def wait(self) -> DeviceReport:
+        """Wait for the report."""
+        return self._report_of(self._probe.wait())
+
+    def close(self) -> None:
+        """End the child if it still runs."""
+        self._probe.close()
+
+    def _report_of(self, facts: Mapping[str, Any]) -> DeviceReport:
+        torch, speeds = facts.get("torch", {}), facts.get("speeds", {})
+        works = bool(torch.get("version")) and not torch.get("error")
+        said = [torch.get("error"), *torch.get("warnings", ()), speeds.get("error")]
+        said += [device.problem for device in devices_of(torch)]
+        return DeviceReport(
+            devices=tuple(one for one in devices_of(torch, speeds) if not one.problem) if works else (),
+            torch=torch.get("version"),
+            cuda=torch.get("cuda"),
+            error=self._error_of(facts),
+            details=shortened("\n".join(filter(None, (*said, facts["errors"]))), 16000),
+        )
+
+    def _error_of(self, facts: Mapping[str, Any]) -> str | None:
+        torch = facts.get("torch")
+        if facts["exit_code"] is None and not facts["timed_out"]:
+            reason = facts["errors"]
+            return f"The Python {shortened(self._python)} cannot be started ({reason}); choose another one."
+        if torch is None and facts["timed_out"]:
+            return (
+                f"PyTorch did not answer in {self._timeout:g} s: the computer is busy, or PyTorch is broken."
+            )
+        if torch is None:
+            return message_of_exit(facts["exit_code"], facts["errors"]).text
+        if not torch["installed"]:
+            return Message("no_pytorch").text
+        if torch["error"]:
+            return Message("broken_pytorch", {"reason": shortened(torch["error"])}).text
+        return facts.get("speeds", {}).get("error") or None
+
+
+def devices_of(torch: Mapping[str, Any], speeds: Mapping[str, Any] | None = None) -> tuple[Device, ...]:
+    """The devices of a PyTorch that works.
+
+    Args:
+        torch: the part `torch` of what `examine.py` prints.
+        speeds: the part `speeds`, where it was asked for.
+    """
+    measured = {} if speeds is None else speeds.get("seconds_per_megavoxel", {})
+    found = [
+        Device(**device, seconds_per_megavoxel=measured.get(device["id"]))
+        for device in torch.get("devices", ())
+    ]
+    if torch.get("mps"):
+        problem, rate = torch.get("mps_problem", ""), measured.get("mps")
+        found.append(Device("mps", "Apple GPU", problem=problem, seconds_per_megavoxel=rate))
+    processor = torch.get("processor", {"name": "Processor"})
+    return (*found, Device("cpu", **processor, seconds_per_megavoxel=measured.get("cpu")))
