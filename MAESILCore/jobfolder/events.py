@@ -91,6 +91,8 @@ class Event:
             name = str(content.pop("event"))
             total = content.pop("total", None) or content.get("steps", 0)
             left = content.pop("seconds_left", None)
+            # In `started` of a run, it is the number of the model's parameters.
+            sentence = content.pop("parameters") if isinstance(content.get("parameters"), dict) else {}
             return cls(
                 event=_OLD_NAMES.get(name, name),
                 message=str(content.pop("message", "")),
@@ -98,7 +100,7 @@ class Event:
                 total=int(total),
                 seconds_left=None if left is None else float(left),
                 code=str(content.pop("code", "")),
-                parameters=dict(content.pop("parameters", {})),
+                parameters=sentence,
                 time=float(content.pop("time", 0.0)),
                 fields=content,
             )

@@ -82,9 +82,19 @@ def test_numbers_that_are_not_finite_are_null(a_folder: JobFolder) -> None:
 def test_words_of_older_runs_are_read() -> None:
     stopped = Event.decode(b'{"time": 1.5, "event": "stopped", "step": 3}')
     assert stopped == Event("cancelled", step=3)
-    started = Event.decode(b'{"time": 1.5, "event": "started", "step": 0, "steps": 9}')
+    started = Event.decode(b'{"time": 1.5, "event": "started", "step": 0, "steps": 9, "parameters": 2326}')
     assert started is not None
-    assert started.total == 9
+    assert (started.event, started.total, started.fields["parameters"]) == ("started", 9, 2326)
+    assert Event.decode(started.encode()) == started
+
+
+def test_every_event_of_a_kept_run_is_read() -> None:
+    run = JobFolder(Path(__file__).resolve().parents[2] / "Golden" / "files" / "run")
+    lines = (run.path / "events.jsonl").read_text().splitlines()
+    events = run.events()
+    assert [event.event for event in events] == [json.loads(line)["event"] for line in lines]
+    assert (events[0].total, run.state()) == (4, "finished")
+    assert [row.step for row in rows(events, "step")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"3", b'{"step": 1}', b'{"event": "step", "step": "x"}'])
