@@ -16,6 +16,7 @@ from MAESILCore.cli.options import (
     Device,
     Mode,
     Model,
+    PlaneAxis,
     PlaneRatio,
     Ratio,
     Seed,
@@ -40,6 +41,7 @@ def evaluate(
     plane_ratio: PlaneRatio = None,
     axis_ratio: AxisRatio = None,
     block_size: BlockSize = None,
+    plane_axis: PlaneAxis = None,
     seed: Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Also score the mean of this many masks that hide every patch together.")
@@ -66,7 +68,14 @@ def evaluate(
     from MAESILCore.scoring.evaluate import evaluate as evaluate_scans
     from MAESILCore.scoring.evaluate import write_results, write_table
 
-    masks = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size)
+    masks = given_mask_options(
+        mode=mode,
+        ratio=ratio,
+        plane_ratio=plane_ratio,
+        axis_ratio=axis_ratio,
+        block_size=block_size,
+        plane_axis=plane_axis,
+    )
     strategy = strategy_of(masks)
     # Now, not after hours of work.
     check_file(json_file)

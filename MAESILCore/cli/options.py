@@ -36,23 +36,14 @@ AxisRatio = Annotated[
     float | None, typer.Option(help="Share hidden by the axis stage: nested, product.", show_default="0.5")
 ]
 BlockSize = Annotated[int | None, typer.Option(help="Edge of a block in patches: block.", show_default="2")]
+PlaneAxis = Annotated[
+    str | None,
+    typer.Option(help="Axis along which planes are stacked, and columns run: k, j or i.", show_default="k"),
+]
 
 
-def given_mask_options(
-    mode: str | None,
-    ratio: float | None,
-    plane_ratio: float | None,
-    axis_ratio: float | None,
-    block_size: int | None,
-) -> dict[str, Any]:
-    """The options that were given, by name."""
-    options = {
-        "mode": mode,
-        "ratio": ratio,
-        "plane_ratio": plane_ratio,
-        "axis_ratio": axis_ratio,
-        "block_size": block_size,
-    }
+def given_mask_options(**options: object) -> dict[str, Any]:
+    """The options that were given, by the names of `MaskStrategy`'s fields."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -70,7 +61,8 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
     strategy = MaskStrategy(**options)
     for name in options:
         if name != "mode" and name not in OPTIONS_OF[strategy.mode]:
-            fitting = " and ".join(as_option(option) for option in OPTIONS_OF[strategy.mode])
+            shares = [option for option in OPTIONS_OF[strategy.mode] if option != "plane_axis"]
+            fitting = " and ".join(map(as_option, shares))
             message = f"{as_option(name)} has no effect in mode {strategy.mode}; use {fitting}."
             raise ConfigError(message)
     return strategy

@@ -16,6 +16,7 @@ from MAESILCore.cli.options import (
     Device,
     Mode,
     Model,
+    PlaneAxis,
     PlaneRatio,
     Ratio,
     Seed,
@@ -39,6 +40,7 @@ def reconstruct(
     plane_ratio: PlaneRatio = None,
     axis_ratio: AxisRatio = None,
     block_size: BlockSize = None,
+    plane_axis: PlaneAxis = None,
     seed: Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Masks that hide every patch at least once, together; 0 for a single mask.")
@@ -82,7 +84,15 @@ def reconstruct(
     from MAESILCore.report.figure import write_report_png
     from MAESILCore.scoring.reconstruction import check_controls, describe_metrics, score_reconstruction
 
-    masks, region = given_mask_options(mode, ratio, plane_ratio, axis_ratio, block_size), _parse_region(roi)
+    masks = given_mask_options(
+        mode=mode,
+        ratio=ratio,
+        plane_ratio=plane_ratio,
+        axis_ratio=axis_ratio,
+        block_size=block_size,
+        plane_axis=plane_axis,
+    )
+    region = _parse_region(roi)
     strategy = strategy_of(masks)
     _refuse_contradictions(masks, region, control, no_scores)
     check_controls(control or (), is_coverage=coverage > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,12 +108,12 @@ def estimate_seconds(
     return _START_SECONDS + passes + after
 
 
-def estimate_text(seconds: float) -> str:
-    """A duration as one would say it: "about 40 s", "about 3 min", "about 1.5 h"."""
+def estimate_text(seconds: float, translate: Callable[[str], str] = str) -> str:
+    """An estimated duration for people: "about 40 s", "about 3 min", "about 1.5 h"; `translate` gets the words."""
     if seconds < 10:
-        return "a few seconds"
+        return translate("a few seconds")
     if seconds < 90:
-        return f"about {round(seconds, -1):.0f} s"
+        return translate("about {count} s").format(count=f"{round(seconds, -1):.0f}")
     if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
+        return translate("about {count} min").format(count=f"{seconds / 60:.0f}")
+    return translate("about {count} h").format(count=f"{seconds / 3600:.1f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,11 @@ from MAESILCore.files import write_array
 from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobfolder.failures import message_of_os_error
 from MAESILCore.jobs.kinds import Kind
-from MAESILCore.lattice import Mask
+from MAESILCore.lattice import Mask, MaskStrategy
 from MAESILCore.options import check_batch_size, check_coverage, check_device
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.progress import Progress
-    from MAESILCore.lattice import MaskStrategy
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -36,6 +35,8 @@ EXPORT = "export"
 
 #: The name of the folder begins with this.
 JOB_PREFIX = "maesil-job-"
+
+_STRATEGY = tuple(one.name for one in fields(MaskStrategy))
 
 #: Results are float32: reconstruction, mosaic, error and uncertainty; other files take about as much as two more.
 _RESULT_BYTES, _EXPORT_BYTES = 16, 8
@@ -54,7 +55,8 @@ class ReconstructionRequest:
         name: of the scan.
         notes: sentences that belong to the scan.
         model: checkpoint file, run folder or bundled name; None is the default bundled model.
-        mode: how masks are drawn, with the five below as in `masking.MaskStrategy`.
+        strategy: how masks are drawn.
+        seed: of the masks.
         coverage: masks that together hide every patch; 0 for a single one.
         has_mask: the stages of the mask's patches (Dk, Dj, Di) are given in `mask.npy`, so none is drawn.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -70,11 +72,7 @@ class ReconstructionRequest:
     name: str = ""
     notes: tuple[str, ...] = ()
     model: str | None = None
-    mode: str = "nested"
-    ratio: float = 0.75
-    plane_ratio: float = 0.5
-    axis_ratio: float = 0.5
-    block_size: int = 2
+    strategy: MaskStrategy = field(default_factory=MaskStrategy)
     seed: int = 0
     coverage: int = 0
     has_mask: bool = False
@@ -98,23 +96,8 @@ class ReconstructionRequest:
             raise ConfigError("Fills without learning are compared on a single mask: choose no coverage.")
 
     @property
-    def strategy(self) -> MaskStrategy:
-        """How masks are drawn.
-
-        Raises:
-            ConfigError: the mode or a ratio does not fit.
-        """
-        from MAESILCore.lattice import MaskStrategy
-
-        return MaskStrategy(self.mode, self.ratio, self.plane_ratio, self.axis_ratio, self.block_size)
-
-    @property
     def options(self) -> dict[str, Any]:
-        """What belongs beside the results: how the masks came about.
-
-        Raises:
-            ConfigError: the mode or a ratio does not fit.
-        """
+        """What belongs beside the results: how the masks came about."""
         drawn = {} if self.has_mask else self.strategy.options
         return {"seed": self.seed, "coverage": self.coverage, **drawn}
 
@@ -152,7 +135,10 @@ class ReconstructionRequest:
             values["ijk_to_ras"] = tuple(tuple(map(float, row)) for row in values["ijk_to_ras"])
             values["notes"] = tuple(values.get("notes", ()))
             values["controls"] = tuple(values.get("controls", ()))
-            unknown = set(values) - {field.name for field in fields(cls)}
+            # Earlier versions wrote the strategy's fields without the strategy.
+            flat = {name: values.pop(name) for name in _STRATEGY if name in values}
+            values["strategy"] = MaskStrategy(**values.get("strategy", flat))
+            unknown = set(values) - {one.name for one in fields(cls)}
             if unknown:
                 raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
             return cls(folder=folder, **values)
@@ -193,7 +179,6 @@ def prepare_reconstruction(
                 has_mask=mask is not None,
                 **choices,
             )
-            _ = request.strategy
             write_array(folder / VOXELS, volume.voxels)
             if mask is not None:
                 write_array(folder / MASK, mask.stages)

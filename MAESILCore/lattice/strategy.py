@@ -13,14 +13,14 @@ from MAESILCore.lattice.box import as_triple, is_number, is_whole
 from MAESILCore.lattice.grid import SuperpatchGrid
 from MAESILCore.lattice.mask import FIRST_STAGE, VISIBLE, Mask
 
-#: The ratios and sizes that each mode heeds.
+#: The fields that each mode uses.
 OPTIONS_OF: dict[str, tuple[str, ...]] = {
     "random": ("ratio",),
     "block": ("ratio", "block_size"),
-    "nested": ("plane_ratio", "axis_ratio"),
-    "product": ("plane_ratio", "axis_ratio"),
-    "plane": ("ratio",),
-    "axis": ("ratio",),
+    "nested": ("plane_ratio", "axis_ratio", "plane_axis"),
+    "product": ("plane_ratio", "axis_ratio", "plane_axis"),
+    "plane": ("ratio", "plane_axis"),
+    "axis": ("ratio", "plane_axis"),
 }
 MODES = tuple(OPTIONS_OF)
 
@@ -44,7 +44,7 @@ class MaskStrategy:
         axis_ratio: share hidden by the axis stage in nested (of what is left in each plane) and product
             (columns).
         block_size: edge of a block in patches.
-        plane_axis: the axis along which planes are stacked: k, j or i.
+        plane_axis: the axis along which planes are stacked, and columns run: k, j or i.
 
     >>> mask = MaskStrategy("nested").sample((16, 16, 16), seed=0)
     >>> mask.hidden_fraction, len(mask.visible_indices)
@@ -91,8 +91,11 @@ class MaskStrategy:
 
     @property
     def options(self) -> dict[str, str | float | int]:
-        """The mode and the ratios and sizes that it heeds, by name."""
-        return {"mode": self.mode, **{name: getattr(self, name) for name in OPTIONS_OF[self.mode]}}
+        """The mode and the fields that it uses, by name; without the plane axis where that is the usual k."""
+        used = {name: getattr(self, name) for name in OPTIONS_OF[self.mode]}
+        if used.get("plane_axis") == "k":
+            del used["plane_axis"]
+        return {"mode": self.mode, **used}
 
     def sample(self, lattice_shape: Sequence[int], seed: int) -> Mask:
         """One mask on a lattice of (Dk, Dj, Di) patches."""

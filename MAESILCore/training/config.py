@@ -27,6 +27,7 @@ class MaskConfig(BaseModel):
         plane_ratio: hidden share of the first stage of a two-stage mode.
         axis_ratio: hidden share of its second stage.
         block_size: patches of a block's edge in mode `block`.
+        plane_axis: the axis along which planes are stacked, and columns run: k, j or i.
         vary_probability: share of samples whose ratios are drawn anew, so that the model also serves other ratios.
         vary: range of each ratio in those samples.
     """
@@ -38,6 +39,7 @@ class MaskConfig(BaseModel):
     plane_ratio: float = Field(default=0.5, ge=0.0, lt=1.0)
     axis_ratio: float = Field(default=0.5, ge=0.0, lt=1.0)
     block_size: int = Field(default=2, ge=1)
+    plane_axis: Literal["k", "j", "i"] = "k"
     vary_probability: float = Field(default=0.0, ge=0.0, le=1.0)
     vary: tuple[float, float] = (0.3, 0.7)
 
@@ -62,7 +64,7 @@ class MaskConfig(BaseModel):
         ratio, plane_ratio, axis_ratio = self.ratio, self.plane_ratio, self.axis_ratio
         if generator is not None and generator.random() < self.vary_probability:
             ratio, plane_ratio, axis_ratio = generator.uniform(*self.vary, 3).tolist()
-        return MaskStrategy(self.mode, ratio, plane_ratio, axis_ratio, self.block_size)
+        return MaskStrategy(self.mode, ratio, plane_ratio, axis_ratio, self.block_size, self.plane_axis)
 
 
 @contextmanager

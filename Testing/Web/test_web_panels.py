@@ -229,7 +229,7 @@ def test_a_scan_of_any_type_is_shown(
 
 
 @pytest.mark.parametrize(
-    "step", ["rendering.Rendering.show", "web.views.Views.fit", "web.panels.masks.MaskPanel.refresh"]
+    "step", ["scene.rendering.Rendering.show", "web.views.Views.fit", "web.panels.masks.MaskPanel.refresh"]
 )
 @pytest.mark.parametrize("before", ["first.nii", None])
 def test_a_scan_is_shown_whole_or_not_at_all(
@@ -373,6 +373,8 @@ def test_an_error_of_something_else_stays(an_application: Application, run: Run)
 
 
 def test_the_seed_that_is_shown_is_the_one_that_is_used(an_application: Application, run: Run) -> None:
+    from MAESILSlicerLib.session.choices import LARGEST_SEED
+
     state = an_application.state
 
     async def work() -> None:
@@ -381,8 +383,8 @@ def test_the_seed_that_is_shown_is_the_one_that_is_used(an_application: Applicat
         await show(an_application, "first.nii")
         with state:
             state.seed = 99999999999
-        await until(lambda: state.seed == 2**31 - 1)
-        assert an_application.session.choices.seed == 2**31 - 1
+        await until(lambda: state.seed == LARGEST_SEED)
+        assert an_application.session.choices.seed == LARGEST_SEED
 
     run(work())
 
@@ -693,7 +695,7 @@ def test_a_view_that_is_made_late_blends_the_mask_like_the_first_ones(
         await show(an_application, "first.nii")
         await reconstruct(an_application)
         state.show_mask_compared, state.show_labels = True, False
-        an_application.masks._display()
+        an_application.masks.apply()
         first, late = views.slices[0], views.shownSlices[0]
         for view in (first, late):
             resize(view, 300, 300)
@@ -776,7 +778,7 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
     (folder / "broken.safetensors").write_bytes(b"no weights")
     state, session = an_application.state, an_application.session
     assert [one.title for one in findModels([folder])][-2:] == ["broken", "run/model"]
-    panel = ModelPanel(an_application, [folder])
+    panel = ModelPanel(an_application.models._page, [folder], an_application._onModel)
     first = state.chosen_model
     assert state.models[first] == "tiny"
 

@@ -72,7 +72,7 @@ class Estimate:
             return ""
         mask = session.mask if coverage == 0 else None
         seconds = estimate_seconds(self._workGrid(), coverage, rate, mask, scores=scores)
-        return _("This takes {time} on {device}.").format(time=estimate_text(seconds), device=found.name)
+        return _("This takes {time} on {device}.").format(time=estimate_text(seconds, _), device=found.name)
 
     def close(self) -> None:
         """End the measurement."""

@@ -1,4 +1,4 @@
-"""Looks after the running job some times a second, as long as there is one."""
+"""Looks after the running job some times a second, while there is one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class JobTimer:
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self._poll)
-        session.addListener(self._onSessionChanged)
+        session.changed.connect(self._onSessionChanged, "job")
 
     def close(self) -> None:
         """Stop looking."""
-        self._session.removeListener(self._onSessionChanged)
+        self._session.changed.disconnect(self._onSessionChanged)
         self._timer.stop()
         self._timer.disconnect("timeout()", self._poll)
 
-    def _onSessionChanged(self) -> None:
+    def _onSessionChanged(self, _topics: frozenset[str]) -> None:
         if self._session.isRunning and not self._timer.active:
             self._timer.start()
         elif not self._session.isRunning:

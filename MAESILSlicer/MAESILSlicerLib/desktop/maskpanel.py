@@ -14,6 +14,7 @@ from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, MaskMode
 from MAESILSlicerLib.desktop.picker import SuperpatchPicker
+from MAESILSlicerLib.scene.regions import placeRoi
 from MAESILSlicerLib.session.session import Session
 
 
@@ -165,10 +166,7 @@ class MaskPanel:
             self._parameters.segmentId = segmentId
 
     def _placeRoi(self, roiNode: slicer.vtkMRMLNode) -> None:
-        """Put a new ROI where it is seen and hides something: in the middle of the volume, a quarter of its size."""
+        """Put a new ROI where it is seen and hides something."""
         if self._session.volumeNode is None:
             return
-        bounds = [0.0] * 6
-        self._session.volumeNode.GetRASBounds(bounds)
-        roiNode.SetCenterWorld([(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
-        roiNode.SetSizeWorld([(bounds[2 * axis + 1] - bounds[2 * axis]) / 4 for axis in range(3)])
+        placeRoi(roiNode, self._session.volumeNode)

@@ -9,12 +9,26 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapper
 
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import MaskStrategy
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.scene.rendering import PRESETS, USUAL_PRESET
-from MAESILSlicerLib.session.choices import USUAL_COVERAGE, MaskChoices
+from MAESILSlicerLib.session.choices import (
+    COVERAGE_TITLES,
+    LARGEST_COVERAGE,
+    LARGEST_SEED,
+    MODE_TITLES,
+    REGION_MODES,
+    USUAL_COVERAGE,
+    Nothing,
+    Region,
+    StudyChoices,
+)
 
 #: What the spin box of superpatches holds when none is chosen.
 NO_SUPERPATCH = -1
+
+_DRAWN, _SHOWN = MaskStrategy(), OverlayDisplay()
 
 
 class MaskMode(enum.Enum):
@@ -31,21 +45,12 @@ class MaskMode(enum.Enum):
 
     def label(self) -> str:
         """How the mode is called in the window."""
-        return {
-            MaskMode.NESTED: _("Two stages (nested)"),
-            MaskMode.RANDOM: _("Single patches at random"),
-            MaskMode.BLOCK: _("Blocks of patches"),
-            MaskMode.PLANE: _("Whole planes"),
-            MaskMode.AXIS: _("Whole columns"),
-            MaskMode.PRODUCT: _("Planes and columns"),
-            MaskMode.ROI: _("A region (ROI)"),
-            MaskMode.SEGMENT: _("A segment"),
-        }[self]
+        return _(MODE_TITLES[self.value])
 
     @property
     def isRegion(self) -> bool:
         """Whether the mask is made by hand, not drawn."""
-        return self in (MaskMode.ROI, MaskMode.SEGMENT)
+        return self.value in REGION_MODES
 
     @property
     def hasTwoStages(self) -> bool:
@@ -61,9 +66,7 @@ class Prediction(enum.Enum):
 
     def label(self) -> str:
         """How the choice is called in the window."""
-        if self is Prediction.EVERY_PATCH:
-            return _("Cover all patches")
-        return _("Only the mask shown")
+        return _(COVERAGE_TITLES[self is Prediction.EVERY_PATCH])
 
 
 class RenderingPreset(enum.Enum):
@@ -121,56 +124,77 @@ class MAESILSlicerParameterNode:
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
     mode: MaskMode = MaskMode.NESTED
-    ratio: Annotated[float, WithinRange(0.05, 0.95)] = 0.75
-    planeRatio: Annotated[float, WithinRange(0.0, 0.95)] = 0.5
-    axisRatio: Annotated[float, WithinRange(0.0, 0.95)] = 0.5
-    blockSize: Annotated[int, WithinRange(1, 8)] = 2
-    planeAxis: str = "k"
-    seed: Annotated[int, WithinRange(0, 999999)] = 0
+    ratio: Annotated[float, WithinRange(0.05, 0.95)] = _DRAWN.ratio
+    planeRatio: Annotated[float, WithinRange(0.0, 0.95)] = _DRAWN.plane_ratio
+    axisRatio: Annotated[float, WithinRange(0.0, 0.95)] = _DRAWN.axis_ratio
+    blockSize: Annotated[int, WithinRange(1, 8)] = _DRAWN.block_size
+    planeAxis: str = _DRAWN.plane_axis
+    seed: Annotated[int, WithinRange(0, LARGEST_SEED)] = 0
     roi: slicer.vtkMRMLMarkupsROINode
     segmentation: slicer.vtkMRMLSegmentationNode
     segmentId: str = ""
     prediction: Prediction = Prediction.EVERY_PATCH
-    maskCount: Annotated[int, WithinRange(1, 16)] = USUAL_COVERAGE
+    maskCount: Annotated[int, WithinRange(1, LARGEST_COVERAGE)] = USUAL_COVERAGE
     model: str = ""
     scores: bool = True
     export: bool = False
-    showGrid: bool = True
-    showLabels: bool = True
-    showMask2d: bool = True
-    showMask3d: bool = True
-    showOutlines: bool = True
-    opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.35
+    showGrid: bool = _SHOWN.grid
+    showLabels: bool = _SHOWN.labels
+    showMask2d: bool = _SHOWN.mask2d
+    showMask3d: bool = _SHOWN.mask3d
+    showOutlines: bool = _SHOWN.outline
+    opacity: Annotated[float, WithinRange(0.0, 1.0)] = _SHOWN.opacity
     superpatch: Annotated[int, Minimum(NO_SUPERPATCH)] = NO_SUPERPATCH
     clipToSuperpatch: bool = False
     showRendering: bool = False
     renderingPreset: RenderingPreset = RenderingPreset(USUAL_PRESET)
 
 
-def maskChoicesOf(parameters: MAESILSlicerParameterNode) -> MaskChoices:
-    """How the mask is drawn; not for a region."""
-    return MaskChoices(
-        mode=parameters.mode.value,
-        ratio=parameters.ratio,
-        planeRatio=parameters.planeRatio,
-        axisRatio=parameters.axisRatio,
-        blockSize=parameters.blockSize,
-        seed=parameters.seed,
-    )
-
-
-def displayOf(parameters: MAESILSlicerParameterNode) -> OverlayDisplay:
-    """What of grid and mask is seen, and how."""
+def choicesOf(parameters: MAESILSlicerParameterNode) -> StudyChoices:
+    """What a parameter node asks the session for."""
     chosen = parameters.superpatch if parameters.superpatch != NO_SUPERPATCH else None
-    return OverlayDisplay(
-        grid=parameters.showGrid,
-        labels=parameters.showLabels,
-        mask2d=parameters.showMask2d,
-        mask3d=parameters.showMask3d,
-        opacity=parameters.opacity,
-        outline=parameters.showOutlines,
-        clip=chosen if parameters.clipToSuperpatch else None,
+    strategy, region = _DRAWN, _regionOf(parameters)
+    if region is None:
+        try:
+            strategy = MaskStrategy(
+                parameters.mode.value,
+                parameters.ratio,
+                parameters.planeRatio,
+                parameters.axisRatio,
+                parameters.blockSize,
+                parameters.planeAxis,
+            )
+        except ConfigError as error:
+            region = Nothing(str(error))
+    return StudyChoices(
+        volume=parameters.inputVolume,
+        model=parameters.model or None,
+        strategy=strategy,
+        seed=parameters.seed,
+        region=region,
+        display=OverlayDisplay(
+            grid=parameters.showGrid,
+            labels=parameters.showLabels,
+            mask2d=parameters.showMask2d,
+            mask3d=parameters.showMask3d,
+            opacity=parameters.opacity,
+            outline=parameters.showOutlines,
+            clip=chosen if parameters.clipToSuperpatch else None,
+        ),
+        superpatch=chosen,
     )
+
+
+def _regionOf(parameters: MAESILSlicerParameterNode) -> Region | Nothing | None:
+    if parameters.mode is MaskMode.ROI:
+        if parameters.roi is None:
+            return Nothing(_("Choose the ROI to hide, or create one."))
+        return Region(parameters.roi)
+    if parameters.mode is MaskMode.SEGMENT:
+        if parameters.segmentation is None or not parameters.segmentId:
+            return Nothing(_("Choose the segment to hide."))
+        return Region(parameters.segmentation, parameters.segmentId)
+    return None
 
 
 def coverageOf(parameters: MAESILSlicerParameterNode) -> int:

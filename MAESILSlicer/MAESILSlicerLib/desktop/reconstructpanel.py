@@ -11,12 +11,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.models.bundled import models_folder
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
-from MAESILSlicerLib.desktop.wording import durationText
 from MAESILSlicerLib.session.models import SUFFIX, readModelInfo
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
@@ -114,7 +114,7 @@ class ReconstructPanel:
         bar.setMaximum(WHOLE if job.fraction else 0)
         bar.setValue(round(WHOLE * job.fraction))
         left = job.seconds_left
-        bar.setFormat("%p %" if left is None else _("%p %, {time} left").format(time=durationText(left)))
+        bar.setFormat("%p %" if left is None else _("%p %, {time} left").format(time=estimate_text(left, _)))
 
     def _onButton(self) -> None:
         if self._session.isRunning:

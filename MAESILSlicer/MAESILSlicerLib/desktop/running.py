@@ -28,7 +28,7 @@ class RunningReconstruction:
         self._job, self._failed, self._isSettled = session.job, False, False
         self._results: ResultNodes | None = None
         self._message = session.message
-        session.addListener(self._onChanged)
+        session.changed.connect(self._onChanged, "job")
 
     @property
     def isRunning(self) -> bool:
@@ -71,7 +71,7 @@ class RunningReconstruction:
             raise MaesilError(self._message)
         raise Cancelled(self._message)
 
-    def _onChanged(self) -> None:
+    def _onChanged(self, _topics: frozenset[str]) -> None:
         if self.isRunning:
             self._message = self._session.message or self._message
             if self._onProgress is not None:
@@ -82,6 +82,6 @@ class RunningReconstruction:
         if self._isSettled:
             return
         self._isSettled = True
-        self._session.removeListener(self._onChanged)
+        self._session.changed.disconnect(self._onChanged)
         self._failed, self._results = self._session.failed, self._session.made
         self._message = self._session.message or "The reconstruction was stopped; nothing of it was kept."

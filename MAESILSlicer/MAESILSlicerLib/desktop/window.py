@@ -47,13 +47,13 @@ class Window:
         # A slider sends many events a second; the window is refreshed once for all of them.
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.connect("timeout()", self.refresh)
+        self._timer.connect("timeout()", self._refreshChanged)
         self._status = StatusRow(ui)
-        self._system = SystemPanel(ui, self._session, self._schedule, self._tell)
+        self._system = SystemPanel(ui, self._session, lambda: self._schedule("system"), self._tell)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
-        self._rendering = RenderingPanel(ui, self._session, self._fail, self._schedule)
+        self._rendering = RenderingPanel(ui, self._session, self._fail, lambda: self._schedule("layout"))
         self._mask = MaskPanel(ui, self._session, lambda: study.follower.maskProblem)
-        self._estimate = Estimate(self._session, self._schedule)
+        self._estimate = Estimate(self._session, lambda: self._schedule("system"))
         self._reconstruct = ReconstructPanel(
             ui,
             self._session,
@@ -66,14 +66,17 @@ class Window:
         self._results = ResultsPanel(
             ui, self._session, self._useSuperpatch, self._uncoverComparison, self._tell
         )
-        self._panels = (
-            self._system,
-            self._volume,
-            self._rendering,
-            self._mask,
-            self._reconstruct,
-            self._results,
-        )
+        # What each panel shows: topics of the session, "choices" of the parameter node, "system" of the system check,
+        # "layout" of the views and the sections.
+        self._panels = {
+            self._system: {"job", "system"},
+            self._volume: {"volume", "job", "layout"},
+            self._rendering: {"volume", "choices", "layout"},
+            self._mask: {"volume", "mask", "display", "choices"},
+            self._reconstruct: {"volume", "model", "mask", "job", "choices", "system"},
+            self._results: {"volume", "results", "layout"},
+        }
+        self._news: set[str] = set()
         self._connections = Connections()
         for section in (
             ui.volumeSection,
@@ -84,16 +87,14 @@ class Window:
             ui.systemSection,
         ):
             # An open section may need more width.
-            self._connections.connect(
-                section, "contentsCollapsed(bool)", lambda _isCollapsed: self._schedule()
-            )
-        self._connections.connect(ui.advancedGroup, "toggled(bool)", lambda _isOpen: self._schedule())
+            self._connections.connect(section, "contentsCollapsed(bool)", self._onLayout)
+        self._connections.connect(ui.advancedGroup, "toggled(bool)", self._onLayout)
         layout = layoutNode()
         if layout is not None:
             # A 3D view that comes onto the screen is fitted and shows the rendering.
-            self._connections.observe(layout, vtk.vtkCommand.ModifiedEvent, lambda *_: self._schedule())
-        self._session.addListener(self._onSessionChanged)
-        study.follower.onApplied = self._schedule
+            self._connections.observe(layout, vtk.vtkCommand.ModifiedEvent, self._onLayout)
+        self._session.changed.connect(self._onSessionChanged)
+        study.follower.onApplied = lambda: self._schedule("choices")
         self.refresh()
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
@@ -119,18 +120,26 @@ class Window:
     def close(self) -> None:
         """Undo all connections."""
         self._connections.close()
-        self._session.removeListener(self._onSessionChanged)
+        self._session.changed.disconnect(self._onSessionChanged)
         self._study.follower.onApplied = lambda: None
         for panel in self._panels:
             panel.close()
         self._estimate.close()
         self._timer.stop()
-        self._timer.disconnect("timeout()", self.refresh)
+        self._timer.disconnect("timeout()", self._refreshChanged)
 
     def refresh(self) -> None:
         """Show everything as it is."""
-        for panel in self._panels:
-            panel.refresh()
+        for topics in self._panels.values():
+            self._news |= topics
+        self._refreshChanged()
+
+    def _refreshChanged(self) -> None:
+        """Refresh the panels that show what has changed."""
+        news, self._news = self._news, set()
+        for panel, topics in self._panels.items():
+            if topics & news:
+                panel.refresh()
         hasGrid = self._session.grid is not None
         for section in (self._ui.maskSection, self._ui.displaySection):
             section.setEnabled(hasGrid)
@@ -162,15 +171,21 @@ class Window:
             sentence, failed = self._session.message, self._session.failed
         self._status.show(sentence, failed)
 
-    def _schedule(self) -> None:
+    def _schedule(self, *topics: str) -> None:
+        self._news.update(topics)
         self._timer.start(0)
 
-    def _onSessionChanged(self) -> None:
+    def _onLayout(self, *_: object) -> None:
+        """The views or the width that the open sections need have changed."""
+        self._schedule("layout")
+
+    def _onSessionChanged(self, topics: frozenset[str]) -> None:
         self._notice = ("", False)
-        # At once, so that button and status never tell of different states.
-        self._showStatus()
-        self._reconstruct.showJob()
-        self._schedule()
+        if "job" in topics:
+            # At once, so that button and status never tell of different states.
+            self._showStatus()
+            self._reconstruct.showJob()
+        self._schedule(*topics)
 
     def _tell(self, sentence: str, failed: bool) -> None:
         """Say something; it stays until something else happens."""

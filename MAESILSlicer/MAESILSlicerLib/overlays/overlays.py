@@ -117,12 +117,19 @@ class Overlays:
         self._highlight = index
         self._refresh()
 
+    @property
+    def highlight(self) -> int | None:
+        """The outlined superpatch; None if there is none."""
+        return self._highlight
+
     def setDisplay(self, display: OverlayDisplay) -> None:
         """Choose what is seen, and how.
 
         Raises:
             ConfigError: the cubes are to be confined to a superpatch that does not exist.
         """
+        if display == self._display:
+            return
         if display.clip is not None:
             self._shown().grid.box(display.clip)
         if display.clip != self._display.clip:

@@ -36,6 +36,16 @@ def maskFromRegion(
     return maskFromSegment(grid, volumeNode, node, segmentId)
 
 
+def placeRoi(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Put a ROI into the middle of a volume, with a quarter of its edges."""
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+    with slicer.util.NodeModify(roiNode):
+        roiNode.SetCenterWorld((low + high) / 2)
+        roiNode.SetSizeWorld((high - low) / 4)
+
+
 def maskFromRoi(
     grid: SuperpatchGrid,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,

@@ -1,12 +1,17 @@
-"""What a person chooses: how a volume is masked and how it is reconstructed. Plain values, no nodes and no widgets."""
+"""What a person chooses: one frozen value for all faces, which build it and hand it to `Session.apply`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import slicer
+
+from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 
-#: What is hidden, by the mode of `MAESILCore.lattice.MaskStrategy`, for people.
+#: What is hidden, by the mode of `MAESILCore.lattice.MaskStrategy` or the kind of region, for people.
 MODE_TITLES = {
     "nested": "Two stages (nested)",
     "random": "Single patches at random",
@@ -14,39 +19,82 @@ MODE_TITLES = {
     "plane": "Whole planes",
     "axis": "Whole columns",
     "product": "Planes and columns",
+    "roi": "A region (ROI)",
+    "segment": "A segment",
 }
+#: The modes that hide a region, which is made by hand and not drawn.
+REGION_MODES = ("roi", "segment")
 
-#: Masks of a coverage in which every patch is hidden at least twice with the usual ratios.
+#: Faces offer seeds up to this one, which a person can still read and type.
+LARGEST_SEED = 999_999
+
+#: Masks of a coverage in which every patch is hidden at least twice with the default ratios.
 USUAL_COVERAGE = 4
+#: Faces offer coverages up to this one; more masks take longer and change the mean by little.
+LARGEST_COVERAGE = 16
+#: What a reconstruction predicts, for people, by whether that is a coverage.
+COVERAGE_TITLES = {False: "Only the mask shown", True: "Cover all patches"}
 
 
 @dataclass(frozen=True)
-class MaskChoices:
-    """How masks are drawn.
+class Region:
+    """What is hidden by hand.
 
     Attributes:
-        mode: as in `MAESILCore.lattice.MaskStrategy`.
-        ratio: hidden share of the one-stage modes, 0 to 1.
-        planeRatio: hidden share of the first stage of the two-stage modes.
-        axisRatio: hidden share of their second stage.
-        blockSize: patches of a block's edge in mode `block`.
-        seed: of the mask; the same seed gives the same mask on every machine.
+        node: a vtkMRMLMarkupsROINode or a vtkMRMLSegmentationNode.
+        segmentId: of a segmentation.
     """
 
-    mode: str = "nested"
-    ratio: float = 0.75
-    planeRatio: float = 0.5
-    axisRatio: float = 0.5
-    blockSize: int = 2
+    node: slicer.vtkMRMLNode
+    segmentId: str = ""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Nothing is hidden, since what was chosen cannot be.
+
+    Attributes:
+        reason: a sentence for people; "" if none is needed.
+    """
+
+    reason: str = ""
+
+
+class NothingHidden(ConfigError):
+    """A drawn mask hides no patch.
+
+    Attributes:
+        count: how many patches the volume has.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
+        )
+        self.count = count
+
+
+@dataclass(frozen=True)
+class StudyChoices:
+    """Everything that decides what is seen of a study before it is reconstructed.
+
+    Attributes:
+        volume: the CT.
+        model: a checkpoint's path or a bundled model's name; None is the default.
+        strategy: how masks are drawn.
+        seed: of the mask; the same seed gives the same mask on every machine.
+        region: what is hidden in place of a drawn mask; None if the mask is drawn.
+        display: what of grid and mask is seen, and how.
+        superpatch: the outlined one; None outlines none, as does a number that the volume does not have.
+    """
+
+    volume: slicer.vtkMRMLScalarVolumeNode | None = None
+    model: str | Path | None = None
+    strategy: MaskStrategy = field(default_factory=MaskStrategy)
     seed: int = 0
-
-    def strategy(self) -> MaskStrategy:
-        """The library's strategy.
-
-        Raises:
-            ConfigError: the values do not fit each other.
-        """
-        return MaskStrategy(self.mode, self.ratio, self.planeRatio, self.axisRatio, self.blockSize)
+    region: Region | Nothing | None = None
+    display: OverlayDisplay = field(default_factory=OverlayDisplay)
+    superpatch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import slicer
-
 from MAESILCore.lattice import Mask, SuperpatchGrid
 from MAESILSlicerLib.scene.volumes import readVolume
-from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.session.choices import ReconstructionChoices, StudyChoices
 from MAESILSlicerLib.session.models import ModelInfo
 
 if TYPE_CHECKING:
@@ -19,10 +17,9 @@ if TYPE_CHECKING:
 def startJob(
     jobsFolder: Path,
     python: str | None,
-    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    study: StudyChoices,
     model: ModelInfo,
     mask: Mask,
-    maskChoices: MaskChoices,
     choices: ReconstructionChoices,
 ) -> JobProcess:
     """Start a reconstruction in a process of its own.
@@ -30,10 +27,9 @@ def startJob(
     Args:
         jobsFolder: where the job's folder is made.
         python: the interpreter that runs it; None for the one that runs this.
-        volumeNode: what is reconstructed.
+        study: the volume, and how the masks of a coverage are drawn.
         model: with which.
         mask: what is hidden, unless by a coverage, which draws its own masks.
-        maskChoices: how those are drawn.
         choices: how it is reconstructed.
 
     Raises:
@@ -44,19 +40,15 @@ def startJob(
 
     if choices.overlap is not None:
         # Only the model tells what fits, so the request cannot refuse it.
-        shape = volumeNode.GetImageData().GetDimensions()[::-1]
+        shape = study.volume.GetImageData().GetDimensions()[::-1]
         SuperpatchGrid(shape, model.superpatchSize, model.patchSize, choices.overlap)
     request = prepare_reconstruction(
         jobsFolder,
-        readVolume(volumeNode),
+        readVolume(study.volume),
         mask=None if choices.coverage else mask,
         model=str(model.path),
-        mode=maskChoices.mode,
-        ratio=maskChoices.ratio,
-        plane_ratio=maskChoices.planeRatio,
-        axis_ratio=maskChoices.axisRatio,
-        block_size=maskChoices.blockSize,
-        seed=maskChoices.seed,
+        strategy=study.strategy,
+        seed=study.seed,
         coverage=choices.coverage,
         device=choices.device,
         batch_size=choices.batchSize,

@@ -1,4 +1,4 @@
-"""One person's work on one volume: its grid and mask, the job that reconstructs it, and what came of that.
+"""One person's work on one volume: what is shown of it, the job that reconstructs it, and what came of that.
 
 The desktop module and the browser face show this and press its buttons; neither Qt nor trame is known here.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,44 +14,33 @@ import slicer
 import vtk
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.lattice import Mask, SuperpatchGrid
-from MAESILSlicerLib.overlays.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.results.exports import KeptFiles
 from MAESILSlicerLib.results.reconstruction import NAMES, OPTIONAL, ResultNodes
 from MAESILSlicerLib.scene.nodes import inputOf, roleOf
-from MAESILSlicerLib.scene.regions import maskFromRegion
-from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
-from MAESILSlicerLib.scene.volumewatch import VolumeWatch
-from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.session.choices import Nothing, ReconstructionChoices, Region, StudyChoices
 from MAESILSlicerLib.session.jobs import startJob
-from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
+from MAESILSlicerLib.session.shown import ShownStudy
 from MAESILSlicerLib.session.tasks import Task
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
 
-Listener = Callable[[], None]
 
-
-class Session:
+class Session(ShownStudy):
     """The state of the work on one volume of a scene.
 
-    A face that shows a session adds a listener and, while `isRunning`, calls `poll` several times a second.
+    A face builds `StudyChoices` and applies them, listens to `changed`, and, while `isRunning`, calls `poll` several
+    times a second.
 
     Args:
         scene: the MRML scene; the application's by default.
         jobsFolder: where job folders are made; a temporary folder of the machine by default.
         python: the interpreter that runs jobs; the one that runs this by default.
 
-    Attributes:
-        check: what was found out about the volume.
-        drawings: how often grid and mask were reset. A reset drops the hidden region, the highlight and the clipping
-            of the cubes; callers must re-apply these choices.
+    Attributes: those of `ShownStudy`, and
         task: the running job, of the shown volume or of another one; None if none runs.
-        results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
         made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
         message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
-        failed: whether that sentence is about something that went wrong.
     """
 
     def __init__(
@@ -61,127 +49,18 @@ class Session:
         jobsFolder: Path | None = None,
         python: str | None = None,
     ) -> None:
-        self.scene = scene or slicer.mrmlScene
+        super().__init__(scene or slicer.mrmlScene)
         self.jobsFolder = Path(jobsFolder or Path(tempfile.gettempdir()) / "MAESIL")
         self.python = python
-        self.overlays = Overlays(self.scene)
-        self.model: ModelInfo = readModelInfo()
-        self.choices = MaskChoices()
-        self.volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
-        self.check = VolumeCheck("Choose a volume.", ())
-        self.grid: SuperpatchGrid | None = None
-        self.mask: Mask | None = None
-        self.isRegion = False
-        self.drawings = 0
         self.task: Task | None = None
-        self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._refresh)
-        self.results: ResultNodes | None = None
         self.made: ResultNodes | None = None
         self._files = KeptFiles(self.jobsFolder)
-        self.message, self.failed = "", False
-        self._listeners: list[Listener] = []
         self._observations = [
             self.scene.AddObserver(
                 slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved
             ),
             self.scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClosing),
         ]
-
-    # Listening
-
-    def addListener(self, listener: Listener) -> None:
-        """Have `listener` called, without arguments, whenever something of this session has changed."""
-        self._listeners.append(listener)
-
-    def removeListener(self, listener: Listener) -> None:
-        """Undo `addListener`; one that was never added is no error."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
-    def _changed(self, message: str = "", failed: bool = False) -> None:
-        self.message, self.failed = message, failed
-        for listener in list(self._listeners):
-            listener()
-
-    # Volume, model, mask
-
-    def setVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> VolumeCheck:
-        """Show grid and mask on a volume; one that cannot be used gets none, and the reason is returned."""
-        self.volumeNode = node
-        self._volumeWatch.follow(node)
-        self.results = None
-        self._refresh()
-        return self.check
-
-    def setModel(self, model: str | Path | None) -> ModelInfo:
-        """Use another checkpoint: a path, a bundled model's name, or None for the default.
-
-        Raises:
-            CheckpointError: it cannot be used; the model before it stays.
-        """
-        self.model = readModelInfo(model)
-        self._refresh()
-        return self.model
-
-    def setMask(self, choices: MaskChoices) -> Mask | None:
-        """Draw a mask anew and show it; None without a usable volume.
-
-        Raises:
-            ConfigError: the choices do not fit each other; the mask before stays.
-        """
-        strategy = choices.strategy()
-        self.choices, self.isRegion = choices, False
-        if self.grid is not None:
-            self.mask = strategy.sample_grid(self.grid, choices.seed)
-            self.overlays.setMask(self.mask)
-        self._changed()
-        return self.mask
-
-    def setRegion(self, node: slicer.vtkMRMLNode, segmentId: str | None = None) -> Mask:
-        """Hide what a markups ROI or a segment covers, snapped to patches.
-
-        Args:
-            node: a vtkMRMLMarkupsROINode or a vtkMRMLSegmentationNode.
-            segmentId: of a segmentation.
-
-        Raises:
-            MaesilError: nothing of the volume would be hidden, or no volume is shown; the mask before stays.
-        """
-        if self.grid is None:
-            raise ConfigError(self.check.problem or "Choose a volume.")
-        mask = maskFromRegion(self.grid, self.volumeNode, node, segmentId)
-        self.mask, self.isRegion = mask, True
-        self.overlays.setMask(mask)
-        # A change of the volume redraws the region; the message about that change must stay readable.
-        self._changed(self.message, self.failed)
-        return mask
-
-    def clearMask(self) -> None:
-        """Show no mask, since what was chosen cannot be hidden; without one nothing is reconstructed."""
-        if self.mask is None:
-            return
-        self.mask, self.isRegion = None, False
-        self.overlays.setMask(None)
-        self._changed(self.message, self.failed)
-
-    def setDisplay(self, display: OverlayDisplay) -> None:
-        """Choose what of grid and mask is seen, and how."""
-        self.overlays.setDisplay(display)
-
-    def _refresh(self) -> None:
-        """Bring check, grid, mask and overlays in line with volume, model and choices."""
-        self.drawings += 1
-        self.check = checkVolume(self.volumeNode)
-        if self.check.problem is not None:
-            self.grid = self.mask = None
-            self.isRegion = False
-            self.overlays.remove()
-            self._changed()
-            return
-        k, j, i = reversed(self.volumeNode.GetImageData().GetDimensions())
-        self.grid = SuperpatchGrid((k, j, i), self.model.superpatchSize, self.model.patchSize)
-        self.overlays.show(self.volumeNode, self.grid)
-        self.setMask(self.choices)
 
     # Tasks
 
@@ -218,9 +97,7 @@ class Session:
         if choices.coverage and self.isRegion:
             message = "A region is hidden as it is: choose the single mask instead of a coverage."
             raise ConfigError(message)
-        job = startJob(
-            self.jobsFolder, self.python, self.volumeNode, self.model, self.mask, self.choices, choices
-        )
+        job = startJob(self.jobsFolder, self.python, self.choices, self.model, self.mask, choices)
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self.follow(job, self.volumeNode)
 
@@ -262,7 +139,7 @@ class Session:
                 if self.made is not None and task.inputNode is self.volumeNode:
                     self.results = self.made
             if hasChanged or task.isOver:
-                self._changed(task.message, task.failed)
+                self._changed(task.message, task.failed, *(("results",) if task.isOver else ()))
         return hasChanged
 
     def cancel(self) -> None:
@@ -280,7 +157,7 @@ class Session:
         if self.task is not None:
             self.task.stop()
             self.task = self.made = None
-            self.message, self.failed = "", False
+            self._changed("", False, "results")
 
     def _taskOf(self, node: slicer.vtkMRMLNode | None) -> Task | None:
         """The running task, if it is about this volume."""
@@ -294,7 +171,7 @@ class Session:
 
     def _onVolumeChanged(self) -> None:
         stopped = self._taskOf(self.volumeNode)
-        self.setVolume(self.volumeNode)
+        super()._onVolumeChanged()
         if stopped is not None:
             self._stopFor(stopped, "The volume was cropped, moved or otherwise changed")
 
@@ -305,7 +182,10 @@ class Session:
         if self._files.isOf(node):
             self._files.forget()
         if node is self.volumeNode:
-            self.setVolume(None)
+            self.change(volume=None)
+        region = self.choices.region
+        if isinstance(region, Region) and region.node is node:
+            self.change(region=Nothing("The hidden region was deleted; choose what to hide."))
         if stopped is not None:
             self._stopFor(stopped, "The volume was deleted")
 
@@ -318,25 +198,22 @@ class Session:
         if roleOf(node) not in NAMES or self.volumeNode is None or inputOf(node) is not self.volumeNode:
             return
         if self.isRunning or roleOf(node) in OPTIONAL:
-            self._changed(self.message, self.failed)
+            self._tell("results")
         else:
-            self._changed(
-                f'"{node.GetName()}" was deleted, without which its reconstruction is not shown here.'
-            )
+            sentence = f'"{node.GetName()}" was deleted, without which its reconstruction is not shown here.'
+            self._changed(sentence, False, "results")
 
     def _onSceneClosing(self, _caller: object, _event: str) -> None:
         self._stopAtOnce()
         self._files.forget()
         self.made = None
-        self.setVolume(None)
+        self.apply(StudyChoices(model=self._usedModel, strategy=self.choices.strategy))
 
     def close(self) -> None:
         """End the job, take the overlays out of the scene and stop watching it; results stay."""
         self._stopAtOnce()
         self._files.forget()
-        self._volumeWatch.follow(None)
         for observation in self._observations:
             self.scene.RemoveObserver(observation)
         self._observations = []
-        self._listeners = []
-        self.overlays.remove()
+        super().close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,8 @@ from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.web.admission import Admission
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
 from MAESILSlicerLib.web.downloads import Downloads
-from MAESILSlicerLib.web.latest import Latest
-from MAESILSlicerLib.web.notice import Notice
 from MAESILSlicerLib.web.options import AppOptions
+from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.models import ModelPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
@@ -41,6 +39,8 @@ _SERVED = "__maesil"
 
 class Application:
     """Everything behind one page: one scene, which one browser tab owns and others may watch.
+
+    It makes the sections and hands each of them what it is to call in others.
 
     Args:
         server: trame's.
@@ -75,23 +75,28 @@ class Application:
         self.scene = self._slicer.scene
         # What a desktop Slicer offers under this name; scene code may rely on it.
         slicer.mrmlScene = self.scene
-        self.notice = Notice(self.state)
         self.views = Views(server, self._slicer)
         self.admission = Admission(server, self._redraw)
         self.session = Session(self.scene, jobsFolder=folder / "jobs")
         if options.model is not None:
-            self.session.setModel(options.model)
+            self.session.change(model=options.model)
+            if self.session.problem is not None:
+                raise self.session.problem
+        page = Page(server, self.session)
+        self.notice = page.notice
         catalog = Catalog()
         self._first = catalog.add(findEntries(options.scans, "This server")) if options.scans else [0]
         isSoftware = usesSoftware(self.views.threeD.render_window())
         rendering = Rendering(self.scene, self._slicer.volume_rendering, isSoftware)
-        self.results = ResultsPanel(self)
-        self.regions = RegionPanel(self)
-        self.segments = SegmentPanel(self)
-        self.masks = MaskPanel(self)
-        self.models = ModelPanel(self, options.modelFolders)
-        self.reconstruct = ReconstructPanel(self, options.device)
-        self.volume = VolumePanel(self, rendering, catalog)
+        self.results = ResultsPanel(page, self.views)
+        self.regions = RegionPanel(page)
+        self.segments = SegmentPanel(page, lambda: self.masks.redraw())
+        self.masks = MaskPanel(page, self.regions, self.segments)
+        self.models = ModelPanel(page, options.modelFolders, self._onModel)
+        self.reconstruct = ReconstructPanel(page, options.device, self.regions.showHandles, self._onResults)
+        self.volume = VolumePanel(
+            page, rendering, catalog, self._onVolume, lambda: self.masks.refresh(), self.results.followWindow
+        )
         for view in self.views.slices:
             onDoubleClick(view, self._onDoubleClick)
         self.uploads = Uploads(folder, self.volume.openUpload, self.admission.isOwners)
@@ -99,10 +104,6 @@ class Application:
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
         self._tasks: list[asyncio.Task[None]] = []
         self._buildPage()
-
-    def latest(self, action: Callable[[], None]) -> Latest:
-        """See `Latest`."""
-        return Latest(self.state, self.notice, action)
 
     def start(self) -> None:
         """Begin with the first scan, once the server runs."""
@@ -119,6 +120,23 @@ class Application:
             task.cancel()
         self.reconstruct.close()
         self.session.close()
+
+    def _onModel(self, isOtherGrid: bool) -> None:
+        if isOtherGrid:
+            # The rows of the results are superpatches of another grid.
+            self.results.forget()
+        self.masks.refresh()
+
+    def _onResults(self, areNew: bool) -> None:
+        if areNew:
+            self.results.show()
+        else:
+            self.results.forget()
+
+    def _onVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        self.results.forget()
+        self.views.showVolume(node.GetID() if node is not None else None)
+        self.views.fit()
 
     def _redraw(self) -> None:
         for view in self.views.shown:

@@ -121,7 +121,15 @@ def test_the_seed_and_the_mode_decide_on_the_mask(
     ("options", "reason"),
     [
         (["--mode", "dual"], "choose one of random"),
-        (["--ratio", "0.5"], "--ratio has no effect in mode nested; use --plane-ratio and --axis-ratio."),
+        (["--plane-axis", "z"], "The plane axis must be k, j or i"),
+        (
+            ["--mode", "random", "--plane-axis", "i"],
+            "--plane-axis has no effect in mode random; use --ratio.",
+        ),
+        (
+            ["--ratio", "0.5"],
+            "--ratio has no effect in mode nested; use --plane-ratio and --axis-ratio.",
+        ),
         (["--mode", "random", "--ratio", "1"], "mask ratio must lie between"),
         (["--roi", "1:2,3:4"], "not of the form i0:i1,j0:j1,k0:k1"),
         (["--roi", "90:95,0:6,0:7"], "The region 90:95,0:6,0:7 (i, j, k) has no voxel of the volume"),

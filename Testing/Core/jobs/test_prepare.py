@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -16,7 +17,7 @@ import pytest
 from MAESILCore import Volume
 from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.jobs import ReconstructionRequest, prepare_reconstruction, reconstruction
-from MAESILCore.lattice import Mask
+from MAESILCore.lattice import Mask, MaskStrategy
 
 
 @pytest.fixture
@@ -68,10 +69,23 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path, a_sc
         prepare_reconstruction(tmp_path / "file", a_scan)
 
 
-def test_choices_that_do_not_fit_leave_nothing(tmp_path: Path, a_scan: Volume) -> None:
+def test_the_strategy_comes_back_also_from_a_job_of_an_earlier_version(
+    tmp_path: Path, a_scan: Volume
+) -> None:
+    strategy = MaskStrategy("plane", 0.4, plane_axis="i")
+    folder = prepare_reconstruction(tmp_path, a_scan, strategy=strategy).folder
+    assert ReconstructionRequest.read(folder).strategy == strategy
+    content = json.loads((folder / "job.json").read_text())
+    content["request"] |= {"mode": "block", "ratio": 0.6, "block_size": 3}
+    del content["request"]["strategy"]
+    (folder / "job.json").write_text(json.dumps(content))
+    assert ReconstructionRequest.read(folder).strategy == MaskStrategy("block", 0.6, block_size=3)
+
+
+def test_a_strategy_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    content = {"ijk_to_ras": np.eye(4).tolist(), "mode": "random", "ratio": 1.5}
     with pytest.raises(ConfigError, match="mask ratio"):
-        prepare_reconstruction(tmp_path, a_scan, mode="random", ratio=1.5)
-    assert not list(tmp_path.iterdir())
+        ReconstructionRequest.of(tmp_path, content)
 
 
 @pytest.mark.parametrize(

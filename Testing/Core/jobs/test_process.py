@@ -173,7 +173,7 @@ def test_a_finished_reconstruction_leaves_what_the_library_itself_would_make(
     a_root: Path, a_scan: Volume, tiny_model: Path
 ) -> None:
     request = prepare_reconstruction(
-        a_root, a_scan, model=str(tiny_model), mode="random", ratio=0.6, seed=5, device="cpu"
+        a_root, a_scan, model=str(tiny_model), strategy=MaskStrategy("random", 0.6), seed=5, device="cpu"
     )
     with JobProcess(request.folder) as job:
         job.start()

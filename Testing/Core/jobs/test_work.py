@@ -108,7 +108,7 @@ def test_results_and_scores_say_how_the_mask_was_drawn(
 def test_the_hidden_fraction_means_the_same_in_every_file(
     a_job: ReconstructionRequest, a_scan: Volume, a_grid: SuperpatchGrid, tiny_model: Path
 ) -> None:
-    work(replace(a_job, mode="random", ratio=0.6, seed=3))
+    work(replace(a_job, strategy=MaskStrategy("random", 0.6), seed=3))
     stages = np.load(a_job.folder / "mask.npy")
     hidden = {
         "hidden_fraction": pytest.approx(np.mean(stages != 0)),

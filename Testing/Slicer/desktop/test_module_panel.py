@@ -115,13 +115,14 @@ def test_progress_and_time_left_are_in_sight_beside_the_button_that_cancels(modu
     module.session.task = SimpleNamespace(
         job=job, inputNode=None, isOver=False, poll=lambda: False, stop=lambda: None
     )
+    module.session.changed.emit("job")
     module.window._tell(LONG, False)
     module.host.process()
     ui = module.ui
     assert isWholeInSight(ui.reconstructButton)
     assert ui.reconstructButton.text == "&Cancel"
     assert isWholeInSight(ui.progressBar)
-    assert ui.progressBar.format == "%p %, 2 min left"
+    assert ui.progressBar.format == "%p %, about 2 min left"
     assert isWholeInSight(ui.statusLabel)
 
 

@@ -334,7 +334,7 @@ def test_state_and_status_change_together_for_whoever_looks(module: OpenModule) 
             seen.append((*states, session.message, running.message, module.ui.statusLabel.text))
 
     # The window is told first, then this one, and the handle last; nodes are told while results are made.
-    session.addListener(look)
+    session.changed.connect(look)
     observation = module.host.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, look)
     running = module.logic.reconstruct(node, model=str(module.model), coverage=0, device="cpu")
     while running.isRunning:
@@ -346,7 +346,7 @@ def test_state_and_status_change_together_for_whoever_looks(module: OpenModule) 
     assert module.ui.reconstructButton.text == "&Reconstruct"
     assert running.results is session.results is not None
     module.host.scene.RemoveObserver(observation)
-    session.removeListener(look)
+    session.changed.disconnect(look)
     assert {isRunning for isRunning, *_ in seen} == {True, False}
     for isRunning, handleIsRunning, *sentences in seen:
         assert isRunning == handleIsRunning

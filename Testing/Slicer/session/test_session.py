@@ -16,8 +16,11 @@ import pytest
 import slicer
 
 from MAESILCore.errors import CheckpointError, ConfigError, MaesilError
+from MAESILCore.lattice import MaskStrategy
+from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.scene.nodes import findNodes, inputOf
-from MAESILSlicerLib.session.choices import MaskChoices, ReconstructionChoices
+from MAESILSlicerLib.scene.regions import placeRoi
+from MAESILSlicerLib.session.choices import Nothing, ReconstructionChoices, Region
 from MAESILSlicerLib.session.models import readModelInfo
 from MAESILSlicerLib.session.session import Session
 from volumes import MakeVolume, putUnderBent
@@ -29,7 +32,7 @@ TIMEOUT_SECONDS = 120.0
 @pytest.fixture
 def session(scene: slicer.vtkMRMLScene, tiny_model: Path, tmp_path: Path) -> Iterator[Session]:
     session = Session(scene, jobsFolder=tmp_path / "Jöbs")
-    session.setModel(tiny_model)
+    session.change(model=tiny_model)
     yield session
     session.close()
 
@@ -48,33 +51,88 @@ def jobFolders(session: Session) -> list[Path]:
 
 
 def test_a_volume_gets_a_grid_and_a_mask(session: Session, makeVolume: MakeVolume) -> None:
-    assert session.setVolume(makeVolume(shape=(24, 32, 40))).usable
+    session.change(volume=makeVolume(shape=(24, 32, 40)))
+    assert session.check.usable
     assert session.grid.lattice_shape == (6, 8, 10)
     assert session.mask.shape == (6, 8, 10)
     assert session.overlays.maskNode is not None
 
 
 def test_the_same_choices_draw_the_same_mask(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume())
-    first = session.setMask(MaskChoices(seed=7)).stages
-    other = session.setMask(MaskChoices(seed=8)).stages
-    np.testing.assert_array_equal(session.setMask(MaskChoices(seed=7)).stages, first)
-    assert (first != other).any()
+    session.change(volume=makeVolume())
+    drawn = []
+    for seed in (7, 8, 7):
+        session.change(seed=seed)
+        drawn.append(session.mask.stages)
+    np.testing.assert_array_equal(drawn[2], drawn[0])
+    assert (drawn[0] != drawn[1]).any()
 
 
-def test_choices_that_do_not_fit_leave_the_mask(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume())
-    mask = session.mask
-    with pytest.raises(ConfigError, match="no mask mode"):
-        session.setMask(MaskChoices(mode="checkerboard"))
+def test_choices_that_are_in_use_change_nothing(session: Session, makeVolume: MakeVolume) -> None:
+    session.change(volume=makeVolume(), superpatch=0)
+    mask, told = session.mask, []
+    session.changed.connect(told.append)
+    session.apply(session.choices)
+    session.change(strategy=MaskStrategy(), display=OverlayDisplay())
     assert session.mask is mask
+    assert told == []
+    session.change(seed=1, display=OverlayDisplay(grid=False))
+    assert session.mask is not mask
+    assert told == [{"mask", "job"}]
+
+
+def test_each_part_of_the_choices_is_applied_also_when_another_cannot_be(
+    session: Session, makeVolume: MakeVolume, tmp_path: Path
+) -> None:
+    volume = makeVolume()
+    session.change(
+        model=tmp_path / "missing.safetensors", volume=volume, region=Nothing("Not now."), superpatch=99
+    )
+    assert session.model.name == "tiny"
+    assert session.volumeNode is volume
+    assert session.mask is None
+    assert session.superpatch is None
+    assert "missing.safetensors" in str(session.problem)
+    assert str(session.problems["mask"]) == "Not now."
+    session.change(model=session.model.path, region=None, superpatch=0)
+    assert session.problems == {}
+    assert session.mask.hidden.any()
+    assert session.superpatch == 0
+
+
+def test_planes_may_be_stacked_along_any_axis(session: Session, makeVolume: MakeVolume) -> None:
+    session.change(volume=makeVolume(), strategy=MaskStrategy("plane", plane_axis="i"))
+    hidden = session.mask.crop(session.grid.box(0)).hidden
+    planes = hidden.reshape(-1, hidden.shape[2])
+    assert (planes == planes[0]).all()
+    assert 0 < planes[0].sum() < len(planes[0])
+
+
+def test_a_region_that_was_moved_or_deleted_is_made_anew(
+    session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
+) -> None:
+    roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    session.change(volume=makeVolume(shape=(16, 16, 16)))
+    placeRoi(roi, session.volumeNode)
+    session.change(region=Region(roi))
+    before, told = session.mask, []
+    session.changed.connect(told.append, "moved")
+    roi.SetCenter(1.0, 1.0, 1.0)
+    assert told[-1] == {"moved"}
+    assert session.mask is before
+    session.apply(session.choices)
+    assert (session.mask.hidden != before.hidden).any()
+    scene.RemoveNode(roi)
+    assert session.mask is None
+    assert "was deleted" in str(session.problem)
 
 
 def test_a_damaged_checkpoint_leaves_the_model(session: Session, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(session.model.path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="damaged"):
-        session.setModel(damaged)
+    session.change(model=damaged)
+    assert isinstance(session.problems["model"], CheckpointError)
+    assert "damaged" in str(session.problem)
     assert session.model.name == "tiny"
 
 
@@ -89,7 +147,7 @@ def test_a_reconstruction_ends_in_nodes_and_leaves_no_folder(
     session: Session, makeVolume: MakeVolume, coverage: int
 ) -> None:
     volume = makeVolume(angles=(10.0, 5.0, 20.0))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(ReconstructionChoices(coverage=coverage, device="cpu"))
     assert session.isRunning
     finish(session)
@@ -101,8 +159,8 @@ def test_a_reconstruction_ends_in_nodes_and_leaves_no_folder(
 
 def test_the_mask_that_is_shown_is_the_one_that_is_used(session: Session, makeVolume: MakeVolume) -> None:
     volume = makeVolume(shape=(16, 16, 16))
-    session.setVolume(volume)
-    session.setMask(MaskChoices(mode="random", ratio=0.3, seed=5))
+    session.change(volume=volume)
+    session.change(strategy=MaskStrategy("random", ratio=0.3), seed=5)
     session.startReconstruction(SINGLE)
     finish(session)
     hidden = session.grid.expand(session.mask.hidden)
@@ -116,12 +174,12 @@ def test_the_mask_that_is_shown_is_the_one_that_is_used(session: Session, makeVo
 def test_a_region_is_hidden_as_it_is(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
-    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.change(volume=makeVolume(shape=(16, 16, 16)))
     roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     roi.SetCenter(5.5, 5.5, 5.5)
     roi.SetSize(4.0, 4.0, 4.0)
-    mask = session.setRegion(roi)
-    assert 0 < mask.hidden.sum() <= 8
+    session.change(region=Region(roi))
+    assert 0 < session.mask.hidden.sum() <= 8
     with pytest.raises(ConfigError, match="single mask"):
         session.startReconstruction(ReconstructionChoices(coverage=4))
     session.startReconstruction(SINGLE)
@@ -130,20 +188,20 @@ def test_a_region_is_hidden_as_it_is(
 
 
 def test_without_a_mask_nothing_is_reconstructed(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume(shape=(16, 16, 16)))
-    session.clearMask()
+    session.change(volume=makeVolume(shape=(16, 16, 16)))
+    session.change(region=Nothing())
     for choices in (SINGLE, ReconstructionChoices(coverage=4)):
         with pytest.raises(ConfigError, match="Nothing is hidden"):
             session.startReconstruction(choices)
     assert not session.isRunning
-    assert session.setMask(MaskChoices()) is session.mask
+    session.change(region=None)
     assert session.overlays.maskNode.GetDisplayNode().GetVisibility()
 
 
 def test_cancelling_keeps_nothing(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
-    session.setVolume(makeVolume())
+    session.change(volume=makeVolume())
     before = scene.GetNumberOfNodes()
     session.startReconstruction(SINGLE)
     session.cancel()
@@ -157,7 +215,7 @@ def test_cancelling_keeps_nothing(
 
 
 def test_two_jobs_at_a_time_are_refused(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume())
+    session.change(volume=makeVolume())
     session.startReconstruction(SINGLE)
     with pytest.raises(ConfigError, match="running already"):
         session.startReconstruction(SINGLE)
@@ -166,7 +224,7 @@ def test_two_jobs_at_a_time_are_refused(session: Session, makeVolume: MakeVolume
 
 
 def test_without_a_volume_nothing_starts(session: Session) -> None:
-    session.setVolume(None)
+    session.change(volume=None)
     with pytest.raises(MaesilError):
         session.startReconstruction(SINGLE)
     assert not session.isRunning
@@ -176,7 +234,7 @@ def test_deleting_the_volume_ends_its_job(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
     volume = makeVolume()
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(SINGLE)
     scene.RemoveNode(volume)
     assert not session.isRunning
@@ -190,22 +248,23 @@ def test_deleting_the_volume_ends_its_job(
 def test_closing_the_scene_ends_the_job(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
-    session.setVolume(makeVolume())
+    session.change(volume=makeVolume())
     session.startReconstruction(SINGLE)
     scene.Clear(False)
     assert not session.isRunning
     assert session.volumeNode is None
     assert jobFolders(session) == []
-    assert session.setVolume(makeVolume()).usable
+    session.change(volume=makeVolume())
+    assert session.check.usable
 
 
 def test_results_belong_to_the_volume_that_was_reconstructed(
     session: Session, makeVolume: MakeVolume
 ) -> None:
     volume, other = makeVolume(name="First"), makeVolume(shape=(8, 8, 8), name="Second")
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(SINGLE)
-    session.setVolume(other)
+    session.change(volume=other)
     finish(session)
     assert not session.failed, session.message
     assert session.results is None
@@ -216,7 +275,7 @@ def test_a_volume_that_is_cropped_or_moved_in_place_gets_a_new_grid(
     session: Session, makeVolume: MakeVolume
 ) -> None:
     volume = makeVolume(shape=(24, 32, 40))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(SINGLE)
     slicer.util.updateVolumeFromArray(volume, np.zeros((16, 16, 16), np.int16))
     assert session.grid.lattice_shape == (4, 4, 4)
@@ -233,7 +292,7 @@ def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
     volume = makeVolume()
-    session.setVolume(volume)
+    session.change(volume=volume)
     stages = session.mask.stages
     session.startReconstruction(SINGLE)
     putUnderBent(scene, volume)
@@ -250,7 +309,7 @@ def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_worker_is_told_in_a_sentence(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume(shape=(64, 64, 64)))
+    session.change(volume=makeVolume(shape=(64, 64, 64)))
     session.startReconstruction(SINGLE)
     os.kill(session.job._process._process.pid, signal.SIGKILL)
     finish(session)
@@ -263,7 +322,7 @@ def test_a_killed_worker_is_told_in_a_sentence(session: Session, makeVolume: Mak
 def test_results_that_cannot_be_read_leave_no_nodes(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
-    session.setVolume(makeVolume())
+    session.change(volume=makeVolume())
     before = scene.GetNumberOfNodes()
     session.startReconstruction(SINGLE)
     session.job.wait(TIMEOUT_SECONDS)
@@ -275,7 +334,7 @@ def test_results_that_cannot_be_read_leave_no_nodes(
 
 
 def test_files_for_other_programs_outlive_the_job(session: Session, makeVolume: MakeVolume) -> None:
-    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.change(volume=makeVolume(shape=(16, 16, 16)))
     session.startReconstruction(ReconstructionChoices(coverage=0, device="cpu", export=True))
     finish(session)
     assert (session.exportFolder / "reconstruction.nii.gz").is_file()
@@ -293,13 +352,13 @@ EXPORTED = ReconstructionChoices(coverage=0, device="cpu", export=True)
 
 def test_files_are_those_of_the_volume_that_is_shown(session: Session, makeVolume: MakeVolume) -> None:
     volume, other = makeVolume(shape=(16, 16, 16)), makeVolume(shape=(8, 8, 8))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(EXPORTED)
     finish(session)
     folder = session.exportFolder
-    session.setVolume(other)
+    session.change(volume=other)
     assert session.exportFolder is None
-    session.setVolume(volume)
+    session.change(volume=volume)
     assert session.exportFolder == folder
     session.startReconstruction(SINGLE)
     finish(session)
@@ -311,7 +370,7 @@ def test_files_go_with_their_volume(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
     volume = makeVolume(shape=(16, 16, 16))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(EXPORTED)
     finish(session)
     folder = session.exportFolder
@@ -325,12 +384,12 @@ def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    session.setVolume(makeVolume(shape=(16, 16, 16)))
+    session.change(volume=makeVolume(shape=(16, 16, 16)))
     session.startReconstruction(EXPORTED)
     session.job.wait(TIMEOUT_SECONDS)
     monkeypatch.setattr(Path, "rename", refuse)
     heard: list[str] = []
-    session.addListener(lambda: heard.append(session.message))
+    session.changed.connect(lambda _topics: heard.append(session.message))
     session.poll()
     assert session.failed
     assert "No space left on device" in heard[-1]
@@ -344,7 +403,7 @@ def test_results_say_whether_voxels_were_edited_meanwhile(
     session: Session, makeVolume: MakeVolume, isEdited: bool
 ) -> None:
     volume = makeVolume(shape=(16, 16, 16))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(SINGLE)
     if isEdited:
         slicer.util.arrayFromVolume(volume)[:4] = 0
@@ -359,12 +418,12 @@ def test_deleted_volumes_are_forgotten(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
     volume = makeVolume(shape=(16, 16, 16))
-    session.setVolume(volume)
+    session.change(volume=volume)
     session.startReconstruction(SINGLE)
     finish(session)
     kept = [weakref.ref(node) for node in (volume, session.results.error)]
     heard: list[object] = []
-    session.addListener(lambda: heard.append(session.results))
+    session.changed.connect(lambda _topics: heard.append(session.results))
     scene.RemoveNode(session.results.error)
     assert heard == [None]
     assert session.message.startswith('"CT error" was deleted')
@@ -375,12 +434,15 @@ def test_deleted_volumes_are_forgotten(
 
 
 def test_a_listener_hears_of_every_change(session: Session, makeVolume: MakeVolume) -> None:
-    heard: list[str] = []
-    listener = lambda: heard.append(session.message)  # noqa: E731 - added and removed by identity
-    session.addListener(listener)
-    session.setVolume(makeVolume())
-    assert heard
-    session.removeListener(listener)
-    heard.clear()
-    session.setMask(MaskChoices(seed=3))
-    assert heard == []
+    heard: list[frozenset[str]] = []
+    listener = lambda topics: heard.append(topics)  # noqa: E731 - connected and disconnected by identity
+    session.changed.connect(listener, "volume")
+    session.change(volume=makeVolume())
+    assert "volume" in heard[0]
+    session.change(seed=3)
+    assert len(heard) == 1
+    session.changed.disconnect(listener)
+    session.change(volume=None)
+    assert len(heard) == 1
+    with pytest.raises(ValueError, match="no topic weather"):
+        session.changed.emit("weather")

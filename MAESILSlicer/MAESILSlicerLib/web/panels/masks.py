@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from MAESILCore.errors import MaesilError
+from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import MaskStrategy
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.results import comparison
-from MAESILSlicerLib.session.choices import MODE_TITLES, MaskChoices
+from MAESILSlicerLib.session.choices import LARGEST_SEED, MODE_TITLES, Nothing, Region, StudyChoices
+from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 
-if TYPE_CHECKING:
-    from MAESILSlicerLib.web.application import Application
-
-_MODES = {**MODE_TITLES, regions.MODE: regions.TITLE, segments.MODE: segments.TITLE}
-
 #: Shares of the way from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
-_LARGEST_SEED = 2**31 - 1
 
 
 class MaskPanel:
-    """Draws masks as the sliders say.
+    """Has the session apply what the page says of mask and display.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
+        region: the box that can be hidden.
+        segment: the label that can be hidden.
     """
 
-    def __init__(self, application: Application) -> None:
-        self._app = application
-        self._drawnMode = MaskChoices().mode
-        self._wasRegion = False
-        usual, display = MaskChoices(), OverlayDisplay()
-        state = application.state
+    def __init__(self, page: Page, region: regions.RegionPanel, segment: segments.SegmentPanel) -> None:
+        self._state, self._session = page.state, page.session
+        self._region, self._segment = region, segment
+        usual, display = MaskStrategy(), OverlayDisplay()
+        state = page.state
         state.update(
             {
-                "modes": [
-                    {"title": title, "value": value}
-                    for value, title in {
-                        **MODE_TITLES,
-                        regions.MODE: regions.TITLE,
-                        segments.MODE: segments.TITLE,
-                    }.items()
-                ],
+                "modes": [{"title": title, "value": value} for value, title in MODE_TITLES.items()],
                 "mode": usual.mode,
                 "ratio": usual.ratio,
-                "plane_ratio": usual.planeRatio,
-                "axis_ratio": usual.axisRatio,
-                "block_size": usual.blockSize,
-                "seed": usual.seed,
+                "plane_ratio": usual.plane_ratio,
+                "axis_ratio": usual.axis_ratio,
+                "block_size": usual.block_size,
+                "seed": 0,
                 "hidden_share": "",
                 "stage_colors": list(STAGE_COLOURS.values()),
                 "superpatches": [],
@@ -65,52 +55,31 @@ class MaskPanel:
                 "clip": False,
             }
         )
-        latest = application.latest
-        drawn = ("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "seed")
-        self._redraw = latest(self._draw)
-        state.change(*drawn)(self._redraw)
-        shown = (
+        self.redraw = page.latest(self.apply)
+        state.change(
+            *("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "seed"),
             *("show_grid", "show_labels", "show_mask2d", "show_mask_compared", "show_mask3d"),
             *("opacity", "clip", "superpatch", "layout"),
-        )
-        state.change(*shown)(latest(self._display))
-        application.server.trigger("choose_superpatch")(self.choose)
-
-    @property
-    def choices(self) -> MaskChoices:
-        """How masks are drawn; while a region is hidden, as they were drawn before."""
-        state = self._app.state
-        if state.mode in MODE_TITLES:
-            self._drawnMode = str(state.mode)
-        return MaskChoices(
-            mode=self._drawnMode,
-            ratio=float(state.ratio),
-            planeRatio=float(state.plane_ratio),
-            axisRatio=float(state.axis_ratio),
-            blockSize=int(state.block_size),
-            seed=min(max(int(state.seed or 0), 0), _LARGEST_SEED),
-        )
+        )(self.redraw)
+        page.session.changed.connect(self.redraw, "moved")
+        page.onTrigger("choose_superpatch", self.choose)
 
     def refresh(self) -> None:
         """Take over the grid of another volume."""
-        state, session = self._app.state, self._app.session
+        state, session = self._state, self._session
         count = len(session.grid) if session.grid is not None else 0
         state.superpatches = [session.overlays.labelOf(index) for index in range(count)]
         # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
-        if session.choices == self.choices and state.mode in MODE_TITLES:
-            # Drawn by the session when it took over the volume.
-            self._tellShares()
-        else:
-            self._redraw()
-        self._display()
+        self._tellShares()
+        self.redraw()
 
     def _frontSuperpatch(self) -> int | None:
         """One between the middle of the volume and its upper corner in front, where 3D shows it well."""
-        node, overlays = self._app.session.volumeNode, self._app.session.overlays
+        node, overlays = self._session.volumeNode, self._session.overlays
         bounds = [0.0] * 6
-        if node is None or self._app.session.grid is None:
+        if node is None or self._session.grid is None:
             return None
         node.GetRASBounds(bounds)
         ras = [
@@ -121,72 +90,76 @@ class MaskPanel:
 
     def choose(self, index: int) -> None:
         """Outline a superpatch and bring it into the slices."""
-        state, overlays = self._app.state, self._app.session.overlays
+        state, overlays = self._state, self._session.overlays
         if not isinstance(index, int) or not -1 <= index < len(state.superpatches):
             return
         with state:
             state.superpatch = index
         if index >= 0:
-            comparison.jumpTo(self._app.scene, overlays.centerOf(index))
+            comparison.jumpTo(self._session.scene, overlays.centerOf(index))
 
     def chooseAt(self, ras: tuple[float, float, float]) -> None:
         """Outline the superpatch at a point, in world RAS mm."""
-        index = self._app.session.overlays.superpatchAt(ras)
+        index = self._session.overlays.superpatchAt(ras)
         if index is not None:
             self.choose(index)
 
-    def redraw(self) -> None:
-        """Draw the mask again soon, once for all calls that come close together."""
-        self._redraw()
+    def apply(self) -> None:
+        """Have the session apply what the page says, except for the mask that is just being reconstructed.
 
-    def _draw(self) -> None:
-        if self._app.session.isRunning:
-            # The very mask that is shown is being reconstructed.
-            return
-        choices = self.choices
+        Raises:
+            MaesilError: what is to be hidden cannot be; no mask is shown then.
+        """
+        session = self._session
         # The field shows the seed that is used.
-        self._app.state.seed = choices.seed
-        try:
-            self._app.regions.showHandles()
-            if self._app.regions.isChosen and self._app.session.grid is not None:
-                self._app.regions.hide()
-                self._app.regions.showHandles()
-            elif self._app.segments.isChosen and self._app.session.grid is not None:
-                self._app.segments.hide()
-            else:
-                self._app.session.setMask(choices)
-        except MaesilError:
-            # Nor may the mask before be taken for what the sliders say.
-            self._app.session.clearMask()
-            raise
-        finally:
-            self._tellShares()
-            if self._wasRegion != self._app.session.isRegion:
-                self._wasRegion = self._app.session.isRegion
-                self._display()
+        self._state.seed = min(max(int(self._state.seed or 0), 0), LARGEST_SEED)
+        masked = session.choices if session.isRunning else self._masked(session.choices)
+        self._region.showHandles()
+        session.apply(self._displayed(masked))
+        self._tellShares()
+        if session.problem is not None:
+            raise session.problem
+
+    def _masked(self, choices: StudyChoices) -> StudyChoices:
+        """Choices with what the page says of the mask."""
+        state, region = self._state, None
+        if self._session.grid is not None and self._region.isChosen:
+            region = self._region.choice()
+        elif self._session.grid is not None and self._segment.isChosen:
+            region = self._segment.choice()
+        strategy = choices.strategy
+        if region is None and not (self._region.isChosen or self._segment.isChosen):
+            try:
+                strategy = MaskStrategy(
+                    str(state.mode),
+                    float(state.ratio),
+                    float(state.plane_ratio),
+                    float(state.axis_ratio),
+                    int(state.block_size),
+                )
+            except ConfigError as error:
+                region = Nothing(str(error))
+        return replace(choices, strategy=strategy, seed=int(state.seed), region=region)
+
+    def _displayed(self, choices: StudyChoices) -> StudyChoices:
+        """Choices with what the page says of the display."""
+        state = self._state
+        chosen = state.superpatch if state.superpatch >= 0 else None
+        display = OverlayDisplay(
+            grid=bool(state.show_grid),
+            labels=bool(state.show_labels),
+            mask2d=bool(state.show_mask_compared if state.layout == COMPARISON else state.show_mask2d),
+            mask3d=bool(state.show_mask3d),
+            opacity=float(state.opacity),
+            # A region may lie in any superpatch, and all of it is what is asked about.
+            clip=chosen if state.clip and not isinstance(choices.region, Region) else None,
+        )
+        return replace(choices, display=display, superpatch=chosen)
 
     def _tellShares(self) -> None:
         """Write on the page how much is hidden."""
-        state, mask = self._app.state, self._app.session.mask
+        state, mask = self._state, self._session.mask
         if mask is None:
             state.hidden_share = ""
             return
         state.hidden_share = f"{(mask.stages > 0).mean():.1%}"
-
-    def _display(self) -> None:
-        state, session = self._app.state, self._app.session
-        if session.grid is None:
-            return
-        chosen = state.superpatch if state.superpatch >= 0 else None
-        session.setDisplay(
-            OverlayDisplay(
-                grid=bool(state.show_grid),
-                labels=bool(state.show_labels),
-                mask2d=bool(state.show_mask_compared if state.layout == COMPARISON else state.show_mask2d),
-                mask3d=bool(state.show_mask3d),
-                opacity=float(state.opacity),
-                # A region may lie in any superpatch, and all of it is what is asked about.
-                clip=chosen if state.clip and not session.isRegion else None,
-            )
-        )
-        session.overlays.setHighlight(chosen)

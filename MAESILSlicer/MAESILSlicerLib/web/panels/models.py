@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from MAESILCore.errors import CheckpointError
 from MAESILCore.models.bundled import models_folder
 from MAESILCore.wording import displayable
 from MAESILSlicerLib.session.models import SUFFIX
-
-if TYPE_CHECKING:
-    from MAESILSlicerLib.web.application import Application
+from MAESILSlicerLib.web.page import Page
 
 #: Nobody can read a longer list.
 MOST_MODELS = 200
@@ -48,14 +44,15 @@ class ModelPanel:
     """Lets the page choose among the listed models; a path cannot be given, so that nobody can look for files.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
         folders: in which checkpoints are offered.
+        onModel: called when another model is in use, with whether superpatches or patches have another size.
     """
 
-    def __init__(self, application: Application, folders: Sequence[Path]) -> None:
-        self._app = application
+    def __init__(self, page: Page, folders: Sequence[Path], onModel: Callable[[bool], None]) -> None:
+        self._page, self._onModel = page, onModel
         self._models = findModels(folders)
-        current = application.session.model.path
+        current = page.session.model.path
         chosen = next(
             (n for n, one in enumerate(self._models) if one.path.resolve() == current.resolve()), None
         )
@@ -64,37 +61,34 @@ class ModelPanel:
             self._models.insert(0, ListedModel(displayable(current.stem), current))
             chosen = 0
         self._chosen = chosen
-        application.state.models = [one.title for one in self._models]
-        application.state.chosen_model = chosen
+        page.state.models = [one.title for one in self._models]
+        page.state.chosen_model = chosen
         self._tell()
-        application.state.change("chosen_model")(application.latest(self._choose))
+        page.state.change("chosen_model")(page.latest(self._choose))
 
     def _choose(self) -> None:
-        state, session = self._app.state, self._app.session
+        state, session = self._page.state, self._page.session
         wanted = state.chosen_model
         if wanted == self._chosen:
             return
         if session.isRunning or not isinstance(wanted, int) or not 0 <= wanted < len(self._models):
             state.chosen_model = self._chosen
             return
-        before = session.model
-        try:
-            session.setModel(self._models[wanted].path)
-        except CheckpointError as error:
+        before, choice = session.model, session.choices.model
+        session.change(model=self._models[wanted].path)
+        if "model" in session.problems:
             # Told here: the way back to the model before is a choice that succeeds, which clears its own errors.
             state.chosen_model = self._chosen
-            self._app.notice.tellError(error, about=self)
+            self._page.notice.tellError(session.problems["model"], about=self)
+            session.change(model=choice)
             return
-        self._app.notice.settled(self)
+        self._page.notice.settled(self)
         self._chosen = wanted
         self._tell()
         sizes = (session.model.superpatchSize, session.model.patchSize)
-        if sizes != (before.superpatchSize, before.patchSize):
-            # The rows of the results are superpatches of another grid.
-            self._app.results.forget()
-        self._app.masks.refresh()
+        self._onModel(sizes != (before.superpatchSize, before.patchSize))
 
     def _tell(self) -> None:
-        state, model = self._app.state, self._app.session.model
+        state, model = self._page.state, self._page.session.model
         state.model_card = model.text
         state.model_facts = ". ".join(model.text.splitlines()[:2])

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.machine import DeviceProbe
-from MAESILSlicerLib.session.choices import USUAL_COVERAGE, ReconstructionChoices
-
-if TYPE_CHECKING:
-    from MAESILSlicerLib.web.application import Application
+from MAESILSlicerLib.session.choices import COVERAGE_TITLES, USUAL_COVERAGE, ReconstructionChoices
+from MAESILSlicerLib.web.page import Page
 
 _POLL_SECONDS = 0.25
 _UNFORESEEN = (
     "The reconstruction was stopped by an error of MAESIL, which the server's log tells; reconstruct again."
 )
 _COVERAGES = (
-    {"title": "Only the mask shown", "value": 0},
-    {"title": "Cover all patches (2 masks)", "value": 2},
-    {"title": f"Cover all patches ({USUAL_COVERAGE} masks)", "value": USUAL_COVERAGE},
-    {"title": "Cover all patches (8 masks)", "value": 8},
+    {"title": COVERAGE_TITLES[False], "value": 0},
+    *({"title": f"{COVERAGE_TITLES[True]} ({n} masks)", "value": n} for n in (2, USUAL_COVERAGE, 8)),
 )
 
 
@@ -30,14 +26,18 @@ class ReconstructPanel:
     """Starts, watches and cancels the job of the session.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
         device: the one to begin with.
+        onJob: called when a job has begun or ended.
+        onResults: called with whether a job has made results, or those of the job before are gone.
     """
 
-    def __init__(self, application: Application, device: str) -> None:
-        self._app = application
+    def __init__(
+        self, page: Page, device: str, onJob: Callable[[], None], onResults: Callable[[bool], None]
+    ) -> None:
+        self._page, self._onJob, self._onResults = page, onJob, onResults
         self._probe: DeviceProbe | None = None
-        state = application.state
+        state = page.state
         state.update(
             {
                 "coverages": list(_COVERAGES),
@@ -51,8 +51,8 @@ class ReconstructPanel:
                 "time_left": "",
             }
         )
-        application.server.trigger("reconstruct")(self.start)
-        application.server.trigger("cancel")(self.cancel)
+        page.onTrigger("reconstruct", self.start)
+        page.onTrigger("cancel", self.cancel)
 
     def close(self) -> None:
         """End what looks for devices; the job is the session's."""
@@ -61,27 +61,27 @@ class ReconstructPanel:
 
     def start(self) -> None:
         """Reconstruct as the page says."""
-        state = self._app.state
+        state = self._page.state
         with state:
             if state.loading:
-                self._app.notice.tellError("The scan is still being read; reconstruct once it is shown.")
+                self._page.notice.tellError("The scan is still being read; reconstruct once it is shown.")
                 return
             try:
                 # A region is hidden as it is.
-                coverage = 0 if self._app.session.isRegion else int(state.coverage)
+                coverage = 0 if self._page.session.isRegion else int(state.coverage)
                 controls = ("biharmonic",) if state.compare_fill and not coverage else ()
                 choices = ReconstructionChoices(coverage, str(state.device), export=True, controls=controls)
-                self._app.session.startReconstruction(choices)
+                self._page.session.startReconstruction(choices)
             except MaesilError as error:
-                self._app.notice.tellError(error)
+                self._page.notice.tellError(error)
                 return
-            self._app.notice.clear()
+            self._page.notice.clear()
             self._refresh()
 
     def cancel(self) -> None:
         """Ask the job to end."""
-        with self._app.state:
-            self._app.session.cancel()
+        with self._page.state:
+            self._page.session.cancel()
             self._refresh()
 
     async def watch(self) -> None:
@@ -91,7 +91,7 @@ class ReconstructPanel:
             self._look()
 
     def _look(self) -> None:
-        session, state = self._app.session, self._app.state
+        session, state = self._page.session, self._page.state
         before = session.results
         try:
             if not session.poll():
@@ -100,13 +100,13 @@ class ReconstructPanel:
                 self._refresh()
                 # A run that was cancelled or failed leaves those of the run before.
                 if session.results is not None and session.results is not before:
-                    self._app.results.show()
+                    self._onResults(True)
         except Exception:
             # Whatever it was, the page must not wait for ever for a job that nobody watches any more.
             logging.exception("MAESIL: a reconstruction could not be taken in")
             with state:
                 if session.results is not before:
-                    self._app.results.forget()
+                    self._onResults(False)
                 session.stop(_UNFORESEEN)
                 self._refresh()
 
@@ -115,10 +115,10 @@ class ReconstructPanel:
         self._probe = DeviceProbe()
         while (report := self._probe.poll()) is None:
             await asyncio.sleep(_POLL_SECONDS)
-        state = self._app.state
+        state = self._page.state
         with state:
             if report.error:
-                self._app.notice.tellError(report.error)
+                self._page.notice.tellError(report.error)
             found = [
                 {"title": f"{device.name} ({device.id})", "value": device.id} for device in report.devices
             ]
@@ -128,16 +128,16 @@ class ReconstructPanel:
             state.devices = [{"title": _titleOf(one), "value": one} for one in others] + found
 
     def _refresh(self) -> None:
-        session, state = self._app.session, self._app.state
+        session, state = self._page.session, self._page.state
         job = session.job
         state.running = job is not None
-        self._app.regions.showHandles()
+        self._onJob()
         state.cancelling = job is not None and job.state == "cancelling"
         state.fraction = None if job is None else job.fraction
         left = None if job is None else job.seconds_left
         state.time_left = "" if left is None else f"{estimate_text(left)} left"
         if session.message:
-            (self._app.notice.tellError if session.failed else self._app.notice.tell)(session.message)
+            (self._page.notice.tellError if session.failed else self._page.notice.tell)(session.message)
 
 
 def _titleOf(device: str) -> str:

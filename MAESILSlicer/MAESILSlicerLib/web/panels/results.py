@@ -13,14 +13,13 @@ from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison
 from MAESILSlicerLib.results.reconstruction import ResultNodes, maskedTitle, removeResults
 from MAESILSlicerLib.results.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
+from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.plot import scatter
 from MAESILSlicerLib.web.viewframe import fitSlice
-from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D
+from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D, Views
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from MAESILSlicerLib.web.application import Application
 
 #: In the input's window; error and uncertainty have one of their own.
 _IN_WINDOW = ("masked", "reconstruction", "mosaic")
@@ -47,14 +46,15 @@ class ResultsPanel:
     """Shows what the last reconstruction has made.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
+        views: of the page.
     """
 
-    def __init__(self, application: Application) -> None:
-        self._app = application
-        self._comparison = Comparison(application.scene)
+    def __init__(self, page: Page, views: Views) -> None:
+        self._page, self._views = page, views
+        self._comparison = Comparison(page.session.scene)
         self._shown: ResultNodes | None = None
-        state = application.state
+        state = page.state
         state.update(
             {
                 "disclaimer": DISCLAIMER,
@@ -66,11 +66,11 @@ class ResultsPanel:
             }
         )
         self.forget()
-        state.change("layout", "orientation")(application.latest(self._arrange))
+        state.change("layout", "orientation")(page.latest(self._arrange))
 
     def forget(self) -> None:
         """Show no results, as after a change of the scan, and take those that were shown out of the scene."""
-        state = self._app.state
+        state = self._page.state
         self._replace(None)
         state.has_results = False
         state.score_groups, state.superpatch_rows = [], []
@@ -81,7 +81,7 @@ class ResultsPanel:
 
     def show(self) -> None:
         """Fill the tables and switch to the comparison, in place of the results before."""
-        results, state = self._app.session.results, self._app.state
+        results, state = self._page.session.results, self._page.state
         self._replace(results)
         state.has_results = True
         state.score_groups = _scores(results.metrics)
@@ -94,7 +94,7 @@ class ResultsPanel:
                 "title": _fileTitle(name, results.maskCount),
                 "size": _sizeText(path.stat().st_size),
             }
-            for name, path in _ordered(filesOf(self._app.session.exportFolder))
+            for name, path in _ordered(filesOf(self._page.session.exportFolder))
         ]
         state.layout = COMPARISON
         self._arrange()
@@ -107,7 +107,7 @@ class ResultsPanel:
 
     def followWindow(self, display: slicer.vtkMRMLScalarVolumeDisplayNode) -> None:
         """Show the results in the window of the scan."""
-        results = self._app.session.results
+        results = self._page.session.results
         if results is None:
             return
         for role in _IN_WINDOW:
@@ -115,20 +115,20 @@ class ResultsPanel:
             target.SetWindowLevel(display.GetWindow(), display.GetLevel())
 
     def _arrange(self) -> None:
-        state, session = self._app.state, self._app.session
+        state, session = self._page.state, self._page.session
         if state.layout not in (FOUR_UP, COMPARISON, ONLY_3D) or state.orientation not in ORIENTATIONS:
             return
         if state.layout == COMPARISON and session.results is None:
             state.layout = FOUR_UP
-        self._app.views.show(state.layout)
+        self._views.show(state.layout)
         if state.layout == COMPARISON:
             try:
                 self._comparison.enter(None, session.results, session.volumeNode, state.orientation)
             except MaesilError as error:
-                self._app.notice.tellError(error)
+                self._page.notice.tellError(error)
                 return
             # The page has its sliders over the pictures, and these need room for them.
-            for view in self._app.views.shownSlices:
+            for view in self._views.shownSlices:
                 fitSlice(view)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import slicer
@@ -15,11 +15,10 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from MAESILCore.data.volume import Volume, find_scans, looks_like_label, read_volume
 from MAESILCore.errors import VolumeError
+from MAESILSlicerLib.session.choices import Nothing, Region
+from MAESILSlicerLib.web.page import Page
 
-if TYPE_CHECKING:
-    from MAESILSlicerLib.web.application import Application
-
-MODE, TITLE = "segment", "A segment"
+MODE = "segment"
 
 _HEADER_BYTES = 1 << 18
 _SEGMENT_FIELD = re.compile(rb"^Segment(\d+)_(Name|LabelValue):=([^\r\n]*)", re.MULTILINE)
@@ -78,27 +77,28 @@ def _statedNames(path: Path) -> dict[int, str]:
 
 
 class SegmentPanel:
-    """Takes in a label map, and has the session hide one of its labels.
+    """Takes in a label map, of which the session hides one label.
 
     The state holds `segments`, the titles and values of the labels, and `segment`, the chosen value.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
+        onChosen: called when another label is to be hidden.
     """
 
-    def __init__(self, application: Application) -> None:
-        self._app = application
+    def __init__(self, page: Page, onChosen: Callable[[], None]) -> None:
+        self._state, self._session, self._onChosen = page.state, page.session, onChosen
         self._labels: LabelMap | None = None
         self._node: slicer.vtkMRMLSegmentationNode | None = None
         self._shown: tuple[LabelMap, int] | None = None
         self._segmentId = ""
-        application.state.update({"segments": [], "segment": 0, "segment_file": ""})
-        application.state.change("segment")(lambda **_: self.isChosen and application.masks.redraw())
+        page.state.update({"segments": [], "segment": 0, "segment_file": ""})
+        page.state.change("segment")(lambda **_: self.isChosen and onChosen())
 
     @property
     def isChosen(self) -> bool:
         """Whether the page says that a segment is what is hidden."""
-        return self._app.state.mode == MODE
+        return self._state.mode == MODE
 
     async def open(self, folder: Path) -> None:
         """Take in what the browser has sent, and choose its first label.
@@ -109,32 +109,27 @@ class SegmentPanel:
         labels = await asyncio.to_thread(readLabelMap, folder)
         # All of it is in memory; a refused upload is removed by who took it in.
         shutil.rmtree(folder, ignore_errors=True)
-        with self._app.state as state:
+        with self._state as state:
             self._labels = labels
             state.segments = [{"value": value, "title": name} for value, name in labels.names.items()]
             state.segment = state.segments[0]["value"]
             state.segment_file = labels.volume.name
-            self._app.masks.redraw()
+            self._onChosen()
 
-    def hide(self) -> None:
-        """Have the session hide the chosen label; without a label map, nothing is hidden.
-
-        Raises:
-            MaesilError: the label has no voxel of the volume.
-        """
-        value = self._app.state.segment
+    def choice(self) -> Region | Nothing:
+        """The chosen label as a segment; without a label map, nothing is hidden."""
+        value = self._state.segment
         if self._labels is None or value not in self._labels.names:
-            self._app.session.clearMask()
-            return
+            return Nothing()
         self._show(self._labels, int(value))
-        self._app.session.setRegion(self._node, self._segmentId)
+        return Region(self._node, self._segmentId)
 
     def _show(self, labels: LabelMap, value: int) -> None:
         """Put one label into the scene as a segment."""
         if self._shown is not None and self._shown == (labels, value):
             return
         if self._node is None:
-            self._node = self._app.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segment")
+            self._node = self._session.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segment")
         segmentation = self._node.GetSegmentation()
         segmentation.RemoveAllSegments()
         self._segmentId = self._node.AddSegmentFromBinaryLabelmapRepresentation(

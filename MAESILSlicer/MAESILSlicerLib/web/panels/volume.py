@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import slicer
 
@@ -16,10 +16,8 @@ from MAESILSlicerLib.scene.nodes import removeNode
 from MAESILSlicerLib.scene.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 from MAESILSlicerLib.scene.volumes import addVolume
 from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
+from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.windows import Windows, windowsFor
-
-if TYPE_CHECKING:
-    from MAESILSlicerLib.web.application import Application
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -28,18 +26,30 @@ class VolumePanel:
     """Loads scans and shows them.
 
     Args:
-        application: what the sections share.
+        page: what the section works on.
         rendering: of the 3D view.
         catalog: the scans on offer.
+        onVolume: called with another scan, once the session works on it; None for none.
+        onShown: called when everything else shows it.
+        onWindow: called with the display of the scan when its window has changed.
     """
 
-    def __init__(self, application: Application, rendering: Rendering, catalog: Catalog) -> None:
-        self._app, self._rendering, self.catalog = application, rendering, catalog
+    def __init__(
+        self,
+        page: Page,
+        rendering: Rendering,
+        catalog: Catalog,
+        onVolume: Callable[[slicer.vtkMRMLScalarVolumeNode | None], None],
+        onShown: Callable[[], None],
+        onWindow: Callable[[slicer.vtkMRMLScalarVolumeDisplayNode], None],
+    ) -> None:
+        self._page, self._rendering, self.catalog = page, rendering, catalog
+        self._onVolume, self._onShown, self._onWindow = onVolume, onShown, onWindow
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._loading: asyncio.Task[None] | None = None
         self._wanted: list[int] = []
         self._wereSent = False
-        state = application.state
+        state = page.state
         self._windows = windowsFor(None)
         self._tellWindows()
         state.update(
@@ -56,10 +66,9 @@ class VolumePanel:
                 "shift_range": list(SHIFT_RANGE),
             }
         )
-        latest = application.latest
-        state.change("window_width", "window_level")(latest(self._applyWindow))
-        state.change("preset", "shift", "rendered")(latest(self._applyRendering))
-        application.server.trigger("open_scan")(self.open)
+        state.change("window_width", "window_level")(page.latest(self._applyWindow))
+        state.change("preset", "shift", "rendered")(page.latest(self._applyRendering))
+        page.onTrigger("open_scan", self.open)
 
     def open(self, number: int) -> None:
         """Load a scan of the catalog in the background; the one before stays until this one can be shown."""
@@ -73,8 +82,8 @@ class VolumePanel:
 
     def _want(self, numbers: list[int], wereSent: bool = False) -> None:
         """Have the first of some scans opened that can be; `wereSent` by a browser, or lie on the server."""
-        if self._app.session.isRunning:
-            self._app.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
+        if self._page.session.isRunning:
+            self._page.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
         # What was wished for last is shown in the end, also if a scan is being read meanwhile.
         self._wanted, self._wereSent = numbers, wereSent
@@ -88,7 +97,7 @@ class VolumePanel:
             MaesilError: there is no scan in it; nothing is added.
         """
         found = await asyncio.to_thread(findEntries, sorted(folder.iterdir()) or [folder], "Uploads", folder)
-        with self._app.state as state:
+        with self._page.state as state:
             numbers = self.catalog.add(found)
             state.scans = self.catalog.items
             self._want(numbers, wereSent=True)
@@ -103,16 +112,16 @@ class VolumePanel:
                     break
                 problems.append(problem)
             if problems and not self._wanted:
-                with self._app.state:
+                with self._page.state:
                     summarise = _summaryOf if wereSent else _summaryOfOffered
-                    self._app.notice.tellError(summarise(problems, len(numbers)))
+                    self._page.notice.tellError(summarise(problems, len(numbers)))
 
     async def _open(self, number: int) -> str | None:
         """Show a scan, unless another one is wanted by then; None, or a sentence why it cannot be shown."""
-        entry, state = self.catalog.entries[number], self._app.state
+        entry, state = self.catalog.entries[number], self._page.state
         with state:
             state.loading = f"Reading {entry.title} ..."
-            self._app.notice.clear()
+            self._page.notice.clear()
         try:
             volume = await asyncio.to_thread(entry.read)
             facts = await asyncio.to_thread(_factsOf, volume)
@@ -137,10 +146,10 @@ class VolumePanel:
 
     def _show(self, volume: Volume, entry: Entry, facts: list[str], windows: Windows) -> str | None:
         """Put a scan in the place of the one before, whole or not at all; None, or a sentence why not."""
-        application, state = self._app, self._app.state
+        session, state = self._page.session, self._page.state
         previous, node = self._node, None
         try:
-            node = addVolume(application.scene, volume, volume.name or entry.title)
+            node = addVolume(session.scene, volume, volume.name or entry.title)
             self._put(node)
         except Exception as error:
             problem = _sentenceOf(error, entry)
@@ -156,25 +165,22 @@ class VolumePanel:
         state.scan_facts = facts
         # The reader has told of the values and the axes already.
         state.scan_warnings = list(volume.notes)
-        if application.session.check.problem:
-            application.notice.tellError(application.session.check.problem)
+        if session.check.problem:
+            self._page.notice.tellError(session.check.problem)
         return None
 
     def _put(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Have every view, grid and mask show one volume."""
-        application = self._app
         self._rendering.show(node)
         self._node = node
-        application.session.setVolume(node)
-        application.results.forget()
-        application.views.showVolume(node.GetID() if node is not None else None)
-        application.views.fit()
+        self._page.session.change(volume=node)
+        self._onVolume(node)
         self._applyWindow()
-        application.masks.refresh()
+        self._onShown()
 
     def _tellWindows(self, keepWindow: bool = False) -> None:
         """Write on the page which windows can be chosen; the first is, unless the present one is kept."""
-        state, windows = self._app.state, self._windows
+        state, windows = self._page.state, self._windows
         if not keepWindow:
             state.window_width, state.window_level = next(iter(windows.presets.values()))
         state.unit, state.window_step = windows.unit, windows.step
@@ -189,14 +195,14 @@ class VolumePanel:
         display = self._node.GetDisplayNode()
         with slicer.util.NodeModify(display):
             display.AutoWindowLevelOff()
-            state = self._app.state
+            state = self._page.state
             display.SetWindowLevel(
                 max(float(self._windows.step), float(state.window_width)), float(state.window_level)
             )
-        self._app.results.followWindow(display)
+        self._onWindow(display)
 
     def _applyRendering(self) -> None:
-        state = self._app.state
+        state = self._page.state
         if state.preset in PRESETS:
             self._rendering.set(state.preset, float(state.shift), bool(state.rendered))
 
