@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from MAESILCore.wording import displayable
+from typing import Any
+
+from MAESILCore.wording import Sentence, displayable
 
 
 class MaesilError(Exception):
-    """Base of every error a user can cause; its message is fit to be shown as it is."""
+    """Base of every error a user can cause; its message is fit to be shown as it is.
+
+    A message that a face may word in another language is a `MAESILCore.wording.Sentence`, and `str` gives just that.
+    """
+
+    @property
+    def code(self) -> str:
+        """Names the sentence for faces that word it themselves; "" if they cannot."""
+        return self.args[0].code if self.args and isinstance(self.args[0], Sentence) else ""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the sentence was filled with; empty if it has no code."""
+        return self.args[0].parameters if self.code else {}
 
     def __str__(self) -> str:
         # Messages name files, and the name of a file can be any bytes.

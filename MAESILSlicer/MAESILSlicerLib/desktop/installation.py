@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.system.install import Confirm, InstallError, Outcome, install, installPyTorchExtension
 from MAESILSlicerLib.system.installers import Installers
 from MAESILSlicerLib.system.plan import makePlan
@@ -92,7 +93,7 @@ class Installation:
 
 def _confirmation(waiting: ExitStack) -> Confirm:
     def confirm(question: str) -> bool:
-        agreed = bool(slicer.util.confirmOkCancelDisplay(question, windowTitle=_("MAESIL")))
+        agreed = bool(slicer.util.confirmOkCancelDisplay(translated(question), windowTitle=_("MAESIL")))
         if agreed:
             waiting.enter_context(slicer.util.WaitCursor())
         return agreed

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import qt
 
+from MAESILSlicerLib.desktop.sentences import translated
+
 
 class StatusRow:
     """A sentence with an icon, so that a failure is not told by colour alone."""
@@ -15,7 +17,8 @@ class StatusRow:
         self.show("")
 
     def show(self, sentence: str, failed: bool = False) -> None:
-        """Show a sentence; an empty one takes the row away."""
+        """Show a sentence in the language of the application; an empty one takes the row away."""
+        sentence = translated(sentence)
         if self._label.text != sentence:
             self._label.setText(sentence)
         style = self._label.style()

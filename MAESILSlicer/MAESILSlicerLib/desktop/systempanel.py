@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.installation import Installation
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.storagepanel import StoragePanel
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.check import SystemCheck
@@ -72,7 +73,8 @@ class SystemPanel:
         if self.report is not None:
             if self.report.canCompute:
                 return ""
-            return self.report.problem.text if self.report.problem is not None else self.report.line
+            problem = self.report.problem
+            return translated(problem.text if problem is not None else self.report.line)
         # Known without a check.
         if importlib.util.find_spec("torch") is None:
             return _("PyTorch, which runs the model, is not installed yet.")
@@ -110,7 +112,7 @@ class SystemPanel:
         if self._session.failed:
             self._lastFailure = self._session.message
         unknown = _("Checking ...") if self._check is not None else _("Not checked yet.")
-        ui.systemLabel.setText(unknown if report is None else report.line)
+        ui.systemLabel.setText(unknown if report is None else translated(report.line))
         problem = report.problem if report is not None else None
         ui.systemDetailsLabel.setText(_detailsOf(report))
         ui.systemDetailsLabel.setVisible(problem is not None)
@@ -233,7 +235,8 @@ def _detailsOf(report: SystemReport | None) -> str:
     """What a problem means and what repairs it, without what the line above says already."""
     if report is None or report.problem is None:
         return ""
-    return report.problem.repair if report.problem.sentence in report.line else report.problem.text
+    problem = report.problem
+    return translated(problem.repair if problem.sentence in report.line else problem.text)
 
 
 def _buttonOf(action: Action) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import slicer
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import Sentence
 
 #: What not every system allows in the name of a file.
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
@@ -46,9 +47,11 @@ class KeptFiles:
             written.rename(self._folder / "files")
         except OSError as error:
             self.forget()
-            message = (
-                f"The results are in the scene, but their files could not be kept ({error.strerror or error}); "
-                "free some disk space and reconstruct again."
+            message = Sentence(
+                "exports.not-kept",
+                "The results are in the scene, but their files could not be kept ({reason}); "
+                "free some disk space and reconstruct again.",
+                reason=error.strerror or str(error),
             )
             raise ExportError(message) from error
 
@@ -93,8 +96,11 @@ def saveFiles(written: Path, folder: Path, inputName: str) -> Path:
     except OSError as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-        message = (
-            f"The files could not be saved in {folder} ({error.strerror or error}); choose another folder."
+        message = Sentence(
+            "exports.not-saved",
+            "The files could not be saved in {folder} ({reason}); choose another folder.",
+            folder=str(folder),
+            reason=error.strerror or str(error),
         )
         raise ExportError(message) from error
     return made

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.system import requirements, wheels
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.installers import PYTORCH_EXTENSION, Installers
@@ -27,7 +28,7 @@ from MAESILSlicerLib.system.report import SystemReport
 Confirm = Callable[[str], bool]
 Check = Callable[[], SystemReport]
 
-_NOT_NOW = "Not now: nothing was changed."
+_NOT_NOW = Sentence("install.not-now", "Not now: nothing was changed.")
 #: The PyTorch extension brings torchvision along.
 _TORCH = ("torch", "torchvision")
 
@@ -81,7 +82,9 @@ def install(
     if plan.isEmpty and plan.obstacle is None:
         return Outcome(plan.text)
     if installers.isTesting:
-        return Outcome("Slicer runs in testing mode, in which nothing is installed.")
+        return Outcome(
+            Sentence("install.testing", "Slicer runs in testing mode, in which nothing is installed.")
+        )
     _refuseWhatCannotWork(plan, installers, folder)
     if not confirm(plan.text):
         return Outcome(_NOT_NOW)
@@ -113,18 +116,24 @@ def installPyTorchExtension(
         InstallError: the Extensions Manager could not install it.
     """
     if installers.isTesting or installers.installExtension is None:
-        return Outcome("Extensions cannot be installed in this Slicer.")
-    question = "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
+        return Outcome(Sentence("install.no-extensions", "Extensions cannot be installed in this Slicer."))
+    question = Sentence(
+        "install.extension-question",
+        "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?",
+    )
     if not confirm(question):
         return Outcome(_NOT_NOW)
     remember()
     if not installers.installExtension(PYTORCH_EXTENSION):
-        message = (
+        message = Sentence(
+            "install.extension-failed",
             "The extension PyTorch could not be installed; install it in the Extensions Manager, "
-            "which says why, or install from a folder of wheels."
+            "which says why, or install from a folder of wheels.",
         )
         raise InstallError(message)
-    return Outcome("The extension PyTorch was installed; restart Slicer to go on.")
+    return Outcome(
+        Sentence("install.restart", "The extension PyTorch was installed; restart Slicer to go on.")
+    )
 
 
 def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
@@ -136,7 +145,10 @@ def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Pat
     if plan.torch and folder is None and installers.installTorch is None:
         raise InstallError(explanation("extension-missing").text)
     if plan.removesTorch and "torch" in sys.modules:
-        message = "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done."
+        message = Sentence(
+            "install.torch-in-use",
+            "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done.",
+        )
         raise InstallError(message)
     if folder is not None:
         lacking = wheels.shortcoming(folder, [need for need in (plan.torch, *plan.packages) if need])
@@ -198,9 +210,13 @@ def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
     """The outcome, if what was installed is there and works."""
     if (plan.torch and report.torchVersion is None) or (plan.packages and report.missing):
         problem = report.problem or explanation("torch-broken")
-        message = f"The installation ended without an error, but does not work: {problem.text}"
+        message = Sentence(
+            "install.does-not-work",
+            "The installation ended without an error, but does not work: {problem}",
+            problem=problem.text,
+        )
         raise InstallError(message, f"{log}\n{report.errors}".strip())
-    return Outcome(f"Installed. {report.line}", report)
+    return Outcome(joined(Sentence("install.done", "Installed."), report.line), report)
 
 
 def _failure(error: Exception, log: str) -> InstallError:
@@ -209,4 +225,9 @@ def _failure(error: Exception, log: str) -> InstallError:
     reason = explain(text)
     if reason is not None:
         return InstallError(reason.text, text)
-    return InstallError(f"The installation failed. The last that was said: {lastWords(text)}", text)
+    message = Sentence(
+        "install.failed",
+        "The installation failed. The last that was said: {words}",
+        words=lastWords(text),
+    )
+    return InstallError(message, text)

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from MAESILCore.wording import Sentence, joined
+
 _TABLE = Path(__file__).with_name("messages.json")
 
 #: The button beside a sentence; "" where only the person can act.
@@ -27,14 +29,14 @@ class Explanation:
     """
 
     id: str
-    sentence: str
-    repair: str
+    sentence: Sentence
+    repair: Sentence
     action: Action = ""
 
     @property
-    def text(self) -> str:
+    def text(self) -> Sentence:
         """Both sentences."""
-        return f"{self.sentence} {self.repair}"
+        return joined(self.sentence, self.repair)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,16 @@ def _entries() -> tuple[_Entry, ...]:
     table = json.loads(_TABLE.read_text(encoding="utf-8"))["messages"]
     return tuple(
         _Entry(
-            Explanation(entry["id"], entry["sentence"], entry["repair"], entry["action"]),
+            Explanation(entry["id"], *_sentencesOf(entry), entry["action"]),
             tuple(re.compile(pattern, re.IGNORECASE | re.MULTILINE) for pattern in entry["patterns"]),
         )
         for entry in table
     )
+
+
+def _sentencesOf(entry: dict[str, str]) -> tuple[Sentence, Sentence]:
+    """What is wrong and what to do; their codes are "ID" and "ID.repair"."""
+    return Sentence(entry["id"], entry["sentence"]), Sentence(f"{entry['id']}.repair", entry["repair"])
 
 
 def explain(text: str) -> Explanation | None:

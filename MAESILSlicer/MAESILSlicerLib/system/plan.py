@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 
+from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.system.messages import Explanation, explanation
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import sizeText
@@ -53,19 +54,27 @@ class InstallPlan:
         return self.torch is None and not self.packages
 
     @property
-    def text(self) -> str:
+    def text(self) -> Sentence:
         """What is to be agreed to, in a few sentences."""
         if self.isEmpty:
-            return "Everything that MAESIL needs is installed."
+            return Sentence("plan.nothing", "Everything that MAESIL needs is installed.")
         names = [*(["PyTorch"] if self.torch else []), *(need.name for need in self.packages)]
-        said = [
-            f"MAESIL needs {_enumerated(names)}: about {sizeText(self.downloadBytes)} to download, "
-            f"{sizeText(self.diskBytes)} on disk, in Slicer's own Python."
-        ]
-        if self.removesTorch:
-            said.append("The PyTorch that is there, which other extensions may use too, is removed first.")
-        said.append("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended.")
-        return " ".join(said)
+        sizes = Sentence(
+            "plan.sizes",
+            "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python.",
+            names=_enumerated(names),
+            download=sizeText(self.downloadBytes),
+            disk=sizeText(self.diskBytes),
+        )
+        removal = Sentence(
+            "plan.removal",
+            "The PyTorch that is there, which other extensions may use too, is removed first.",
+        )
+        waiting = Sentence(
+            "plan.waiting",
+            "Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended.",
+        )
+        return joined(sizes, removal if self.removesTorch else "", waiting)
 
 
 def makePlan(
@@ -113,4 +122,6 @@ def torchRequirement(system: str) -> Requirement:
 
 
 def _enumerated(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    if len(names) == 1:
+        return names[0]
+    return Sentence("plan.names", "{first} and {last}", first=", ".join(names[:-1]), last=names[-1])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import Sentence
 
 Kind = Literal["job", "sample", "settings"]
 
@@ -124,9 +125,11 @@ class Storage:
             else:
                 doomed.unlink()
         except OSError as error:
-            message = (
-                f"{item.path.name} could not be deleted ({error.strerror or error}); "
-                "close whatever uses it and try again."
+            message = Sentence(
+                "storage.not-deleted",
+                "{name} could not be deleted ({reason}); close whatever uses it and try again.",
+                name=item.path.name,
+                reason=error.strerror or str(error),
             )
             raise StorageError(message) from error
         return size
@@ -140,10 +143,18 @@ class Storage:
 
     def _refuseWhatIsNotOurs(self, path: Path) -> None:
         if not any(path in _children(place) for place in self._places):
-            message = f"{path.name} is not in a folder of MAESIL's, so MAESIL does not delete it."
+            message = Sentence(
+                "storage.not-ours",
+                "{name} is not in a folder of MAESIL's, so MAESIL does not delete it.",
+                name=path.name,
+            )
             raise StorageError(message)
         if _isInUse(path, self._running()):
-            message = f"{path.name} belongs to a job that is running; cancel the job or wait for it."
+            message = Sentence(
+                "storage.in-use",
+                "{name} belongs to a job that is running; cancel the job or wait for it.",
+                name=path.name,
+            )
             raise StorageError(message)
 
 

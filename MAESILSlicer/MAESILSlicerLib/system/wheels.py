@@ -12,6 +12,7 @@ from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.system.requirements import isMet
 
 
@@ -38,7 +39,7 @@ def wheelsIn(folder: Path) -> list[Wheel]:
 
 def shortcoming(
     folder: Path, needs: Sequence[Requirement], supported: Iterable[Tag] | None = None
-) -> str | None:
+) -> Sentence | None:
     """One sentence on why these requirements cannot be installed from a folder, or None when they seem to be there.
 
     What they need in turn is left to pip, which looks into the wheels.
@@ -49,27 +50,57 @@ def shortcoming(
         supported: the tags of wheels that can be installed; those of this Python on this computer by default.
     """
     if not folder.is_dir():
-        return f"There is no folder {str(folder)!r}; choose the one that holds the wheels."
+        return Sentence(
+            "wheels.no-folder",
+            'There is no folder "{folder}"; choose the one that holds the wheels.',
+            folder=str(folder),
+        )
     wheels = wheelsIn(folder)
     if not wheels:
-        return f"The folder {folder.name!r} holds no wheels (files that end in .whl). {_howToFill(needs)}"
+        said = Sentence(
+            "wheels.none",
+            'The folder "{folder}" holds no wheels (files that end in .whl).',
+            folder=folder.name,
+        )
+        return joined(said, _howToFill(needs))
     tags = frozenset(sys_tags() if supported is None else supported)
     for need in needs:
         same = [wheel for wheel in wheels if wheel.name == canonicalize_name(need.name)]
         fitting = [wheel for wheel in same if wheel.tags & tags]
         if not same:
-            return f"The folder {folder.name!r} holds no wheel of {need.name}. {_howToFill([need])}"
+            said = Sentence(
+                "wheels.missing",
+                'The folder "{folder}" holds no wheel of {name}.',
+                folder=folder.name,
+                name=need.name,
+            )
+            return joined(said, _howToFill([need]))
         if not fitting:
-            return (
-                f"{same[0].file} in the folder is for another computer or Python; this Slicer has Python "
-                f"{platform.python_version()} on {platform.system()} ({platform.machine()})."
+            return Sentence(
+                "wheels.other-computer",
+                "{file} in the folder is for another computer or Python; "
+                "this Slicer has Python {python} on {system} ({machine}).",
+                file=same[0].file,
+                python=platform.python_version(),
+                system=platform.system(),
+                machine=platform.machine(),
             )
         if not any(isMet(need, str(wheel.version)) for wheel in fitting):
-            return f"The folder has {need.name} {fitting[0].version}, but {need} is needed."
+            return Sentence(
+                "wheels.other-version",
+                "The folder has {name} {version}, but {need} is needed.",
+                name=need.name,
+                version=str(fitting[0].version),
+                need=str(need),
+            )
     return None
 
 
-def _howToFill(needs: Sequence[Requirement]) -> str:
+def _howToFill(needs: Sequence[Requirement]) -> Sentence:
     names = " ".join(f'"{need}"' for need in needs)
     command = f"PythonSlicer -m pip download --only-binary=:all: --dest wheels {names}"
-    return f"Fill it on a computer of the same kind with the same Slicer and with internet: {command}"
+    return Sentence(
+        "wheels.how-to-fill",
+        "Fill it on a computer of the same kind with the same Slicer and with internet: {command}",
+        command=command,
+    )

@@ -1,0 +1,79 @@
+"""Sentences of other rooms in the language of the application."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from slicer.i18n import tr as _
+
+from MAESILCore.wording import Sentence
+
+
+def translated(text: str) -> str:
+    """A text as the application's language has it; in English where that has no template for it.
+
+    Args:
+        text: a `Sentence`, with its parameters; any other text is returned as it is.
+    """
+    if not isinstance(text, Sentence):
+        return text
+    # The explanations of the system check, which are in a file, are looked up by their English text.
+    template = _templates().get(text.code) or _(text.template)
+    return template.format(
+        **{
+            name: translated(value) if isinstance(value, str) else value
+            for name, value in text.parameters.items()
+        }
+    )
+
+
+@lru_cache(maxsize=1)
+def _templates() -> dict[str, str]:
+    """Templates by the code of a sentence; literals, since the tools of translators look for these."""
+    return {
+        "exports.not-saved": _("The files could not be saved in {folder} ({reason}); choose another folder."),
+        "exports.not-kept": _(
+            "The results are in the scene, but their files could not be kept ({reason}); free some "
+            "disk space and reconstruct again."
+        ),
+        "install.not-now": _("Not now: nothing was changed."),
+        "install.extension-question": _(
+            "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
+        ),
+        "install.failed": _("The installation failed. The last that was said: {words}"),
+        "install.extension-failed": _(
+            "The extension PyTorch could not be installed; install it in the Extensions Manager, "
+            "which says why, or install from a folder of wheels."
+        ),
+        "install.restart": _("The extension PyTorch was installed; restart Slicer to go on."),
+        "install.torch-in-use": _(
+            "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done."
+        ),
+        "install.does-not-work": _("The installation ended without an error, but does not work: {problem}"),
+        "install.testing": _("Slicer runs in testing mode, in which nothing is installed."),
+        "install.no-extensions": _("Extensions cannot be installed in this Slicer."),
+        "install.done": _("Installed."),
+        "plan.names": _("{first} and {last}"),
+        "plan.sizes": _(
+            "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python."
+        ),
+        "plan.removal": _("The PyTorch that is there, which other extensions may use too, is removed first."),
+        "plan.waiting": _("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended."),
+        "plan.nothing": _("Everything that MAESIL needs is installed."),
+        "storage.not-ours": _("{name} is not in a folder of MAESIL's, so MAESIL does not delete it."),
+        "storage.in-use": _("{name} belongs to a job that is running; cancel the job or wait for it."),
+        "storage.not-deleted": _(
+            "{name} could not be deleted ({reason}); close whatever uses it and try again."
+        ),
+        "wheels.how-to-fill": _(
+            "Fill it on a computer of the same kind with the same Slicer and with internet: {command}"
+        ),
+        "wheels.no-folder": _('There is no folder "{folder}"; choose the one that holds the wheels.'),
+        "wheels.none": _('The folder "{folder}" holds no wheels (files that end in .whl).'),
+        "wheels.missing": _('The folder "{folder}" holds no wheel of {name}.'),
+        "wheels.other-computer": _(
+            "{file} in the folder is for another computer or Python; this Slicer has Python {python} "
+            "on {system} ({machine})."
+        ),
+        "wheels.other-version": _("The folder has {name} {version}, but {need} is needed."),
+    }

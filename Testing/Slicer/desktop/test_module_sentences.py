@@ -1,0 +1,67 @@
+"""Sentences of other rooms are shown in the language of the application."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from MAESILCore.errors import ConfigError
+from MAESILCore.wording import Sentence, joined
+
+if TYPE_CHECKING:
+    from hosting import Host
+
+
+def sentencesIn(folder: Path) -> Iterator[tuple[str, str]]:
+    """Code and template of each sentence that the files of a folder make."""
+    for file in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Sentence":
+                code, template = node.args
+                if isinstance(code, ast.Constant):
+                    yield code.value, ast.literal_eval(template)
+
+
+def test_translators_find_every_sentence(host: Host, repository: Path) -> None:
+    from MAESILSlicerLib.desktop import sentences
+
+    library = repository / "MAESILSlicer" / "MAESILSlicerLib"
+    made = [entry for room in ("results", "system") for entry in sentencesIn(library / room)]
+    assert len(made) == len(dict(made)), "two sentences have the same code"
+    assert sentences._templates() == dict(made)
+
+
+def test_a_sentence_is_shown_with_its_parameters_in_another_language(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.desktop import sentences
+
+    german = {
+        "storage.in-use": "Ein Auftrag, der noch läuft, braucht {name}.",
+        "wheels.none": "In {folder} ist kein Rad.",
+    }
+    monkeypatch.setattr(sentences, "_templates", lambda: german)
+    busy = Sentence("storage.in-use", "{name} belongs to a job.", name="Thorax")
+    assert sentences.translated(str(ConfigError(busy))) == "Ein Auftrag, der noch läuft, braucht Thorax."
+    nested = Sentence("other", "It failed: {reason}", reason=busy)
+    assert (
+        sentences.translated(joined(nested, "So."))
+        == "It failed: Ein Auftrag, der noch läuft, braucht Thorax. So."
+    )
+    assert sentences.translated("A plain text.") == "A plain text."
+
+
+def test_each_known_explanation_has_a_template_without_parameters(host: Host) -> None:
+    from MAESILSlicerLib.desktop.sentences import translated
+    from MAESILSlicerLib.system import messages
+
+    for entry in messages._entries():
+        text = entry.explanation.text
+        assert translated(text) == text
+        for part in (entry.explanation.sentence, entry.explanation.repair):
+            assert not [name for _text, name, _spec, _conversion in Formatter().parse(part.template) if name]
