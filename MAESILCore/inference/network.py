@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from MAESILCore.data.window import Window
 from MAESILCore.devices import computes_in_bf16, pick_device
 from MAESILCore.errors import CheckpointError, OutOfMemoryError
 from MAESILCore.lattice import Triple
-from MAESILCore.nn.tokens import expand_patches
 from MAESILCore.options import check_batch_size
 
 #: Superpatches a pass. A CPU gains nothing from more than one, a GPU is filled by a few.
@@ -39,50 +39,58 @@ class Reconstructor(Protocol):
 
 
 class NetworkPasses:
-    """Runs a model on one device.
+    """Runs a function of superpatches on one device.
 
     Attributes:
         device: where the passes run.
         batch_size: superpatches a pass; halved for good whenever memory runs out.
     """
 
-    def __init__(self, model: Reconstructor, device: str = "auto", batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., torch.Tensor],
+        model: object,
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
         """Move the model to the device, where it stays.
+
+        Args:
+            function: superpatches (B, 1, K, J, I), and what else `predict` is given, -> (B, ...).
+            model: whose function this is: a module, or an object with one as `method`.
+            device: auto, cpu, cuda, cuda:N or mps.
+            batch_size: superpatches a pass; None leaves it to the device.
 
         Raises:
             ConfigError: the device is not there, or the batch size is no number of superpatches.
         """
         batch_size = check_batch_size(batch_size)
-        self._model = model
-        # A model of a user's own need not declare what it can do; it gets everything.
-        abilities = getattr(model, "abilities", None)
-        self._blanks = abilities is not None and abilities.hides
+        self._function = function
         self.device = pick_device(device)
         self.batch_size = batch_size or _BATCH_SIZES.get(self.device.type, 1)
         for part in (model, getattr(model, "method", None)):
             if isinstance(part, torch.nn.Module):
                 part.to(self.device)
 
-    def predict(self, superpatches: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        """Predict in chunks of at most `batch_size`.
+    def predict(self, *inputs: np.ndarray) -> np.ndarray:
+        """Call the function in chunks of at most `batch_size`.
 
         Args:
-            superpatches: (B, K, J, I) float32 in [0, 1].
-            hidden: (B, Dk, Dj, Di) bool.
+            inputs: each (B, ...), the superpatches first.
 
         Returns:
-            (B, K, J, I) float32, clipped to [0, 1].
+            (B, ...) float32.
 
         Raises:
-            CheckpointError: the model gives values that are not finite.
+            CheckpointError: the function gives values that are not finite.
             OutOfMemoryError: the memory does not even suffice for one superpatch.
         """
         predictions: list[np.ndarray] = []
         start = 0
-        while start < len(superpatches):
+        while start < len(inputs[0]):
             chunk = slice(start, start + self.batch_size)
-            # Trying again happens outside the except clause, which keeps the failed pass's tensors alive.
-            prediction = self._attempt(superpatches[chunk], hidden[chunk])
+            # The retry is outside the except clause: inside it, the traceback holds the tensors of the failed pass.
+            prediction = self._attempt(*(array[chunk] for array in inputs))
             if prediction is None:
                 self._halve()
                 continue
@@ -95,16 +103,12 @@ class NetworkPasses:
             start += len(prediction)
         return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
-    def _attempt(self, superpatches: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+    def _attempt(self, *inputs: np.ndarray) -> np.ndarray | None:
         """One pass, or None if the memory does not suffice for it."""
         try:
             with torch.inference_mode(), self._precision():
-                voxels = torch.from_numpy(superpatches).unsqueeze(1).to(self.device)
-                where = torch.from_numpy(hidden).to(self.device)
-                if self._blanks:  # what is not there cannot be looked at
-                    voxels = voxels.masked_fill(expand_patches(where[:, None], self._model.patch_size), 0.0)
-                predicted = self._model.reconstruct(voxels, where)
-                return np.asarray(predicted.float().clamp(0.0, 1.0).squeeze(1).cpu().numpy())
+                predicted = self._function(*(torch.from_numpy(array).to(self.device) for array in inputs))
+                return np.asarray(predicted.float().cpu().numpy())
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise

@@ -1,57 +1,65 @@
-"""Mean and spread of what a model predicts for one superpatch under several masks."""
+"""Mean and spread of what a model predicts for a volume under several masks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from MAESILCore.lattice import Triple
+from MAESILCore.lattice import LatticeBox, SuperpatchGrid
 
 
 class RunningStatistics:
-    """Running mean and variance of a superpatch, patch by patch (Welford 1962, Technometrics 4:419).
+    """Running mean and variance of a volume, patch by patch (Welford 1962, Technometrics 4:419).
 
     Only patches that count move: a prediction made while a patch was visible leaves no trace.
     """
 
-    def __init__(self, lattice_shape: Triple, patch_size: Triple) -> None:
-        """Start with nothing seen of a superpatch of (Dk, Dj, Di) patches."""
-        k, j, i = lattice_shape
-        pk, pj, pi = patch_size
-        self._shape = (k * pk, j * pj, i * pi)
-        self._cubes = (k, pk, j, pj, i, pi)
-        self._times = np.zeros(lattice_shape, dtype=np.int32)
-        self._mean = np.zeros(self._cubes, dtype=np.float32)
-        self._squares = np.zeros(self._cubes, dtype=np.float32)
+    def __init__(self, grid: SuperpatchGrid) -> None:
+        """Start with nothing seen of a volume that is divided by `grid`."""
+        self._grid = grid
+        self._times = np.zeros(grid.lattice_shape, dtype=np.int32)
+        self._mean = np.zeros(grid.shape, dtype=np.float32)
+        self._squares = np.zeros(grid.shape, dtype=np.float32)
 
     def add(self, prediction: np.ndarray, counted: np.ndarray) -> None:
         """Take in one prediction.
 
         Args:
-            prediction: (K, J, I) float32.
+            prediction: (k, j, i) float32; overwritten.
             counted: (Dk, Dj, Di) bool, the patches for which it counts.
         """
         self._times += counted
         share = np.where(counted, 1.0 / np.maximum(self._times, 1), 0.0).astype(np.float32)
-        difference = prediction.reshape(self._cubes) - self._mean
-        step = difference * _per_voxel(share)
-        self._mean += step
-        # (x - old mean) * (x - new mean), with step = new mean - old mean; 0 for patches that do not count.
-        step *= _per_voxel((self._times - 1) * counted)
-        step *= difference
-        self._squares += step
+        repeated = ((self._times - 1) * counted).astype(np.float32)
+        for box, slab in self._slabs():
+            difference, mean = prediction[slab], self._mean[slab]
+            difference -= mean
+            step = difference * self._grid.expand(share[box.slices], box)
+            mean += step
+            # (x - old mean) * (x - new mean), with step = new mean - old mean; 0 for patches that do not count.
+            step *= self._grid.expand(repeated[box.slices], box)
+            step *= difference
+            self._squares[slab] += step
+
+    def _slabs(self) -> Iterator[tuple[LatticeBox, tuple[slice, slice, slice]]]:
+        """Rows of patches, which keep the temporary arrays small."""
+        rows, columns, layers = self._grid.lattice_shape
+        for row in range(rows):
+            box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
+            yield box, box.voxel_slices(self._grid.patch_size, self._grid.shape)
 
     @property
     def mean(self) -> np.ndarray:
-        """(K, J, I) float32; 0 for patches that never counted."""
-        return self._mean.reshape(self._shape)
+        """(k, j, i) float32; 0 for patches that never counted."""
+        return self._mean
 
-    @property
     def deviation(self) -> np.ndarray:
-        """Standard deviation over the counted predictions (dividing by their number), (K, J, I) float32."""
-        variance = self._squares / _per_voxel(np.maximum(self._times, 1))
-        return np.asarray(np.sqrt(variance).reshape(self._shape), dtype=np.float32)
+        """Standard deviation over the counted predictions (dividing by their number), (k, j, i) float32.
 
-
-def _per_voxel(lattice: np.ndarray) -> np.ndarray:
-    """(Dk, Dj, Di) -> float32 that broadcasts over (Dk, pk, Dj, pj, Di, pi)."""
-    return np.asarray(lattice[:, None, :, None, :, None], dtype=np.float32)
+        Takes the place of the sums that it comes from: nothing can be added afterwards.
+        """
+        times = np.maximum(self._times, 1).astype(np.float32)
+        for box, slab in self._slabs():
+            self._squares[slab] /= self._grid.expand(times[box.slices], box)
+        return np.sqrt(self._squares, out=self._squares)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
-from MAESILCore.errors import Cancelled, ConfigError, VolumeError
+from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.inference.air import Content, PatchLevels
 from MAESILCore.inference.network import NetworkPasses, Reconstructor
 from MAESILCore.inference.result import Reconstruction
 from MAESILCore.inference.statistics import RunningStatistics
-from MAESILCore.lattice import LatticeBox, Mask, MaskStrategy, SuperpatchGrid, usual_overlap
+from MAESILCore.inference.walk import Step, walk
+from MAESILCore.lattice import (
+    Assembler,
+    LatticeBox,
+    Mask,
+    MaskStrategy,
+    SuperpatchGrid,
+    Tiling,
+    usual_overlap,
+)
 from MAESILCore.options import check_coverage
 
 ProgressCallback = Callable[[int, int, str], None]
@@ -36,9 +46,11 @@ def reconstruct(
 ) -> Reconstruction:
     """Hide part of a volume and let a model fill it in.
 
-    Superpatches without a hidden patch are spared the network, unless the mask hides nothing at all: then
-    every one goes through it (docs/methods.md, The unmasked pass). Memory stays at input, outputs and one
-    batch.
+    Tiles without a hidden patch are spared the network, unless the mask hides nothing at all: then every one goes
+    through it (docs/methods.md, The unmasked pass). Tiles that hold only air are spared, too (`Content`, which
+    looks at visible voxels alone): there the prediction is the mean of the visible air. Every mask of a coverage is
+    walked by itself, so that no voxel that one of them hides has a part in its prediction. Memory stays at input,
+    outputs and one batch.
 
     Args:
         volume: in HU.
@@ -50,8 +62,8 @@ def reconstruct(
         mask: a given mask on the volume's patch lattice instead of a drawn one.
         batch_size: superpatches a pass; None leaves it to the device. Halved when memory runs out.
         device: auto, cpu, cuda, cuda:N or mps.
-        overlap: voxels that neighbouring superpatches share, along all axes or (k, j, i); they are blended, which
-            takes the seams away. None is a quarter of a superpatch, 0 the plain partition, with fewer passes.
+        overlap: voxels that neighbouring tiles share at least, along all axes or (k, j, i); they are blended, which
+            takes the seams away. None is an eighth of a superpatch; 0 needs the fewest passes.
         progress: called with passes done, passes in all, and a sentence.
         cancelled: asked before every batch; True stops the work.
 
@@ -77,23 +89,49 @@ def reconstruct(
         overlap = usual_overlap(model.superpatch_size, model.patch_size)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
-    network = NetworkPasses(model, device, batch_size)
-    work = _Work(volume, grid, masks, model.window, is_coverage=coverage > 0)
-    total = len(work.jobs)
-    done = 0
-    while done < total:
-        if cancelled is not None and cancelled():
-            message = "The reconstruction was stopped; nothing was kept."
-            raise Cancelled(message)
-        batch = work.batch(done, network.batch_size)
-        voxels, hidden = work.inputs(batch)
-        work.take(batch, network.predict(voxels, hidden))
-        done += len(batch)
-        if progress is not None:
-            progress(done, total, f"Reconstructed {done} of {total} passes.")
-    result = work.result()
+    passes = NetworkPasses(
+        lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
+    )
+    levels = PatchLevels.of(volume.voxels, model.window, grid)
+    turns = [_Turn.of(volume, model.window, grid, levels, each.hidden) for each in masks]
+    # A model of a user's own need not declare what it can do: it is not trusted with hidden voxels.
+    abilities = getattr(model, "abilities", None)
+    predictions = walk(
+        volume.voxels,
+        grid,
+        [Step(box, turn.hidden) for turn in turns for box in turn.passed],
+        passes,
+        prepare=model.window.apply,
+        blank=abilities is None or abilities.hides,
+        progress=progress
+        and (lambda done, total: progress(done, total, f"Reconstructed {done} of {total} passes.")),
+        cancelled=cancelled,
+    )
+    deviation = None
+    if coverage:
+        statistics = RunningStatistics(grid)
+        for turn in turns:
+            statistics.add(turn.assemble(predictions), turn.hidden)
+        reconstruction, deviation = statistics.mean, statistics.deviation()
+    else:
+        reconstruction = turns[0].assemble(predictions)
+    mosaic, error = _compare(volume, model.window, grid, masks, reconstruction)
     # A model of a user's own need not have notes.
-    return replace(result, notes=(*result.notes, *getattr(model, "notes", ())))
+    notes = (*_notes(turns, masks, is_coverage=coverage > 0), *getattr(model, "notes", ()))
+    return Reconstruction(
+        volume=volume,
+        reconstruction=volume.with_voxels(reconstruction, f"{volume.name} reconstruction"),
+        mosaic=volume.with_voxels(mosaic, f"{volume.name} mosaic"),
+        error=volume.with_voxels(error, f"{volume.name} error"),
+        uncertainty=None
+        if deviation is None
+        else volume.with_voxels(deviation, f"{volume.name} uncertainty"),
+        mask=masks[0],
+        masks=masks,
+        grid=grid,
+        window=model.window,
+        notes=notes,
+    )
 
 
 def _masks(
@@ -111,128 +149,116 @@ def _masks(
     return [mask]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One pass of one superpatch under one mask."""
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A volume under one mask: which tiles pass through the network, and what is known without it.
 
-    index: int
-    box: LatticeBox
-    context: LatticeBox
-    mask: Mask
+    Attributes:
+        hidden: (Dk, Dj, Di) bool.
+        content: where more than air is, as far as the visible patches tell.
+        tiling: covers what is asked for, with its surroundings; None if nothing is.
+        passed: the tiles that pass through the network.
+    """
 
+    volume: Volume
+    window: Window
+    grid: SuperpatchGrid
+    hidden: np.ndarray
+    content: Content
+    tiling: Tiling | None
+    passed: list[LatticeBox]
 
-class _Work:
-    """What is to be passed through the network, and what has come of it so far."""
+    @classmethod
+    def of(
+        cls, volume: Volume, window: Window, grid: SuperpatchGrid, levels: PatchLevels, hidden: np.ndarray
+    ) -> _Turn:
+        """Plan it."""
+        content = Content.of(levels, hidden)
+        wanted = content.present & (hidden if hidden.any() else True)
+        tiling = grid.tiles_around(wanted, content.present)
+        passed = [box for box in tiling or () if wanted[box.slices].any()]
+        return cls(volume, window, grid, hidden, content, tiling, passed)
 
-    def __init__(
-        self, volume: Volume, grid: SuperpatchGrid, masks: list[Mask], window: Window, *, is_coverage: bool
-    ) -> None:
-        self.volume, self.grid, self.masks, self.window = volume, grid, masks, window
-        self.is_coverage = is_coverage
-        self.everywhere = not any(mask.stages.any() for mask in masks)
-        # Equal extents come together, so that they can share a batch; the order is otherwise kept.
-        self.jobs = sorted(self._jobs(), key=lambda job: job.context.shape)
-        self._left = Counter(job.index for job in self.jobs)
-        self._open: dict[int, RunningStatistics] = {}
-        self._reconstruction = grid.assembler(np.float32)
-        self._uncertainty = grid.assembler(np.float32) if is_coverage else None
-        self._spared = [index for index in range(len(grid)) if index not in self._left]
-        for index in self._spared:
-            box = grid.box(index)
-            self._reconstruction.add(box, grid.cut_box(volume.voxels, box).astype(np.float32))
+    def assemble(self, predictions: Iterator[tuple[Step, np.ndarray]]) -> np.ndarray:
+        """The volume in HU, (k, j, i) float32; takes as many predictions as this turn has passes."""
+        if self.tiling is None:
+            return self._known(self.grid.everything)
+        assembler = Assembler(self.tiling, self.grid.shape, scale=self.grid.patch_size)
+        for step, predicted in itertools.islice(predictions, len(self.passed)):
+            assembler.add(step.box, self.window.invert(predicted))
+        for box in set(self.tiling).difference(self.passed):
+            assembler.add(box, self._known(box)[None])
+        (assembled,) = assembler.result()
+        self._surround(assembled, self.tiling.region)
+        return assembled
 
-    def _jobs(self) -> Iterator[_Job]:
-        # A thin superpatch at the border gives the network little to go by: it borrows from its neighbours.
-        least = tuple((size + 1) // 2 for size in self.grid.superpatch_lattice)
-        for index in range(len(self.grid)):
-            box = self.grid.box(index)
-            for mask in self.masks:
-                if self.everywhere or mask.stages[box.slices].any():
-                    yield _Job(index, box, self.grid.context_box(index, least), mask)
-
-    def batch(self, start: int, size: int) -> list[_Job]:
-        """At most `size` jobs of equal extents, from `start` on."""
-        shape = self.jobs[start].context.shape
-        return [job for job in self.jobs[start : start + size] if job.context.shape == shape]
-
-    def inputs(self, batch: list[_Job]) -> tuple[np.ndarray, np.ndarray]:
-        """Windowed superpatches (B, K, J, I) float32 and what is hidden of them, (B, Dk, Dj, Di) bool."""
-        voxels = [self.window.apply(self.grid.cut_box(self.volume.voxels, job.context)) for job in batch]
-        return np.stack(voxels), np.stack([job.mask.hidden[job.context.slices] for job in batch])
-
-    def take(self, batch: list[_Job], predictions: np.ndarray) -> None:
-        """Keep what belongs to each superpatch itself; finish those that all masks have been through."""
-        for job, prediction in zip(batch, predictions, strict=True):
-            own = prediction[job.box.inside(job.context, self.grid.patch_size)]
-            self._left[job.index] -= 1
-            if not self.is_coverage:
-                self._reconstruction.add(job.box, self.window.invert(own))
-                continue
-            if job.index not in self._open:
-                self._open[job.index] = RunningStatistics(job.box.shape, self.grid.patch_size)
-            self._open[job.index].add(own, job.mask.hidden[job.box.slices])
-            if not self._left[job.index]:
-                self._close(job)
-
-    def _close(self, job: _Job) -> None:
-        statistics = self._open.pop(job.index)
-        self._reconstruction.add(job.box, self.window.invert(statistics.mean))
-        if self._uncertainty is not None:
-            self._uncertainty.add(job.box, statistics.deviation * np.float32(self.window.width))
-
-    def result(self) -> Reconstruction:
-        """Everything joined."""
-        volume, name = self.volume, self.volume.name
-        reconstruction = self._reconstruction.result()
-        mosaic, error = self._compare(reconstruction)
-        uncertainty = None
-        if self._uncertainty is not None:
-            uncertainty = volume.with_voxels(self._uncertainty.result(), f"{name} uncertainty")
-        return Reconstruction(
-            volume=volume,
-            reconstruction=volume.with_voxels(reconstruction, f"{name} reconstruction"),
-            mosaic=volume.with_voxels(mosaic, f"{name} mosaic"),
-            error=volume.with_voxels(error, f"{name} error"),
-            uncertainty=uncertainty,
-            mask=self.masks[0],
-            masks=self.masks,
-            grid=self.grid,
-            window=self.window,
-            notes=tuple(self._notes()),
-        )
-
-    def _compare(self, reconstruction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mosaic and signed error in HU, one row of patches at a time to keep the temporaries small."""
-        voxels = self.volume.voxels
-        mosaic = voxels.astype(np.float32)
-        error = np.zeros(voxels.shape, dtype=np.float32)
-        ever_hidden = np.logical_or.reduce([mask.hidden for mask in self.masks])
+    def _surround(self, assembled: np.ndarray, region: LatticeBox) -> None:
+        """Put what is known outside a region into an array, in place."""
         rows, columns, layers = self.grid.lattice_shape
         for row in range(rows):
             box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
-            slab = box.voxel_slices(self.grid.patch_size, self.grid.shape)
-            hidden = self.grid.expand(self.masks[0].hidden[box.slices], box)
-            np.copyto(mosaic[slab], reconstruction[slab], where=hidden)
-            seen = np.clip(
-                voxels[slab], self.window.low, self.window.high, dtype=np.float32, casting="unsafe"
-            )
-            hidden = self.grid.expand(ever_hidden[box.slices], box)
-            np.subtract(reconstruction[slab], seen, out=error[slab], where=hidden)
-        return mosaic, error
+            slab = assembled[box.voxel_slices(self.grid.patch_size, self.grid.shape)]
+            known = self._known(box)
+            if region.start[0] <= row < region.stop[0]:
+                inside = (slice(None), *region.voxel_slices(self.grid.patch_size, self.grid.shape)[1:])
+                known[inside] = slab[inside]
+            slab[...] = known
 
-    def _notes(self) -> Iterator[str]:
-        if self.everywhere:
-            yield "Nothing was hidden: the reconstruction is the model's output for what it saw."
-        elif self._spared:
+    def _known(self, box: LatticeBox) -> np.ndarray:
+        """What needs no network, in HU: the scan itself; in air its clipped voxels, and their mean where hidden."""
+        slices = box.voxel_slices(self.grid.patch_size, self.grid.shape)
+        known = self.volume.voxels[slices].astype(np.float32)
+        air = ~self.content.present[box.slices]
+        if air.any():
+            np.clip(known, self.window.low, self.window.high, out=known, where=self.grid.expand(air, box))
+            hidden = air & self.hidden[box.slices]
+            level = self.grid.expand(self.window.invert(self.content.air[box.slices]), box)
+            np.copyto(known, level, where=self.grid.expand(hidden, box))
+        return known
+
+
+def _compare(
+    volume: Volume, window: Window, grid: SuperpatchGrid, masks: list[Mask], reconstruction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mosaic and signed error in HU, one row of patches at a time to keep the temporaries small."""
+    voxels = volume.voxels
+    mosaic = voxels.astype(np.float32)
+    error = np.zeros(voxels.shape, dtype=np.float32)
+    ever_hidden = np.logical_or.reduce([mask.hidden for mask in masks])
+    rows, columns, layers = grid.lattice_shape
+    for row in range(rows):
+        box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
+        slab = box.voxel_slices(grid.patch_size, grid.shape)
+        hidden = grid.expand(masks[0].hidden[box.slices], box)
+        np.copyto(mosaic[slab], reconstruction[slab], where=hidden)
+        seen = np.clip(voxels[slab], window.low, window.high, dtype=np.float32, casting="unsafe")
+        hidden = grid.expand(ever_hidden[box.slices], box)
+        np.subtract(reconstruction[slab], seen, out=error[slab], where=hidden)
+    return mosaic, error
+
+
+def _notes(turns: list[_Turn], masks: list[Mask], *, is_coverage: bool) -> Iterator[str]:
+    grid = turns[0].grid
+    if not any(turn.hidden.any() for turn in turns):
+        yield "Nothing was hidden: the reconstruction is the model's output for what it saw."
+    else:
+        spared = sum(
+            not any(turn.hidden[grid.box(n).slices].any() for turn in turns) for n in range(len(grid))
+        )
+        if spared:
             yield (
-                f"{len(self._spared)} of {len(self.grid)} superpatches had nothing hidden; "
-                "there the reconstruction shows the scan itself."
+                f"{spared} of {len(grid)} superpatches had nothing hidden; "
+                "where no pass was needed, the reconstruction shows the scan itself."
             )
-        if any(not (~mask.hidden).any() for mask in self.masks):
-            yield "Nothing was visible: what is shown there is what the model expects of any scan."
-        if not self.is_coverage:
-            return
-        times = np.sum([mask.hidden for mask in self.masks], axis=0)
-        once = float(np.mean(times == 1))
+    air = np.mean([1.0 - turn.content.present.mean() for turn in turns])
+    if air:
+        yield (
+            f"{air:.1%} of the patches hold only air, as far as the visible patches tell: "
+            "where no pass was needed, hidden ones show the mean of the visible air around them."
+        )
+    if any(not (~mask.hidden).any() for mask in masks):
+        yield "Nothing was visible: what is shown there is what the model expects of any scan."
+    if is_coverage:
+        once = float(np.mean(np.sum([mask.hidden for mask in masks], axis=0) == 1))
         if once:
             yield f"{once:.1%} of the patches were hidden only once: their uncertainty is 0; use more masks."

@@ -27,18 +27,19 @@ CONTROL_SECONDS = 8.0
 
 
 def voxels_to_pass(grid: SuperpatchGrid, coverage: int, mask: Mask | None = None) -> int:
-    """Voxels that go through the network, those in shared parts of superpatches and under several masks anew.
+    """Voxels that go through the network, those in shared parts of tiles and under several masks anew.
 
     Args:
-        grid: with its overlap.
+        grid: with its overlap. What holds only air is counted, too.
         coverage: masks; 0 for a single one.
-        mask: of a single one, which spares superpatches where it hides nothing.
+        mask: of a single one, which spares tiles where it hides nothing.
     """
-    spares = mask is not None and mask.stages.any()
-    boxes = [grid.box(index) for index in range(len(grid))]
-    patches = sum(
-        math.prod(box.shape) for box in boxes if mask is None or not spares or mask.stages[box.slices].any()
-    )
+    wanted = np.ones(grid.lattice_shape, dtype=bool)
+    if mask is not None and mask.hidden.any():
+        wanted = mask.hidden
+    tiling = grid.tiles_around(wanted)
+    tiles = sum(wanted[box.slices].any() for box in tiling or ())
+    patches = int(tiles) * math.prod(tiling.size) if tiling else 0
     return patches * math.prod(grid.patch_size) * max(1, coverage)
 
 
@@ -53,11 +54,11 @@ def measure_seconds_per_megavoxel(
     """
     from MAESILCore.inference.network import NetworkPasses
 
-    network = NetworkPasses(model, device, batch_size)
+    network = NetworkPasses(model.reconstruct, model, device, batch_size)
     rounds = 1 if network.device.type == "cpu" else 2
     seconds = 0.0
     for _ in range(rounds):
-        superpatches = np.full((network.batch_size, *model.superpatch_size), 0.5, dtype=np.float32)
+        superpatches = np.full((network.batch_size, 1, *model.superpatch_size), 0.5, dtype=np.float32)
         hidden = np.zeros((len(superpatches), *_lattice(model)), dtype=bool)
         hidden.reshape(len(hidden), -1)[:, ::4] = True
         started = time.perf_counter()

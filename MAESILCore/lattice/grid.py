@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.lattice.assembler import Assembler, AxisWeights, axis_weights
 from MAESILCore.lattice.box import LatticeBox, Triple, as_triple, per_axis
+from MAESILCore.lattice.tiling import Tiling
 
 
 @dataclass(frozen=True, init=False)
 class SuperpatchGrid:
     """How a volume is divided: superpatches (model inputs) of patches (tokens), anchored at voxel 0.
 
-    Without overlap the superpatches are a partition. With overlap one starts every
-    `superpatch_size - overlap` voxels until the volume is covered, and `assemble` blends the shared parts.
-    Superpatches at the far border may be cut short: `box` is clipped to the lattice, `cut` pads to full size
-    by repeating the edge.
+    The superpatches are a partition, on which masks are drawn and scores are given; those at the far border may be
+    cut short. What passes through a network are `tiles`, which overlap and fit what there is to cover.
 
     Attributes:
         shape: the volume's voxels along k, j, i.
         superpatch_size: voxels of a superpatch along k, j, i; a multiple of the patch size.
         patch_size: voxels of a patch along k, j, i.
-        overlap: voxels shared by neighbouring superpatches along k, j, i; a multiple of the patch size.
+        overlap: voxels that neighbouring tiles share at least, along k, j, i; a multiple of the patch size.
 
-    >>> grid = SuperpatchGrid((133, 512, 512))
-    >>> len(grid), grid.lattice_shape
-    (32, (17, 64, 64))
+    >>> grid = SuperpatchGrid((133, 512, 512), overlap=16)
+    >>> len(grid), grid.lattice_shape, grid.tiles().size
+    (32, (17, 64, 64), (10, 15, 15))
     """
 
     shape: Triple
@@ -86,22 +83,16 @@ class SuperpatchGrid:
     @cached_property
     def counts(self) -> Triple:
         """Superpatches along k, j, i."""
-        axes = zip(self.lattice_shape, self.superpatch_lattice, self._steps, strict=True)
-        return per_axis(1 + max(0, -(-(d - s) // step)) for d, s, step in axes)
+        return per_axis(-(-d // s) for d, s in zip(self.lattice_shape, self.superpatch_lattice, strict=True))
 
-    @cached_property
-    def _steps(self) -> Triple:
-        """Patches from one superpatch's start to the next one's."""
-        sizes = zip(self.superpatch_size, self.overlap, self.patch_size, strict=True)
-        return per_axis((s - o) // p for s, o, p in sizes)
+    @property
+    def everything(self) -> LatticeBox:
+        """All patches."""
+        return LatticeBox((0, 0, 0), self.lattice_shape)
 
     def __len__(self) -> int:
         """Number of superpatches."""
         return self.counts[0] * self.counts[1] * self.counts[2]
-
-    def without_overlap(self) -> SuperpatchGrid:
-        """The partition of the same volume into the same superpatches."""
-        return SuperpatchGrid(self.shape, self.superpatch_size, self.patch_size)
 
     def box(self, index: int) -> LatticeBox:
         """The patches of superpatch `index` (row-major over k, j, i), clipped to the lattice."""
@@ -109,23 +100,38 @@ class SuperpatchGrid:
             message = f"There is no superpatch {index}: this grid has {len(self)}, counted from 0."
             raise ConfigError(message)
         place = np.unravel_index(index, self.counts)
-        start = per_axis(int(n) * step for n, step in zip(place, self._steps, strict=True))
-        stop = per_axis(a + s for a, s in zip(start, self.superpatch_lattice, strict=True))
-        return self._clipped(start, stop)
+        start = per_axis(int(n) * s for n, s in zip(place, self.superpatch_lattice, strict=True))
+        ends = zip(start, self.superpatch_lattice, self.lattice_shape, strict=True)
+        return LatticeBox(start, per_axis(min(a + s, d) for a, s, d in ends))
 
-    def context_box(self, index: int, minimum: int | Sequence[int]) -> LatticeBox:
-        """`box(index)`, widened into its neighbours to at least `minimum` patches where the volume has them.
+    def tiles(self, region: LatticeBox | None = None) -> Tiling:
+        """What passes through a network: tiles of at most a superpatch that share at least `overlap`.
 
-        A thin superpatch at the border gives a network little to go by; its neighbours' patches help.
+        Args:
+            region: the patches to cover; None is the whole lattice.
         """
-        box = self.box(index)
-        wanted = as_triple(minimum, "smallest context", 0)
-        start = per_axis(max(0, min(a, b - m)) for a, b, m in zip(box.start, box.stop, wanted, strict=True))
-        stop = per_axis(max(b, a + m) for a, b, m in zip(start, box.stop, wanted, strict=True))
-        return self._clipped(start, stop)
+        shared = per_axis(o // p for o, p in zip(self.overlap, self.patch_size, strict=True))
+        return Tiling.over(region or self.everything, self.superpatch_lattice, shared)
 
-    def _clipped(self, start: Triple, stop: Triple) -> LatticeBox:
-        return LatticeBox(start, per_axis(min(b, d) for b, d in zip(stop, self.lattice_shape, strict=True)))
+    def tiles_around(self, wanted: np.ndarray, present: np.ndarray | None = None) -> Tiling | None:
+        """Tiles for some patches and what surrounds them; None if no patch is wanted.
+
+        Args:
+            wanted: (Dk, Dj, Di) bool, the patches to predict.
+            present: (Dk, Dj, Di) bool, includes `wanted`: nothing is known to lie outside the box around these
+                patches, which the tiles therefore do not leave. None is the whole lattice.
+        """
+        if not wanted.any():
+            return None
+        bounds = []
+        for axis, full in enumerate(self.superpatch_lattice):
+            low, high = _ends(wanted, axis)
+            first, last = (0, self.lattice_shape[axis]) if present is None else _ends(present, axis)
+            # An eighth of a superpatch of context on each side, more where that costs no further tile.
+            spare = max(full - (high - low), full // 8 * 2)
+            low, high = low - spare // 2, high + spare - spare // 2
+            bounds.append((max(first, low), min(last, high)))
+        return self.tiles(LatticeBox(per_axis(a for a, _ in bounds), per_axis(b for _, b in bounds)))
 
     def cut_box(self, voxels: np.ndarray, box: LatticeBox) -> np.ndarray:
         """The voxels of a lattice box, (dk * p, dj * p, di * p), a copy.
@@ -135,60 +141,6 @@ class SuperpatchGrid:
         self._check_volume(voxels)
         size = per_axis(n * p for n, p in zip(box.shape, self.patch_size, strict=True))
         return _padded(voxels[box.voxel_slices(self.patch_size, self.shape)], size)
-
-    def cut(self, voxels: np.ndarray, indices: Iterable[int] | None = None) -> np.ndarray:
-        """Superpatches of full size, (N, *superpatch_size), same dtype, padded by repeating the edge.
-
-        Args:
-            voxels: (k, j, i) of the grid's shape.
-            indices: which superpatches; None takes all.
-        """
-        self._check_volume(voxels)
-        chosen = list(range(len(self)) if indices is None else indices)
-        superpatches = np.empty((len(chosen), *self.superpatch_size), dtype=voxels.dtype)
-        for superpatch, index in zip(superpatches, chosen, strict=True):
-            part = voxels[self.box(index).voxel_slices(self.patch_size, self.shape)]
-            superpatch[...] = _padded(part, self.superpatch_size)
-        return superpatches
-
-    def assemble(self, superpatches: np.ndarray, indices: Iterable[int] | None = None) -> np.ndarray:
-        """The inverse of `cut`: (N, *superpatch_size) -> (k, j, i), same dtype; missing superpatches stay 0.
-
-        Without overlap, and for integers, `assemble(cut(x))` is exactly x; blended floats agree to rounding.
-        """
-        chosen = list(range(len(self)) if indices is None else indices)
-        if len(chosen) != len(superpatches):
-            message = f"{len(superpatches)} superpatches cannot be put into {len(chosen)} places."
-            raise ConfigError(message)
-        assembler = self.assembler(superpatches.dtype)
-        for superpatch, index in zip(superpatches, chosen, strict=True):
-            assembler.add(self.box(index), superpatch)
-        return assembler.result()
-
-    def assembler(self, dtype: DTypeLike = np.float32) -> Assembler:
-        """Assembles superpatches that come one by one, with no more memory than the volume."""
-        weights = [self._axis_weights(axis) for axis in range(3)] if any(self.overlap) else []
-        return Assembler(self.shape, self.patch_size, weights, np.dtype(dtype))
-
-    def _axis_weights(self, axis: int) -> AxisWeights:
-        starts = [n * self._steps[axis] for n in range(self.counts[axis])]
-        size, overlap = self.superpatch_size[axis], self.overlap[axis]
-        return axis_weights(self.shape[axis], self.patch_size[axis], starts, size, overlap)
-
-    def patchify(self, superpatches: np.ndarray) -> np.ndarray:
-        """(N, K, J, I) -> (N, L, p^3): patches in row-major (k, j, i) order, voxels likewise."""
-        n, *sides = superpatches.shape
-        k, j, i = (side // patch for side, patch in zip(sides, self.patch_size, strict=True))
-        pk, pj, pi = self.patch_size
-        tokens = superpatches.reshape(n, k, pk, j, pj, i, pi).transpose(0, 1, 3, 5, 2, 4, 6)
-        return tokens.reshape(n, k * j * i, pk * pj * pi)
-
-    def unpatchify(self, tokens: np.ndarray, lattice_shape: Triple | None = None) -> np.ndarray:
-        """The inverse of `patchify`: (N, L, p^3) -> (N, K, J, I), by default of full superpatches."""
-        k, j, i = lattice_shape or self.superpatch_lattice
-        pk, pj, pi = self.patch_size
-        blocks = tokens.reshape(-1, k, j, i, pk, pj, pi).transpose(0, 1, 4, 2, 5, 3, 6)
-        return blocks.reshape(-1, k * pk, j * pj, i * pi)
 
     def lattice_to_ras(self, ijk_to_ras: np.ndarray) -> np.ndarray:
         """IJK-to-RAS matrix of the patch lattice, (4, 4) float64, from the volume's.
@@ -208,7 +160,7 @@ class SuperpatchGrid:
             lattice_array: one value a patch, of the box or of the whole lattice.
             box: whose voxels are asked for; None is the volume.
         """
-        box = box or LatticeBox((0, 0, 0), self.lattice_shape)
+        box = box or self.everything
         if lattice_array.shape != box.shape:
             message = f"Expected one value for each of {box.shape} patches, but got {lattice_array.shape}."
             raise ConfigError(message)
@@ -246,6 +198,17 @@ def _padded(part: np.ndarray, size: Triple) -> np.ndarray:
     return np.pad(part, missing, mode="edge") if any(after for _, after in missing) else part.copy()
 
 
+def _ends(marked: np.ndarray, axis: int) -> tuple[int, int]:
+    """The first index of an axis with something marked and the one behind the last."""
+    others = tuple(other for other in range(3) if other != axis)
+    places = np.flatnonzero(np.any(marked, axis=others))
+    return int(places[0]), int(places[-1]) + 1
+
+
 def usual_overlap(superpatch_size: Sequence[int], patch_size: Sequence[int]) -> Triple:
-    """A quarter of a superpatch in whole patches, along k, j, i: what hides the seams of a reconstruction."""
-    return per_axis(s // p // 4 * p for s, p in zip(superpatch_size, patch_size, strict=True))
+    """An eighth of a superpatch in whole patches, along k, j, i, at least one where there are two.
+
+    Enough to hide the seams of a reconstruction: a quarter changes the PSNR of hidden voxels by less than 0.05 dB.
+    """
+    counts = [s // p for s, p in zip(superpatch_size, patch_size, strict=True)]
+    return per_axis(max(n // 8, min(1, n // 2)) * p for n, p in zip(counts, patch_size, strict=True))

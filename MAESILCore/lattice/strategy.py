@@ -1,4 +1,4 @@
-"""Drawing masks: for one superpatch, a batch, a whole volume, or a set of masks that covers it."""
+"""Drawing masks: for one superpatch, a whole volume, or a set of masks that covers it."""
 
 from __future__ import annotations
 
@@ -102,24 +102,10 @@ class MaskStrategy:
         shape = as_triple(lattice_shape, "lattice shape", 1)
         return Mask(self._draw(np.zeros(shape, dtype=np.int64), modes.source_of(_checked(seed))))
 
-    def sample_batch(
-        self, lattice_shape: Sequence[int], count: int, seed: int, shared: bool = False
-    ) -> np.ndarray:
-        """Stages of `count` masks, (count, Dk, Dj, Di) uint8; shared gives all samples the same one."""
-        kept = np.zeros(as_triple(lattice_shape, "lattice shape", 1), dtype=np.int64)
-        paths: list[tuple[int, ...]] = [() if shared else (n,) for n in range(count)]
-        masks = [self._draw(kept, modes.source_of(_checked(seed), *path)) for path in paths]
-        return np.stack(masks) if masks else np.empty((0, *kept.shape), dtype=np.uint8)
-
-    def sample_grid(self, grid: SuperpatchGrid, seed: int, shared: bool = False) -> Mask:
-        """One mask for a whole volume: every superpatch of the overlap-free partition is drawn by itself.
-
-        Superpatches of a single patch are drawn together. With `shared`, superpatches of equal extents get
-        the same pattern; those that are cut short by the border get one of their own, so that counts stay
-        exact.
-        """
+    def sample_grid(self, grid: SuperpatchGrid, seed: int) -> Mask:
+        """One mask for a whole volume: every superpatch is drawn by itself, those of a single patch together."""
         kept = np.zeros(grid.lattice_shape, dtype=np.int64)
-        return Mask(self._draw_grid(grid, kept, _checked(seed), (), shared))
+        return Mask(self._draw_grid(grid, kept, _checked(seed), ()))
 
     def coverage(self, grid: SuperpatchGrid, count: int, seed: int) -> list[Mask]:
         """At least `count` masks that together hide every patch at least once.
@@ -145,24 +131,22 @@ class MaskStrategy:
         kept: np.ndarray,
         seed: int,
         path: tuple[int, ...],
-        shared: bool = False,
         lone_hidden: bool = False,
     ) -> np.ndarray:
-        """Stages for all superpatches of the partition, (Dk, Dj, Di)."""
+        """Stages for all superpatches, (Dk, Dj, Di)."""
         stages = np.full(kept.shape, FIRST_STAGE, dtype=np.uint8)
         single = np.zeros(kept.shape, dtype=bool)
-        partition = grid.without_overlap()
-        for index in range(len(partition)):
-            box = partition.box(index)
+        for index in range(len(grid)):
+            box = grid.box(index)
             if box.shape == (1, 1, 1):
                 single[box.slices] = True
                 continue
-            source = modes.source_of(seed, *path, *(() if shared else (index,)))
+            source = modes.source_of(seed, *path, index)
             stages[box.slices] = self._draw(kept[box.slices], source)
         singles = int(single.sum())
         if singles > 1 or (singles == 1 and not lone_hidden):
             pool = kept[single].reshape(1, 1, singles)
-            source = modes.source_of(seed, *path, len(partition))
+            source = modes.source_of(seed, *path, len(grid))
             stages[single] = modes.draw_random(pool, source, self.hidden_share).ravel()
         return stages
 

@@ -188,7 +188,7 @@ def _draw_superpatches(
     axes: Axes, cut: Cut, result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     """Dotted lines where one superpatch ends and the next begins."""
-    grid = result.grid.without_overlap()
+    grid = result.grid
     k, j, i = (np.arange(n) // size for n, size in zip(grid.shape, grid.superpatch_size, strict=True))
     # One number a superpatch; neighbours differ.
     numbers = turn(k[:, None, None] * 1_000_000 + j[:, None] * 1_000 + i)

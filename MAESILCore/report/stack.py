@@ -149,7 +149,7 @@ def _positions(original: Volume, frame: DisplayFrame, slices: list[int]) -> list
 
 def _lattice(result: Reconstruction, frame: DisplayFrame, axial: Cut, slices: list[int]) -> dict[str, Any]:
     """The mask on the patch lattice, and where patches and superpatches begin, as shares of height and width."""
-    grid = result.grid.without_overlap()
+    grid = result.grid
     stages = frame.turn(result.mask.stages)
     patches, superpatches = [], []
     for axis, flipped in zip(frame.order, frame.flipped, strict=True):

@@ -22,7 +22,7 @@ def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
     """
     from MAESILCore.scoring.metrics.similarity import psnr_of
 
-    grid, window = result.grid.without_overlap(), result.window
+    grid, window = result.grid, result.window
     scores: list[dict[str, Any]] = []
     for index in range(len(grid)):
         box = grid.box(index)

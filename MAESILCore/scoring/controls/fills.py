@@ -48,9 +48,8 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
 def _mean(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
     """The mean of the superpatch's visible voxels; of the volume's where a superpatch has none."""
     filled = unit.copy()
-    partition = grid.without_overlap()
-    for index in range(len(partition)):
-        part = partition.box(index).voxel_slices(grid.patch_size, grid.shape)
+    for index in range(len(grid)):
+        part = grid.box(index).voxel_slices(grid.patch_size, grid.shape)
         visible = unit[part][~hidden[part]]
         if not visible.size:
             visible = unit[~hidden]

@@ -68,11 +68,10 @@ class Scorer:
         self.original = window.apply(original)
         self.hidden = grid.expand(mask.hidden)
         self.hidden_body = self.hidden & body
-        partition = grid.without_overlap()
         boxes = [
-            partition.box(n).voxel_slices(grid.patch_size, grid.shape)
-            for n in range(len(partition))
-            if mask.crop(partition.box(n)).stages.any()
+            grid.box(n).voxel_slices(grid.patch_size, grid.shape)
+            for n in range(len(grid))
+            if mask.crop(grid.box(n)).stages.any()
         ]
         self._parts = [
             box

@@ -34,7 +34,7 @@ class PlacedGrid:
             )
             raise ConfigError(message)
         linearTransformToWorld(volumeNode)
-        self.volumeNode, self.grid = volumeNode, grid.without_overlap()
+        self.volumeNode, self.grid = volumeNode, grid
         self.ijkToRas = geometryOf(volumeNode)
 
     def rasToWorld(self) -> np.ndarray | None:

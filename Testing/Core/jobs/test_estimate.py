@@ -26,24 +26,24 @@ def test_a_model_is_measured_on_a_device() -> None:
     assert 0 < measure_seconds_per_megavoxel(model, "cpu") < 1e4  # type: ignore[arg-type]
 
 
-def test_only_superpatches_with_something_hidden_are_counted() -> None:
-    grid = SuperpatchGrid((16, 32, 40), 16, 4)
-    assert voxels_to_pass(grid, 0) == 16 * 32 * 40
-    assert voxels_to_pass(grid, 4) == 4 * 16 * 32 * 40
-    assert voxels_to_pass(grid, 0, roi_mask_from_box(grid, (0, 0, 36), (4, 4, 40))) == 16 * 16 * 8
+def test_only_tiles_with_something_hidden_are_counted() -> None:
+    grid = SuperpatchGrid((16, 32, 48), 16, 4)
+    assert voxels_to_pass(grid, 0) == 16 * 32 * 48
+    assert voxels_to_pass(grid, 4) == 4 * 16 * 32 * 48
+    assert voxels_to_pass(grid, 0, roi_mask_from_box(grid, (0, 16, 20), (16, 32, 24))) == 16**3
     nothing = Mask(np.zeros(grid.lattice_shape))
-    assert voxels_to_pass(grid, 0, nothing) == 16 * 32 * 40
-    # Shared voxels are passed in every superpatch.
+    assert voxels_to_pass(grid, 0, nothing) == 16 * 32 * 48
+    # Shared voxels are passed in every tile.
     assert voxels_to_pass(SuperpatchGrid((16, 16, 28), 16, 4, 4), 1) == 2 * 16**3
 
 
 def test_an_estimate_grows_with_masks_and_scores() -> None:
-    grid = SuperpatchGrid((100, 200, 200), 16, 4)
+    grid = SuperpatchGrid((96, 208, 208), 16, 4)
     single, scored, four = (
         estimate_seconds(grid, coverage, 2.0, scores=scores)
         for coverage, scores in ((0, False), (0, True), (4, False))
     )
-    assert four - single == pytest.approx(3 * 2.0 * 4)
+    assert four - single == pytest.approx(3 * 2.0 * 96 * 208 * 208 / 1e6)
     assert scored > single
 
 

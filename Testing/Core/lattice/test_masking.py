@@ -174,24 +174,6 @@ def test_one_seed_gives_the_very_same_mask_on_every_machine(mode: str) -> None:
     assert "".join(map(str, mask.stages.ravel())) == GOLDEN[mode]
 
 
-@thoroughly
-@given(strategies, lattices, seeds)
-def test_samples_of_a_batch_differ_only_unless_shared(
-    strategy: MaskStrategy, lattice: tuple[int, int, int], seed: int
-) -> None:
-    batch = strategy.sample_batch(lattice, 3, seed)
-    assert batch.shape == (3, *lattice)
-    np.testing.assert_array_equal(batch, strategy.sample_batch(lattice, 4, seed)[:3])
-    shared = strategy.sample_batch(lattice, 3, seed, shared=True)
-    np.testing.assert_array_equal(shared, np.stack([strategy.sample(lattice, seed).stages] * 3))
-    assert strategy.sample_batch(lattice, 0, seed).shape == (0, *lattice)
-
-
-def test_samples_of_a_batch_are_drawn_by_themselves() -> None:
-    batch = MaskStrategy().sample_batch((8, 8, 8), 4, seed=1)
-    assert len({sample.tobytes() for sample in batch}) == 4
-
-
 small_grids = st.builds(
     lambda shape, size, patch: SuperpatchGrid(shape, [s * patch for s in size], patch),
     st.tuples(*[st.integers(1, 11)] * 3),
@@ -201,11 +183,11 @@ small_grids = st.builds(
 
 
 @thoroughly
-@given(strategies, small_grids, seeds, st.booleans())
+@given(strategies, small_grids, seeds)
 def test_a_volume_wide_mask_has_exact_counts_in_every_superpatch(
-    strategy: MaskStrategy, grid: SuperpatchGrid, seed: int, shared: bool
+    strategy: MaskStrategy, grid: SuperpatchGrid, seed: int
 ) -> None:
-    mask = strategy.sample_grid(grid, seed, shared)
+    mask = strategy.sample_grid(grid, seed)
     assert mask.shape == grid.lattice_shape
     assert not mask.hidden.all()
     assert mask.hidden.any() or mask.stages.size == 1
@@ -218,11 +200,10 @@ def test_a_volume_wide_mask_has_exact_counts_in_every_superpatch(
                 assert len(part.visible_indices) == min(kept(total, strategy.ratio), total - 1)
 
 
-def test_a_shared_mask_repeats_and_others_do_not() -> None:
+def test_every_superpatch_has_a_pattern_of_its_own() -> None:
     grid = SuperpatchGrid((32, 32, 32), 16, 4)
-    for shared, patterns in ((True, 1), (False, 8)):
-        mask = MaskStrategy().sample_grid(grid, 3, shared)
-        assert len({mask.crop(grid.box(n)).stages.tobytes() for n in range(8)}) == patterns
+    mask = MaskStrategy().sample_grid(grid, 3)
+    assert len({mask.crop(grid.box(n)).stages.tobytes() for n in range(8)}) == 8
 
 
 def test_overlap_does_not_change_the_mask() -> None:

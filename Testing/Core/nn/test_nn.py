@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from MAESILCore.lattice import SuperpatchGrid
+from MAESILCore.lattice import LatticeBox, SuperpatchGrid
+from MAESILCore.nn.convolution import Conv3d
 from MAESILCore.nn.fill import smooth_fill
 from MAESILCore.nn.positions import sincos_positions
 from MAESILCore.nn.refine import RefinementHead, depth_to_space, space_to_depth
@@ -22,8 +25,10 @@ def some_superpatches() -> torch.Tensor:
 
 
 def test_patches_are_those_of_the_superpatch_grid(some_superpatches: torch.Tensor) -> None:
-    grid = SuperpatchGrid((4, 6, 8), (4, 6, 8), PATCH)
-    expected = grid.patchify(some_superpatches[:, 0].numpy())
+    grid, superpatches = SuperpatchGrid((4, 6, 8), (4, 6, 8), PATCH), some_superpatches[:, 0].numpy()
+    places = itertools.product(*map(range, grid.lattice_shape))
+    boxes = [LatticeBox((k, j, i), (k + 1, j + 1, i + 1)) for k, j, i in places]
+    expected = [[grid.cut_box(each, box).ravel() for box in boxes] for each in superpatches]
     np.testing.assert_array_equal(patchify(some_superpatches, PATCH).numpy(), expected)
 
 
@@ -142,3 +147,21 @@ def test_the_refinement_head_starts_as_nothing_and_passes_gradients() -> None:
     head(fill, hidden, tokens).square().sum().backward()
     assert tokens.grad is not None
     assert tokens.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (1, 1, 0)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_fast_convolution_is_the_usual_one(
+    kernel: int, stride: int, padding: int, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    ours = Conv3d(6, 5, kernel, stride=stride, padding=padding)
+    usual = torch.nn.Conv3d(6, 5, kernel, stride=stride, padding=padding)
+    usual.load_state_dict(ours.state_dict())
+    x = torch.rand(1, 6, 4, 8, 10).contiguous(memory_format=layout)
+    with torch.inference_mode():
+        fast = ours(x)
+    torch.testing.assert_close(fast, usual(x))
+    x.requires_grad_()
+    ours(x).sum().backward()
+    assert ours.weight.grad is not None

@@ -1,0 +1,73 @@
+"""Which patches hold only air, as far as the visible ones tell: there the prediction is known without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from MAESILCore.data.window import Window
+from MAESILCore.lattice import LatticeBox, SuperpatchGrid
+
+#: Patches around a patch, on all sides, that must be air.
+_REACH = 2
+
+#: A patch of air: its mean and its largest voxel are at most so far above the floor of the window, as shares of the
+#: window. In a window of 2000 HU that is 20 HU and 100 HU, which leaves room for noise, but not for cloth or foam.
+_MEAN, _PEAK = 0.01, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class PatchLevels:
+    """Each patch's mean and largest voxel in the window, from 0 to 1, both (Dk, Dj, Di) float32."""
+
+    mean: np.ndarray
+    peak: np.ndarray
+
+    @classmethod
+    def of(cls, voxels: np.ndarray, window: Window, grid: SuperpatchGrid) -> PatchLevels:
+        """Measure a volume (k, j, i), one row of patches at a time."""
+        mean, peak = (np.empty(grid.lattice_shape, dtype=np.float32) for _ in range(2))
+        rows, columns, layers = grid.lattice_shape
+        pk, pj, pi = grid.patch_size
+        for row in range(rows):
+            slab = grid.cut_box(voxels, LatticeBox((row, 0, 0), (row + 1, columns, layers)))
+            slab = window.apply(slab)
+            sums, peaks = slab.sum(axis=0), slab.max(axis=0)
+            mean[row] = sums.reshape(columns, pj, layers, pi).sum(axis=(1, 3)) / (pk * pj * pi)
+            peak[row] = peaks.reshape(columns, pj, layers, pi).max(axis=(1, 3))
+        return cls(mean, peak)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """Where a volume holds more than air, judged by its visible patches alone.
+
+    A patch is air if all visible patches up to two patches away are, itself included, and if no patch in that
+    neighbourhood lacks visible patches of its own, as in the middle of a large hidden region. What hidden patches hold
+    is never looked at.
+
+    Attributes:
+        present: (Dk, Dj, Di) bool, False where there is only air.
+        air: (Dk, Dj, Di) float32 in [0, 1]: mean of the visible patches around; means something only in air.
+    """
+
+    present: np.ndarray
+    air: np.ndarray
+
+    @classmethod
+    def of(cls, levels: PatchLevels, hidden: np.ndarray) -> Content:
+        """Judge by the patches that are not hidden; `hidden` is (Dk, Dj, Di) bool."""
+        from scipy.ndimage import maximum_filter, uniform_filter
+
+        width = 2 * _REACH + 1
+
+        def around(patches: np.ndarray) -> np.ndarray:
+            return np.asarray(maximum_filter(patches, width, mode="constant", cval=False))
+
+        holds = ~hidden & ((levels.mean > _MEAN) | (levels.peak > _PEAK))
+        unknown = ~around(~hidden)
+        share = uniform_filter((~hidden).astype(np.float64), width, mode="constant")
+        total = uniform_filter(np.where(hidden, 0.0, levels.mean), width, mode="constant")
+        air = np.clip(total / np.maximum(share, width**-4), 0.0, 1.0)
+        return cls(around(holds | unknown), air.astype(np.float32))
