@@ -49,7 +49,7 @@ class Window:
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._refreshChanged)
         self._status = StatusRow(ui)
-        self._system = SystemPanel(ui, self._session, lambda: self._schedule("system"), self._tell)
+        self._system = SystemPanel(ui, self._session, lambda: self._schedule("system"), self._tellOfSystem)
         self._volume = VolumePanel(ui, self._session, self._useVolume, self._fail)
         self._rendering = RenderingPanel(ui, self._session, self._fail, lambda: self._schedule("layout"))
         self._mask = MaskPanel(ui, self._session, lambda: study.follower.maskProblem)
@@ -191,6 +191,11 @@ class Window:
         """Say something; it stays until something else happens."""
         self._notice = (sentence, failed)
         self._schedule()
+
+    def _tellOfSystem(self, sentence: str, failed: bool) -> None:
+        """Something was installed, or deleted from the disk: the settings, which panels show, may be gone."""
+        self._tell(sentence, failed)
+        self._schedule("system")
 
     def _fail(self, sentence: str) -> None:
         self._tell(sentence, True)
