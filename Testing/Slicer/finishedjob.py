@@ -44,6 +44,7 @@ def writeFinishedJob(
         leftover.unlink()
     for name, array in _arrays(voxelsOf(node).astype(np.float32), isCoverage).items():
         np.save(folder / f"{name}.npy", array)
+    _writeJson(folder / "job.json", {"kind": "reconstruction", "request": {}})
     _writeJson(
         folder / "result.json",
         {

@@ -736,7 +736,7 @@ def test_a_region_is_hidden_follows_its_numbers_and_is_reconstructed(
         # A region is hidden as it is, whatever coverage was chosen for drawn masks.
         state.coverage = 4
         await reconstruct(an_application)
-        assert session.results.maskCount == 1
+        assert session.results.caption("Masked", "masked") == "Masked"
         await show(an_application, "second.nii")
         await until(lambda: session.isRegion)
         with state:
@@ -860,7 +860,7 @@ def test_a_label_that_was_sent_is_hidden_as_a_segment(
         assert not session.mask.stages[0, 0, 0]
         state.coverage = 4
         await reconstruct(an_application)
-        assert session.results.maskCount == 1
+        assert session.results.caption("Masked", "masked") == "Masked"
         with state:
             state.segment = 99
         await until(lambda: session.mask is None)
@@ -887,10 +887,10 @@ def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, ru
     async def work() -> None:
         await show(an_application, "first.nii")
         await reconstruct(an_application)
-        assert state.masked_title == "Masked"
+        assert state.compared_titles["MAESILMasked"] == "Masked"
         state.coverage = 2
         await reconstruct(an_application)
-        assert state.masked_title == "Masked (mask 1 of 2)"
+        assert state.compared_titles["MAESILMasked"] == "Masked (mask 1 of 2)"
         titles = {one["name"]: one["title"] for one in state.files}
         assert titles["mask.nii.gz"] == "Mask, by voxel (mask 1 of 2)"
         assert titles["error.nii.gz"] == "Error, HU"
@@ -958,5 +958,38 @@ def test_a_screenshot_has_the_titles_of_the_views(an_application: Application, r
     async def work() -> None:
         await show(an_application, "first.nii")
         assert an_application.views.screenshot().startswith(b"\x89PNG")
+
+    run(work())
+
+
+def test_a_kind_of_result_of_another_package_is_shown(
+    an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toyresults import install_toy, start_toy
+
+    install_toy(tmp_path / "packages", monkeypatch)
+    state, session = an_application.state, an_application.session
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        session.follow(start_toy(tmp_path / "jobs" / "toy"), session.volumeNode)
+        await until(lambda: state.has_results)
+        assert state.notice == "Painted."
+        assert state.layout == "comparison"
+        assert state.compared_titles == {
+            "MAESILOriginal": "Original",
+            "MAESILToyColors": "Colours",
+            "MAESILOutline": "Outline",
+        }
+        tags = [view.get_singleton_tag() for view in an_application.views.shown]
+        assert tags == list(state.compared_titles)
+        (group,) = state.score_groups
+        assert group["rows"] == [["one", "1.5"], ["two", "2.5"]]
+        assert (state.superpatch_rows, state.plot, state.files) == ([], "", [])
+        assert an_application.views.screenshot().startswith(b"\x89PNG")
+        # Back to a kind with other views.
+        await reconstruct(an_application)
+        assert len(an_application.views.shown) == 4
+        assert session.scene.GetNumberOfNodesByClass("vtkMRMLVectorVolumeNode") == 0
 
     run(work())

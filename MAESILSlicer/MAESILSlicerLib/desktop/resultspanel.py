@@ -14,7 +14,7 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.resultviews import ResultViews
 from MAESILSlicerLib.results.exports import saveFiles
-from MAESILSlicerLib.results.reconstruction import ResultNodes, allResults
+from MAESILSlicerLib.results.resultset import ResultSet, allResults
 from MAESILSlicerLib.results.tables import superpatchOfRow
 from MAESILSlicerLib.session.session import Session
 
@@ -42,8 +42,8 @@ class ResultsPanel:
         self._onSuperpatch, self._onComparing, self._onNotice = onSuperpatch, onComparing, onNotice
         self._wasComparing = False
         self._views = ResultViews(self._showChecked)
-        self._results: ResultNodes | None = None
-        self._arrived: ResultNodes | None = None
+        self._results: ResultSet | None = None
+        self._arrived: ResultSet | None = None
         self._isEntered = False
         self._connections = Connections()
         self._connections.connect(ui.compareButton, "clicked()", self._compare)
@@ -81,7 +81,7 @@ class ResultsPanel:
         self._views.close()
         self._connections.close()
 
-    def _found(self) -> ResultNodes | None:
+    def _found(self) -> ResultSet | None:
         if self._session.volumeNode is None:
             return None
         found = allResults(slicer.mrmlScene, self._session.volumeNode)
@@ -90,11 +90,11 @@ class ResultsPanel:
     def _show(self) -> None:
         ui, results = self._ui, self._results
         ui.resultsLabel.setText(
-            _("No reconstruction of this volume yet.")
-            if results is None
-            else results.reconstruction.GetDescription()
+            _("No reconstruction of this volume yet.") if results is None else results.description
         )
-        hasScores = results is not None and results.superpatches is not None
+        scores, rows, chart = (
+            results.oneAt(place) if results is not None else None for place in ("scores", "rows", "plot")
+        )
         folder = self._session.exportFolder
         for button, isPossible, purpose, reason in (
             (
@@ -107,7 +107,7 @@ class ResultsPanel:
             ),
             (
                 ui.plotButton,
-                hasScores,
+                chart is not None,
                 _("Plot the score of each superpatch; again to go back."),
                 _("Reconstruct first."),
             ),
@@ -120,10 +120,8 @@ class ResultsPanel:
         ):
             button.setEnabled(isPossible)
             button.setToolTip(purpose if isPossible else reason)
-        self._showTable(ui.metricsTable, ui.metricsLabel, results.metrics if results else None)
-        self._showTable(
-            ui.superpatchTable, ui.superpatchTableLabel, results.superpatches if results else None
-        )
+        self._showTable(ui.metricsTable, ui.metricsLabel, scores)
+        self._showTable(ui.superpatchTable, ui.superpatchTableLabel, rows)
 
     @staticmethod
     def _showTable(
@@ -162,7 +160,7 @@ class ResultsPanel:
         if self._views.isPlotting:
             self._views.leave()
         else:
-            self._views.plot(self._results.chart)
+            self._views.plot(self._results.oneAt("plot"))
         self._showChecked()
 
     def _saveFiles(self) -> None:
@@ -185,4 +183,4 @@ class ResultsPanel:
     def _onRow(self) -> None:
         row = self._ui.superpatchTable.currentIndex().row()
         if self._results is not None and row >= 0:
-            self._onSuperpatch(superpatchOfRow(self._results.superpatches, row))
+            self._onSuperpatch(superpatchOfRow(self._results.oneAt("rows"), row))

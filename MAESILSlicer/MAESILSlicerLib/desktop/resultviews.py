@@ -12,7 +12,7 @@ from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.results.comparison import LAYOUT_ID, Comparison
 from MAESILSlicerLib.results.layouts import LayoutSwitch
-from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.volumes import checkVolume
 
 _PLOT_LAYOUT_ID = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
@@ -48,7 +48,7 @@ class ResultViews:
         node = layoutNode()
         return self._isPlotOurs and node is not None and self._plotLayout.isOn(node)
 
-    def compare(self, results: ResultNodes, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    def compare(self, results: ResultSet, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Show a volume and its results side by side.
 
         Raises:

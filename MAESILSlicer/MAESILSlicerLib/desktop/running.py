@@ -8,7 +8,7 @@ from collections.abc import Callable
 import slicer
 
 from MAESILCore.errors import Cancelled, MaesilError
-from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.session import Session
 
 ProgressCallback = Callable[[float, str], None]
@@ -26,7 +26,7 @@ class RunningReconstruction:
     def __init__(self, session: Session, onProgress: ProgressCallback | None = None) -> None:
         self._session, self._onProgress = session, onProgress
         self._job, self._failed, self._isSettled = session.job, False, False
-        self._results: ResultNodes | None = None
+        self._results: ResultSet | None = None
         self._message = session.message
         session.changed.connect(self._onChanged, "job")
 
@@ -44,7 +44,7 @@ class RunningReconstruction:
         return self._message
 
     @property
-    def results(self) -> ResultNodes | None:
+    def results(self) -> ResultSet | None:
         """The nodes, once it has finished; of its own volume, whichever is shown by then."""
         self.isRunning  # noqa: B018 - settles
         return self._results
@@ -54,7 +54,7 @@ class RunningReconstruction:
         if self.isRunning:
             self._session.cancel()
 
-    def wait(self) -> ResultNodes:
+    def wait(self) -> ResultSet:
         """Wait until it has ended; the application stays responsive meanwhile.
 
         Raises:

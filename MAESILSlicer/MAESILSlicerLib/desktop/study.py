@@ -16,7 +16,7 @@ from MAESILSlicerLib.desktop.jobtimer import JobTimer
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
 from MAESILSlicerLib.desktop.scripting import choose
-from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.session import Session
 
@@ -85,7 +85,7 @@ class Study:
         waitForCompletion: bool = False,
         onProgress: ProgressCallback | None = None,
         **mask: Any,  # noqa: ANN401 - those of showMask
-    ) -> ResultNodes | RunningReconstruction:
+    ) -> ResultSet | RunningReconstruction:
         """Hide parts of a volume, let the model fill them in, and put the results beside the volume.
 
         Args:

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
-from MAESILSlicerLib.results.comparison import VIEWS
+from MAESILSlicerLib.results.comparison import isCompared
 from MAESILSlicerLib.scene.nodes import nodesOfClass
 
 #: From a camera to the volume that it was fitted to.
@@ -14,8 +14,6 @@ _FITTED_REFERENCE = "MAESIL.fitted"
 #: From where a volume is seen at first: left, anterior, superior; no unit.
 _DIRECTION_RAS = (-0.6, 1.0, 0.45)
 _STRAIGHT_COSINE = 0.999
-
-_COMPARED = {view.tag for view in VIEWS}
 
 
 def hasViews() -> bool:
@@ -42,7 +40,7 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     users = [
         logic
         for logic in map(logics.GetItemAsObject, range(logics.GetNumberOfItems()))
-        if logic.GetSliceNode().GetLayoutName() not in _COMPARED
+        if not isCompared(logic.GetSliceNode().GetLayoutName())
     ]
     if any(volumeNode.GetID() in _shownBy(logic.GetSliceCompositeNode()) for logic in users):
         return

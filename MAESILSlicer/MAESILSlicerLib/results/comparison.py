@@ -1,7 +1,9 @@
-"""Original, masked, reconstruction and error side by side in linked slice views, and the user's own layout back."""
+"""A volume and its results side by side in linked slice views, and the user's own layout back."""
 
 from __future__ import annotations
 
+import math
+from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ import vtk
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.results.colors import showLegend
 from MAESILSlicerLib.results.layouts import LayoutSwitch
-from MAESILSlicerLib.results.reconstruction import ResultNodes, maskedTitle
+from MAESILSlicerLib.results.resultset import FIRST_KIND, ResultKind, ResultSet, resultKind
 from MAESILSlicerLib.scene.nodes import nodesOfClass
 from MAESILSlicerLib.scene.volumes import checkVolume, geometryOf, linearTransformToWorld
 
@@ -26,13 +28,13 @@ ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 
 
 class ComparisonView(NamedTuple):
-    """One of the four views.
+    """One of the views.
 
     Attributes:
         tag: singleton tag and layout name of the slice node; a plain word, since the browser face makes code of it.
         label: for people.
         color: of the view's bar.
-        role: the result in it, a member of `ResultNodes`; None for the input.
+        role: of the result in it; None for the input.
     """
 
     tag: str
@@ -41,12 +43,43 @@ class ComparisonView(NamedTuple):
     role: str | None
 
 
-VIEWS = (
-    ComparisonView("MAESILOriginal", "Original", "#8C8C8C", None),
-    ComparisonView("MAESILMasked", "Masked", "#E69F00", "masked"),
-    ComparisonView("MAESILReconstruction", "Reconstruction", "#0072B2", "reconstruction"),
-    ComparisonView("MAESILError", "Error", "#D55E00", "error"),
-)
+_TAG = "MAESIL"
+_ORIGINAL = ComparisonView(f"{_TAG}Original", "Original", "#8C8C8C", None)
+
+
+def viewsOf(results: ResultSet) -> tuple[ComparisonView, ...]:
+    """The views in which these results are compared with their input: that first, then the kind's order."""
+    return tuple(
+        view for view in _viewsOfKind(results.kind) if view.role is None or view.role in results.nodesByRole
+    )
+
+
+def usualViews() -> tuple[ComparisonView, ...]:
+    """The views before anything was compared, and of a scene that was saved while comparing."""
+    return _viewsOfKind(resultKind(FIRST_KIND))
+
+
+def isCompared(tag: str) -> bool:
+    """Whether a slice view, by its singleton tag, belongs to the comparison."""
+    return tag.startswith(_TAG)
+
+
+def _viewsOfKind(kind: ResultKind | None) -> tuple[ComparisonView, ...]:
+    roles = [role for role in kind.roles if role.place == "view"] if kind is not None else []
+    return (
+        _ORIGINAL,
+        *(
+            ComparisonView(_TAG + role.name.title().replace("_", ""), role.title, role.color, role.name)
+            for role in roles
+        ),
+    )
+
+
+def layoutXml(views: tuple[ComparisonView, ...]) -> str:
+    """The layout with these views, as vtkMRMLLayoutNode and trame-slicer's `slicer_layout_to_vue` read it."""
+    columns = math.ceil(math.sqrt(len(views)))
+    rows = [views[start : start + columns] for start in range(0, len(views), columns)]
+    return f'<layout type="vertical">{"".join(map(_rowXml, rows))}</layout>'
 
 
 def _viewXml(view: ComparisonView) -> str:
@@ -56,16 +89,14 @@ def _viewXml(view: ComparisonView) -> str:
         "viewcolor": view.color,
         "viewgroup": str(VIEW_GROUP),
     }
-    inner = "".join(f'<property name="{n}" action="default">{v}</property>' for n, v in properties.items())
+    inner = "".join(
+        f'<property name="{n}" action="default">{escape(v)}</property>' for n, v in properties.items()
+    )
     return f'<item><view class="vtkMRMLSliceNode" singletontag="{view.tag}">{inner}</view></item>'
 
 
 def _rowXml(views: tuple[ComparisonView, ...]) -> str:
     return f'<item><layout type="horizontal">{"".join(map(_viewXml, views))}</layout></item>'
-
-
-#: As vtkMRMLLayoutNode reads it; trame-slicer's `slicer_layout_to_vue` does, too.
-LAYOUT_XML = f'<layout type="vertical">{_rowXml(VIEWS[:2])}{_rowXml(VIEWS[2:])}</layout>'
 
 
 class ComparisonError(MaesilError):
@@ -81,7 +112,8 @@ class Comparison:
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self.scene = scene
-        self._layout = LayoutSwitch(LAYOUT_ID, LAYOUT_XML)
+        self._views = usualViews()
+        self._layout = LayoutSwitch(LAYOUT_ID, layoutXml(self._views))
 
     def registerLayout(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
         """Make the layout known, so that a scene that was saved while comparing shows it, loaded before or after."""
@@ -90,7 +122,7 @@ class Comparison:
     def enter(
         self,
         layoutNode: slicer.vtkMRMLLayoutNode | None,
-        results: ResultNodes,
+        results: ResultSet,
         inputNode: slicer.vtkMRMLScalarVolumeNode,
         orientation: str = ORIENTATIONS[0],
     ) -> None:
@@ -98,7 +130,7 @@ class Comparison:
 
         Args:
             layoutNode: what the desktop's layout manager follows. None where the caller has made the views of
-                `LAYOUT_XML` itself, as with trame-slicer.
+                `layoutXml` itself, as with trame-slicer.
             results: what is compared.
             inputNode: with what.
             orientation: one of `ORIENTATIONS`.
@@ -107,8 +139,11 @@ class Comparison:
             ComparisonError: a volume was deleted, the input cannot be used as it is now, or the application shows no
                 slice views. The layout stays.
         """
-        volumes = _volumesOf(self.scene, results, inputNode)
+        views = viewsOf(results)
+        volumes = _volumesOf(self.scene, views, results, inputNode)
         wasOff = layoutNode is not None and not self._layout.isOn(layoutNode)
+        self._views = views
+        self._layout.describe(layoutXml(views), layoutNode)
         if layoutNode is not None:
             self._layout.on(layoutNode)
         try:
@@ -136,20 +171,20 @@ class Comparison:
             _fit(sliceNode, inputNode)
 
     def setOrientation(self, orientation: str) -> None:
-        """Turn all four views; `orientation` is one of `ORIENTATIONS`."""
+        """Turn all views; `orientation` is one of `ORIENTATIONS`."""
         for sliceNode in self._sliceNodes():
             sliceNode.SetOrientation(orientation)
 
     def _sliceNodes(self) -> list[slicer.vtkMRMLSliceNode]:
         nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
-        return [nodes[view.tag] for view in VIEWS if view.tag in nodes]
+        return [nodes[view.tag] for view in self._views if view.tag in nodes]
 
     def _fill(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:
-        if len(self._sliceNodes()) < len(VIEWS):
+        if len(self._sliceNodes()) < len(self._views):
             message = "The comparison needs slice views, and none are shown here; open Slicer's main window."
             raise ComparisonError(message)
         composites = _byLayoutName(self.scene, "vtkMRMLSliceCompositeNode")
-        for view in VIEWS:
+        for view in self._views:
             composite = composites.get(view.tag) or _addComposite(self.scene, view.tag)
             with slicer.util.NodeModify(composite):
                 # Volumes that are loaded later shall not take the place of these.
@@ -161,16 +196,16 @@ class Comparison:
                 composite.SetHotLinkedControl(True)
             showLegend(composite, volumes[view.tag])
 
-    def _label(self, results: ResultNodes) -> None:
-        """Say in the bar of the masked volume of how many masks its mask is the first."""
+    def _label(self, results: ResultSet) -> None:
+        """Put the captions into the bars of the views."""
         nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
-        for view in VIEWS:
+        for view in self._views:
             nodes[view.tag].SetLayoutLabel(captionOf(view, results))
 
 
-def captionOf(view: ComparisonView, results: ResultNodes) -> str:
-    """The label of a view for these results: of a coverage, the masked volume shows the first mask."""
-    return maskedTitle(view.label, results.maskCount) if view.role == "masked" else view.label
+def captionOf(view: ComparisonView, results: ResultSet) -> str:
+    """The label of a view for these results, with what their kind notes on its role."""
+    return results.caption(view.label, view.role or "")
 
 
 def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) -> None:
@@ -182,17 +217,20 @@ def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) ->
 
 
 def _volumesOf(
-    scene: slicer.vtkMRMLScene, results: ResultNodes, inputNode: slicer.vtkMRMLScalarVolumeNode
+    scene: slicer.vtkMRMLScene,
+    views: tuple[ComparisonView, ...],
+    results: ResultSet,
+    inputNode: slicer.vtkMRMLScalarVolumeNode,
 ) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
-    """The volume of each view, by the view's tag."""
-    volumes = {view.tag: getattr(results, view.role) if view.role else inputNode for view in VIEWS}
-    if any(node is None or node.GetScene() is not scene for node in volumes.values()):
-        message = "A volume of this comparison was deleted; reconstruct again."
+    """The volume of each view, by the view's tag; what is no volume, such as a segmentation, lies over the input."""
+    shown = {view.tag: results.nodesByRole[view.role] if view.role else inputNode for view in views}
+    if any(node is None or node.GetScene() is not scene for node in shown.values()):
+        message = f"A volume of this comparison was deleted; repeat the {results.kind.name}."
         raise ComparisonError(message)
     problem = checkVolume(inputNode).problem
     if problem is not None:
         raise ComparisonError(problem)
-    return volumes
+    return {tag: node if node.IsA("vtkMRMLVolumeNode") else inputNode for tag, node in shown.items()}
 
 
 def _byLayoutName(scene: slicer.vtkMRMLScene, className: str) -> dict[str, slicer.vtkMRMLNode]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,27 @@ class JobFiles:
     Args:
         folder: the job's.
 
-    Attributes:
-        result: what `result.json` holds.
-
     Raises:
-        ResultsError: by this and every method: a file is missing or damaged.
+        ResultsError: by every attribute and method: a file is missing or damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.result: dict[str, Any] = self._json("result.json")
+
+    @cached_property
+    def kind(self) -> str:
+        """The kind of the job."""
+        # Without MAESILCore.jobfolder, which needs packages that Slicer may lack when a scene is opened.
+        return str(self.json("job.json").get("kind", ""))
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+        found: dict[str, Any] = self.json("result.json")
+        return found
 
     def array(self, name: str) -> np.ndarray:
-        """One of the .npy files, (k, j, i), read page by page when it is used."""
+        """One of the .npy files, (k, j, i) or (C, k, j, i), read page by page when it is used."""
         try:
             return np.load(self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -43,15 +52,8 @@ class JobFiles:
         """Whether the job has left this file."""
         return (self._folder / file).is_file()
 
-    def metrics(self) -> dict[str, Any]:
-        """The scores of the whole volume."""
-        return self._json("metrics.json")
-
-    def superpatches(self) -> list[dict[str, Any]]:
-        """The scores of each superpatch."""
-        return self._json("superpatches.json")
-
-    def _json(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    def json(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """What one of the .json files holds."""
         try:
             return json.loads((self._folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -59,5 +61,5 @@ class JobFiles:
 
     def _damaged(self, name: str) -> ResultsError:
         return ResultsError(
-            f"The results of this reconstruction are incomplete ({name} is missing or damaged); reconstruct again."
+            f"The results of this job are incomplete ({name} is missing or damaged); start it again."
         )

@@ -26,6 +26,16 @@ class LayoutSwitch:
         """Whether this is the layout of the main window now."""
         return layoutNode.GetViewArrangement() == self._layoutId
 
+    def describe(self, description: str, layoutNode: slicer.vtkMRMLLayoutNode | None = None) -> None:
+        """Change the layout; where it is on already, it is shown as it is now."""
+        hasChanged, self._description = description != self._description, description
+        if layoutNode is None or not layoutNode.IsLayoutDescription(self._layoutId):
+            return
+        if hasChanged or layoutNode.GetLayoutDescription(self._layoutId) != description:
+            layoutNode.SetLayoutDescription(self._layoutId, description)
+            if self.isOn(layoutNode):
+                layoutNode.SetViewArrangement(self._layoutId)
+
     def register(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
         """Make the layout known; where it is on already, as in a scene that was loaded before, it is shown now."""
         if layoutNode.IsLayoutDescription(self._layoutId):

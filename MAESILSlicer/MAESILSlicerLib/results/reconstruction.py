@@ -1,186 +1,100 @@
-"""What a finished job has left in its folder, as nodes beside the volume that it was about: all of them, or none."""
+"""The results of a reconstruction: volumes on the input's grid, scores, and a plot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
 
-from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.report.shading import nice_limit
 from MAESILCore.report.summary import DISCLAIMER
 from MAESILSlicerLib.results.colors import errorColors, showInColors, uncertaintyColors
-from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
+from MAESILSlicerLib.results.insertion import Insertion
+from MAESILSlicerLib.results.jobfiles import ResultsError
+from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role
 from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable
-from MAESILSlicerLib.scene.nodes import findNodes, hierarchyItemOf, markNode, removeNode
-from MAESILSlicerLib.scene.transaction import allOrNothing
-from MAESILSlicerLib.scene.volumes import addVolume, geometryOf, voxelsOf
-
-#: Names of the nodes after the name of the input, by the member of `ResultNodes`, which is also their role.
-NAMES = {
-    "masked": "masked",
-    "reconstruction": "reconstruction",
-    "mosaic": "mosaic",
-    "error": "error",
-    "uncertainty": "uncertainty",
-    "metrics": "scores",
-    "superpatches": "superpatches",
-    "chart": "PSNR by superpatch",
-}
-#: Members of `ResultNodes` that not every reconstruction has.
-OPTIONAL = {"uncertainty", "metrics"}
+from MAESILSlicerLib.scene.volumes import voxelsOf
 
 #: Attribute of the masked volume: of how many masks its mask is the first.
 _COUNT_ATTRIBUTE = "MAESIL.masks"
-#: A reconstruction refers to its fellows by this and their role.
-_FELLOW_REFERENCE = "MAESIL.result."
+
+_ROLES = (
+    # The input with the voxels that the first mask hides at the lower end of the model's window.
+    Role("masked", "masked", "Masked", "view", "#E69F00", isLikeInput=True),
+    # What the model made of the volume.
+    Role("reconstruction", "reconstruction", "Reconstruction", "view", "#0072B2", isLikeInput=True),
+    # The input where it was visible, the reconstruction where the first mask hides it.
+    Role("mosaic", "mosaic", "Mosaic", isLikeInput=True),
+    # Reconstruction minus input where it was hidden, HU.
+    Role("error", "error", "Error", "view", "#D55E00"),
+    # Spread over the masks of a coverage, HU.
+    Role("uncertainty", "uncertainty", "Uncertainty", isOptional=True),
+    Role("metrics", "scores", "Scores", "scores", isOptional=True),
+    Role("superpatches", "superpatches", "Superpatches", "rows"),
+    Role("chart", "PSNR by superpatch", "PSNR by superpatch", "plot"),
+)
+
+_FILE_TITLES = {
+    "reconstruction.nii.gz": "Reconstruction",
+    "mosaic.nii.gz": "Mosaic",
+    "error.nii.gz": "Error, HU",
+    "uncertainty.nii.gz": "Uncertainty, HU",
+    "mask.nii.gz": "Mask, by voxel",
+    "mask_lattice.nii.gz": "Mask, by patch",
+    "metrics.json": "Scores",
+    "report.png": "Report",
+}
+
+#: Roles and files that show one mask; of a coverage, the first.
+_OF_ONE_MASK = {"masked", "mosaic", "mosaic.nii.gz", "mask.nii.gz", "mask_lattice.nii.gz"}
 
 
-@dataclass(frozen=True)
-class ResultNodes:
-    """The nodes of one reconstruction, each with its member's name as its role.
-
-    Attributes:
-        masked: the input with the voxels that the first mask hides at the lower end of the model's window.
-        reconstruction: what the model made of the volume.
-        mosaic: the input where it was visible, the reconstruction where it was hidden.
-        error: reconstruction minus input where it was hidden, HU.
-        superpatches: the scores of each superpatch.
-        chart: a plot of these.
-        uncertainty: spread over the masks of a coverage, HU; None for a single mask.
-        metrics: the scores of the whole volume; None if they were not asked for.
-    """
-
-    masked: slicer.vtkMRMLScalarVolumeNode
-    reconstruction: slicer.vtkMRMLScalarVolumeNode
-    mosaic: slicer.vtkMRMLScalarVolumeNode
-    error: slicer.vtkMRMLScalarVolumeNode
-    superpatches: slicer.vtkMRMLTableNode
-    chart: slicer.vtkMRMLPlotChartNode
-    uncertainty: slicer.vtkMRMLScalarVolumeNode | None = None
-    metrics: slicer.vtkMRMLTableNode | None = None
-
-    @property
-    def nodes(self) -> list[slicer.vtkMRMLNode]:
-        """All that there are."""
-        return [node for node in self.byRole.values() if node is not None]
-
-    @property
-    def maskCount(self) -> int:
-        """How many masks took part; `masked`, `mosaic` and the mask in them are of the first."""
-        return int(self.masked.GetAttribute(_COUNT_ATTRIBUTE) or 1)
-
-    @property
-    def series(self) -> list[slicer.vtkMRMLPlotSeriesNode]:
-        """What the chart plots."""
-        return [
-            self.chart.GetNthPlotSeriesNode(index) for index in range(self.chart.GetNumberOfPlotSeriesNodes())
-        ]
-
-    @property
-    def byRole(self) -> dict[str, slicer.vtkMRMLNode | None]:
-        """The nodes by their role, in the order in which people look at them."""
-        return {role: getattr(self, role) for role in NAMES}
+def maskCount(results: ResultSet) -> int:
+    """How many masks took part in a reconstruction."""
+    return int(results.nodesByRole["masked"].GetAttribute(_COUNT_ATTRIBUTE) or 1)
 
 
-def importResults(
-    scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLScalarVolumeNode, folder: Path, note: str = ""
-) -> ResultNodes:
-    """Put what a finished job has made into the scene, named after its input and beside it.
-
-    Volumes are whole HU (int16) if the input's are, else float32; on the input's grid, under its parent transform,
-    and all but the maps in its window. The views keep what they show.
-
-    Args:
-        scene: where to.
-        inputNode: the volume that was reconstructed.
-        folder: the job's.
-        note: a sentence that is to be read beside those of the job.
-
-    Raises:
-        MaesilError: the results do not fit the volume as it is now, are damaged, or need more memory than there is.
-            The scene is then as it was.
-    """
-    if inputNode is None or inputNode.GetScene() is not scene:
-        message = "The volume that was reconstructed is no longer in the scene; its results cannot be shown."
-        raise ResultsError(message)
-    with allOrNothing(scene):
-        return _Import(scene, inputNode, JobFiles(folder), note).run()
+def _noteOn(results: ResultSet, what: str) -> str:
+    return _noteOnMask(maskCount(results)) if what in _OF_ONE_MASK else ""
 
 
-def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultNodes]:
-    """The results in a scene that are still complete, oldest first; with `inputNode` only those of that volume.
-
-    They are also found after the scene was saved and loaded.
-    """
-    found = []
-    for reconstruction in findNodes(scene, "reconstruction", inputNode):
-        nodes = {role: reconstruction.GetNodeReference(_FELLOW_REFERENCE + role) for role in NAMES}
-        if all(nodes[role] is not None for role in NAMES if role not in OPTIONAL):
-            found.append(ResultNodes(**nodes))
-    return found
+def _noteOnMask(count: int) -> str:
+    return "" if count == 1 else f"(mask 1 of {count})"
 
 
-def removeResults(results: ResultNodes) -> None:
-    """Take the results of one reconstruction out of their scene: nodes, what serves them alone, and their folder."""
-    scene = results.reconstruction.GetScene()
-    if scene is None:
-        return
-    hierarchy, item = hierarchyItemOf(scene, results.reconstruction)
-    folder = hierarchy.GetItemParent(item) if item else 0
-    for node in (*results.series, *results.nodes):
-        removeNode(node)
-    if folder and folder != hierarchy.GetSceneItemID() and hierarchy.GetNumberOfItemChildren(folder) == 0:
-        hierarchy.RemoveItem(folder, False, False)
+def _import(insertion: Insertion) -> None:
+    """Volumes are whole HU (int16) if the input's are, else float32."""
+    result = insertion.files.result
+    count = int(result.get("masks", 1))
+    insertion.chooseNames({role: f"{role} {_noteOnMask(count)}".strip() for role in ("masked", "mosaic")})
+    insertion.describe(
+        f"{insertion.inputNode.GetName()}, filled in by {result['model']}.",
+        insertion.note,
+        *result.get("notes", ()),
+        DISCLAIMER,
+    )
+    volumes = {
+        role: insertion.volume(role, voxels, autoWindow=False) for role, voxels in _Voxels(insertion).all()
+    }
+    volumes["masked"].SetAttribute(_COUNT_ATTRIBUTE, str(count))
+    _showMaps(insertion.scene, volumes["error"], volumes.get("uncertainty"))
+    _addTables(insertion)
 
 
-class _Import:
-    """One run of `importResults`."""
+class _Voxels:
+    """The volumes of a job, in the type that they get in the scene."""
 
-    def __init__(
-        self,
-        scene: slicer.vtkMRMLScene,
-        inputNode: slicer.vtkMRMLScalarVolumeNode,
-        files: JobFiles,
-        note: str,
-    ) -> None:
-        self._scene, self._inputNode, self._files = scene, inputNode, files
-        self._maskCount = int(files.result.get("masks", 1))
-        self._names = _freeNames(scene, inputNode.GetName(), self._maskCount)
-        self._shape, kind = voxelsOf(inputNode).shape, voxelsOf(inputNode).dtype.kind
-        low, high = inputNode.GetImageData().GetScalarRange()
-        self._isWhole = kind in "biu" and low >= -(2**15) and high < 2**15
-        self._geometry = geometryOf(inputNode)
-        self._description = _describe(inputNode.GetName(), files.result, note)
+    def __init__(self, insertion: Insertion) -> None:
+        self._files, self._name = insertion.files, insertion.inputNode.GetName()
+        voxels = voxelsOf(insertion.inputNode)
+        low, high = insertion.inputNode.GetImageData().GetScalarRange()
+        self._shape = voxels.shape
+        self._isWhole = voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
 
-    def run(self) -> ResultNodes:
-        """Make all nodes."""
-        try:
-            volumes = {role: self._addVolume(role, voxels) for role, voxels in self._volumes()}
-        except MemoryError as error:
-            message = (
-                "There is not enough memory to show the results; close other volumes and reconstruct again."
-            )
-            raise ResultsError(message) from error
-        self._showMaps(volumes)
-        results = ResultNodes(**volumes, **self._addTables())
-        for role, node in results.byRole.items():
-            results.reconstruction.SetNodeReferenceID(
-                _FELLOW_REFERENCE + role, node.GetID() if node else None
-            )
-        for node in results.nodes:
-            node.SetDescription(self._description)
-        results.masked.SetAttribute(_COUNT_ATTRIBUTE, str(self._maskCount))
-        _gather(self._inputNode, self._names["folder"], [*results.nodes, *results.series])
-        return results
-
-    def _volumes(self) -> Iterator[tuple[str, np.ndarray]]:
+    def all(self) -> Iterator[tuple[str, np.ndarray]]:
         """Role and voxels, one after the other so that only one needs memory besides the scene's."""
         mosaic = self._stored("mosaic")
         yield "masked", self._masked(mosaic)
@@ -191,13 +105,9 @@ class _Import:
                 yield role, self._stored(role)
 
     def _stored(self, name: str) -> np.ndarray:
-        """A result of the job in the type that it gets in the scene."""
         values = self._files.array(name)
         if values.shape != self._shape:
-            message = (
-                f'"{self._inputNode.GetName()}" has got another size since its reconstruction was started; '
-                "reconstruct it again."
-            )
+            message = f'"{self._name}" has got another size since its reconstruction was started; reconstruct it again.'
             raise ResultsError(message)
         if not self._isWhole:
             return np.asarray(values, dtype=np.float32)
@@ -217,76 +127,26 @@ class _Import:
             raise ResultsError(message) from error
         return np.where(isHidden, mosaic.dtype.type(self._files.result["window_hu"][0]), mosaic)
 
-    def _addVolume(self, role: str, voxels: np.ndarray) -> slicer.vtkMRMLScalarVolumeNode:
-        isMap = role in ("error", "uncertainty")
-        volume = Volume(voxels, self._geometry, self._names[role])
-        return addVolume(
-            self._scene,
-            volume,
-            self._names[role],
-            self._inputNode,
-            role=role,
-            sameDisplay=not isMap,
-            autoWindow=not isMap,
-        )
 
-    def _showMaps(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:
-        error, uncertainty = volumes["error"], volumes.get("uncertainty")
-        limit = nice_limit(voxelsOf(error))
-        showInColors(error, errorColors(self._scene), (-limit, limit), "Error (HU)")
-        if uncertainty is not None:
-            limit = nice_limit(voxelsOf(uncertainty))
-            showInColors(uncertainty, uncertaintyColors(self._scene), (0.0, limit), "Uncertainty (HU)")
-
-    def _addTables(self) -> dict[str, slicer.vtkMRMLNode]:
-        nodes: dict[str, slicer.vtkMRMLNode] = {}
-        if self._files.has("metrics.json"):
-            nodes["metrics"] = addScoreTable(self._scene, self._names["metrics"], self._files.metrics())
-        table = addSuperpatchTable(self._scene, self._names["superpatches"], self._files.superpatches())
-        nodes["superpatches"] = table
-        nodes["chart"] = addScoreChart(self._scene, self._names["chart"], table)
-        for role, node in nodes.items():
-            markNode(node, role, self._inputNode)
-        return nodes
-
-
-def maskedTitle(masked: str, maskCount: int) -> str:
-    """A title for what shows one mask, with which of the masks of a coverage that is."""
-    return masked if maskCount == 1 else f"{masked} (mask 1 of {maskCount})"
-
-
-def _freeNames(scene: slicer.vtkMRMLScene, inputName: str, maskCount: int) -> dict[str, str]:
-    """Names by role that no node has yet; those of a second run all end with 2."""
-    number = 1
-    words = {
-        role: maskedTitle(word, maskCount) if role in ("masked", "mosaic") else word
-        for role, word in NAMES.items()
-    }
-    while True:
-        ending = f" {number}" if number > 1 else ""
-        names = {role: f"{inputName} {word}{ending}" for role, word in words.items()}
-        if not any(scene.GetFirstNodeByName(name) for name in names.values()):
-            return names | {"folder": f"{inputName} MAESIL{ending}"}
-        number += 1
-
-
-def _gather(
-    inputNode: slicer.vtkMRMLScalarVolumeNode, folderName: str, nodes: list[slicer.vtkMRMLNode]
+def _showMaps(
+    scene: slicer.vtkMRMLScene,
+    error: slicer.vtkMRMLScalarVolumeNode,
+    uncertainty: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> None:
-    """Put nodes into a new folder of the subject hierarchy, beside their input."""
-    hierarchy = inputNode.GetScene().GetSubjectHierarchyNode()
-    inputItem = hierarchy.GetItemByDataNode(inputNode) if hierarchy is not None else 0
-    if not inputItem:
-        return
-    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(inputItem), folderName)
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
-        else:
-            hierarchy.CreateItem(folder, node)
+    limit = nice_limit(voxelsOf(error))
+    showInColors(error, errorColors(scene), (-limit, limit), "Error (HU)")
+    if uncertainty is not None:
+        limit = nice_limit(voxelsOf(uncertainty))
+        showInColors(uncertainty, uncertaintyColors(scene), (0.0, limit), "Uncertainty (HU)")
 
 
-def _describe(inputName: str, result: dict[str, Any], note: str) -> str:
-    sentences = [f"{inputName}, filled in by {result['model']}.", note, *result.get("notes", ()), DISCLAIMER]
-    return " ".join(filter(None, sentences))
+def _addTables(insertion: Insertion) -> None:
+    scene, files, names = insertion.scene, insertion.files, insertion.names
+    if files.has("metrics.json"):
+        insertion.add("metrics", addScoreTable(scene, names["metrics"], files.json("metrics.json")))
+    table = addSuperpatchTable(scene, names["superpatches"], files.json("superpatches.json"))
+    insertion.add("superpatches", table)
+    insertion.add("chart", addScoreChart(scene, names["chart"], table))
+
+
+KIND = ResultKind("reconstruction", _ROLES, "reconstruction", _import, _FILE_TITLES, _noteOn)

@@ -69,7 +69,7 @@ def addScoreTable(
         )
         for title in candidates
     ]
-    return _addTable(scene, name, columns)
+    return addTable(scene, name, columns)
 
 
 def addSuperpatchTable(
@@ -90,7 +90,7 @@ def addSuperpatchTable(
         Column("mae_hu", "Error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
         Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
     ]
-    return _addTable(scene, name, columns)
+    return addTable(scene, name, columns)
 
 
 def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
@@ -123,7 +123,8 @@ def addScoreChart(
     return chart
 
 
-def _addTable(scene: slicer.vtkMRMLScene, name: str, columns: Sequence[Column]) -> slicer.vtkMRMLTableNode:
+def addTable(scene: slicer.vtkMRMLScene, name: str, columns: Sequence[Column]) -> slicer.vtkMRMLTableNode:
+    """A table that people may read and not edit."""
     table = vtk.vtkTable()
     for column in columns:
         table.AddColumn(_array(column))

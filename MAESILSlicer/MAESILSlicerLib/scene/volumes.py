@@ -194,15 +194,7 @@ def addVolume(
     Raises:
         SceneError: there is not enough memory; the scene is then as it was.
     """
-    node = newNode(scene, "vtkMRMLScalarVolumeNode", name)
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(volume.ijk_to_ras))
-    try:
-        slicer.util.updateVolumeFromArray(node, voxeltypes.storable(volume.voxels))
-    except MemoryError as error:
-        message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
-        raise SceneError(message) from error
-    # Only now, so that whoever watches the scene never sees a volume without voxels.
-    scene.AddNode(node)
+    node = _addVoxels(scene, "vtkMRMLScalarVolumeNode", name, volume.voxels, volume.ijk_to_ras)
     hasExample = sameDisplay and like is not None and like.GetDisplayNode() is not None
     if autoWindow and not hasExample:
         node.CreateDefaultDisplayNodes()
@@ -214,6 +206,51 @@ def addVolume(
         putBeside(node, like)
         if sameDisplay:
             copyDisplay(like, node)
+    return node
+
+
+def addVectorVolume(
+    scene: slicer.vtkMRMLScene,
+    channels: np.ndarray,
+    ijkToRas: np.ndarray,
+    name: str,
+    like: slicer.vtkMRMLScalarVolumeNode,
+    role: str,
+) -> slicer.vtkMRMLVectorVolumeNode:
+    """Put a volume with several values in each voxel into the scene, beside the volume from which it was made.
+
+    Args:
+        scene: where to.
+        channels: (C, k, j, i); three of uint8 are shown as colours.
+        ijkToRas: (4, 4) in mm.
+        name: of the new node.
+        like: gives parent transform and place in the subject hierarchy.
+        role: for what MAESIL made it, with `like` as its input.
+
+    Raises:
+        SceneError: there is not enough memory; the scene is then as it was.
+    """
+    voxels = np.moveaxis(channels, 0, -1)
+    node = _addVoxels(scene, "vtkMRMLVectorVolumeNode", name, voxels, ijkToRas)
+    node.CreateDefaultDisplayNodes()
+    markNode(node, role, like)
+    putBeside(node, like)
+    return node
+
+
+def _addVoxels(
+    scene: slicer.vtkMRMLScene, className: str, name: str, voxels: np.ndarray, ijkToRas: np.ndarray
+) -> slicer.vtkMRMLVolumeNode:
+    """A new node with voxels, (k, j, i) or (k, j, i, C), without a display node."""
+    node = newNode(scene, className, name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
+    try:
+        slicer.util.updateVolumeFromArray(node, voxeltypes.storable(voxels))
+    except MemoryError as error:
+        message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
+        raise SceneError(message) from error
+    # Only now, so that whoever watches the scene never sees a volume without voxels.
+    scene.AddNode(node)
     return node
 
 

@@ -15,7 +15,7 @@ import vtk
 
 from MAESILCore.errors import ConfigError
 from MAESILSlicerLib.results.exports import KeptFiles
-from MAESILSlicerLib.results.reconstruction import NAMES, OPTIONAL, ResultNodes
+from MAESILSlicerLib.results.resultset import ResultSet, kindOf
 from MAESILSlicerLib.scene.nodes import inputOf, roleOf
 from MAESILSlicerLib.session.choices import Nothing, ReconstructionChoices, Region, StudyChoices
 from MAESILSlicerLib.session.jobs import startJob
@@ -53,7 +53,7 @@ class Session(ShownStudy):
         self.jobsFolder = Path(jobsFolder or Path(tempfile.gettempdir()) / "MAESIL")
         self.python = python
         self.task: Task | None = None
-        self.made: ResultNodes | None = None
+        self.made: ResultSet | None = None
         self._files = KeptFiles(self.jobsFolder)
         self._observations = [
             self.scene.AddObserver(
@@ -195,12 +195,13 @@ class Session(ShownStudy):
             self.made = None
         if self.results is not None and node in self.results.nodes:
             self.results = None
-        if roleOf(node) not in NAMES or self.volumeNode is None or inputOf(node) is not self.volumeNode:
+        kind = kindOf(node)
+        if kind is None or self.volumeNode is None or inputOf(node) is not self.volumeNode:
             return
-        if self.isRunning or roleOf(node) in OPTIONAL:
+        if self.isRunning or kind.role(roleOf(node)).isOptional:
             self._tell("results")
         else:
-            sentence = f'"{node.GetName()}" was deleted, without which its reconstruction is not shown here.'
+            sentence = f'"{node.GetName()}" was deleted, without which its {kind.name} is not shown here.'
             self._changed(sentence, False, "results")
 
     def _onSceneClosing(self, _caller: object, _event: str) -> None:

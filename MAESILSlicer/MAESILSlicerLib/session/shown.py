@@ -12,7 +12,7 @@ import slicer
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.lattice import Mask, SuperpatchGrid
 from MAESILSlicerLib.overlays.overlays import Overlays
-from MAESILSlicerLib.results.reconstruction import ResultNodes
+from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.regions import maskFromRegion
 from MAESILSlicerLib.scene.regionwatch import RegionWatch
 from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
@@ -56,7 +56,7 @@ class ShownStudy:
         self.grid: SuperpatchGrid | None = None
         self.mask: Mask | None = None
         self.superpatch: int | None = None
-        self.results: ResultNodes | None = None
+        self.results: ResultSet | None = None
         self.message, self.failed = "", False
         self._usedModel = self.choices.model
         self._isPlaced = False

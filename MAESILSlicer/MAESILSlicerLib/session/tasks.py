@@ -8,7 +8,7 @@ import slicer
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.results.exports import KeptFiles
-from MAESILSlicerLib.results.reconstruction import ResultNodes, importResults
+from MAESILSlicerLib.results.resultset import ResultSet, importResults
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
@@ -45,7 +45,7 @@ class Task:
         self.job, self.inputNode = job, inputNode
         self._scene, self._files = scene, files
         self.noun = kind_of(job.folder.description()[0]).noun
-        self.results: ResultNodes | None = None
+        self.results: ResultSet | None = None
         self.isOver = self.failed = False
         self.message = "Starting ..."
         self._voxelsTime = inputNode.GetImageData().GetMTime() if inputNode is not None else 0

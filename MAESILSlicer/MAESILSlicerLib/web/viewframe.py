@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from trame.widgets import html
 from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to_state
 
-from MAESILSlicerLib.results import comparison
 from MAESILSlicerLib.web.measures import followMouse, followScale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from trame_server import Server
     from trame_slicer.views import SliceView, ThreeDView
@@ -21,17 +20,36 @@ _SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 _NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 _MARGIN = 0.1
 _AZIMUTH_DEGREES, _ELEVATION_DEGREES = -28, 14
-_COMPARED = {view.tag: view for view in comparison.VIEWS}
 
 
-def sliceFrame(server: Server, _viewId: str, view: SliceView, *, fit: Callable[[SliceView], None]) -> None:
-    """Lay name, sides and slider over a slice view, and a button that calls `fit` with it."""
+def sliceFrame(
+    server: Server,
+    _viewId: str,
+    view: SliceView,
+    *,
+    fit: Callable[[SliceView], None],
+    nameOf: Callable[[str], str | None],
+) -> None:
+    """Lay name, sides and slider over a slice view, and a button that calls `fit` with it.
+
+    Args:
+        server: trame's.
+        _viewId: not used.
+        view: below.
+        fit: called with the view.
+        nameOf: gives the name of a view of the comparison by its singleton tag; None for another view.
+    """
     tag = view.get_singleton_tag()
-    compared = _COMPARED.get(tag)
-    name = compared.label if compared else _NAMES.get(tag, tag)
-    isMasked = compared is not None and compared.role == "masked"
+    compared = nameOf(tag)
+    name = compared or _NAMES.get(tag, tag)
     probe, scale = followMouse(server, view), followScale(server, view)
-    _bar("{{ masked_title }}" if isMasked else name, tag, lambda: fit(view), name, probe)
+    _bar(
+        f"{{{{ compared_titles['{tag}'] || '{name}' }}}}" if compared else name,
+        tag,
+        lambda: fit(view),
+        name,
+        probe,
+    )
     _scaleBar(scale)
     if compared is None:
         for side, letter in zip(("left", "right", "top", "bottom"), _SIDES[name], strict=True):
@@ -53,12 +71,9 @@ def sliceFrame(server: Server, _viewId: str, view: SliceView, *, fit: Callable[[
         html.Span(f"{{{{ Number({slider.value}).toFixed(1) }}}} mm", raw_attrs=['aria-hidden="true"'])
 
 
-def titleOf(tag: str, masked: str) -> str:
-    """The title of a view by its singleton tag; `masked` is that of the masked scan."""
-    compared = _COMPARED.get(tag)
-    if compared is not None:
-        return masked if compared.role == "masked" else compared.label
-    return _NAMES.get(tag, "3D" if tag == "ThreeD" else tag)
+def titleOf(tag: str, compared: Mapping[str, str]) -> str:
+    """The title of a view by its singleton tag; `compared` has those of the comparison."""
+    return compared.get(tag) or _NAMES.get(tag, "3D" if tag == "ThreeD" else tag)
 
 
 def fitSlice(view: SliceView) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -148,10 +149,11 @@ class Views:
 
     def __init__(self, server: Server, app: SlicerApp) -> None:
         self.app = app
-        self._maskedTitle: Callable[[], str] = lambda: str(server.state.masked_title)
+        self._titles: Callable[[], dict[str, str]] = lambda: dict(server.state.compared_titles)
         manager = app.view_manager
         common = {"interactive_quality": _QUALITY, "target_fps": 30.0, "blur_fps": 30.0}
-        frame = partial(sliceFrame, fit=self.fitWith)
+        self._compared = comparison.usualViews()
+        frame = partial(sliceFrame, fit=self.fitWith, nameOf=self._nameOf)
         manager.register_factory(_SliceFactory(server, populate_view_ui_f=frame, **common))
         manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
         self.layouts = LayoutManager(app.scene, manager, server)
@@ -180,6 +182,17 @@ class Views:
         """The 3D view."""
         return self.app.view_manager.get_view("ThreeD")
 
+    def compare(self, views: tuple[comparison.ComparisonView, ...]) -> None:
+        """Have `COMPARISON` consist of these views from now on."""
+        if views != self._compared:
+            self._compared = views
+            layout = slicer_layout_to_vue(comparison.layoutXml(views))
+            self.layouts.register_layout(COMPARISON, layout, lazy_initialization=True)
+
+    def _nameOf(self, tag: str) -> str | None:
+        """What a view of the comparison is called; None for another view."""
+        return next((view.label for view in self._compared if view.tag == tag), None)
+
     def show(self, layout: str) -> None:
         """Arrange the views: `FOUR_UP`, `COMPARISON` or `ONLY_3D`."""
         self.layouts.set_layout(layout)
@@ -199,9 +212,7 @@ class Views:
 
     def fitWith(self, view: SliceView) -> None:
         """Show the whole of the scan in a slice view, and in those that are linked with it."""
-        linked = (
-            self.shownSlices if view.get_singleton_tag() in {one.tag for one in comparison.VIEWS} else [view]
-        )
+        linked = self.shownSlices if comparison.isCompared(view.get_singleton_tag()) else [view]
         for one in linked:
             fitSlice(one)
 
@@ -210,13 +221,14 @@ class Views:
         from PIL import Image
 
         pictures = [_pixelsOf(view) for view in self.shown]
-        columns = 1 if len(pictures) == 1 else 2
+        columns = math.ceil(math.sqrt(len(pictures)))
         height = min(len(picture) for picture in pictures)
         width = min(picture.shape[1] for picture in pictures)
         pictures = [
-            _titled(picture[:height, :width], titleOf(view.get_singleton_tag(), self._maskedTitle()))
+            _titled(picture[:height, :width], titleOf(view.get_singleton_tag(), self._titles()))
             for picture, view in zip(pictures, self.shown, strict=True)
         ]
+        pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
         rows = [np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
         file = io.BytesIO()
         Image.fromarray(np.vstack(rows)).save(file, "PNG")
@@ -231,7 +243,7 @@ def _layouts() -> dict[str, Layout]:
     across, down = LayoutDirection.Horizontal, LayoutDirection.Vertical
     return {
         FOUR_UP: Layout(down, [Layout(across, [axial, threeD]), Layout(across, [coronal, sagittal])]),
-        COMPARISON: slicer_layout_to_vue(comparison.LAYOUT_XML),
+        COMPARISON: slicer_layout_to_vue(comparison.layoutXml(comparison.usualViews())),
         ONLY_3D: Layout(down, [threeD]),
     }
 

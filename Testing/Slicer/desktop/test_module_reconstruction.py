@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+from toyresults import install_toy, start_toy
 
 from hosting import MODULE, Host
 from MAESILCore.errors import Cancelled, MaesilError
@@ -116,7 +117,7 @@ def test_as_many_masks_take_turns_as_are_chosen_and_scores_are_left_out(module: 
 def addResults(module: OpenModule, folder: Path) -> None:
     """Give the chosen volume results, as of a job that has just ended."""
     from finishedjob import writeFinishedJob
-    from MAESILSlicerLib.results.reconstruction import importResults
+    from MAESILSlicerLib.results.resultset import importResults
 
     node = module.session.volumeNode
     importResults(module.host.scene, node, writeFinishedJob(folder, node))
@@ -177,13 +178,13 @@ def test_results_of_a_bent_volume_are_not_compared(module: OpenModule, tmp_path:
 
 
 def test_a_scene_that_was_saved_while_comparing_is_shown_so_before_the_module_is_opened(host: Host) -> None:
-    from MAESILSlicerLib.results.comparison import LAYOUT_ID, VIEWS
+    from MAESILSlicerLib.results.comparison import LAYOUT_ID, usualViews
 
     layoutNode = host.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     layoutNode.SetViewArrangement(LAYOUT_ID)
     host.app.loadModule(MODULE)
     host.app.startupCompleted.emit()
-    assert {view.tag for view in VIEWS} <= set(host.app.layoutManager().sliceViewNames())
+    assert {view.tag for view in usualViews()} <= set(host.app.layoutManager().sliceViewNames())
 
 
 def test_results_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:
@@ -483,3 +484,22 @@ def test_a_script_gets_the_mask_that_is_shown(module: OpenModule) -> None:
     assert mask is module.session.mask
     assert np.ptp(mask.stages, axis=0).max() == 1  # Superpatches differ along k,
     assert (mask.stages[:4] == mask.stages[0]).all()  # but each hides whole columns.
+
+
+def test_a_kind_of_result_of_another_package_is_shown(
+    module: OpenModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_toy(tmp_path / "packages", monkeypatch)
+    node = module.use(name="Chest")
+    module.session.follow(start_toy(tmp_path / "jobs" / "toy"), node)
+    assert module.ui.reconstructButton.text == "&Cancel"
+    module.host.wait(lambda: not module.session.isRunning, 120)
+    assert module.status == "Painted."
+    assert module.ui.resultsLabel.text == "Painted by a toy."
+    assert module.ui.metricsTable.mrmlTableNode().GetName() == "Chest numbers"
+    assert not module.ui.superpatchTable.isVisibleTo(module.host.window)
+    assert not module.ui.plotButton.enabled
+    assert module.ui.compareButton.checked
+    assert {"MAESILOriginal", "MAESILToyColors", "MAESILOutline"} <= set(
+        module.host.app.layoutManager().sliceViewNames()
+    )

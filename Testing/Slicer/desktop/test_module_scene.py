@@ -15,7 +15,7 @@ from modulehelp import FACTS, OpenModule, answerAtOnce
 from offscreen import drawn
 
 if TYPE_CHECKING:
-    from MAESILSlicerLib.results.reconstruction import ResultNodes
+    from MAESILSlicerLib.results.resultset import ResultSet
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def pictureOf(module: OpenModule, name: str) -> np.ndarray:
     return drawn(module.host.app.layoutManager().sliceWidget(name)._view)
 
 
-def addResults(module: OpenModule, node: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> ResultNodes:
+def addResults(module: OpenModule, node: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> ResultSet:
     """Give a volume results, as of a job that has just ended."""
     from finishedjob import writeFinishedJob
-    from MAESILSlicerLib.results.reconstruction import importResults
+    from MAESILSlicerLib.results.resultset import importResults
 
     results = importResults(module.host.scene, node, writeFinishedJob(folder, node))
     module.window.refresh()
@@ -48,12 +48,12 @@ def compare(module: OpenModule) -> None:
 
 def compared(module: OpenModule) -> list[str]:
     """The names of the volumes in the comparison's views."""
-    from MAESILSlicerLib.results.comparison import VIEWS
+    from MAESILSlicerLib.results.comparison import usualViews
 
     composites = {
         node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     }
-    shown = (composites[view.tag].GetBackgroundVolumeID() for view in VIEWS)
+    shown = (composites[view.tag].GetBackgroundVolumeID() for view in usualViews())
     return [module.host.scene.GetNodeByID(identity).GetName() for identity in shown]
 
 

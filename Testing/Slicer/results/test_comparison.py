@@ -14,14 +14,14 @@ import vtk
 from finishedjob import writeFinishedJob
 from MAESILSlicerLib.results.comparison import (
     LAYOUT_ID,
-    LAYOUT_XML,
     ORIENTATIONS,
-    VIEWS,
     Comparison,
     ComparisonError,
     jumpTo,
+    layoutXml,
+    usualViews,
 )
-from MAESILSlicerLib.results.reconstruction import ResultNodes, importResults
+from MAESILSlicerLib.results.resultset import ResultSet, importResults
 from MAESILSlicerLib.scene.volumes import geometryOf, voxelsOf
 from offscreen import OffscreenApplication, OffscreenViews
 from volumes import putUnderBent
@@ -29,11 +29,11 @@ from volumes import putUnderBent
 if TYPE_CHECKING:
     from volumes import MakeVolume
 
-TAGS = [view.tag for view in VIEWS]
+TAGS = [view.tag for view in usualViews()]
 ORIGINAL, MASKED, RECONSTRUCTION, ERROR = TAGS
 FOUR_UP, CONVENTIONAL = 3, 2
 
-ResultsOf = Callable[[slicer.vtkMRMLScalarVolumeNode], ResultNodes]
+ResultsOf = Callable[[slicer.vtkMRMLScalarVolumeNode], ResultSet]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ class ComparisonViews(OffscreenViews):
         from trame_slicer.views import slicer_layout_to_vue
 
         self.size = size
-        definitions = slicer_layout_to_vue(LAYOUT_XML).get_views(is_recursive=True)
+        definitions = slicer_layout_to_vue(layoutXml(usualViews())).get_views(is_recursive=True)
         self._views = {
             definition.singleton_tag: self._made(application, definition) for definition in definitions
         }
@@ -398,10 +398,10 @@ def test_a_scene_that_was_saved_while_comparing_shows_its_views(
     )
     # What reading the node of such a scene comes to.
     layoutNode.SetViewArrangement(LAYOUT_ID)
-    assert shown[-1] != LAYOUT_XML
+    assert shown[-1] != layoutXml(usualViews())
     for _ in range(2):
         comparison.registerLayout(layoutNode)
-    assert shown[-1] == LAYOUT_XML
+    assert shown[-1] == layoutXml(usualViews())
     assert set(TAGS) <= set(_nodes(scene, "vtkMRMLSliceNode"))
     comparison.leave(layoutNode)
     assert layoutNode.GetViewArrangement() == FOUR_UP

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import slicer
+import vtk
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER, METRICS
-from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison
-from MAESILSlicerLib.results.reconstruction import ResultNodes, maskedTitle, removeResults
+from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison, captionOf, viewsOf
+from MAESILSlicerLib.results.resultset import ResultSet, removeResults
 from MAESILSlicerLib.results.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.page import Page
@@ -18,28 +18,8 @@ from MAESILSlicerLib.web.plot import scatter
 from MAESILSlicerLib.web.viewframe import fitSlice
 from MAESILSlicerLib.web.views import COMPARISON, FOUR_UP, ONLY_3D, Views
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-#: In the input's window; error and uncertainty have one of their own.
-_IN_WINDOW = ("masked", "reconstruction", "mosaic")
-
-#: Of a coverage, these are of its first mask.
-_OF_ONE_MASK = {"mosaic.nii.gz", "mask.nii.gz", "mask_lattice.nii.gz"}
-
 _DIGITS = {metric.title: 0 if metric.unit == "HU" else metric.digits for metric in METRICS}
 _NO_SCORE = "\N{EN DASH}"
-
-_FILE_TITLES = {
-    "reconstruction.nii.gz": "Reconstruction",
-    "mosaic.nii.gz": "Mosaic",
-    "error.nii.gz": "Error, HU",
-    "uncertainty.nii.gz": "Uncertainty, HU",
-    "mask.nii.gz": "Mask, by voxel",
-    "mask_lattice.nii.gz": "Mask, by patch",
-    "metrics.json": "Scores",
-    "report.png": "Report",
-}
 
 
 class ResultsPanel:
@@ -53,7 +33,7 @@ class ResultsPanel:
     def __init__(self, page: Page, views: Views) -> None:
         self._page, self._views = page, views
         self._comparison = Comparison(page.session.scene)
-        self._shown: ResultNodes | None = None
+        self._shown: ResultSet | None = None
         state = page.state
         state.update(
             {
@@ -62,7 +42,7 @@ class ResultsPanel:
                 "orientation": ORIENTATIONS[0],
                 "orientations": list(ORIENTATIONS),
                 "zip_name": ZIP,
-                "masked_title": "Masked",
+                "compared_titles": {},
             }
         )
         self.forget()
@@ -84,22 +64,24 @@ class ResultsPanel:
         results, state = self._page.session.results, self._page.state
         self._replace(results)
         state.has_results = True
-        state.score_groups = _scores(results.metrics)
-        state.masked_title = maskedTitle("Masked", results.maskCount)
-        state.superpatch_rows = _superpatches(results.superpatches)
+        state.score_groups = _scores(results.oneAt("scores"))
+        state.compared_titles = {view.tag: captionOf(view, results) for view in viewsOf(results)}
+        state.superpatch_rows = _superpatches(results.oneAt("rows"))
         state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
+        files, titles = filesOf(self._page.session.exportFolder), results.kind.fileTitles
+        known = [name for name in titles if name in files]
         state.files = [
             {
                 "name": name,
-                "title": _fileTitle(name, results.maskCount),
-                "size": _sizeText(path.stat().st_size),
+                "title": results.caption(titles.get(name, name), name),
+                "size": _sizeText(files[name].stat().st_size),
             }
-            for name, path in _ordered(filesOf(self._page.session.exportFolder))
+            for name in dict.fromkeys((*known, *files))
         ]
         state.layout = COMPARISON
         self._arrange()
 
-    def _replace(self, results: ResultNodes | None) -> None:
+    def _replace(self, results: ResultSet | None) -> None:
         # The page shows those of one run only: nobody could reach or delete the others, which take much memory.
         previous, self._shown = self._shown, results
         if previous is not None:
@@ -110,9 +92,9 @@ class ResultsPanel:
         results = self._page.session.results
         if results is None:
             return
-        for role in _IN_WINDOW:
-            target = results.byRole[role].GetDisplayNode()
-            target.SetWindowLevel(display.GetWindow(), display.GetLevel())
+        for role, node in results.nodesByRole.items():
+            if results.kind.role(role).isLikeInput:
+                node.GetDisplayNode().SetWindowLevel(display.GetWindow(), display.GetLevel())
 
     def _arrange(self) -> None:
         state, session = self._page.state, self._page.session
@@ -120,6 +102,8 @@ class ResultsPanel:
             return
         if state.layout == COMPARISON and session.results is None:
             state.layout = FOUR_UP
+        if state.layout == COMPARISON:
+            self._views.compare(viewsOf(session.results))
         self._views.show(state.layout)
         if state.layout == COMPARISON:
             try:
@@ -138,6 +122,8 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
         return []
     table = node.GetTable()
     names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+    if not {"score", "unit", "window"} <= set(names):
+        return [_plainGroup(table, names)]
     candidates = [name for name in names if name not in ("score", "unit", "window")]
     # The panel is narrow.
     titles = [name.removeprefix(CONTROL).capitalize() for name in candidates]
@@ -154,12 +140,23 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
     ]
 
 
+def _plainGroup(table: vtk.vtkTable, names: list[str]) -> dict[str, object]:
+    """A table of any kind, as it is; its first column heads the rows."""
+    rows = [
+        [table.GetValueByName(row, name).ToString() for name in names]
+        for row in range(table.GetNumberOfRows())
+    ]
+    return {"window": "", "titles": names[1:], "rows": rows}
+
+
 def _cell(value: object, score: str, unit: str) -> str:
     number = value.ToDouble()
     return _NO_SCORE if math.isnan(number) else f"{number:.{_DIGITS[score]}f} {unit}".strip()
 
 
-def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
+def _superpatches(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
+    if node is None:
+        return []
     table = node.GetTable()
     rows = []
     for row in range(table.GetNumberOfRows()):
@@ -175,16 +172,5 @@ def _superpatches(node: slicer.vtkMRMLTableNode) -> list[dict[str, object]]:
     return rows
 
 
-def _fileTitle(name: str, maskCount: int) -> str:
-    title = _FILE_TITLES.get(name, name)
-    return maskedTitle(title, maskCount) if name in _OF_ONE_MASK else title
-
-
 def _sizeText(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
-def _ordered(files: dict[str, Path]) -> list[tuple[str, Path]]:
-    """Known files first, as `_FILE_TITLES` has them."""
-    known = [name for name in _FILE_TITLES if name in files]
-    return [(name, files[name]) for name in (*known, *(name for name in files if name not in _FILE_TITLES))]
