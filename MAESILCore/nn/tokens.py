@@ -1,4 +1,4 @@
-"""Superpatches as tokens, on tensors: patches in row-major (k, j, i) order, as `SuperpatchGrid.patchify` has them."""
+"""Superpatches as tokens, on tensors: patches in row-major (k, j, i) order."""
 
 from __future__ import annotations
 
