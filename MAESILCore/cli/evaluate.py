@@ -28,6 +28,8 @@ from MAESILCore.wording import displayable
 
 #: The scores that fit beside each other into a terminal; the files hold all.
 _SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
+#: The same for a model from which nothing is hidden.
+_SHOWN_WHOLE = ("psnr_full", "ssim_full")
 
 
 @app.command()
@@ -127,12 +129,13 @@ def _show(results: dict[str, Any]) -> None:
     from MAESILCore.scoring.evaluate.table import counted, table_rows
 
     console, scans = Console(), results["summary"]["cases"]
+    shown = _SHOWN if results["setup"]["mask"]["hidden_share"] else _SHOWN_WHOLE
     for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
         low, high = results["setup"][key]
         title = f"{counted(scans)}, window {low:g} to {high:g} HU"
         title += ", mean ± standard deviation" if scans > 1 else ""
         table = Table(title=in_code_page(title, console.encoding), title_justify="left", box=box.SIMPLE_HEAD)
-        headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=_SHOWN)
+        headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=shown)
         for number, heading in enumerate(headings):
             table.add_column(heading, justify="right" if number else "left", overflow="fold")
         for row in rows:

@@ -10,6 +10,7 @@ import typer
 
 from MAESILCore.cli import app
 from MAESILCore.cli.options import Device
+from MAESILCore.methods import BUILT_IN
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
@@ -26,9 +27,21 @@ def pretrain(
     scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
     out: Annotated[Path, typer.Option(help="Run folder; made if it is not there.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="YAML file with the recipe; see Resources/Recipes.")
+        Path | None,
+        typer.Option(
+            help="YAML file with the recipe, or the name of one of MAESIL's, such as maesil-small-ct."
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Size of the model: tiny, small, base or paper.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(BUILT_IN)}, or a method that another package adds.",
+            show_default="of the recipe, else maesil",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Named size of the method; a wrong one lists them.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps in all.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and masks.")] = None,
@@ -41,7 +54,7 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a masked autoencoder on unlabelled scans.
+    """Pre-train a model on unlabelled scans by self-supervision.
 
     Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
     had never stopped. Patterns match the path below the folder, a folder on it or the end of it, and
@@ -57,7 +70,13 @@ def pretrain(
     from MAESILCore.training import Run, load_config
     from MAESILCore.training import pretrain as train
 
-    given: dict[str, Any] = {"preset": preset, "steps": steps, "batch_size": batch_size, "seed": seed}
+    given: dict[str, Any] = {
+        "method": method,
+        "preset": preset,
+        "steps": steps,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     # A card holds no bytes that are not UTF-8; names are matched in the form that is displayed.
     given["hold_out"] = tuple(map(displayable, hold_out)) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}

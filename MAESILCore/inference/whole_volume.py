@@ -25,6 +25,7 @@ from MAESILCore.lattice import (
     Tiling,
     usual_overlap,
 )
+from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
 
 ProgressCallback = Callable[[int, int, str], None]
@@ -50,7 +51,8 @@ def reconstruct(
     through it (docs/methods.md, The unmasked pass). Tiles that hold only air are spared, too (`Content`, which
     looks at visible voxels alone): there the prediction is the mean of the visible air. Every mask of a coverage is
     walked by itself, so that no voxel that one of them hides has a part in its prediction. Memory stays at input,
-    outputs and one batch.
+    outputs and one batch. A model whose abilities say that it hides nothing sees the whole volume, whatever mask or
+    coverage is given.
 
     Args:
         volume: in HU.
@@ -70,7 +72,7 @@ def reconstruct(
     Raises:
         Cancelled: `cancelled` said so.
         CheckpointError: the model gives values that are not finite.
-        ConfigError: options that do not fit each other, the model or the machine.
+        ConfigError: options that do not fit each other, the model or the machine; the model gives no voxels.
         OutOfMemoryError: not enough memory for one superpatch.
         VolumeError: the volume holds values that are not finite.
 
@@ -80,6 +82,7 @@ def reconstruct(
     >>> result.reconstruction.shape, round(result.masks[0].hidden_fraction, 3)
     ((16, 32, 32), 0.5)
     """
+    check_reconstructs(model)
     if not np.isfinite(volume.value_range).all():
         message = (
             "The scan holds values that are no numbers (NaN or infinite): replace them, by air for example."
@@ -89,20 +92,21 @@ def reconstruct(
         overlap = usual_overlap(model.superpatch_size, model.patch_size)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
+    hides = abilities_of(model).hides
+    if not hides:
+        coverage, masks = 0, [Mask(np.zeros(grid.lattice_shape, dtype=np.uint8))]
     passes = NetworkPasses(
         lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
     )
     levels = PatchLevels.of(volume.voxels, model.window, grid)
     turns = [_Turn.of(volume, model.window, grid, levels, each.hidden) for each in masks]
-    # A model of a user's own need not declare what it can do: it is not trusted with hidden voxels.
-    abilities = getattr(model, "abilities", None)
     predictions = walk(
         volume.voxels,
         grid,
         [Step(box, turn.hidden) for turn in turns for box in turn.passed],
         passes,
         prepare=model.window.apply,
-        blank=abilities is None or abilities.hides,
+        blank=hides,
         progress=progress
         and (lambda done, total: progress(done, total, f"Reconstructed {done} of {total} passes.")),
         cancelled=cancelled,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from MAESILCore.errors import ConfigError
+
 Triple = tuple[int, int, int]
 
 
@@ -69,6 +71,28 @@ class Abilities:
         if self.reconstructs:
             return ""
         return f"{name} gives features, not voxels, and cannot reconstruct: choose a model that reconstructs."
+
+
+#: What is assumed of a model of a user's own that does not declare what it can do.
+UNDECLARED = Abilities(hides=True, reconstructs=True, levels=())
+
+
+def abilities_of(model: object) -> Abilities:
+    """What a model declares under `abilities`, else `UNDECLARED`."""
+    declared = getattr(model, "abilities", UNDECLARED)
+    assert isinstance(declared, Abilities)
+    return declared
+
+
+def check_reconstructs(model: object) -> None:
+    """See that a model gives voxels.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    obstacle = abilities_of(model).why_no_voxels(str(getattr(model, "name", "The model")))
+    if obstacle:
+        raise ConfigError(obstacle)
 
 
 def masked_transformer(config: Mapping[str, Any]) -> Abilities:

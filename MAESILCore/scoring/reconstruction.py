@@ -44,6 +44,9 @@ def score_reconstruction(
     check_controls(controls, is_coverage=result.is_coverage)
     progress, cancelled = progress or (lambda done, total, message: None), cancelled or (lambda: False)
     body, note = body_mask(result.volume, result.window)
+    notes = [note]
+    if controls and not _scored_mask(result).stages.any():
+        controls, notes = (), [note, "Nothing was hidden, so no control is compared."]
     entries: dict[str, dict[str, Any]] = {name: {} for name in ("model", *controls)}
     total = 2 * len(entries)
     for window_number, window in enumerate((result.window, SOFT_TISSUE)):
@@ -56,7 +59,7 @@ def score_reconstruction(
             scores = scorer.score(_filled(result, scorer, name))
             entries[name] |= {"soft_tissue": scores} if window_number else scores
     progress(total, total, "Scored.")
-    return {"model": entries.pop("model"), "controls": entries, "notes": [note]}
+    return {"model": entries.pop("model"), "controls": entries, "notes": notes}
 
 
 def describe_metrics(

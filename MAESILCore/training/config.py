@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from MAESILCore import methods
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILCore.methods import find
 from MAESILCore.optional import require
 from MAESILCore.training.corpus import CropConfig
 
@@ -146,33 +148,25 @@ class PretrainConfig(BaseModel):
         return self
 
 
+#: Recipes that come with MAESIL; they can be named without a path and ending.
+RECIPES = Path(methods.__file__).parent / "recipes"
+
+
 def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None) -> PretrainConfig:
-    """Read a recipe and lay single values over it.
+    """Read a recipe, over the default recipe of its method, and lay single values over both.
 
     Args:
-        path: YAML file; None starts from the defaults.
+        path: YAML file, or the name of a recipe in `RECIPES`; None is the method's default recipe alone.
         overrides: top-level fields that win over the file's.
 
     Raises:
         ConfigError: the file cannot be read, or a field is unknown or does not fit.
-        MissingPackageError: a file is given, and pyyaml is not installed.
     """
-    fields: Any = {}
-    if path is not None:
-        yaml = require("yaml", "Reading a recipe")
-        try:
-            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            message = f"The recipe {path} cannot be read: {error.strerror or error}."
-            raise ConfigError(message) from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            message = f"The recipe {path} cannot be read as YAML: {str(error).splitlines()[0]}."
-            raise ConfigError(message) from error
-        if not isinstance(fields, dict):
-            message = f"The recipe {path} must be a list of 'name: value' lines, but it is a {type(fields).__name__}."
-            raise ConfigError(message)
+    fields = _read_recipe(_resolved(path)) if path is not None else {}
+    fields |= overrides or {}
+    method = fields.get("method", "maesil")
     try:
-        return PretrainConfig.model_validate({**fields, **(overrides or {})})
+        return PretrainConfig.model_validate(_over(_read_recipe(find(str(method)).default_recipe), fields))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in one['loc']) or 'recipe'}: {one['msg'].removeprefix('Value error, ')}"
@@ -180,6 +174,41 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
         )
         message = f"The recipe does not fit: {problems}."
         raise ConfigError(message) from error
+
+
+def _resolved(path: str | Path) -> Path:
+    """The file of a recipe that is given by path, or by the name of one that comes with MAESIL."""
+    path = Path(path)
+    named = RECIPES / f"{path.name}.yaml"
+    return named if path.parent == Path() and not path.exists() and named.is_file() else path
+
+
+def _over(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields over those of a base; where both have fields of their own, these are merged alike."""
+    merged = {**base, **fields}
+    for name, value in fields.items():
+        below = base.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[name] = _over(below, value)
+    return merged
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    yaml = require("yaml", "Reading a recipe")
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        message = f"The recipe {path} cannot be read: {error.strerror or error}."
+        raise ConfigError(message) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"The recipe {path} cannot be read as YAML: {str(error).splitlines()[0]}."
+        raise ConfigError(message) from error
+    if not isinstance(fields, dict):
+        message = (
+            f"The recipe {path} must be a list of 'name: value' lines, but it is a {type(fields).__name__}."
+        )
+        raise ConfigError(message)
+    return fields
 
 
 def dump_config(config: PretrainConfig) -> str:

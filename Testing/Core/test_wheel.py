@@ -168,12 +168,11 @@ def test_the_wheel_holds_the_library_and_the_browser_face_and_nothing_else(
 
     scene = files("MAESILSlicer/MAESILSlicerLib", "MAESILSlicerLib")
     of_slicer = {name for name in scene if name.split("/")[1] in ("desktop", "system")}
-    resources = files("Resources/Models", "MAESILCore/Models") | files(
-        "Resources/Recipes", "MAESILCore/Recipes"
-    )
+    resources = files("Resources/Models", "MAESILCore/Models")
     assert contents == files("MAESILCore", "MAESILCore") | resources | (scene - of_slicer)
     assert len(of_slicer) > 30
     assert {
+        "MAESILCore/methods/recipes/maesil.yaml",
         "MAESILCore/py.typed",
         "MAESILCore/Models/maesil-small-ct.safetensors",
         "MAESILSlicerLib/web/static/gate/main.js",

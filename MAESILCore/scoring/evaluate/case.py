@@ -12,8 +12,9 @@ import numpy as np
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import Cancelled
-from MAESILCore.inference import Reconstructor, hidden_shares, reconstruct
+from MAESILCore.inference import Reconstruction, Reconstructor, hidden_shares, reconstruct
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
+from MAESILCore.methods.abilities import abilities_of
 from MAESILCore.scoring.controls import fill
 from MAESILCore.scoring.metrics import Scorer, body_mask
 
@@ -35,9 +36,9 @@ _COVERAGE_SCORES = {
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """What is done with every scan; see `evaluate`."""
+    """What is done with every scan; see `evaluate`. Without a strategy nothing is hidden."""
 
-    strategy: MaskStrategy
+    strategy: MaskStrategy | None
     seed: int
     coverage: int
     controls: tuple[str, ...]
@@ -67,7 +68,9 @@ def evaluate_case(
     """
     body, body_note = body_mask(volume, model.window)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size)
-    mask = options.strategy.sample_grid(grid, options.seed)
+    mask = Mask(np.zeros(grid.lattice_shape, dtype=np.uint8))
+    if options.strategy is not None:
+        mask = options.strategy.sample_grid(grid, options.seed)
     scorers = [Scorer(volume.voxels, window, mask, grid, body) for window in (model.window, SOFT_TISSUE)]
     case: dict[str, Any] = {
         "name": volume.name,
@@ -79,7 +82,7 @@ def evaluate_case(
         "notes": [*volume.notes, body_note],
     }
     case["model"] = _score_model(volume, model, mask, scorers, options)
-    if case["model"]["psnr_unmasked"] is None:
+    if abilities_of(model).keeps_visible:
         case["notes"].append(
             "The model gives visible voxels back as they are, so a pass with nothing hidden has no score."
         )
@@ -106,24 +109,26 @@ def _stoppable(options: CaseOptions) -> Iterator[None]:
 def _score_model(
     volume: Volume, model: Reconstructor, mask: Mask, scorers: list[Scorer], options: CaseOptions
 ) -> dict[str, Any]:
-    nothing_hidden = Mask(np.zeros(mask.shape, dtype=np.uint8))
-    mosaic, unmasked = (
-        reconstruct(
+    def reconstructed(mask: Mask) -> Reconstruction:
+        return reconstruct(
             volume,
             model,
-            mask=each,
+            mask=mask,
             batch_size=options.batch_size,
             device=options.device,
             cancelled=options.cancelled,
         )
-        for each in (mask, nothing_hidden)
-    )
-    nested = []
-    for scorer in scorers:
-        shown = scorer.window.apply(unmasked.reconstruction.voxels)
-        # A copy is no reconstruction: its perfect score would say nothing.
-        copied = np.allclose(shown, scorer.original, rtol=0.0, atol=1e-5)
-        nested.append(scorer.score(scorer.window.apply(mosaic.mosaic.voxels), None if copied else shown))
+
+    unmasked = None
+    if not abilities_of(model).keeps_visible:  # a copy is no reconstruction: its score would say nothing
+        unmasked = reconstructed(Mask(np.zeros(mask.shape, dtype=np.uint8))).reconstruction.voxels
+    filled = unmasked
+    if filled is None or mask.stages.any():
+        filled = reconstructed(mask).mosaic.voxels
+    nested = [
+        scorer.score(scorer.window.apply(filled), None if unmasked is None else scorer.window.apply(unmasked))
+        for scorer in scorers
+    ]
     return {**nested[0], "soft_tissue": nested[1]}
 
 

@@ -17,6 +17,7 @@ from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import ConfigError, MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
 from MAESILCore.lattice import MaskStrategy, usual_overlap
+from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
 from MAESILCore.scoring.controls import CONTROLS
 from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
@@ -55,6 +56,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a model and the controls on scans, all filling in the same hidden patches.
 
+    A model that sees the whole scan (`Abilities.hides`) is scored on all voxels; no control is compared with it, and
+    there is no coverage.
+
     Label maps, scans that are not in HU, repetitions of a scan and what cannot be read are left out.
 
     Args:
@@ -87,11 +91,13 @@ def evaluate(
         VolumeError: there is no scan that can be evaluated.
     """
     check_coverage(coverage)
+    check_reconstructs(model)
+    hides, chosen = abilities_of(model).hides, _checked(controls)
     options = CaseOptions(
-        strategy=strategy or MaskStrategy(),
+        strategy=(strategy or MaskStrategy()) if hides else None,
         seed=seed,
-        coverage=coverage,
-        controls=_checked(controls),
+        coverage=coverage if hides else 0,
+        controls=chosen if hides else (),
         device=device,
         batch_size=batch_size,
         cancelled=cancelled or (lambda: False),
@@ -158,6 +164,12 @@ class _Tracker:
             self._progress(self._done, self.total, f"Evaluating {self._name}.")
 
 
+def _mask(strategy: MaskStrategy | None) -> dict[str, Any]:
+    if strategy is None:
+        return {"mode": "none", "hidden_share": 0.0}
+    return {**asdict(strategy), "hidden_share": strategy.hidden_share}
+
+
 def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[str, Any]:
     """What was done, without a path of this machine."""
     return {
@@ -169,7 +181,7 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
         "superpatch_size_kji": list(model.superpatch_size),
         "patch_size_kji": list(model.patch_size),
         "overlap_kji": list(usual_overlap(model.superpatch_size, model.patch_size)),
-        "mask": {**asdict(options.strategy), "hidden_share": options.strategy.hidden_share},
+        "mask": _mask(options.strategy),
         "seed": options.seed,
         "coverage": options.coverage,
         "controls": list(options.controls),

@@ -71,12 +71,14 @@ class Scorer:
         boxes = [
             grid.box(n).voxel_slices(grid.patch_size, grid.shape)
             for n in range(len(grid))
-            if mask.crop(grid.box(n)).stages.any()
+            if mask.crop(grid.box(n)).stages.any() or not mask.stages.any()
         ]
+        # Where nothing is hidden, as from a model that sees everything, all voxels count.
+        counted, counted_body = (self.hidden, self.hidden_body) if mask.stages.any() else (body | True, body)
         self._parts = [
             box
             for box in boxes
-            if self.hidden_body[box].sum() >= max(1.0, LEAST_BODY_SHARE * self.hidden[box].sum())
+            if counted_body[box].sum() >= max(1.0, LEAST_BODY_SHARE * counted[box].sum())
         ]
         self.without_body = len(boxes) - len(self._parts)
         self._steps = measure_steps(self.original, self.hidden, grid)
@@ -125,7 +127,7 @@ class Scorer:
     def _psnr(self, squares: np.ndarray, region: np.ndarray | None) -> float | None:
         """Mean over the superpatches that count, of all their voxels or those of a region."""
         values = [squares[box] if region is None else squares[box][region[box]] for box in self._parts]
-        return _mean(np.array([psnr_of(float(part.mean(dtype=np.float64))) for part in values]))
+        return _mean(np.array([psnr_of(float(part.mean(dtype=np.float64))) for part in values if part.size]))
 
     def _similarities(self, candidate: np.ndarray) -> dict[str, float | None]:
         similarity = ssim_map(self.original, candidate)

@@ -19,6 +19,7 @@ from MAESILCore.data.window import LUNG_TO_BONE, Window
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import create
+from MAESILCore.methods.abilities import UNDECLARED, Abilities
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.scoring.controls import CONTROLS
@@ -57,6 +58,7 @@ class FakeModel:
     superpatch_size: tuple[int, int, int] = (16, 16, 16)
     patch_size: tuple[int, int, int] = (4, 4, 4)
     window: Window = LUNG_TO_BONE
+    abilities: Abilities = UNDECLARED
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         return self.answer(superpatches)
@@ -166,7 +168,8 @@ def test_a_model_that_is_wrong_by_a_known_amount_gets_that_score(a_folder: Path)
 
 
 def test_a_model_that_copies_what_it_sees_has_no_unmasked_score(a_folder: Path) -> None:
-    case = evaluate([a_folder], FakeModel(lambda shown: shown), controls=("mean",), device="cpu")["cases"][0]
+    model = FakeModel(lambda shown: shown, abilities=Abilities(True, True, (), keeps_visible=True))
+    case = evaluate([a_folder], model, controls=("mean",), device="cpu")["cases"][0]
     assert case["model"]["psnr_unmasked"] is None
     assert case["model"]["soft_tissue"]["ssim_unmasked"] is None
     assert any("visible voxels back as they are" in note for note in case["notes"])

@@ -8,12 +8,10 @@ import pytest
 import torch
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.methods import create
+from MAESILCore.methods import METHODS, create
 from MAESILCore.training import PretrainConfig, load_config
-from MAESILCore.training.config import dump_config
+from MAESILCore.training.config import RECIPES, dump_config
 from MAESILCore.training.schedule import has_fused_step, learning_rate
-
-RECIPES = Path(__file__).resolve().parents[3] / "Resources" / "Recipes"
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
@@ -68,6 +66,32 @@ def test_the_recipes_of_the_bundled_model_fit(recipe: Path) -> None:
     config = load_config(recipe)
     sizes = create(config.method, config.model, config.preset).config
     config.crop.check(sizes.patch_size, sizes.superpatch_size)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_brings_a_recipe_that_fits_it(name: str) -> None:
+    config = load_config(None, {"method": name})
+    assert config.method == name
+    method = create(config.method, config.model, config.preset)
+    assert (config.mask is not None) == method.abilities.hides
+    config.crop.check(method.config.patch_size, method.config.superpatch_size)
+
+
+def test_a_recipe_that_names_no_method_means_what_it_always_meant(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("steps: 3\ncrop: {size: [16, 16, 16]}\nmask: {mode: random}")
+    assert load_config(None) == PretrainConfig()
+    assert load_config(tmp_path / "recipe.yaml") == PretrainConfig.model_validate(
+        {"steps": 3, "crop": {"size": (16, 16, 16)}, "mask": {"mode": "random"}}
+    )
+
+
+def test_a_recipe_that_comes_with_maesil_needs_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config("maesil-small-ct").steps == 1400
+    (tmp_path / "maesil-small-ct").write_text("steps: 7")
+    assert load_config("maesil-small-ct").steps == 7
 
 
 @pytest.mark.parametrize(
