@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def chromium() -> str:
 def make_tiny_model() -> Callable[..., Path]:
     """Writes an untrained checkpoint that takes hardly any time to use."""
 
-    def make(path: Path, superpatch: int = 16, patch: int = 4) -> Path:
+    def make(path: Path, superpatch: int = 16, patch: int = 4, **card_fields: object) -> Path:
         import torch
 
         from MAESILCore.methods import create
@@ -117,6 +118,7 @@ def make_tiny_model() -> Callable[..., Path]:
         weights = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
         config = method.config.model_dump(mode="json")
         card = Card(name="tiny", method="maesil", config=config, window=(-1000, 1000), mask={}, step=0)
+        card = replace(card, **card_fields)  # type: ignore[arg-type]
         save_checkpoint(path, weights, card)
         return path
 

@@ -71,7 +71,7 @@ class ListedModel:
 
     title: str
     path: Path
-    obstacle: str
+    obstacle: str = ""
 
 
 def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:

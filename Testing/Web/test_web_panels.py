@@ -769,7 +769,8 @@ def test_a_fill_without_learning_is_scored_beside_the_model(an_application: Appl
 def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
     an_application: Application, run: Run, make_tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from MAESILSlicerLib.web.panels.models import ModelPanel, findModels
+    from MAESILCore.methods.abilities import Abilities
+    from MAESILSlicerLib.web.panels.models import ModelPanel
 
     folder = tmp_path / "models"
     (folder / "run" / "checkpoints").mkdir(parents=True)
@@ -777,10 +778,21 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
     make_tiny_model(folder / "run" / "checkpoints" / "last.safetensors")
     (folder / "broken.safetensors").write_bytes(b"no weights")
     state, session = an_application.state, an_application.session
-    assert [one.title for one in findModels([folder])][-2:] == ["broken", "run/model"]
+    features = Abilities(hides=True, reconstructs=False, levels=())
+    make_tiny_model(folder / "features.safetensors", abilities=features)
+    make_tiny_model(folder / "going" / "checkpoints" / "step-00000004.safetensors")
+    later = make_tiny_model(folder / "later.safetensors")
     panel = ModelPanel(an_application.models._page, [folder], an_application._onModel)
     first = state.chosen_model
     assert state.models[first] == "tiny"
+    assert state.models[-3:] == ["going", "later", "run/model"]
+    broken, features = state.models_left_out
+    assert broken.startswith("broken is not offered: broken.safetensors is not a readable safetensors file")
+    assert features == (
+        "features is not offered: tiny gives features, not voxels, and cannot reconstruct: "
+        "choose a model that reconstructs."
+    )
+    later.write_bytes(b"no weights")
 
     async def choose(value: object) -> None:
         state.chosen_model = value
@@ -798,9 +810,9 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         await reconstruct(an_application)
         assert state.has_results
         chosen = state.chosen_model
-        await choose(state.models.index("broken"))
+        await choose(state.models.index("later"))
         assert state.chosen_model == chosen
-        assert "broken.safetensors is not a readable safetensors file" in state.notice
+        assert "later.safetensors is not a readable safetensors file" in state.notice
         assert state.notice_kind == "error"
         for wrong in (-1, len(state.models), str(tmp_path), None):
             await choose(wrong)

@@ -12,12 +12,13 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.jobs.estimate import estimate_text
-from MAESILCore.models.bundled import models_folder
+from MAESILCore.models.card import SUFFIX
+from MAESILCore.models.catalogue import list_models
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
-from MAESILSlicerLib.session.models import SUFFIX, readModelInfo
+from MAESILSlicerLib.session.models import readModelInfo
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
@@ -62,8 +63,9 @@ class ReconstructPanel:
         self._connections.connect(ui.batchSizeSpinBox, "valueChanged(int)", self._onBatchSize)
         self._report: SystemReport | None = None
         self._showSettings()
-        for path in sorted(models_folder().glob("*" + SUFFIX)):
-            ui.modelComboBox.addItem(path.stem, path.stem)
+        for model in list_models():
+            if not model.obstacle:
+                ui.modelComboBox.addItem(model.title, model.title)
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Work on another parameter node."""

@@ -6,7 +6,10 @@ import json
 import math
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +20,10 @@ from safetensors.torch import save_file
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError
 from MAESILCore.methods import create
+from MAESILCore.methods.abilities import Abilities, FeatureLevel
 from MAESILCore.models import checkpoint
 from MAESILCore.models.card import CARD_KEY, Card, read_card
-from MAESILCore.models.catalogue import BUNDLED
+from MAESILCore.models.catalogue import BUNDLED, list_models
 from MAESILCore.models.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -146,6 +150,55 @@ def test_a_card_that_is_not_understood_is_refused(tmp_path: Path, card: str, wor
     save_file({"model.x": torch.zeros(2)}, path, metadata={CARD_KEY: card})
     with pytest.raises(CheckpointError, match=words):
         read_card(path)
+
+
+def test_a_card_comes_back_whole_with_what_a_newer_maesil_wrote(tmp_path: Path) -> None:
+    level = FeatureLevel((4, 8, 8), 12)
+    card = a_card(
+        abilities=Abilities(hides=False, reconstructs=False, levels=(level,)), training={"steps": 3}
+    )
+    text = json.loads(card.to_json())
+    text["abilities"]["dreams"] = True
+    newer = Card.from_json(json.dumps(text | {"licence": "CC0"}))
+    assert newer == replace(card, unknown={"licence": "CC0"})
+    assert json.loads(newer.to_json())["licence"] == "CC0"
+
+
+def test_a_card_without_abilities_has_those_of_its_configuration(a_checkpoint: Path) -> None:
+    card = read_card(a_checkpoint)
+    assert card.abilities is None
+    assert card.can == load_checkpoint(a_checkpoint).abilities
+    assert card.can.reconstructs
+    assert card.can.levels == (FeatureLevel((8, 8, 8), 48),) * 2
+
+
+@pytest.mark.process
+def test_lists_of_models_and_methods_need_neither_pytorch_nor_pydantic() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'pydantic', 'safetensors', 'yaml'): sys.modules[name] = None\n"
+        "from MAESILCore.methods import METHODS\n"
+        "from MAESILCore.models.catalogue import list_models, resolve\n"
+        "from MAESILCore.models.card import read_card\n"
+        "assert 'maesil' in list(METHODS)\n"
+        "assert [one.obstacle for one in list_models()] == ['']\n"
+        "assert read_card(resolve(None)).can.keeps_visible\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_list_says_which_models_cannot_reconstruct_and_has_a_run_once(
+    tmp_path: Path, make_tiny_model: Callable[..., Path]
+) -> None:
+    features = Abilities(hides=True, reconstructs=False, levels=())
+    make_tiny_model(tmp_path / "features.safetensors", abilities=features)
+    make_tiny_model(tmp_path / "going" / "checkpoints" / "step-00000002.safetensors")
+    make_tiny_model(tmp_path / "done" / "checkpoints" / "step-00000002.safetensors")
+    make_tiny_model(tmp_path / "done" / "model.safetensors")
+    found = {one.title: one.obstacle for one in list_models([tmp_path, tmp_path])}
+    assert list(found) == [BUNDLED, "done/model", "features", "going"]
+    assert [title for title, obstacle in found.items() if obstacle] == ["features"]
+    assert found["features"].startswith("tiny gives features, not voxels")
 
 
 def test_weights_that_do_not_fit_their_card_are_refused(tmp_path: Path) -> None:

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from MAESILCore.models.bundled import models_folder
+from MAESILCore.models.catalogue import ListedModel, list_models, resolve
 from MAESILCore.wording import displayable
-from MAESILSlicerLib.session.models import SUFFIX
 from MAESILSlicerLib.web.page import Page
 
 #: Nobody can read a longer list.
 MOST_MODELS = 200
 
 
-@dataclass(frozen=True)
-class ListedModel:
-    """A checkpoint that the page offers.
-
-    Attributes:
-        title: its file name without the ending, or its path below the named folder.
-        path: the file.
-    """
-
-    title: str
-    path: Path
-
-
-def findModels(folders: Sequence[Path]) -> list[ListedModel]:
-    """The bundled models, and the checkpoints in and below folders, each once."""
-    found = [ListedModel(path.stem, path) for path in sorted(models_folder().glob(f"*{SUFFIX}"))]
-    for folder in folders:
-        for path in sorted(folder.rglob(f"*{SUFFIX}")):
-            # A run keeps its last states; its model is the file that is meant to be used.
-            if path.is_file() and path.parent.name != "checkpoints":
-                title = path.relative_to(folder).with_suffix("").as_posix()
-                found.append(ListedModel(displayable(title), path))
-    return list({one.path.resolve(): one for one in reversed(found)}.values())[::-1][:MOST_MODELS]
-
-
 class ModelPanel:
-    """Lets the page choose among the listed models; a path cannot be given, so that nobody can look for files.
+    """Lets the page choose among the listed models that reconstruct, and says why the others cannot.
+
+    A path cannot be given, so that nobody can look for files.
 
     Args:
         page: what the section works on.
@@ -51,10 +26,15 @@ class ModelPanel:
 
     def __init__(self, page: Page, folders: Sequence[Path], onModel: Callable[[bool], None]) -> None:
         self._page, self._onModel = page, onModel
-        self._models = findModels(folders)
+        listed = list_models(folders)
+        self._models = [one for one in listed if not one.obstacle][:MOST_MODELS]
+        page.state.models_left_out = [
+            f"{one.title} is not offered: {one.obstacle}" for one in listed if one.obstacle
+        ][:MOST_MODELS]
         current = page.session.model.path
         chosen = next(
-            (n for n, one in enumerate(self._models) if one.path.resolve() == current.resolve()), None
+            (n for n, one in enumerate(self._models) if resolve(one.path).resolve() == current.resolve()),
+            None,
         )
         if chosen is None:
             # The model that `maesil app --model` named.
