@@ -25,7 +25,7 @@ from MAESILCore.lattice import (
     Tiling,
     usual_overlap,
 )
-from MAESILCore.methods.abilities import abilities_of, check_reconstructs
+from MAESILCore.methods.abilities import UNDECLARED, abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
 
 ProgressCallback = Callable[[int, int, str], None]
@@ -92,8 +92,8 @@ def reconstruct(
         overlap = usual_overlap(model.superpatch_size, model.patch_size)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
-    hides = abilities_of(model).hides
-    if not hides:
+    abilities = abilities_of(model)
+    if not abilities.hides:
         coverage, masks = 0, [Mask(np.zeros(grid.lattice_shape, dtype=np.uint8))]
     passes = NetworkPasses(
         lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
@@ -106,7 +106,8 @@ def reconstruct(
         [Step(box, turn.hidden) for turn in turns for box in turn.passed],
         passes,
         prepare=model.window.apply,
-        blank=hides,
+        # A model of a user's own need not declare what it can do; it is shown everything.
+        blank=abilities.hides and abilities is not UNDECLARED,
         progress=progress
         and (lambda done, total: progress(done, total, f"Reconstructed {done} of {total} passes.")),
         cancelled=cancelled,

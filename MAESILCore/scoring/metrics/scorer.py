@@ -76,9 +76,7 @@ class Scorer:
         # Where nothing is hidden, as from a model that sees everything, all voxels count.
         counted, counted_body = (self.hidden, self.hidden_body) if mask.stages.any() else (body | True, body)
         self._parts = [
-            box
-            for box in boxes
-            if counted_body[box].sum() >= max(1.0, LEAST_BODY_SHARE * counted[box].sum())
+            box for box in boxes if counted_body[box].sum() >= max(1.0, LEAST_BODY_SHARE * counted[box].sum())
         ]
         self.without_body = len(boxes) - len(self._parts)
         self._steps = measure_steps(self.original, self.hidden, grid)

@@ -22,6 +22,7 @@ from MAESILCore.inference import network, save_reconstruction
 from MAESILCore.inference import reconstruct as reconstruct_as_usual
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
+from MAESILCore.methods.abilities import Abilities
 from MAESILCore.models.checkpoint import load_checkpoint
 from MAESILCore.phantom import make_phantom
 from MAESILCore.scoring.reconstruction import score_reconstruction
@@ -60,6 +61,7 @@ class FakeModel:
     superpatch_size: tuple[int, int, int] = (16, 16, 16)
     patch_size: tuple[int, int, int] = (4, 4, 4)
     window: Window = LUNG_TO_BONE
+    abilities: Abilities = Abilities(hides=True, reconstructs=True, levels=())
     fits: int = 1000
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
