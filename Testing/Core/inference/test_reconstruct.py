@@ -53,6 +53,10 @@ def mean_of_visible(voxels: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     return torch.where(count > 0, total / count.clamp_min(1), 0.5).expand_as(voxels)
 
 
+#: As a method declares it, so that hidden voxels are blanked.
+HIDES = Abilities(hides=True, reconstructs=True, levels=())
+
+
 @dataclass
 class FakeModel:
     """A model that follows a plain function, and remembers its batches."""
@@ -61,7 +65,7 @@ class FakeModel:
     superpatch_size: tuple[int, int, int] = (16, 16, 16)
     patch_size: tuple[int, int, int] = (4, 4, 4)
     window: Window = LUNG_TO_BONE
-    abilities: Abilities = Abilities(hides=True, reconstructs=True, levels=())
+    abilities: Abilities = HIDES
     fits: int = 1000
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
