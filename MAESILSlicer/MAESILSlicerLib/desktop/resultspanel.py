@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.resultviews import ResultViews
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.results.exports import saveFiles
 from MAESILSlicerLib.results.resultset import ResultSet, allResults
 from MAESILSlicerLib.results.tables import superpatchOfRow
@@ -92,9 +93,7 @@ class ResultsPanel:
         ui.resultsLabel.setText(
             _("No reconstruction of this volume yet.") if results is None else results.description
         )
-        scores, rows, chart = (
-            results.oneAt(place) if results is not None else None for place in ("scores", "rows", "plot")
-        )
+        chart = results.oneAt("plot") if results is not None else None
         folder = self._session.exportFolder
         for button, isPossible, purpose, reason in (
             (
@@ -120,8 +119,14 @@ class ResultsPanel:
         ):
             button.setEnabled(isPossible)
             button.setToolTip(purpose if isPossible else reason)
-        self._showTable(ui.metricsTable, ui.metricsLabel, scores)
-        self._showTable(ui.superpatchTable, ui.superpatchTableLabel, rows)
+        for view, label, place in (
+            (ui.metricsTable, ui.metricsLabel, "scores"),
+            (ui.superpatchTable, ui.superpatchTableLabel, "rows"),
+        ):
+            shown = results.at(place) if results is not None else {}
+            for role in shown:
+                label.setText(f"{translated(role.title)}:")
+            self._showTable(view, label, next(iter(shown.values()), None))
 
     @staticmethod
     def _showTable(

@@ -60,6 +60,27 @@ def _templates() -> dict[str, str]:
         "plan.removal": _("The PyTorch that is there, which other extensions may use too, is removed first."),
         "plan.waiting": _("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended."),
         "plan.nothing": _("Everything that MAESIL needs is installed."),
+        "results.damaged": _(
+            "The results of this job are incomplete ({file} is missing or damaged); start it again."
+        ),
+        "results.no-volume": _(
+            "The volume of this {job} is no longer in the scene; its results cannot be shown."
+        ),
+        "results.no-memory": _(
+            "There is not enough memory to show the results; close other volumes and try again."
+        ),
+        "comparison.no-views": _(
+            "The comparison needs slice views, and none are shown here; open Slicer's main window."
+        ),
+        "comparison.deleted": _("A volume of this comparison was deleted; repeat the {job}."),
+        "reconstruction.other-size": _(
+            '"{volume}" has got another size since its reconstruction was started; reconstruct it again.'
+        ),
+        "reconstruction.other-mask": _(
+            "The mask of this reconstruction does not fit the volume; reconstruct again."
+        ),
+        "reconstruction.scores": _("Scores of the whole volume"),
+        "reconstruction.rows": _("Scores of each superpatch; choose a row to go there"),
         "storage.not-ours": _("{name} is not in a folder of MAESIL's, so MAESIL does not delete it."),
         "storage.in-use": _("{name} belongs to a job that is running; cancel the job or wait for it."),
         "storage.not-deleted": _(

@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results.colors import showLegend
 from MAESILSlicerLib.results.layouts import LayoutSwitch
 from MAESILSlicerLib.results.resultset import FIRST_KIND, ResultKind, ResultSet, resultKind
@@ -181,7 +182,10 @@ class Comparison:
 
     def _fill(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:
         if len(self._sliceNodes()) < len(self._views):
-            message = "The comparison needs slice views, and none are shown here; open Slicer's main window."
+            message = Sentence(
+                "comparison.no-views",
+                "The comparison needs slice views, and none are shown here; open Slicer's main window.",
+            )
             raise ComparisonError(message)
         composites = _byLayoutName(self.scene, "vtkMRMLSliceCompositeNode")
         for view in self._views:
@@ -225,7 +229,11 @@ def _volumesOf(
     """The volume of each view, by the view's tag; what is no volume, such as a segmentation, lies over the input."""
     shown = {view.tag: results.nodesByRole[view.role] if view.role else inputNode for view in views}
     if any(node is None or node.GetScene() is not scene for node in shown.values()):
-        message = f"A volume of this comparison was deleted; repeat the {results.kind.name}."
+        message = Sentence(
+            "comparison.deleted",
+            "A volume of this comparison was deleted; repeat the {job}.",
+            job=results.kind.name,
+        )
         raise ComparisonError(message)
     problem = checkVolume(inputNode).problem
     if problem is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import Sentence
 
 
 class ResultsError(MaesilError):
@@ -61,5 +62,9 @@ class JobFiles:
 
     def _damaged(self, name: str) -> ResultsError:
         return ResultsError(
-            f"The results of this job are incomplete ({name} is missing or damaged); start it again."
+            Sentence(
+                "results.damaged",
+                "The results of this job are incomplete ({file} is missing or damaged); start it again.",
+                file=name,
+            )
         )

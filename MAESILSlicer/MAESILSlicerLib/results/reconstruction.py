@@ -11,6 +11,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.report.shading import nice_limit
 from MAESILCore.report.summary import DISCLAIMER
+from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results.colors import errorColors, showInColors, uncertaintyColors
 from MAESILSlicerLib.results.insertion import Insertion
 from MAESILSlicerLib.results.jobfiles import ResultsError
@@ -20,6 +21,9 @@ from MAESILSlicerLib.scene.volumes import voxelsOf
 
 #: Attribute of the masked volume: of how many masks its mask is the first.
 _COUNT_ATTRIBUTE = "MAESIL.masks"
+
+_SCORES = Sentence("reconstruction.scores", "Scores of the whole volume")
+_ROWS = Sentence("reconstruction.rows", "Scores of each superpatch; choose a row to go there")
 
 _ROLES = (
     # The input with the voxels that the first mask hides at the lower end of the model's window.
@@ -32,8 +36,8 @@ _ROLES = (
     Role("error", "error", "Error", "view", "#D55E00"),
     # Spread over the masks of a coverage, HU.
     Role("uncertainty", "uncertainty", "Uncertainty", isOptional=True),
-    Role("metrics", "scores", "Scores", "scores", isOptional=True),
-    Role("superpatches", "superpatches", "Superpatches", "rows"),
+    Role("metrics", "scores", _SCORES, "scores", isOptional=True),
+    Role("superpatches", "superpatches", _ROWS, "rows"),
     Role("chart", "PSNR by superpatch", "PSNR by superpatch", "plot"),
 )
 
@@ -107,7 +111,11 @@ class _Voxels:
     def _stored(self, name: str) -> np.ndarray:
         values = self._files.array(name)
         if values.shape != self._shape:
-            message = f'"{self._name}" has got another size since its reconstruction was started; reconstruct it again.'
+            message = Sentence(
+                "reconstruction.other-size",
+                '"{volume}" has got another size since its reconstruction was started; reconstruct it again.',
+                volume=self._name,
+            )
             raise ResultsError(message)
         if not self._isWhole:
             return np.asarray(values, dtype=np.float32)
@@ -123,7 +131,10 @@ class _Voxels:
         try:
             isHidden = grid.expand(self._files.array("mask") != 0)
         except ConfigError as error:
-            message = "The mask of this reconstruction does not fit the volume; reconstruct again."
+            message = Sentence(
+                "reconstruction.other-mask",
+                "The mask of this reconstruction does not fit the volume; reconstruct again.",
+            )
             raise ResultsError(message) from error
         return np.where(isHidden, mosaic.dtype.type(self._files.result["window_hu"][0]), mosaic)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import slicer
 
+from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.scene.nodes import hierarchyItemOf, inputOf, removeNode, roleOf
 from MAESILSlicerLib.scene.transaction import allOrNothing
@@ -42,7 +43,7 @@ class Role(NamedTuple):
     Attributes:
         name: also the role that is noted on the node.
         word: the node is named after its input and this.
-        title: for people, where the node is shown.
+        title: for people, where the node is shown; a `Sentence` can be worded in their language.
         place: where faces show the node: "view", a view of the comparison; "scores", the table of the whole; "rows",
             the table with one row a superpatch; "plot", the chart; "" nowhere by themselves. Each of the last three
             has one role at most.
@@ -163,7 +164,8 @@ class ResultSet:
 
     def caption(self, title: str, what: str) -> str:
         """A title with what is to be noted on a role or file."""
-        return f"{title} {self.kind.noteOn(self, what)}".strip()
+        note = self.kind.noteOn(self, what)
+        return joined(title, note) if note else title
 
     def note(self) -> None:
         """Note on the nodes what belongs together, for `allResults`."""
@@ -202,7 +204,11 @@ def importResults(
     if kind is None:
         return None
     if inputNode is None or inputNode.GetScene() is not scene:
-        message = f"The volume of this {kind.name} is no longer in the scene; its results cannot be shown."
+        message = Sentence(
+            "results.no-volume",
+            "The volume of this {job} is no longer in the scene; its results cannot be shown.",
+            job=kind.name,
+        )
         raise ResultsError(message)
     with allOrNothing(scene):
         try:
@@ -210,7 +216,10 @@ def importResults(
             kind.importJob(insertion)
             return insertion.finish()
         except MemoryError as error:
-            message = "There is not enough memory to show the results; close other volumes and try again."
+            message = Sentence(
+                "results.no-memory",
+                "There is not enough memory to show the results; close other volumes and try again.",
+            )
             raise ResultsError(message) from error
 
 

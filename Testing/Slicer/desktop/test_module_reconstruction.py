@@ -497,6 +497,7 @@ def test_a_kind_of_result_of_another_package_is_shown(
     assert module.status == "Painted."
     assert module.ui.resultsLabel.text == "Painted by a toy."
     assert module.ui.metricsTable.mrmlTableNode().GetName() == "Chest numbers"
+    assert module.ui.metricsLabel.text == "Numbers:"
     assert not module.ui.superpatchTable.isVisibleTo(module.host.window)
     assert not module.ui.plotButton.enabled
     assert module.ui.compareButton.checked
