@@ -959,9 +959,9 @@ def test_a_screenshot_has_the_titles_of_the_views(an_application: Application, r
     from MAESILSlicerLib.web.viewframe import titleOf
     from MAESILSlicerLib.web.views import _titled
 
-    titles = [titleOf(view.get_singleton_tag(), "Masked") for view in an_application.views.shown]
+    titles = [titleOf(view.get_singleton_tag(), {}) for view in an_application.views.shown]
     assert titles == ["Axial", "3D", "Coronal", "Sagittal"]
-    assert titleOf("MAESILMasked", "Masked (mask 1 of 4)") == "Masked (mask 1 of 4)"
+    assert titleOf("MAESILMasked", {"MAESILMasked": "Masked (mask 1 of 4)"}) == "Masked (mask 1 of 4)"
     black = np.zeros((100, 200, 3), np.uint8)
     written = _titled(black, "Axial")
     assert written[:30, :80].max() == 255

@@ -150,14 +150,21 @@ class Session(ShownStudy):
 
     def stop(self, reason: str) -> None:
         """End the job at once, without its results, and tell why in a sentence; nothing needs to run."""
-        self._stopAtOnce()
-        self._changed(reason, True)
+        # Told once: who waits for the job takes the first message after it for how it ended.
+        self._dropTask()
+        self._changed(reason, True, "results")
 
     def _stopAtOnce(self) -> None:
-        if self.task is not None:
-            self.task.stop()
-            self.task = self.made = None
+        if self._dropTask():
             self._changed("", False, "results")
+
+    def _dropTask(self) -> bool:
+        """Let go of the running task; whether there was one."""
+        task, self.task = self.task, None
+        if task is not None:
+            task.stop()
+            self.made = None
+        return task is not None
 
     def _taskOf(self, node: slicer.vtkMRMLNode | None) -> Task | None:
         """The running task, if it is about this volume."""
