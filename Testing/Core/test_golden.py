@@ -46,7 +46,7 @@ def test_an_old_checkpoint_opens_and_reconstructs_as_it_did(
     card = load_checkpoint(FILES / model).card
     assert (card.name, card.method, card.step) == ("golden", "maesil", step)
     assert (card.window, card.data) == ((-1000.0, 1000.0), "Phantoms that belong to nobody.")
-    scan = FILES / "scans" / "phantom1.nii.gz"
+    scan = FILES / "superpatch.nii.gz"
     arguments = ["--model", str(FILES / model), "--out", str(tmp_path), "--seed", "5", "--device", "cpu"]
     assert cli.main(["reconstruct", str(scan), *arguments, "--no-scores"]) == 0
     voxels, before = (
