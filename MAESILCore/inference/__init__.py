@@ -1,4 +1,4 @@
-"""Masked reconstruction of whole volumes: hidden parts filled in, errors mapped, results saved."""
+"""Masked reconstruction of whole volumes: predict hidden patches, map errors, save results."""
 
 from MAESILCore.inference.network import Reconstructor
 from MAESILCore.inference.result import Reconstruction, hidden_shares

@@ -1,4 +1,4 @@
-"""Which patches hold only air, as far as the visible ones tell: there the prediction is known without a network."""
+"""Patches that hold only air, judged by the visible patches; they need no network pass."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from MAESILCore.data.window import Window
 from MAESILCore.lattice import LatticeBox, SuperpatchGrid
 
-#: Patches around a patch, on all sides, that must be air.
+#: Neighbourhood that must be air: patches on each side.
 _REACH = 2
 
-#: A patch of air: its mean and its largest voxel are at most so far above the floor of the window, as shares of the
-#: window. In a window of 2000 HU that is 20 HU and 100 HU, which leaves room for noise, but not for cloth or foam.
+#: Limits of an air patch: its mean and its largest voxel above the floor of the window, as shares of the window.
+#: In a window of 2000 HU they are 20 HU and 100 HU, which allows noise, but not cloth or foam.
 _MEAN, _PEAK = 0.01, 0.05
 
 
@@ -41,15 +41,14 @@ class PatchLevels:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """Where a volume holds more than air, judged by its visible patches alone.
+    """Patches that hold more than air, judged by the visible patches alone.
 
-    A patch is air if all visible patches up to two patches away are, itself included, and if no patch in that
-    neighbourhood lacks visible patches of its own, as in the middle of a large hidden region. What hidden patches hold
-    is never looked at.
+    A patch is air if all visible patches in its neighbourhood (two patches on each side) are air, and if each patch of
+    that neighbourhood has a visible patch in its own. Hidden patches are never read.
 
     Attributes:
-        present: (Dk, Dj, Di) bool, False where there is only air.
-        air: (Dk, Dj, Di) float32 in [0, 1]: mean of the visible patches around; means something only in air.
+        present: (Dk, Dj, Di) bool, False for air.
+        air: (Dk, Dj, Di) float32 in [0, 1]: mean of the visible patches around; valid only in air.
     """
 
     present: np.ndarray
@@ -57,7 +56,7 @@ class Content:
 
     @classmethod
     def of(cls, levels: PatchLevels, hidden: np.ndarray) -> Content:
-        """Judge by the patches that are not hidden; `hidden` is (Dk, Dj, Di) bool."""
+        """Judge a volume under a mask; `hidden` is (Dk, Dj, Di) bool."""
         from scipy.ndimage import maximum_filter, uniform_filter
 
         width = 2 * _REACH + 1

@@ -1,4 +1,4 @@
-"""Passes through the network, in batches that shrink when memory runs out."""
+"""Network passes in batches; the batch size is halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from MAESILCore.errors import CheckpointError, OutOfMemoryError
 from MAESILCore.lattice import Triple
 from MAESILCore.options import check_batch_size
 
-#: Superpatches a pass. A CPU gains nothing from more than one, a GPU is filled by a few.
+#: Default batch sizes; 1 elsewhere, since a CPU gains nothing from more.
 _BATCH_SIZES = {"cuda": 4}
 
 
 class Reconstructor(Protocol):
-    """What a whole-volume reconstruction asks of a model; `checkpoint.LoadedModel` is one."""
+    """A model that can reconstruct volumes, such as `checkpoint.LoadedModel`."""
 
     @property
     def window(self) -> Window:
-        """HU <-> [0, 1] of this model."""
+        """The mapping HU <-> [0, 1]."""
 
     @property
     def superpatch_size(self) -> Triple:
-        """Largest input, voxels along k, j, i."""
+        """Largest input in voxels along k, j, i."""
 
     @property
     def patch_size(self) -> Triple:
-        """Voxels of a patch along k, j, i."""
+        """Patch size in voxels along k, j, i."""
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(B, 1, K, J, I) in [0, 1] and (B, Dk, Dj, Di) bool -> (B, 1, K, J, I)."""
@@ -42,8 +42,8 @@ class NetworkPasses:
     """Runs a function of superpatches on one device.
 
     Attributes:
-        device: where the passes run.
-        batch_size: superpatches a pass; halved for good whenever memory runs out.
+        device: the device of the passes.
+        batch_size: superpatches per pass; halved for good whenever memory runs out.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class NetworkPasses:
         """Move the model to the device, where it stays.
 
         Args:
-            function: superpatches (B, 1, K, J, I), and what else `predict` is given, -> (B, ...).
-            model: whose function this is: a module, or an object with one as `method`.
+            function: superpatches (B, 1, K, J, I) and the other inputs of `predict` -> (B, ...).
+            model: the module that `function` uses, or an object that has it as `method`.
             device: auto, cpu, cuda, cuda:N or mps.
-            batch_size: superpatches a pass; None leaves it to the device.
+            batch_size: superpatches per pass; None is the device's default.
 
         Raises:
-            ConfigError: the device is not there, or the batch size is no number of superpatches.
+            ConfigError: the device is not there, or the batch size is not a positive integer.
         """
         batch_size = check_batch_size(batch_size)
         self._function = function
@@ -82,14 +82,14 @@ class NetworkPasses:
             (B, ...) float32.
 
         Raises:
-            CheckpointError: the function gives values that are not finite.
-            OutOfMemoryError: the memory does not even suffice for one superpatch.
+            CheckpointError: the function returns values that are not finite.
+            OutOfMemoryError: not enough memory for one superpatch.
         """
         predictions: list[np.ndarray] = []
         start = 0
         while start < len(inputs[0]):
             chunk = slice(start, start + self.batch_size)
-            # The retry is outside the except clause: inside it, the traceback holds the tensors of the failed pass.
+            # Retry outside the except clause: inside it, the traceback keeps the tensors of the failed pass alive.
             prediction = self._attempt(*(array[chunk] for array in inputs))
             if prediction is None:
                 self._halve()
@@ -104,7 +104,7 @@ class NetworkPasses:
         return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
 
     def _attempt(self, *inputs: np.ndarray) -> np.ndarray | None:
-        """One pass, or None if the memory does not suffice for it."""
+        """The output of one pass; None if memory ran out."""
         try:
             with torch.inference_mode(), self._precision():
                 predicted = self._function(*(torch.from_numpy(array).to(self.device) for array in inputs))
@@ -132,7 +132,7 @@ class NetworkPasses:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is PyTorch's way, which differs by device, of saying that memory ran out."""
+    """Whether an error of PyTorch means that memory ran out; its type and text differ by device."""
     words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
         word in str(error).lower() for word in words

@@ -1,4 +1,4 @@
-"""What a reconstruction hands back."""
+"""The result of a reconstruction."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from MAESILCore.lattice import Mask, SuperpatchGrid
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Volumes in HU, float32, on the very grid of the input.
+    """Volumes in HU, float32, in the geometry of the input.
 
     Attributes:
-        volume: the input, untouched.
-        reconstruction: the network's output, within its window. With a single mask the visible patches, too,
-            have gone through the network; with a coverage every voxel is the mean over the masks that hid it.
-            Superpatches without anything hidden, which the network was spared, show the input.
+        volume: the input, unchanged.
+        reconstruction: the network's output, within its window. A single mask: visible patches are predicted, too.
+            A coverage: each voxel is the mean over the masks that hid it. Superpatches that needed no pass show
+            the input.
         mosaic: the input where `mask` is visible, the reconstruction where it is hidden.
-        error: reconstruction minus input, signed, where a patch was hidden; 0 elsewhere. The input is clipped
-            to the window first, since a model cannot be asked for values that it never sees.
-        uncertainty: standard deviation over the masks that hid a voxel, 0 where only one did; None for a
-            single mask. Where superpatches overlap, theirs are blended.
+        error: reconstruction minus input, signed, for patches that were hidden; 0 elsewhere. The input is clipped
+            to the window first, since the model never sees values outside it.
+        uncertainty: standard deviation over the masks that hid a voxel, 0 for one mask; blended where superpatches
+            overlap. None for a single mask.
         mask: the single mask, or the first one of the coverage.
         masks: all masks.
-        grid: how the volume was divided.
-        window: the model's, HU <-> [0, 1].
-        notes: sentences that belong beside the result, in addition to the volume's own.
+        grid: the superpatch grid of the volume.
+        window: the model's mapping HU <-> [0, 1].
+        notes: sentences to show with the result, in addition to the volume's own.
     """
 
     volume: Volume
@@ -43,16 +43,16 @@ class Reconstruction:
 
     @property
     def hidden_shares(self) -> dict[str, float]:
-        """How much `mask` hides, as it stands in files.
+        """The share that `mask` hides, by the names used in files.
 
-        `hidden_fraction` is the share of patches and `hidden_voxel_fraction` that of voxels, both 0 to 1. They differ
-        where patches at the end of an axis are cut.
+        `hidden_fraction` is the share of patches, `hidden_voxel_fraction` that of voxels, both 0 to 1. They differ
+        if the last patch of an axis is cut.
         """
         return hidden_shares(self.mask, self.grid)
 
     @property
     def is_coverage(self) -> bool:
-        """Whether every voxel was predicted while it was hidden, rather than those of a single mask."""
+        """Whether a coverage of masks hid every patch, not a single mask a part of them."""
         return self.uncertainty is not None
 
 

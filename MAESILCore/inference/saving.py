@@ -1,4 +1,4 @@
-"""A reconstruction as files: all of them, or none."""
+"""Saves the files of a reconstruction together: all or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_together
 from MAESILCore.inference.result import Reconstruction
 
-#: Every file that a reconstruction may leave; those of an earlier result that a new one lacks are removed.
+#: All files of a reconstruction. Saving removes those of an earlier result that the new one lacks.
 FILES = (
     "reconstruction.nii.gz",
     "mosaic.nii.gz",
@@ -29,7 +29,7 @@ FILES = (
     "report.png",
 )
 
-#: Bytes of rounded copies that may exist at a time while files are written, if one alone is not larger.
+#: Limit in bytes for rounded copies in memory at a time; one copy may exceed it.
 _MEMORY_FOR_COPIES = 300 * 2**20
 
 
@@ -40,24 +40,24 @@ def save_reconstruction(
     metrics: Mapping[str, Any] | None = None,
     draw_report: Callable[[Path], object] | None = None,
 ) -> list[Path]:
-    """Write a reconstruction into a folder, which is made if need be; an earlier result in it is replaced.
+    """Write a reconstruction to a folder, which is created if missing; an earlier result is replaced.
 
-    Volumes are rounded to whole HU (int16) when the input holds such numbers, else they are float32. The mask
-    is written twice, as uint8 stages: on the volume's grid, and with one voxel a patch.
+    Volumes are rounded to int16 HU if the input holds such values; else they are float32. The mask is written as uint8
+    stages twice: in the volume's geometry, and on the patch lattice.
 
     Args:
-        result: what `reconstruct` gave.
-        folder: where to.
+        result: the result of `reconstruct`.
+        folder: the target folder.
         metrics: written as `metrics.json`.
-        draw_report: called with the path of `report.png`, which it shall write.
+        draw_report: callback that writes `report.png` to the given path.
 
     Returns:
         The files, in the order of `FILES`.
 
     Raises:
-        VolumeError: the folder cannot be written to.
+        VolumeError: the folder cannot be written.
     """
-    # Compression, which takes nearly all of the time, runs in parallel and beside the drawing.
+    # Compression takes nearly all of the time: it runs in parallel, also to the drawing.
     with _published(Path(folder)) as unfinished, ThreadPoolExecutor(_writers(result.volume)) as pool:
         written = [pool.submit(write, unfinished / name) for name, write in _volume_writers(result).items()]
         if metrics is not None:
@@ -71,12 +71,12 @@ def save_reconstruction(
 
 
 def _writers(volume: Volume) -> int:
-    """How many files are written at a time, each of which may need a rounded copy of the volume."""
+    """Number of files written at a time; each may need a rounded copy of the volume."""
     return int(np.clip(_MEMORY_FOR_COPIES // (2 * volume.voxels.size), 1, 4))
 
 
 def _volume_writers(result: Reconstruction) -> dict[str, Callable[[Path], None]]:
-    """File names and the functions that write them."""
+    """Write functions by file name."""
     write = _write_rounded if _holds_int16(result.volume) else write_volume
     in_hu = [result.reconstruction, result.mosaic, result.error, result.uncertainty]
     writers: dict[str, Callable[[Path], None]]
@@ -103,7 +103,7 @@ def _write_rounded(volume: Volume, path: Path) -> None:
 
 @contextmanager
 def _published(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files are moved into `folder` once all are there."""
+    """A temporary folder; its files move to `folder` once all are written."""
     try:
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def _published(folder: Path) -> Iterator[Path]:
                 (folder / name).unlink(missing_ok=True)
         except BaseException:
             if is_new:
-                with suppress(OSError):  # somebody else put something into it meanwhile
+                with suppress(OSError):  # another program has written to it
                     folder.rmdir()
             raise
     except OSError as error:

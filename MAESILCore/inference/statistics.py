@@ -1,4 +1,4 @@
-"""Mean and spread of what a model predicts for a volume under several masks."""
+"""Mean and standard deviation of predictions for a volume under several masks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from MAESILCore.lattice import LatticeBox, SuperpatchGrid
 class RunningStatistics:
     """Running mean and variance of a volume, patch by patch (Welford 1962, Technometrics 4:419).
 
-    Only patches that count move: a prediction made while a patch was visible leaves no trace.
+    Only the patches that `add` counts are updated, so predictions of visible patches have no effect.
     """
 
     def __init__(self, grid: SuperpatchGrid) -> None:
-        """Start with nothing seen of a volume that is divided by `grid`."""
+        """Start empty, for a volume divided by `grid`."""
         self._grid = grid
         self._times = np.zeros(grid.lattice_shape, dtype=np.int32)
         self._mean = np.zeros(grid.shape, dtype=np.float32)
         self._squares = np.zeros(grid.shape, dtype=np.float32)
 
     def add(self, prediction: np.ndarray, counted: np.ndarray) -> None:
-        """Take in one prediction.
+        """Add one prediction.
 
         Args:
             prediction: (k, j, i) float32; overwritten.
-            counted: (Dk, Dj, Di) bool, the patches for which it counts.
+            counted: (Dk, Dj, Di) bool, the patches to update.
         """
         self._times += counted
         share = np.where(counted, 1.0 / np.maximum(self._times, 1), 0.0).astype(np.float32)
@@ -37,13 +37,13 @@ class RunningStatistics:
             difference -= mean
             step = difference * self._grid.expand(share[box.slices], box)
             mean += step
-            # (x - old mean) * (x - new mean), with step = new mean - old mean; 0 for patches that do not count.
+            # (x - old mean) * (x - new mean), with step = new mean - old mean; 0 for patches not counted.
             step *= self._grid.expand(repeated[box.slices], box)
             step *= difference
             self._squares[slab] += step
 
     def _slabs(self) -> Iterator[tuple[LatticeBox, tuple[slice, slice, slice]]]:
-        """Rows of patches, which keep the temporary arrays small."""
+        """Rows of patches, to keep temporary arrays small."""
         rows, columns, layers = self._grid.lattice_shape
         for row in range(rows):
             box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
@@ -51,13 +51,13 @@ class RunningStatistics:
 
     @property
     def mean(self) -> np.ndarray:
-        """(k, j, i) float32; 0 for patches that never counted."""
+        """(k, j, i) float32; 0 for patches never counted."""
         return self._mean
 
     def deviation(self) -> np.ndarray:
         """Standard deviation over the counted predictions (dividing by their number), (k, j, i) float32.
 
-        Takes the place of the sums that it comes from: nothing can be added afterwards.
+        It overwrites the sums: `add` must not be called afterwards.
         """
         times = np.maximum(self._times, 1).astype(np.float32)
         for box, slab in self._slabs():

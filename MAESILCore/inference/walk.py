@@ -1,4 +1,4 @@
-"""One walk over a volume: any function of superpatches, tile by tile."""
+"""Applies a function of superpatches to a volume, tile by tile."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from MAESILCore.lattice import LatticeBox, SuperpatchGrid
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One tile that passes through the function.
+    """One tile of a walk.
 
     Attributes:
-        box: its patches.
+        box: the patches of the tile.
         hidden: (Dk, Dj, Di) bool on the lattice of the whole volume; None for a function that takes no mask.
     """
 
@@ -38,27 +38,26 @@ def walk(
 ) -> Iterator[tuple[Step, np.ndarray]]:
     """Pass the tiles of a volume through a function, in batches of equal extents.
 
-    An `Assembler` joins what comes back, whether the function gives voxels (C, K, J, I), such as pictures or logits,
-    or vectors of patches (C, Dk, Dj, Di), such as features. Memory stays at one batch.
+    An `Assembler` joins the outputs: voxels (C, K, J, I), such as images or logits, or patch vectors (C, Dk, Dj, Di),
+    such as features. Memory is bounded by one batch.
 
     Args:
-        voxels: (k, j, i) of the grid's shape.
-        grid: how the volume is divided.
-        steps: which tiles, for example all of `grid.tiles()`; either all have a mask or none has one.
-        passes: runs the function, which is called with superpatches (B, 1, K, J, I) and, if the steps have a mask, with
-            (B, Dk, Dj, Di) bool. Its batches shrink when memory runs out.
-        prepare: from cut voxels to the function's input, such as `Window.apply`.
-        blank: set hidden voxels to 0 before the function sees them, so that it need not be trusted. False for models
-            that hide nothing, which would take the zeros for voxels.
-        progress: called after each batch with steps done and steps in all.
-        cancelled: asked before each batch; True stops the walk.
+        voxels: (k, j, i), in the grid's shape.
+        grid: the superpatch grid of the volume.
+        steps: the tiles, such as all of `grid.tiles()`; all have a mask or none has.
+        passes: runs the function with superpatches (B, 1, K, J, I) and, if the steps have masks, (B, Dk, Dj, Di) bool.
+        prepare: maps cut voxels to the function's input, such as `Window.apply`.
+        blank: whether hidden voxels are set to 0 before the function gets them, so that it cannot use them. False for
+            models that hide nothing: they would treat the zeros as voxels.
+        progress: callback after each batch with steps done and steps in all.
+        cancelled: called before each batch; True stops the walk.
 
     Yields:
-        Each step, in order, and what the function gives for it, without the batch axis, float32.
+        Each step, in order, and its output, float32 without the batch axis.
 
     Raises:
-        Cancelled: `cancelled` said so.
-        CheckpointError: the function gives values that are not finite.
+        Cancelled: `cancelled` returned True.
+        CheckpointError: the function returns values that are not finite.
         OutOfMemoryError: not enough memory for one tile.
     """
     done = 0
@@ -77,7 +76,7 @@ def walk(
 
 
 def _batch(steps: Sequence[Step]) -> list[Step]:
-    """The first steps, as long as their extents are equal."""
+    """The leading steps of equal extents."""
     batch = []
     for step in steps:
         if step.box.shape != steps[0].box.shape:

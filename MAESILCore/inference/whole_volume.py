@@ -1,4 +1,4 @@
-"""Reconstruction of a whole volume: its superpatches through the network, joined on the input's grid."""
+"""Reconstruction of a whole volume: superpatches are predicted and joined in the input's geometry."""
 
 from __future__ import annotations
 
@@ -45,34 +45,33 @@ def reconstruct(
     progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Reconstruction:
-    """Hide part of a volume and let a model fill it in.
+    """Hide a part of a volume and predict it with a model.
 
-    Tiles without a hidden patch are spared the network, unless the mask hides nothing at all: then every one goes
-    through it (docs/methods.md, The unmasked pass). Tiles that hold only air are spared, too (`Content`, which
-    looks at visible voxels alone): there the prediction is the mean of the visible air. Every mask of a coverage is
-    walked by itself, so that no voxel that one of them hides has a part in its prediction. Memory stays at input,
-    outputs and one batch. A model whose abilities say that it hides nothing sees the whole volume, whatever mask or
-    coverage is given.
+    Tiles without a hidden patch need no pass, unless the mask hides nothing: then all tiles pass (docs/methods.md, The
+    unmasked pass). Tiles that hold only air (`Content`, judged by visible voxels) need none either: the prediction is
+    the mean of the visible air. Each mask of a coverage has its own walk, so a hidden voxel never contributes to its
+    own prediction. Memory is bounded by input, outputs and one batch. If the model's abilities declare that it hides
+    nothing, mask and coverage are ignored and it sees the whole volume.
 
     Args:
-        volume: in HU.
+        volume: the scan in HU.
         model: a loaded checkpoint; it stays on the device.
-        strategy: how masks are drawn; the nested 75 % mask by default.
-        seed: of the masks.
-        coverage: 0 for a single mask, else how many masks, at least, hide every patch together (4 masks of
-            the default strategy hide each at least twice).
-        mask: a given mask on the volume's patch lattice instead of a drawn one.
-        batch_size: superpatches a pass; None leaves it to the device. Halved when memory runs out.
+        strategy: draws the masks; default: the nested 75 % mask.
+        seed: seed of the masks.
+        coverage: number of masks that together hide every patch, at least; 0 for a single mask. Four masks of the
+            default strategy hide each patch at least twice.
+        mask: a mask on the volume's patch lattice; None draws one.
+        batch_size: superpatches per pass; None is the device's default. Halved when memory runs out.
         device: auto, cpu, cuda, cuda:N or mps.
-        overlap: voxels that neighbouring tiles share at least, along all axes or (k, j, i); they are blended, which
-            takes the seams away. None is an eighth of a superpatch; 0 needs the fewest passes.
-        progress: called with passes done, passes in all, and a sentence.
-        cancelled: asked before every batch; True stops the work.
+        overlap: least overlap of neighbouring tiles in voxels, along all axes or (k, j, i); overlaps are blended to
+            hide seams. None is `usual_overlap`; 0 needs the fewest passes.
+        progress: callback with passes done, passes in all, and a sentence.
+        cancelled: called before each batch; True stops the work.
 
     Raises:
-        Cancelled: `cancelled` said so.
-        CheckpointError: the model gives values that are not finite.
-        ConfigError: options that do not fit each other, the model or the machine; the model gives no voxels.
+        Cancelled: `cancelled` returned True.
+        CheckpointError: the model returns values that are not finite.
+        ConfigError: options do not fit each other, the model or the machine; the model predicts no voxels.
         OutOfMemoryError: not enough memory for one superpatch.
         VolumeError: the volume holds values that are not finite.
 
@@ -106,7 +105,7 @@ def reconstruct(
         [Step(box, turn.hidden) for turn in turns for box in turn.passed],
         passes,
         prepare=model.window.apply,
-        # A model of a user's own need not declare what it can do; it is shown everything.
+        # Users' own models may declare no abilities; they see all voxels.
         blank=abilities.hides and abilities is not UNDECLARED,
         progress=progress
         and (lambda done, total: progress(done, total, f"Reconstructed {done} of {total} passes.")),
@@ -121,7 +120,7 @@ def reconstruct(
     else:
         reconstruction = turns[0].assemble(predictions)
     mosaic, error = _compare(volume, model.window, grid, masks, reconstruction)
-    # A model of a user's own need not have notes.
+    # Users' own models may have no notes.
     notes = (*_notes(turns, masks, is_coverage=coverage > 0), *getattr(model, "notes", ()))
     return Reconstruction(
         volume=volume,
@@ -156,13 +155,13 @@ def _masks(
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """A volume under one mask: which tiles pass through the network, and what is known without it.
+    """A volume under one mask: the tiles that need a pass, and the values known without one.
 
     Attributes:
         hidden: (Dk, Dj, Di) bool.
-        content: where more than air is, as far as the visible patches tell.
-        tiling: covers what is asked for, with its surroundings; None if nothing is.
-        passed: the tiles that pass through the network.
+        content: the patches that hold more than air.
+        tiling: tiles around all patches to predict; None if there are none.
+        passed: the tiles that need a pass.
     """
 
     volume: Volume
@@ -177,7 +176,7 @@ class _Turn:
     def of(
         cls, volume: Volume, window: Window, grid: SuperpatchGrid, levels: PatchLevels, hidden: np.ndarray
     ) -> _Turn:
-        """Plan it."""
+        """Plan the tiles for one mask."""
         content = Content.of(levels, hidden)
         wanted = content.present & (hidden if hidden.any() else True)
         tiling = grid.tiles_around(wanted, content.present)
@@ -185,7 +184,7 @@ class _Turn:
         return cls(volume, window, grid, hidden, content, tiling, passed)
 
     def assemble(self, predictions: Iterator[tuple[Step, np.ndarray]]) -> np.ndarray:
-        """The volume in HU, (k, j, i) float32; takes as many predictions as this turn has passes."""
+        """The volume in HU, (k, j, i) float32; consumes one prediction per tile in `passed`."""
         if self.tiling is None:
             return self._known(self.grid.everything)
         assembler = Assembler(self.tiling, self.grid.shape, scale=self.grid.patch_size)
@@ -198,7 +197,7 @@ class _Turn:
         return assembled
 
     def _surround(self, assembled: np.ndarray, region: LatticeBox) -> None:
-        """Put what is known outside a region into an array, in place."""
+        """Write the known values outside a region into an array, in place."""
         rows, columns, layers = self.grid.lattice_shape
         for row in range(rows):
             box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
@@ -210,7 +209,7 @@ class _Turn:
             slab[...] = known
 
     def _known(self, box: LatticeBox) -> np.ndarray:
-        """What needs no network, in HU: the scan itself; in air its clipped voxels, and their mean where hidden."""
+        """Values that need no pass, in HU: the scan; in air, clipped voxels, and their mean where hidden."""
         slices = box.voxel_slices(self.grid.patch_size, self.grid.shape)
         known = self.volume.voxels[slices].astype(np.float32)
         air = ~self.content.present[box.slices]
