@@ -1,4 +1,4 @@
-"""Pre-training: scans to crops (`corpus`), the recipe (`config`), the run folder (`run`) and the loop (`loop`)."""
+"""Pre-training: the crops (`corpus`), the recipe (`config`), the run folder (`run`) and the loop (`trainer`)."""
 
 from MAESILCore.training.config import PretrainConfig, load_config
 from MAESILCore.training.run import Run

@@ -1,4 +1,4 @@
-"""Draws the samples of the next step while the present one runs."""
+"""Draws the samples of the next step while the current one runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from MAESILCore.training.source import Sample
 
 
 def drawn_ahead(draw: Callable[[int], list[Sample]], steps: range) -> Iterator[list[Sample]]:
-    """The samples of every step, each drawn by a thread while those before it are used."""
+    """The samples of each step, drawn by a thread one step ahead."""
     if not steps:
         return
     with ThreadPoolExecutor(max_workers=1) as worker:

@@ -1,4 +1,4 @@
-"""The moving average of a model's weights, which is what its checkpoints are used with."""
+"""The moving average of a model's weights; checkpoints are used with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from MAESILCore.methods.base import Method
 
 
 def make_average(method: Method, decay: float) -> AveragedModel:
-    """An exponential moving average of weights and buffers that begins at the present ones.
+    """An exponential moving average of weights and buffers, started at the current values.
 
-    Step number n, from 1, keeps min(`decay`, n / (9 + n)) of the average: a young one would remember the random start
-    for long. Whole numbers, such as counts, cannot be averaged and are copied.
+    Step n, from 1, keeps min(`decay`, n / (9 + n)) of the average, so that the random start fades early. Integers, such
+    as counts, are copied.
     """
 
     def keep(
@@ -28,5 +28,5 @@ def make_average(method: Method, decay: float) -> AveragedModel:
                 mean.copy_(value)
 
     average = AveragedModel(method, multi_avg_fn=keep, use_buffers=True)
-    average.update_parameters(method)  # the first call copies, and starts the count
+    average.update_parameters(method)  # the first call copies and starts the count
     return average.requires_grad_(False).eval()

@@ -1,4 +1,4 @@
-"""Samples as batches: those of equal extents share one, and a method that needs its whole batch gets a single one."""
+"""Stacks samples into batches of equal extents, or into one batch for methods that need all samples at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def batches_of(samples: list[Sample], *, whole: bool, device: torch.device) -> l
     """The batches of one optimiser step.
 
     Args:
-        samples: in their order, which the batches keep.
-        whole: all in one batch, cropped to the extents that they have in common, from their first voxel on. Else
-            samples of equal extents share a batch.
-        device: where the tensors go.
+        samples: all samples of the step; batches keep their order.
+        whole: whether all samples share one batch, cropped at the end of each axis to the smallest extents. Else one
+            batch holds the samples of equal extents.
+        device: the device of the tensors.
     """
     if whole:
         return [stack(cropped_alike(samples), device)]
@@ -26,13 +26,13 @@ def batches_of(samples: list[Sample], *, whole: bool, device: torch.device) -> l
 
 
 def cropped_alike(samples: list[Sample]) -> list[Sample]:
-    """Samples cut to the smallest extents along each axis, which are whole patches."""
+    """Samples cropped to the smallest extent along each axis."""
     shape = tuple(min(extents) for extents in zip(*(sample.voxels.shape for sample in samples), strict=True))
     return [sample.cropped(shape) for sample in samples]
 
 
 def stack(samples: list[Sample], device: torch.device) -> Batch:
-    """Samples of equal extents as a batch."""
+    """Stack samples of equal extents."""
     stages = [sample.stages for sample in samples if sample.stages is not None]
     return Batch(
         superpatches=torch.stack([torch.from_numpy(one.voxels) for one in samples]).unsqueeze(1).to(device),

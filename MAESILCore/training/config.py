@@ -1,4 +1,4 @@
-"""What a pre-training is told: one YAML file, checked before anything starts."""
+"""The recipe of a pre-training: one YAML file, checked before the start."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class MaskConfig(BaseModel):
-    """Masks of a training.
+    """The masks of a training.
 
     Attributes:
-        mode: as in `masking.MaskStrategy`.
+        mode: a mode of `lattice.MaskStrategy`.
         ratio: hidden share of the one-stage modes.
-        plane_ratio: hidden share of the first stage of a two-stage mode.
-        axis_ratio: hidden share of its second stage.
-        block_size: patches of a block's edge in mode `block`.
-        plane_axis: the axis along which planes are stacked, and columns run: k, j or i.
-        vary_probability: share of samples whose ratios are drawn anew, so that the model also serves other ratios.
-        vary: range of each ratio in those samples.
+        plane_ratio: hidden share of the first stage of two-stage modes.
+        axis_ratio: hidden share of the second stage.
+        block_size: edge of a block in patches, for mode `block`.
+        plane_axis: the axis along which planes are stacked: k, j or i.
+        vary_probability: share of samples with random ratios, so that the model supports other ratios, too.
+        vary: range of each random ratio.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -62,7 +62,7 @@ class MaskConfig(BaseModel):
         return self
 
     def strategy(self, generator: np.random.Generator | None = None) -> MaskStrategy:
-        """The strategy of one sample; without a generator the fixed one."""
+        """The strategy of one sample; without a generator, ratios are not varied."""
         ratio, plane_ratio, axis_ratio = self.ratio, self.plane_ratio, self.axis_ratio
         if generator is not None and generator.random() < self.vary_probability:
             ratio, plane_ratio, axis_ratio = generator.uniform(*self.vary, 3).tolist()
@@ -71,7 +71,7 @@ class MaskConfig(BaseModel):
 
 @contextmanager
 def _as_value_error() -> Iterator[None]:
-    """Let pydantic say where in the recipe the mistake is."""
+    """Convert ConfigError to ValueError, so that pydantic adds the field's name."""
     try:
         yield
     except ConfigError as error:
@@ -79,38 +79,37 @@ def _as_value_error() -> Iterator[None]:
 
 
 class PretrainConfig(BaseModel):
-    """Recipe of a pre-training.
+    """The recipe of a pre-training.
 
     Attributes:
-        name: name of the model that comes out.
-        data: what it is trained on, with licences; goes into the checkpoint's card.
-        method: as in `methods.METHODS`.
+        name: name of the resulting model.
+        data: description of the training data with licences, for the checkpoint's card.
+        method: a method of `methods.METHODS`.
         preset: named sizes of the method.
-        model: fields of the method's configuration; they win over the preset's.
-        window: HU that the model sees as 0 and as 1.
-        crop: how crops are drawn.
-        mask: how they are masked; null for methods that see everything.
-        hold_out: glob patterns of scans that are kept for validation and never trained on. They match the path below
-            the folder or the end of it (see `formats.found.FoundScan.fits`), and each must match a scan.
-        steps: optimiser steps.
-        batch_size: crops a step.
-        learning_rate: peak, for `batch_size` crops a step.
-        warmup_steps: linear rise at the start.
-        cooldown: last share of the steps over which the rate falls by a cosine; 1 is the usual cosine schedule. Below
-            1 the rate stays at its peak before that, so a run can be prolonged.
-        final_learning_rate: share of the peak at which it ends.
-        weight_decay: of matrices; biases, norms and tokens are not decayed.
-        betas: of AdamW.
+        model: fields of the method's configuration; they override the preset's.
+        window: HU values that map to 0 and 1.
+        crop: settings of the crops.
+        mask: settings of the masks; null for methods that see all voxels.
+        hold_out: glob patterns of scans for validation, which are never trained on. A pattern matches the
+            path below the folder or its end (see `formats.found.FoundScan.fits`) and must match a scan.
+        steps: number of optimiser steps.
+        batch_size: crops per step and process.
+        learning_rate: peak learning rate.
+        warmup_steps: steps of linear warm-up.
+        cooldown: share of the steps, at the end, for the cosine fall of the learning rate; 1 is the usual cosine
+            schedule. Below 1, the rate first stays at its peak, so that the run can be extended.
+        final_learning_rate: final learning rate as a share of the peak.
+        weight_decay: weight decay of matrices; biases, norms and tokens are not decayed.
+        betas: betas of AdamW.
         clip_norm: largest gradient norm.
-        average_decay: of the exponential moving average of the weights, which is what the checkpoint is used with.
+        average_decay: decay of the exponential moving average of the weights; the final model holds this average.
         checkpoint_every: steps between checkpoints.
         validate_every: steps between validations.
-        keep_checkpoints: how many of the newest stay on disk.
-        seed: of weights, crops and masks.
-        precision: `auto` is bf16 where the hardware computes in it, else fp32. There is no fp16: it needs its gradients
-            scaled, which clipping them before a fused optimiser step does not go with, and which a checkpoint would
-            have to keep.
-        cache_gib: memory for scans.
+        keep_checkpoints: number of newest checkpoints to keep.
+        seed: seed of weights, crops and masks.
+        precision: `auto` is bf16 if the hardware supports it, else fp32. fp16 is not supported: its gradient scaling
+            is incompatible with clipping before a fused optimiser step, and would add state to checkpoints.
+        cache_gib: memory limit of the scan cache in GiB.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -148,19 +147,19 @@ class PretrainConfig(BaseModel):
         return self
 
 
-#: Recipes that come with MAESIL; they can be named without a path and ending.
+#: Bundled recipes; `load_config` accepts their names without folder and suffix.
 RECIPES = Path(methods.__file__).parent / "recipes"
 
 
 def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None) -> PretrainConfig:
-    """Read a recipe, over the default recipe of its method, and lay single values over both.
+    """Read a recipe; missing fields come from the default recipe of its method.
 
     Args:
-        path: YAML file, or the name of a recipe in `RECIPES`; None is the method's default recipe alone.
-        overrides: top-level fields that win over the file's.
+        path: YAML file, or the name of a bundled recipe; None is the method's default recipe.
+        overrides: top-level fields that replace those of the file.
 
     Raises:
-        ConfigError: the file cannot be read, or a field is unknown or does not fit.
+        ConfigError: the file cannot be read, or a field is unknown or invalid.
     """
     fields = _read_recipe(_resolved(path)) if path is not None else {}
     fields |= overrides or {}
@@ -177,14 +176,14 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
 
 
 def _resolved(path: str | Path) -> Path:
-    """The file of a recipe that is given by path, or by the name of one that comes with MAESIL."""
+    """The file of a recipe given by path or by the name of a bundled recipe."""
     path = Path(path)
     named = RECIPES / f"{path.name}.yaml"
     return named if path.parent == Path() and not path.exists() and named.is_file() else path
 
 
 def _over(base: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields over those of a base; where both have fields of their own, these are merged alike."""
+    """The fields of `base` replaced by `fields`; nested mappings are merged recursively."""
     merged = {**base, **fields}
     for name, value in fields.items():
         below = base.get(name)
@@ -212,7 +211,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 
 def dump_config(config: PretrainConfig) -> str:
-    """The recipe as YAML text that `load_config` reads back to the same.
+    """The recipe as YAML text for `load_config`.
 
     Raises:
         MissingPackageError: pyyaml is not installed.

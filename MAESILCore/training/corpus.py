@@ -1,4 +1,4 @@
-"""Training crops straight from scan files: which scans are fit, and what crop a step draws from them."""
+"""Training crops from scan files: inspects scans and draws crops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from MAESILCore.lattice import MaskStrategy
 from MAESILCore.training.source import Sample, SampleKey
 from MAESILCore.training.split import inventory, name_of
 
-#: A voxel above this HU counts as body when crops of pure air are turned down.
+#: Voxels above this HU count as body when crops of mostly air are redrawn.
 BODY_HU = -500.0
 REDRAWS = 10
 
@@ -31,18 +31,17 @@ Voxels = Annotated[int, Field(ge=1)]
 
 
 class CropConfig(BaseModel):
-    """How crops are drawn.
+    """Settings for drawing crops.
 
     Attributes:
-        size: voxels along k, j, i; multiples of the patch size. A scan that is thinner is stretched as far as `zoom`
-            allows; one that is thinner still gives a thinner crop, cut to whole patches; one that is thinner than a
-            patch is stretched to one patch.
-        minimum_body: least share of voxels above -500 HU; crops with less are redrawn, at most ten times.
+        size: voxels along k, j, i; multiples of the patch size. Thinner scans are stretched up to the lower end of
+            `zoom`; scans thinner than that give a thinner crop of whole patches, at least one.
+        minimum_body: least share of voxels above -500 HU; other crops are redrawn, up to ten draws.
         zoom_probability: share of crops that are stretched.
-        zoom: range of the stretch, drawn for every axis by itself: scans keep their spacing (no resampling), and
-            this spreads the spacings that the model sees.
-        flip: whether every axis is mirrored with probability 1/2.
-        swap_probability: share of crops whose in-plane axes are exchanged.
+        zoom: range of the stretch, drawn per axis. Scans are not resampled, so this varies the spacings that the model
+            sees.
+        flip: whether each axis is mirrored with probability 1/2.
+        swap_probability: share of crops with exchanged in-plane axes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -64,7 +63,7 @@ class CropConfig(BaseModel):
         """Check the crops against the sizes of a method, all along k, j, i.
 
         Raises:
-            ConfigError: a crop would not be whole patches, or would not lie inside a superpatch.
+            ConfigError: a crop is not whole patches, or does not fit into a superpatch.
         """
         crop, patches, most = (dimensions_text(sizes) for sizes in (self.size, patch_size, superpatch_size))
         if any(size % patch for size, patch in zip(self.size, patch_size, strict=True)):
@@ -93,14 +92,14 @@ def _fits(sizes: Sequence[int], most: Sequence[int]) -> bool:
 
 
 class ScanCache:
-    """Scans in memory, the least recently used ones dropped when they exceed a budget."""
+    """An LRU cache of scans with a memory budget."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self._scans: OrderedDict[Path, Volume] = OrderedDict()
 
     def scan(self, path: Path) -> Volume:
-        """A scan as stored."""
+        """A scan from the cache; read on a miss."""
         if path in self._scans:
             self._scans.move_to_end(path)
             return self._scans[path]
@@ -115,12 +114,12 @@ class ScanCache:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What reading scans has shown of them.
+    """The result of `inspect`.
 
     Attributes:
-        paths: the scans that are used.
+        paths: the usable scans.
         shapes: their (k, j, i) shapes.
-        left_out: (path, reason) of the scans that are not.
+        left_out: (path, reason) of the others.
     """
 
     paths: tuple[Path, ...] = ()
@@ -134,16 +133,16 @@ def inspect(
     purpose: str = "training",
     names: Mapping[Path, str] | None = None,
 ) -> Inspected:
-    """Read all scans once, so that a bad one is named now and not hours later.
+    """Read all scans once, so that bad ones are reported before the training.
 
     Args:
         paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
-        before_scan: called with the number of scans read so far; may raise to stop.
-        purpose: what the scans are for; completes the sentence that says that none can be used.
-        names: what the scans are called in sentences; by their file names if left out.
+        before_scan: callback with the number of scans read so far; may raise to stop.
+        purpose: purpose of the scans, for the error message.
+        names: names of the scans in messages; file names by default.
 
     Raises:
-        ConfigError: none can be used.
+        ConfigError: no scan can be used.
     """
     names = names or {}
     used: dict[Path, tuple[int, ...]] = {}
@@ -168,11 +167,11 @@ def inspect(
 
 @dataclass(frozen=True)
 class Drawing:
-    """How samples are drawn from scans.
+    """Settings for drawing samples from scans.
 
     Attributes:
-        crop: how crops are cut.
-        masks: gives the mask strategy of one sample; None hides nothing.
+        crop: settings of the crops.
+        masks: returns the mask strategy of one sample; None hides nothing.
         window: HU <-> [0, 1].
         patch_size: voxels along k, j, i.
         superpatch_size: voxels along k, j, i.
@@ -189,10 +188,10 @@ class Corpus:
     """A `SampleSource` of scans in files.
 
     Args:
-        scans: what `inspect` found.
-        drawing: how samples are drawn.
-        cache_bytes: memory for voxels.
-        names: what the scans are called; by their file names if left out.
+        scans: the result of `inspect`.
+        drawing: settings of the samples.
+        cache_bytes: memory limit of the scan cache.
+        names: names of the scans; file names by default.
     """
 
     def __init__(
@@ -204,7 +203,7 @@ class Corpus:
     ) -> None:
         self.scans, self.drawing, self._names = scans, drawing, names
         self.cache = ScanCache(cache_bytes)
-        # Scans are drawn by the square root of their size: large ones hold more that is new, small ones still count.
+        # Weight scans by the square root of their size, so that large ones do not crowd out small ones.
         weights = np.sqrt([float(np.prod(shape)) for shape in scans.shapes])
         self._cumulative = np.cumsum(weights / weights.sum())
 
@@ -221,7 +220,7 @@ class Corpus:
         generator = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence((key.seed, key.step, key.index)))
         )
-        # The last weight sums to 1 only up to rounding.
+        # The cumulative weights end at 1 only up to rounding.
         number = min(int(np.searchsorted(self._cumulative, generator.random())), len(self) - 1)
         volume = self.cache.scan(self.scans.paths[number])
         voxels, spacing = draw_crop(
@@ -251,14 +250,14 @@ def draw_crop(
 
     Args:
         scan: (k, j, i) in HU.
-        crop: how crops are drawn.
+        crop: settings of the crop.
         window: HU <-> [0, 1].
         patch_size: voxels along k, j, i.
-        generator: source of the draw.
-        spacing: mm of the scan along k, j, i.
+        generator: the random generator.
+        spacing: spacing of the scan in mm along k, j, i.
 
     Returns:
-        The crop, float32 in [0, 1], contiguous, and its own spacing.
+        The crop, contiguous float32 in [0, 1], and its spacing in mm along k, j, i.
     """
     size = np.array(
         [

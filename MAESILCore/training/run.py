@@ -1,4 +1,4 @@
-"""A run: the folder of one pre-training, the only place where its state lives."""
+"""A run: the folder with the whole state of one pre-training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
 
-#: The kind of job that a run is.
+#: The kind of job in `job.json`.
 KIND = "pretraining"
 CONFIG = "config.yaml"
 MODEL = f"model{SUFFIX}"
@@ -27,17 +27,17 @@ SCANS = "scans.json"
 
 
 class Run:
-    """A run folder, which is the folder of a job.
+    """A run folder, which is also a job folder.
 
-    `config.yaml`, `scans.json` (names and extents of the scans that it trains on), `checkpoints/`, and the files of
-    `JobFolder`. Scans appear by their path below the folder only, never by anything in their headers. Of several
-    processes that share a run (torchrun) only the first one writes.
+    It holds `config.yaml`, `scans.json` (names and shapes of the training scans), `checkpoints/`, and the files of
+    `JobFolder`. Scans are named by their path below the folder, never by their headers. Under torchrun only the first
+    process writes.
 
     Attributes:
-        folder: where it is.
-        job: the same as the folder of a job.
-        writes: whether this process is the one that writes.
-        new: whether it was created, not opened.
+        folder: the path of the folder.
+        job: the folder as a `JobFolder`.
+        writes: whether this process writes.
+        new: whether the run was created, not opened.
     """
 
     def __init__(self, folder: Path, new: bool) -> None:
@@ -50,13 +50,13 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path) -> Run:
-        """Take a folder for a new run, which exists from `begin` on.
+        """Prepare a folder for a new run, which starts with `begin`.
 
-        The folder is empty, or not there, or holds a run that ended before its first step. Then the new run takes
-        its place, and the events of the old one stay.
+        The folder must be empty, missing, or hold a run that ended before its first step. The new run replaces such a
+        run and keeps its events.
 
         Raises:
-            ConfigError: the folder already holds something else, or cannot be written.
+            ConfigError: the folder holds other files, or cannot be written.
         """
         folder = Path(folder)
         run = cls(folder, new=True)
@@ -70,7 +70,7 @@ class Run:
                 message = f"{folder} is not empty; choose another folder for the run."
                 raise ConfigError(message)
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):  # better now than after all scans were read
+            with tempfile.TemporaryFile(dir=folder):  # fail before all scans are read
                 pass
         except OSError as error:
             message = f"The run folder {folder} cannot be written: {error.strerror}."
@@ -78,14 +78,14 @@ class Run:
         return run
 
     def _take_place(self) -> None:
-        """Take the place of a run in the same folder that ended before its first step."""
+        """Replace a run that ended before its first step."""
         checkpoints = self._checkpoints()
         if any(map(_step_of, checkpoints)) or self.job.state() not in ("failed", "cancelled"):
             message = (
                 f"{self.folder} already holds a run; add --resume to go on with it, or choose another folder."
             )
             raise ConfigError(message)
-        for path in checkpoints:  # the weights that the earlier run began with
+        for path in checkpoints:  # the initial weights of the old run
             path.unlink()
         self._begun = True
 
@@ -94,7 +94,7 @@ class Run:
         """Open an existing run.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: the folder holds no run.
         """
         folder = Path(folder)
         if not (folder / CONFIG).is_file():
@@ -106,10 +106,10 @@ class Run:
 
     @contextmanager
     def working(self, config: PretrainConfig) -> Iterator[None]:
-        """Hold the run's lock while the block trains, and write a last event if it raises.
+        """Hold the run's lock during the block, and write a last event if it raises.
 
-        A new run that is refused (a `MaesilError` before `begin`) leaves no trace: nothing had begun. After any other
-        error `config.yaml` and the events stay.
+        A new run that fails with a `MaesilError` before `begin` leaves no files. After any other error `config.yaml`
+        and the events remain.
 
         Raises:
             ConfigError: another process works in the folder.
@@ -140,7 +140,7 @@ class Run:
             self.write(Event("log", message))
 
     def _record(self, error: BaseException, config: PretrainConfig) -> None:
-        """Write what ended the run."""
+        """Write the event for the error that ended the run."""
         if not self._begun and isinstance(error, MaesilError):
             (self.folder / EVENTS).unlink(missing_ok=True)
             return
@@ -149,7 +149,7 @@ class Run:
             end = Event("cancelled", str(error), self._step)
         else:
             end = Event("failed", message.text, self._step, code=message.code, parameters=message.parameters)
-        # Where the disk is full nothing can be written; the error itself is raised all the same.
+        # On a full disk nothing can be written; the caller still raises the error.
         with suppress(OSError):
             if not self._begun:
                 self._begun = True
@@ -158,11 +158,11 @@ class Run:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the file `cancel` asks this run to stop."""
+        """Whether the file `cancel` exists and this process writes."""
         return self.writes and self.job.is_cancelled
 
     def begin(self, config: PretrainConfig, scans: str) -> None:
-        """Write the recipe and the scans that the run is trained on from here."""
+        """Write the recipe and the inventory of the training scans."""
         if not self.writes:
             return
         self.job.describe(KIND, {})
@@ -171,24 +171,24 @@ class Run:
         self._begun = True
 
     def config(self, overrides: dict[str, Any] | None = None) -> PretrainConfig:
-        """The recipe of the run, with single values laid over it.
+        """The recipe of the run, with top-level fields replaced by `overrides`.
 
         Raises:
-            ConfigError: a value does not fit.
+            ConfigError: a value is invalid.
         """
         return load_config(self.folder / CONFIG, overrides)
 
     def scans(self) -> str | None:
-        """What `begin` was told; None for a run that is new or of a MAESIL that did not write it down."""
+        """The inventory given to `begin`; None for new runs and for runs of versions that did not store it."""
         path = self.folder / SCANS
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
     def model_after(self, steps: int) -> Path | None:
-        """The final model of a run that ended with this step; None for any other run."""
+        """The final model of a run that finished at this step; None for any other run."""
         checkpoints, path = self._checkpoints(), self.folder / MODEL
         try:
             both = {read_card(one).step for one in (*checkpoints[-1:], path)}
-        except CheckpointError:  # it ended before it wrote the model, or one of them is damaged
+        except CheckpointError:  # the model is missing, or a file is damaged
             return None
         return path if checkpoints and both == {steps} else None
 
@@ -203,7 +203,7 @@ class Run:
             self.job.write(event)
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], card: Card, keep: int) -> None:
-        """Write the checkpoint of a step and drop all but the newest `keep`.
+        """Write the checkpoint of a step and remove all but the newest `keep`.
 
         Raises:
             ConfigError: another process has taken over the run.
@@ -219,9 +219,7 @@ class Run:
         for old in self._checkpoints()[:-keep]:
             try:
                 old.unlink(missing_ok=True)
-            except (
-                OSError
-            ) as error:  # on Windows a file that someone reads stays; the next time finds it again
+            except OSError as error:  # Windows keeps a file that is being read; the next call retries
                 self.event("not_removed", file=old.name, reason=str(error.strerror))
 
     def load_latest(
@@ -229,13 +227,13 @@ class Run:
     ) -> tuple[int, dict[str, torch.Tensor]] | None:
         """Step and tensors of the newest checkpoint that can be read; None for a run without one.
 
-        One that is damaged is set aside as `*.damaged`, so that it is not taken for the newest again.
+        Damaged checkpoints are renamed to `*.damaged`, so that they are skipped later.
 
         Args:
-            note: told in a sentence about every damaged one.
+            note: callback for a sentence about each damaged checkpoint.
 
         Raises:
-            CheckpointError: there are some, and none can be read.
+            CheckpointError: no checkpoint can be read, though there are some.
         """
         failed: list[tuple[Path, CheckpointError]] = []
         for path in reversed(self._checkpoints()):
@@ -247,7 +245,7 @@ class Run:
             for damaged, reason in failed:
                 self._set_aside(damaged, str(reason))
                 note(f"{reason} Going on from {path.name}.")
-            # What is read is the mapped file, which Windows would not let go of while the run lasts.
+            # Clone the memory-mapped tensors: Windows would lock the file for the whole run.
             return step, {name: tensor.clone() for name, tensor in tensors.items()}
         if failed:
             raise failed[0][1]

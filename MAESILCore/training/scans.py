@@ -1,4 +1,4 @@
-"""Opens the scans of a pre-training: which of them are trained on, which are held out, and which cannot be used."""
+"""Opens the scans of a pre-training: training, held-out and unusable ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CROPS_PER_SCAN = 4
 def open_scans(
     found: Discovery, config: PretrainConfig, sizes: MethodConfig, opening: Opening
 ) -> TrainingData:
-    """Inspect scans and make them a source of samples.
+    """Inspect scans and make sources of samples from them.
 
-    Under torchrun the first process alone reads all scans; the others are told what it has found. It alone validates,
-    so the others get no validation samples.
+    Under torchrun only the first process inspects the scans and broadcasts the result. Only it validates, so the others
+    get no validation samples.
 
     Raises:
-        ConfigError: no scan can be used, or a pattern of `hold_out` fits none.
+        ConfigError: no scan can be used, or a pattern of `hold_out` matches none.
     """
     names = {scan.path: scan.file for scan in found.scans}
     scans, memory, note = found.scans, int(config.cache_gib * 2**30), opening.note
@@ -63,19 +63,19 @@ def open_scans(
 
 
 def drawing_of(config: PretrainConfig, sizes: MethodConfig) -> Drawing:
-    """How a recipe draws samples for a method."""
+    """The drawing settings of a recipe for a method."""
     masks = config.mask.strategy if config.mask else None
     return Drawing(config.crop, masks, Window(*config.window), sizes.patch_size, sizes.superpatch_size)
 
 
 def validation_samples(corpus: Corpus) -> list[Sample]:
-    """Some crops of every scan, but for those that hide nothing: a crop of a single patch measures nothing."""
+    """`CROPS_PER_SCAN` crops per scan, without those that hide nothing, such as crops of a single patch."""
     drawn = (corpus.draw(SampleKey(0, 0, 0, index)) for index in range(CROPS_PER_SCAN * len(corpus)))
     return [sample for sample in drawn if sample.stages is None or sample.stages.any()]
 
 
 def _still(drawing: Drawing, config: PretrainConfig) -> Drawing:
-    """Crops neither stretched nor mirrored, and masks of one kind: what is measured is the scan as it is."""
+    """Drawing for validation: no augmentation, and masks of fixed ratios."""
     crop = CropConfig(
         size=config.crop.size,
         minimum_body=0.5,
@@ -95,7 +95,7 @@ def _counter(note: Callable[[str], None], first: int, total: int) -> Callable[[i
 def _on_first(
     opening: Opening, work: Callable[[], tuple[Inspected, Inspected]]
 ) -> tuple[Inspected, Inspected]:
-    """Do the work in the first process; all get its result, or its error."""
+    """Run `work` in the first process; all processes get its result or raise its error."""
     outcome: object = None
     if opening.rank == 0:
         try:

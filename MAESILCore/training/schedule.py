@@ -1,4 +1,4 @@
-"""The optimiser of a pre-training and the learning rate of each of its steps."""
+"""The optimiser and the learning-rate schedule of a pre-training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from MAESILCore.methods.base import Method
 from MAESILCore.training.config import PretrainConfig
 
-#: First PyTorch (major, minor) whose AdamW has a fused step on a kind of device.
+#: First PyTorch version (major, minor) with a fused AdamW step, by device type.
 _FUSED_SINCE = {"cuda": (2, 0), "cpu": (2, 4), "mps": (2, 5)}
 
 
@@ -25,11 +25,9 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
 
 
 def make_optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimizer:
-    """AdamW that decays matrices and convolutions, and leaves biases, norms and tokens alone.
+    """AdamW with weight decay for matrices and convolutions only, not for biases, norms and tokens.
 
-    Weights that need no gradient, such as a teacher's, are not touched.
-
-    The method must already be on the device that it is trained on.
+    Weights without gradients, such as a teacher's, are left out. The method must already be on its training device.
     """
     weights = [weight for weight in method.parameters() if weight.requires_grad]
     matrices = [weight for weight in weights if weight.ndim > 1 and min(weight.shape[:2]) > 1]
@@ -44,6 +42,6 @@ def make_optimizer(method: Method, config: PretrainConfig) -> torch.optim.Optimi
 
 
 def has_fused_step(device: torch.device, version: str) -> bool:
-    """Whether AdamW of a PyTorch version, "2.4.1+cpu", takes a step on a device in one kernel."""
+    """Whether AdamW has a fused step on a device in a PyTorch version such as "2.4.1+cpu"."""
     major, minor = (int(part) for part in version.split(".")[:2])
     return device.type in _FUSED_SINCE and (major, minor) >= _FUSED_SINCE[device.type]

@@ -1,4 +1,4 @@
-"""Where training examples come from: the trainer knows this protocol alone."""
+"""Sources of training samples, as a protocol; the trainer depends on nothing else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SampleKey:
-    """Names one example of a training; the same key gives the same example, so resuming is exact.
+    """Identifies one sample of a training; equal keys give equal samples, so resuming is exact.
 
     Attributes:
-        seed: of the run.
+        seed: seed of the run.
         step: optimiser step, from 0.
-        rank: number of the process that draws it.
-        index: place in the step's whole batch, over all processes.
+        rank: rank of the process that draws it.
+        index: position in the step's batch, over all processes.
     """
 
     seed: int
@@ -28,12 +28,12 @@ class SampleKey:
 
 @dataclass(frozen=True)
 class Sample:
-    """One training example.
+    """One training sample.
 
     Attributes:
         voxels: (K, J, I) float32 in [0, 1], whole patches.
-        stages: (Dk, Dj, Di) uint8, see `Mask.stages`; None if nothing is to be hidden.
-        start: place of the first patch inside a superpatch, along k, j, i.
+        stages: (Dk, Dj, Di) uint8, see `Mask.stages`; None to hide nothing.
+        start: position of the first patch in a superpatch, along k, j, i, in patches.
         spacing: mm along k, j, i.
     """
 
@@ -43,7 +43,7 @@ class Sample:
     spacing: tuple[float, float, float]
 
     def cropped(self, shape: Sequence[int]) -> Sample:
-        """The first voxels along every axis; `shape` is whole patches."""
+        """The first voxels along each axis; `shape` must be whole patches."""
         stages = self.stages
         if stages is not None:
             sizes = zip(shape, stages.shape, self.voxels.shape, strict=True)
@@ -56,29 +56,29 @@ def _first(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 class SampleSource(Protocol):
-    """Draws examples; every one is a pure function of its key."""
+    """Draws samples; each is a pure function of its key."""
 
     def __len__(self) -> int:
-        """How many scans, or other items, the examples come from."""
+        """Number of scans or other items."""
 
     def describe(self) -> str:
         """The items in the order that matters to `draw`, as JSON: [[name, [k, j, i]], ...], one a line.
 
-        A run keeps it, and is resumed only with a source that says the same (see `split.check_same`).
+        A run stores it and resumes only with a source of the same items (see `split.check_same`).
         """
 
     def draw(self, key: SampleKey) -> Sample:
-        """The example of a key."""
+        """The sample of a key."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All examples of a training.
+    """All samples of a training.
 
     Attributes:
-        training: what it learns from.
-        validation: examples that never change; none, no validation.
-        left_out: what is not used, each with a reason, as fields of an event.
+        training: the source of training samples.
+        validation: samples that never change; empty for no validation.
+        left_out: unused scans and entries with reasons, as fields of events.
     """
 
     training: SampleSource
@@ -88,13 +88,13 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Opening:
-    """What the trainer offers to those who open its data.
+    """What the trainer passes to the function that opens its data.
 
     Attributes:
-        before: `SampleSource.describe` of the source that the run began with; None for a run without a step.
-        note: takes a sentence on what is being done; may raise to stop.
-        rank: number of this process.
-        share: gives what the first process passes in to all processes.
+        before: `SampleSource.describe` of the run's first source; None for a run without a step.
+        note: callback for progress sentences; may raise to stop.
+        rank: rank of this process.
+        share: broadcasts the argument of the first process to all processes.
     """
 
     before: str | None

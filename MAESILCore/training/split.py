@@ -1,4 +1,4 @@
-"""Which scans a run trains on: told apart from the held-out ones, and known again when it is resumed."""
+"""Splits scans into training and held-out ones, and compares them when a run is resumed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from MAESILCore.data.formats.names import with_name
 from MAESILCore.errors import ConfigError
 from MAESILCore.wording import displayable
 
-#: Names in a sentence; more are counted.
+#: Most names in a sentence; the others are counted.
 _NAMED = 3
 
-#: Name and (k, j, i) shape of a scan, as an inventory holds them.
+#: Name and (k, j, i) shape of a scan in an inventory.
 _Line = tuple[str, tuple[int, ...]]
 
 
@@ -27,12 +27,12 @@ def split(
 
     Args:
         scans: files and DICOM folders.
-        hold_out: glob patterns of the scans that are kept; see `FoundScan.fits`.
-        before: the inventory of the run that goes on, None for a new run. A run keeps the patterns that it began with,
-            also one that matches nothing, and the meaning that they had then.
+        hold_out: glob patterns of the held-out scans; see `FoundScan.fits`.
+        before: the inventory of a resumed run; None for a new run. A resumed run matches patterns as it did at first
+            and accepts a pattern without matches.
 
     Raises:
-        ConfigError: a pattern of a new run matches nothing, or there are scans, and all are kept.
+        ConfigError: a pattern of a new run matches nothing, or all scans are held out.
     """
     if before is None:
         check_patterns(scans, hold_out, "hold_out")
@@ -50,7 +50,7 @@ def split(
 
 
 def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan], before: str) -> bool:
-    """Whether a run is of the time when patterns were matched with file names alone: it trained on a held-out scan."""
+    """Whether a run is so old that it matched patterns with file names alone: it trained on a held-out scan."""
     names = {name for name, _ in _lines(before)}
     if names <= {scan.file for scan in scans if scan not in held_out}:
         return False
@@ -58,21 +58,21 @@ def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan
 
 
 def name_of(path: Path, names: Mapping[Path, str]) -> str:
-    """What a scan is called: as the mapping says, else by its file name."""
+    """The name of a scan from the mapping; its file name by default."""
     return names.get(path, displayable(path.name))
 
 
 def left_out_sentence(
     left_out: Sequence[tuple[Path, str]], scans: int, names: Mapping[Path, str] | None = None
 ) -> str:
-    """How many of the scans are not used, and the first of them with the reasons."""
+    """The number of unused scans, and the first ones with reasons."""
     names = names or {}
     named = [with_name(name_of(path, names), reason).rstrip(".") for path, reason in left_out]
     return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl names all"
 
 
 def unreadable_sentence(unreadable: Sequence[LeftOut]) -> str:
-    """How many entries of the folders are no scans that can be read, and the first of them with the reasons."""
+    """The number of folder entries that are not readable scans, and the first ones with reasons."""
     entries = "1 entry" if len(unreadable) == 1 else f"{len(unreadable)} entries"
     named = _first([str(one) for one in unreadable])
     return f"left out {entries} of the folders beside the scans ({named}); events.jsonl names all"
@@ -86,12 +86,12 @@ def _first(named: Sequence[str]) -> str:
 def inventory(
     paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], names: Mapping[Path, str] | None = None
 ) -> str:
-    """The scans in the order that samples are drawn in, as JSON: [name, [k, j, i]] each.
+    """The scans, in the order used for drawing, as JSON: [name, [k, j, i]] each.
 
     Args:
         paths: files and DICOM folders.
         shapes: their (k, j, i) shapes.
-        names: what they are called; by their file names if left out.
+        names: their names; file names by default.
     """
     names = names or {}
     lines = (json.dumps([name_of(path, names), shape]) for path, shape in zip(paths, shapes, strict=True))
@@ -101,11 +101,11 @@ def inventory(
 def check_same(before: str, now: str) -> None:
     """Compare two inventories.
 
-    A scan is the same if its shape is, and one of its two names is the end of the other: the same scans may lie in
-    another folder, and early runs named them by the file name alone.
+    Two scans are the same if their shapes are equal and one name ends with the other: the folder may have moved, and
+    old runs stored file names alone.
 
     Raises:
-        ConfigError: they differ, and a run on one cannot take the steps that it would have taken on the other.
+        ConfigError: the inventories differ, so that resuming could not be exact.
     """
     was, is_now = _lines(before), _lines(now)
     if len(was) == len(is_now) and all(map(_is_same, was, is_now)):
@@ -137,7 +137,7 @@ def _is_same_name(one: str, other: str) -> bool:
 
 
 def _without(scans: Sequence[_Line], others: Sequence[_Line]) -> list[_Line]:
-    """The scans that are not among the others, each of which stands for one."""
+    """The scans that are not among the others, which match one scan each."""
     left = list(others)
     missing = []
     for scan in scans:

@@ -1,6 +1,6 @@
-"""What a run goes on from: weights, their average and the optimiser's state as the tensors of a checkpoint.
+"""The state of a run as checkpoint tensors: weights, their average and the optimiser's state.
 
-There is no random state in it: the trainer seeds every process and device anew before each step.
+It holds no random state, since the trainer seeds every process and device before each step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from MAESILCore.models.weights import misfit
 
 
 def pack(method: Method, average: Method | None, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The state as named tensors; `unpack` puts them back."""
+    """The state as named tensors for `unpack`."""
     tensors = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
@@ -25,10 +25,10 @@ def pack(method: Method, average: Method | None, optimizer: torch.optim.Optimize
 def unpack(
     tensors: dict[str, torch.Tensor], method: Method, average: Method | None, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a state back.
+    """Restore a state.
 
     Raises:
-        CheckpointError: it is that of another model, or not the state of a run.
+        CheckpointError: the tensors belong to another model, or are not the state of a run.
     """
     modules = {"model.": method} if average is None else {"model.": method, "average.": average}
     for prefix, module in modules.items():

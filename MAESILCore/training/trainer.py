@@ -1,4 +1,4 @@
-"""The pre-training loop: a folder of scans in, a run folder out, resumable to the very step."""
+"""The pre-training loop: trains on a folder of scans into a run folder; runs resume exactly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from MAESILCore.training.split import check_same
 from MAESILCore.training.state import pack, unpack
 from MAESILCore.training.validation import describe, score
 
-#: Opens the data of a training; the configuration of its method says the sizes.
+#: Opens the data of a training; patch and superpatch sizes come from the method's configuration.
 DataOpener = Callable[[PretrainConfig, MethodConfig, Opening], TrainingData]
 
 
@@ -51,34 +51,34 @@ def pretrain(
 ) -> Path:
     """Train until `config.steps` and write the final model into the run folder.
 
-    A run that holds checkpoints goes on from the newest whole one and takes the very steps it would have taken:
-    samples and random states are functions of (seed, step, process); weights, average and optimiser are in the
-    checkpoint; other scans than the run began with are refused. The learning rate follows the configuration at hand,
-    so a run may be prolonged by resuming it with more steps; one that has taken them all is left as it is. Every end
-    leaves an event: `finished`, `failed` or `cancelled`. The file `cancel` in the run folder stops it like `cancelled`.
+    A run with checkpoints resumes exactly from the newest readable one: samples and random states are functions of
+    (seed, step, process); weights, average and optimiser state are in the checkpoint; other scans are refused. The
+    learning rate follows `config`, so a run can be extended with more steps; a run that has taken all steps is not
+    changed. Each run ends with an event: `finished`, `failed` or `cancelled`. The file `cancel` in the run folder
+    stops it like `cancelled`.
 
-    Under torchrun every process draws `config.batch_size` crops of its own a step and gradients are averaged; the
-    first process alone writes.
+    Under torchrun each process draws `config.batch_size` crops per step, gradients are averaged, and only the first
+    process writes.
 
     Args:
-        run: where everything is written.
+        run: the run to write to.
         config: the recipe.
-        scans: what `discover_scans` found, or scan files and DICOM folders; or what opens another source of samples.
-        device: as in `reconstruct`.
-        progress: given the events of the run as they are written: `progress` before every scan that is read, `step` and
-            `validation` after a step.
-        cancelled: asked at the same places.
-        initial: weights to start from instead of random ones; of the same method and sizes. The run keeps them in a
+        scans: the result of `discover_scans`, scan files and DICOM folders, or an opener of another source of samples.
+        device: auto, cpu, cuda, cuda:N or mps.
+        progress: callback for the events of the run: `progress` before each scan is read, `step` and `validation`
+            after a step.
+        cancelled: called at the same places; True stops the training.
+        initial: model of the same method and sizes whose weights replace the random ones. The run saves them as a
             checkpoint before its first step.
 
     Returns:
         The final model, `model.safetensors` in the run folder, in half precision.
 
     Raises:
-        Cancelled: after a checkpoint of the last full step was written.
+        Cancelled: the training was stopped; a checkpoint of the last full step is written.
         CheckpointError: none of the run's checkpoints can be read.
-        ConfigError: no scan can be used, the recipe does not fit, a pattern of its `hold_out` matches no scan, or the
-            gradients are no longer finite.
+        ConfigError: no scan can be used, the recipe is invalid, a pattern of `hold_out` matches no scan, or the
+            gradients are not finite.
     """
     require("lightning_fabric", "Pre-training")
 
@@ -155,7 +155,7 @@ class Trainer:
             if self.average is not None:
                 self.average.n_averaged.fill_(1 + self.step)
         elif initial is not None:
-            # A run that is killed before its first checkpoint must still know where it began.
+            # A run that is killed before its first checkpoint must resume from these weights.
             self._save()
         run.begin(config, self.data.training.describe())
         for fields in self.data.left_out:
@@ -172,7 +172,7 @@ class Trainer:
         )
 
     def _averaged(self) -> Method | None:
-        """The average as a method; None where the method keeps a teacher itself."""
+        """The average as a method; None if the method keeps a teacher."""
         return None if self.average is None else cast(Method, self.average.module)
 
     def fit(self, tell: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
@@ -210,7 +210,7 @@ class Trainer:
         return path
 
     def _draw(self, step: int) -> list[Sample]:
-        """The samples of one step in this process; all processes together draw one batch after another."""
+        """The samples of one step for this process; its keys follow those of the processes before it."""
         config, rank = self.config, self.fabric.global_rank
         keys = (
             SampleKey(config.seed, step, rank, rank * config.batch_size + place)
@@ -221,13 +221,13 @@ class Trainer:
     def _train_step(
         self, samples: list[Sample], cancelled: Callable[[], bool]
     ) -> tuple[float, dict[str, float], bool]:
-        """One optimiser step: the loss, its parts, and whether any process was asked to stop.
+        """Take one optimiser step; returns the loss, its parts, and whether any process is to stop.
 
-        Crops of equal extents share a pass, and every crop weighs the same.
+        Crops of equal extents share a pass; all crops have the same weight.
         """
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate(self.config, self.step)
-        # Whatever the method draws depends on step and process alone, so a resumed run draws the same on every device.
+        # Random draws depend on seed, step and process alone, so that a resumed run repeats them.
         seed = (self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank
         torch.manual_seed(seed)
         step = Step(self.step, self.config.steps, self.generator.manual_seed(seed))
@@ -237,9 +237,9 @@ class Trainer:
         batches = batches_of(samples, whole=whole, device=self.fabric.device)
         for number, batch in enumerate(batches, start=1):
             weight = len(batch.superpatches) / len(samples)
-            # Processes may have different numbers of batches: all exchange gradients once, with their last.
+            # Processes may have different numbers of batches, so each synchronizes gradients only with its last.
             with self.fabric.no_backward_sync(self.method, enabled=number < len(batches)):
-                # With one process Fabric calls the method itself, past the precision that it sets up in `forward`.
+                # With one process Fabric calls the method directly, without the autocast of `forward`.
                 with self.fabric.autocast():
                     losses = self.method.training_losses(batch, step)
                 share = losses.total * weight
@@ -261,7 +261,7 @@ class Trainer:
         self.raw_method.after_step(step)
         if self.average is not None:
             self.average.update_parameters(self.raw_method)
-        # One message for all: if processes stopped at different steps, the later ones would wait for ever.
+        # All processes must stop at the same step: else those that go on would wait forever.
         report = torch.stack([total, torch.full_like(total, float(cancelled())), *parts.values()])
         loss, stop, *others = self.fabric.all_reduce(report).tolist()  # type: ignore[union-attr]
         return loss, dict(zip(parts, others, strict=True)), stop > 0
@@ -305,23 +305,23 @@ class Trainer:
 
 
 def _topology(place: torch.device) -> dict[str, Any]:
-    """Fabric's arguments: one process, or those that torchrun started."""
+    """Fabric's arguments for one process, or for those of torchrun."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return {"devices": 1 if place.index is None else [place.index]}
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    # The first process may read many scans while the other ones wait.
+    # The other processes wait while the first one reads all scans.
     strategy = DDPStrategy(timeout=timedelta(hours=12))
     return {"devices": local, "num_nodes": world // local, "strategy": strategy}
 
 
 def _check_fit(config: PretrainConfig, method: Method) -> None:
-    """See that crops and masks of a recipe fit its method.
+    """Check crops and masks of a recipe against its method.
 
     Raises:
-        ConfigError: they do not.
+        ConfigError: they do not fit.
     """
     config.crop.check(method.config.patch_size, method.config.superpatch_size)
     if method.abilities.hides and config.mask is None:
