@@ -1,7 +1,7 @@
-"""Work in a process of its own: it can be watched and cancelled, and cannot take its parent down.
+"""Jobs: work in a separate process that can be watched and cancelled, and cannot crash its parent.
 
-A job is a folder (`MAESILCore.jobfolder`) and the process that works in it. An attached job ends with its window and
-leaves nothing; a detached one outlives it and is found again by its folder. `kinds` says what kinds of job there are.
+A job is a folder (`MAESILCore.jobfolder`) and its process. An attached job ends with its window, and its folder is
+removed; a detached job outlives the window and is found again by its folder. `kinds` lists the kinds of job.
 """
 
 from MAESILCore.jobs.client import JobProcess

@@ -1,4 +1,4 @@
-"""The near end of a job: starts the worker, reads the folder and ends the worker, never making the caller wait."""
+"""The client of a job: starts the worker, reads its folder and ends it, without blocking the caller."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ JobProcessState = Literal["prepared", "running", "cancelling", "finished", "fail
 
 WORKER = Path(__file__).with_name("worker.py")
 
-#: Between a termination and a kill.
+#: Seconds between termination and kill.
 _TERMINATION_SECONDS = 1.5
-#: How long a launcher may take to end after the worker has.
+#: Seconds that a launcher has to end after its worker.
 _LAUNCHER_SECONDS = 1.5
-#: How long a folder may stay locked by a process that has just been killed (Windows).
+#: Seconds that a killed process may keep files locked on Windows.
 _UNLOCK_SECONDS = 3.0
 
 
 class JobProcess:
-    """A job in a process of its own.
+    """A job in a separate process.
 
-    Call `poll` some times a second until `is_over`, take the results from the folder, then `close`.
+    Call `poll` a few times per second until `is_over`, read the results from the folder, then call `close`.
 
     Args:
-        folder: of the job, with its `job.json`.
-        python: the interpreter that runs the job.
+        folder: the job folder with its `job.json`.
+        python: the interpreter of the worker.
         detached: whether the job outlives this process, and its folder outlives the job.
-        kill_after: seconds after `cancel` until the worker, which has not ended by itself, is killed.
+        kill_after: seconds after `cancel` until a worker that has not ended by itself is terminated.
 
     Attributes:
         state: prepared, running, cancelling, finished, failed or cancelled.
-        message: the last sentence; when the job is over, how it ended.
-        code: of that sentence, and `parameters`, for a face that words it itself.
-        fraction: how much is done, 0 to 1.
-        seconds_left: an estimate; None while there is none.
-        device: what the work runs on, for people, once it has begun.
+        message: the last sentence; after the end, the outcome.
+        code: the code of that sentence; an interface can translate it with `parameters`.
+        parameters: the values in that sentence.
+        fraction: progress, 0 to 1.
+        seconds_left: estimated seconds; None if unknown.
+        device: display name of the device; None before the work starts.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class JobProcess:
 
     @classmethod
     def find(cls, folder: str | Path, *, kill_after: float | None = None) -> JobProcess:
-        """A detached job that was started by another process, at work or over.
+        """A detached job that another process started, running or over.
 
         Raises:
-            ConfigError: there is no job in the folder, or nobody has worked on it yet.
+            ConfigError: the folder holds no job, or the job has not been started.
         """
         job = cls(folder, detached=True, kill_after=kill_after)
         job._noun = job._find_noun()
@@ -94,12 +95,12 @@ class JobProcess:
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended, however."""
+        """Whether the job has ended, with any outcome."""
         return self.state in ENDS
 
     @property
     def log(self) -> str:
-        """The end of what the worker printed, without the names of user and folder."""
+        """The end of the worker's output, without the names of user and folder."""
         if self._kept_log is not None:
             return self._kept_log
         return shortened(self.folder.log().replace(str(self.folder.path), "<job>"), 16000)
@@ -108,9 +109,9 @@ class JobProcess:
         """Start the worker.
 
         Raises:
-            ConfigError: the interpreter cannot be started, the folder holds no job, or a process works in it. The
-                folder of an attached job is removed.
-            MissingPackageError: psutil is missing.
+            ConfigError: the interpreter cannot be started, the folder holds no job, or the job is running already.
+                The folder of an attached job is removed.
+            MissingPackageError: psutil is not installed.
         """
         try:
             require("psutil", "Running a job")
@@ -124,7 +125,7 @@ class JobProcess:
         self.state, self.message = "running", "Starting."
 
     def _start(self) -> None:
-        self._tail.read()  # of earlier processes
+        self._tail.read()  # skip events of earlier processes
         self.folder.withdraw()
         owner = () if self.detached else (str(os.getpid()),)
         try:
@@ -139,10 +140,10 @@ class JobProcess:
         return kind_of(self.folder.description()[0]).noun
 
     def poll(self) -> list[Event]:
-        """The events since the last call; never waits."""
+        """The events since the last call; does not block."""
         if self.state == "prepared" or self.is_over:
             return []
-        # Asked before the events are read: a status says that all of them are there.
+        # Read the status before the events: after the end, no event can follow.
         status = self._status()
         events = self._tail.read()
         for event in events:
@@ -155,7 +156,7 @@ class JobProcess:
         return events
 
     def _status(self) -> int | None:
-        """The exit status, once worker and launcher have ended; else None."""
+        """The exit status; None until worker and launcher have ended."""
         status = 0 if self._process is None else self._process.status
         if status is not None:
             # A launcher may end before the worker.
@@ -165,7 +166,7 @@ class JobProcess:
         return None
 
     def _worker(self) -> int | None:
-        """Process id of the worker, by the lock."""
+        """Process id of the worker, from the lock."""
         holder = self.folder.lock.holder()
         return None if holder is None or not holder.is_here else holder.pid
 
@@ -191,7 +192,7 @@ class JobProcess:
         self.seconds_left = seconds_left
 
     def _finish(self, status: int) -> None:
-        """Decide how the job ended."""
+        """Set the final state and message."""
         last = self._last
         if self.state == "cancelling" and not self.detached:
             self.state, said = "cancelled", Message("cancelled")
@@ -203,7 +204,7 @@ class JobProcess:
             self.state, said = "failed", Message("lost", {"job": self._noun})
         else:
             self.state, said = "failed", message_of_exit(status, self.log, self._noun)
-            # The worker could not write it.
+            # The worker ended without writing this event.
             with suppress(OSError):
                 self.folder.write(Event("failed", said.text, code=said.code, parameters=said.parameters))
         if self.state == "finished":
@@ -211,7 +212,7 @@ class JobProcess:
         self._say(said)
 
     def cancel(self) -> None:
-        """Ask the worker to end and return at once; an attached one ends within two seconds, or `poll` ends it."""
+        """Request the end and return at once; `poll` ends a worker that has not ended after `kill_after` seconds."""
         if self.state != "running":
             return
         self.state = "cancelling"
@@ -220,7 +221,7 @@ class JobProcess:
         self._ask_to_end()
 
     def _ask_to_end(self) -> None:
-        """Make the file that asks the worker to end; if the folder is gone, the worker sees that, too."""
+        """Create the file `cancel`; if the folder is gone, the worker ends for that reason."""
         with suppress(OSError):
             self.folder.cancel()
 
@@ -232,7 +233,7 @@ class JobProcess:
             end_trees([worker], at_once=at_once)
 
     def wait(self, timeout: float | None = None) -> JobProcessState:
-        """Wait until the job is over, or so many seconds; returns the state."""
+        """Wait until the job is over or `timeout` seconds have passed; returns the state."""
         until = float("inf") if timeout is None else time.monotonic() + timeout
         while True:
             self.poll()
@@ -241,14 +242,14 @@ class JobProcess:
             time.sleep(0.02)
 
     def close(self) -> None:
-        """Leave a detached job to itself; end an attached one at once, and remove its folder with all that is in it."""
+        """Release a detached job; end an attached job at once and remove its folder."""
         if self.detached:
             if self._process is not None:
                 self._process.let_go()
             return
         if self._process is not None:
             if not self.is_over:
-                # For a worker that a kill does not find: the child of a launcher that has ended.
+                # A kill cannot find a worker whose launcher has ended.
                 self._ask_to_end()
             self._process.close(worker=self._worker())
             self._process = None

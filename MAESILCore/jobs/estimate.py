@@ -1,4 +1,4 @@
-"""How long a reconstruction takes: how fast a model is on a device, and what there is to do."""
+"""Estimates how long a reconstruction takes, from the speed of a model and the amount of work."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from MAESILCore.inference import Reconstructor
     from MAESILCore.lattice import Mask, SuperpatchGrid
 
-#: Start of Python, PyTorch and model.
+#: Seconds to start Python, import PyTorch and load the model.
 _START_SECONDS = 5.0
-#: What each stage takes on an ordinary core: seconds in any case, and seconds for a million voxels.
+#: Cost of each stage on an ordinary core: fixed seconds, and seconds per million voxels.
 _STAGE_SECONDS: dict[str, tuple[float, float]] = {
     "writing": (0.0, 0.02),
     "scoring": (0.0, 0.8),
     "superpatches": (0.0, 0.02),
     "exporting": (4.0, 0.3),
 }
-#: What a fill without learning takes in two windows, in seconds for a million voxels.
+#: Seconds per million voxels of one control in two windows.
 CONTROL_SECONDS = 8.0
 
 
 def voxels_to_pass(grid: SuperpatchGrid, coverage: int, mask: Mask | None = None) -> int:
-    """Voxels that go through the network, those in shared parts of tiles and under several masks anew.
+    """Number of voxels in all passes; voxels in overlaps and under several masks count repeatedly.
 
     Args:
-        grid: with its overlap. What holds only air is counted, too.
-        coverage: masks; 0 for a single one.
-        mask: of a single one, which spares tiles where it hides nothing.
+        grid: the grid with its overlap; tiles of air are counted, too.
+        coverage: number of masks; 0 for a single mask.
+        mask: the single mask, if given; tiles without a hidden patch are not counted.
     """
     wanted = np.ones(grid.lattice_shape, dtype=bool)
     if mask is not None and mask.hidden.any():
@@ -46,7 +46,7 @@ def voxels_to_pass(grid: SuperpatchGrid, coverage: int, mask: Mask | None = None
 def measure_seconds_per_megavoxel(
     model: Reconstructor, device: str = "auto", batch_size: int | None = None
 ) -> float:
-    """Time one batch of full superpatches, after one that warms the device up.
+    """Time one batch of full superpatches, on a GPU after a warm-up batch.
 
     Raises:
         ConfigError: the device is not there.
@@ -72,13 +72,13 @@ def _lattice(model: Reconstructor) -> tuple[int, ...]:
 
 
 def stages_of(voxels: int, *, scores: bool, export: bool = False, controls: int = 0) -> dict[str, float]:
-    """The stages after the passes, and the seconds that each takes.
+    """The stages after the passes, with the expected seconds of each.
 
     Args:
-        voxels: of the scan.
-        scores: whether the volume as a whole is scored.
+        voxels: number of voxels of the scan.
+        scores: whether the whole volume is scored.
         export: whether files for other programs are written.
-        controls: number of fills without learning that are scored as well.
+        controls: number of controls that are scored.
     """
     names = ["writing", *["scoring"] * scores, "superpatches", *["exporting"] * export]
     seconds = {name: _STAGE_SECONDS[name][0] + _STAGE_SECONDS[name][1] * voxels / 1e6 for name in names}
@@ -95,14 +95,14 @@ def estimate_seconds(
     *,
     scores: bool = True,
 ) -> float:
-    """How long a reconstruction takes, from start to result.
+    """Expected seconds of a reconstruction, from start to result.
 
     Args:
-        grid: with the overlap that the reconstruction will have.
-        coverage: masks; 0 for a single one.
-        seconds_per_megavoxel: of the model on the device.
-        mask: a single mask, which spares superpatches where it hides nothing.
-        scores: whether the result is scored.
+        grid: the grid with the overlap of the reconstruction.
+        coverage: number of masks; 0 for a single mask.
+        seconds_per_megavoxel: speed of the model on the device.
+        mask: the single mask, if given; tiles without a hidden patch are not counted.
+        scores: whether the whole volume is scored.
     """
     after = sum(stages_of(math.prod(grid.shape), scores=scores).values())
     passes = voxels_to_pass(grid, coverage, mask) / 1e6 * seconds_per_megavoxel
@@ -110,7 +110,7 @@ def estimate_seconds(
 
 
 def estimate_text(seconds: float, translate: Callable[[str], str] = str) -> str:
-    """An estimated duration for people: "about 40 s", "about 3 min", "about 1.5 h"; `translate` gets the words."""
+    """A duration as text, such as "about 40 s", "about 3 min", "about 1.5 h"; `translate` translates it."""
     if seconds < 10:
         return translate("a few seconds")
     if seconds < 90:

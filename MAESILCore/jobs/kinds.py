@@ -1,4 +1,4 @@
-"""The kinds of job: what `job.json` names, and what a worker does for it."""
+"""The kinds of job: the names in `job.json` and their functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from MAESILCore.jobfolder import JobFolder
     from MAESILCore.jobs.progress import Progress
 
-#: The group of entry points by which other packages add kinds; the name of an entry point is that of its kind.
+#: Group of entry points through which other packages add kinds; an entry point has the name of its kind.
 GROUP = "maesil.jobs"
 
 _BUILT_IN = {"reconstruction": "MAESILCore.jobs.reconstruction"}
@@ -23,10 +23,10 @@ class Kind(NamedTuple):
     """A kind of job.
 
     Attributes:
-        noun: what sentences call such a job, such as "reconstruction".
-        run: does the work. It is given the folder, the request from `job.json`, what takes its progress, and a function
-            that says whether the work is to end, which it answers by raising `Cancelled`. It returns the closing
-            sentence. It must import large packages only when it is called.
+        noun: noun for the job in sentences, such as "reconstruction".
+        run: does the work and returns the closing sentence. Arguments: the folder, the request from `job.json`, the
+            progress, and a function that returns True if `run` must raise `Cancelled`. Large packages must be imported
+            inside it.
     """
 
     noun: str
@@ -34,10 +34,10 @@ class Kind(NamedTuple):
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of this name: the attribute `KIND` of a built-in module, or an entry point of the group.
+    """The kind of a name: the attribute `KIND` of a built-in module, or an entry point of the group.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the kind is unknown.
     """
     if name in _BUILT_IN:
         kind: Kind = import_module(_BUILT_IN[name]).KIND

@@ -1,4 +1,4 @@
-"""The priority of jobs: all cores, but below everything that the user looks at."""
+"""The priority of jobs: below the user's programs, on all cores."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import subprocess
 import sys
 from contextlib import suppress
 
-#: Beside a program of usual priority, Linux gives a process this nice a tenth of a core that both want.
+#: Linux gives a process of this niceness a tenth of a core that it shares with a normal one.
 NICENESS = 10
 
 
 def lower_priority() -> None:
-    """Lower the priority of this process and its later threads; on Windows `creation_flags` has done so."""
+    """Lower the priority of this process and its later threads; on Windows `creation_flags` does."""
     if sys.platform != "win32":
-        # A sandbox may forbid it; the job then competes as an equal.
+        # A sandbox may forbid it; the job then keeps normal priority.
         with suppress(OSError):
             os.nice(NICENESS)
 
 
 def creation_flags() -> int:
-    """How Windows starts a job: below normal priority, which children inherit, and without a console window."""
+    """Windows creation flags: below-normal priority, which children inherit, and no console window; else 0."""
     if sys.platform == "win32":
         return (
             subprocess.CREATE_NO_WINDOW

@@ -1,4 +1,4 @@
-"""A hidden process of Python, and the end of it with all of its children."""
+"""Starts Python processes without a window, and ends them with all of their children."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from MAESILCore.optional import require
 
 
 class PythonProcess:
-    """A script in a session of its own, without a console window.
+    """A script in its own session, without a console window.
 
-    The interpreter may be a launcher whose child is the real one, as in 3D Slicer.
+    The interpreter may be a launcher whose child does the work, as in 3D Slicer.
 
     Args:
         python: the interpreter.
-        script: absolute path.
-        arguments: of the script.
-        log: where everything goes that it prints.
+        script: absolute path of the script.
+        arguments: arguments of the script.
+        log: file for stdout and stderr.
 
     Raises:
-        OSError: there is no such interpreter.
+        OSError: the interpreter cannot be started.
     """
 
     def __init__(self, python: str, script: Path, *arguments: str, log: IO[bytes]) -> None:
@@ -42,32 +42,32 @@ class PythonProcess:
 
     @property
     def status(self) -> int | None:
-        """The exit status of the process that was started, negative for a signal; None while it runs."""
+        """The exit status of the started process, negative for a signal; None while it runs."""
         return self._process.poll()
 
     def end(self, *, at_once: bool, worker: int | None = None) -> None:
         """End the process with all of its children.
 
         Args:
-            at_once: kill it, without a chance to say anything.
-            worker: process id of the one that really works, in case its launcher has ended.
+            at_once: kill instead of terminate.
+            worker: process id of the worker, in case its launcher has ended.
         """
         roots = [pid for pid in (self._process.pid, worker) if pid is not None]
-        # One that has been waited for may have passed its number on.
+        # The id of an ended process may belong to another one by now.
         end_trees(roots if self.status is None else roots[1:], at_once=at_once)
 
     def close(self, timeout: float = 3.0, worker: int | None = None) -> None:
-        """Kill everything and wait for that, at most so many seconds."""
+        """Kill the process with all of its children, and wait at most `timeout` seconds."""
         self.end(at_once=True, worker=worker)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
 
     def let_go(self) -> None:
-        """Leave the process to itself."""
+        """Release the process without ending it."""
         _let_go[:] = [process for process in (*_let_go, self._process) if process.poll() is None]
 
 
-#: Detached processes that still run: Python complains about those that it forgets.
+#: Released processes that still run; Python warns when a `Popen` of a running process is deleted.
 _let_go: list[subprocess.Popen[bytes]] = []
 
 
@@ -75,8 +75,8 @@ def end_trees(pids: Iterable[int], *, at_once: bool) -> None:
     """End processes with all of their children.
 
     Args:
-        pids: process ids; those of no process are skipped.
-        at_once: kill them; else they are asked to end, where the system can.
+        pids: process ids; unknown ones are skipped.
+        at_once: kill instead of terminate.
     """
     psutil: Any = require("psutil", "Ending a job")
     found: list[Any] = []

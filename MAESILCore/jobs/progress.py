@@ -1,4 +1,4 @@
-"""How much of a job is done and how long the rest takes, in time rather than in passes."""
+"""Progress of a job and its remaining time, measured in time, not in passes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Mapping
 
 from MAESILCore.jobfolder import Event, ProgressCallback
 
-#: Parts that the whole is divided into.
+#: `total` of the progress events.
 PARTS = 1000
 
-#: What takes longer than expected is taken to need this share of what it took so far.
+#: Overdue work is estimated to need this share of the time since its estimate.
 _OVERTIME = 0.2
 
 
 class Progress:
-    """Turns what the work reports into events; safe to use from two threads.
+    """Converts progress reports to events; thread-safe.
 
     Args:
-        tell: takes the events.
+        tell: callback for the events.
     """
 
     def __init__(self, tell: ProgressCallback) -> None:
@@ -31,43 +31,43 @@ class Progress:
         self._lock = threading.RLock()
 
     def plan(self, stages: Mapping[str, float]) -> None:
-        """The stages that follow the passes, with the seconds that each will take."""
+        """Set the stages after the passes, with the expected seconds of each."""
         self._later = dict(stages)
 
     def say(self, message: str) -> None:
-        """Tell what is being done while nothing can be counted."""
+        """Report an activity without a countable amount."""
         with self._lock:
             self._message = message
             self.tick()
 
     def expect(self, seconds: float) -> float:
-        """Note how long the passes will take; returns how long everything will."""
+        """Set the expected seconds of the passes; returns those of passes and later stages."""
         with self._lock:
             self._note(seconds)
             return seconds + sum(self._later.values())
 
     def begin(self, message: str) -> None:
-        """The passes begin now; the time before, for loading the model, does not count."""
+        """Start timing the passes; the time to load the model does not count."""
         with self._lock:
             self._begun = self._noted = time.monotonic()
             self._message = message
 
     def passes(self, done: int, total: int, message: str) -> None:
-        """Passes were made; the callback of `reconstruct`."""
+        """Report passes; the progress callback of `reconstruct`."""
         with self._lock:
             self._message = message
             self._note((total - done) * (time.monotonic() - self._begun) / done)
             self.tick()
 
     def stage(self, name: str, message: str) -> None:
-        """A stage after the passes begins."""
+        """Report the start of a stage after the passes."""
         with self._lock:
             self._message = message
             self._note(self._later.pop(name))
             self.tick()
 
     def tick(self) -> None:
-        """Tell how things stand, once the work has said what it does."""
+        """Send a progress event; none before the first message."""
         with self._lock:
             left = self._seconds_left()
             if left is not None:
@@ -78,7 +78,7 @@ class Progress:
                 self.tell(Event("progress", self._message, self._part, PARTS, left))
 
     def _note(self, seconds: float) -> None:
-        """What is under way takes this long from now on."""
+        """Set the expected seconds of the current work."""
         self._noted, self._left = time.monotonic(), seconds
 
     def _seconds_left(self) -> float | None:

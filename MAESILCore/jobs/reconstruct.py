@@ -1,4 +1,4 @@
-"""The work of a reconstruction, from its folder to the files in it."""
+"""The work of a reconstruction job: reads the request, predicts, writes the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from MAESILCore.jobs.reconstruction import ReconstructionRequest
     from MAESILCore.models.checkpoint import LoadedModel
 
-#: So many superpatches are worth one more to measure the speed; of fewer the first one tells soon enough.
+#: Least number of superpatches for which the speed is measured first; below, the first pass is soon over.
 _WORTH_MEASURING = 20
 
 
@@ -32,9 +32,9 @@ class Work:
     """One reconstruction.
 
     Args:
-        request: what is asked for.
-        progress: is told how far it is.
-        stopped: asked between the steps; True ends the work.
+        request: the request of the job.
+        progress: receives the progress.
+        stopped: called between the steps; True ends the work.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class Work:
         self._request, self._progress, self._stopped = request, progress, stopped
 
     def run(self) -> str:
-        """Do all of it and return a closing sentence.
+        """Run the reconstruction; returns the closing sentence.
 
         Raises:
-            MaesilError: whatever a user can do something about, `Cancelled` among them.
+            MaesilError: an error that a user can fix, or `Cancelled`.
             OSError: a file of the job cannot be read or written.
         """
         began = time.monotonic()
         self._progress.say("Loading PyTorch and the model.")
-        # The first import of PyTorch; where it is missing, nothing before needed it.
+        # Import PyTorch only here, so that a job without it fails with a clear message.
         from MAESILCore.devices import describe_device, pick_device
         from MAESILCore.models.checkpoint import load_checkpoint
 
@@ -96,14 +96,14 @@ class Work:
         )
 
     def _estimate(self, model: LoadedModel, device: str, voxels: int) -> float | None:
-        """Seconds that everything will take from now on, if finding out pays; `voxels` go through the network."""
+        """Seconds left for `voxels` in passes and later stages; None for too few voxels to measure."""
         if voxels < _WORTH_MEASURING * math.prod(model.superpatch_size):
             return None
         rate = measure_seconds_per_megavoxel(model, device, self._request.batch_size)
         return self._progress.expect(rate * voxels / 1e6)
 
     def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
-        """Write everything that `result.json` vouches for; notes on it."""
+        """Write all results but `result.json`; returns notes for it."""
         from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
         from MAESILCore.scoring.superpatches import superpatch_scores
 
@@ -147,7 +147,7 @@ class Work:
 
 
 def write_arrays(result: Reconstruction, folder: Path) -> None:
-    """Write the volumes (k, j, i), float32, and the stages of the mask's patches."""
+    """Write the volumes, (k, j, i) float32, and the mask's stages, (Dk, Dj, Di) uint8."""
     write_array(folder / MASK, result.mask.stages)
     for name, volume in _volumes(result).items():
         write_array(folder / f"{name}.npy", volume.voxels)
@@ -161,7 +161,7 @@ def _volumes(result: Reconstruction) -> dict[str, Volume]:
 def write_export(
     result: Reconstruction, folder: Path, model: str, metrics: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
-    """Write the files of `maesil reconstruct` into the folder `export`; notes on what had to be left out."""
+    """Write the files of `maesil reconstruct` to the folder `export`; returns notes on missing files."""
     from MAESILCore.inference import save_reconstruction
     from MAESILCore.optional import require
     from MAESILCore.report.figure import write_report_png
@@ -181,13 +181,13 @@ def write_export(
 def write_result(
     result: Reconstruction, request: ReconstructionRequest, facts: Mapping[str, Any], notes: tuple[str, ...]
 ) -> None:
-    """Write `result.json`, whose presence says that everything else is there.
+    """Write `result.json`; its presence means that all other files are complete.
 
     Args:
-        result: what was made.
-        request: what was asked for.
-        facts: on the run, such as the model and the device.
-        notes: in addition to those of scan and result.
+        result: the reconstruction.
+        request: the request of the job.
+        facts: facts about the job, such as model and device.
+        notes: notes in addition to those of scan and result.
     """
     content = {
         "name": result.volume.name,

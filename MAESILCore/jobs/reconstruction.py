@@ -1,4 +1,4 @@
-"""The job of a reconstruction: what is asked for, and how its folder is made. `reconstruct` does the work."""
+"""The reconstruction job: its request and its folder. `reconstruct` does the work."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ Matrix = tuple[tuple[float, ...], ...]
 
 NAME, NOUN = "reconstruction", "reconstruction"
 
-#: The files of its folder: what is asked for, the mask also being part of what comes of it.
+#: Input files in its folder; the mask is also a result.
 VOXELS, MASK = "voxels.npy", "mask.npy"
-#: What comes of it.
+#: Result files, and the folder of exported files.
 METRICS, SUPERPATCHES, RESULT = "metrics.json", "superpatches.json", "result.json"
 EXPORT = "export"
 
-#: The name of the folder begins with this.
+#: Prefix of the folder's name.
 JOB_PREFIX = "maesil-job-"
 
 _STRATEGY = tuple(one.name for one in fields(MaskStrategy))
 
-#: Results are float32: reconstruction, mosaic, error and uncertainty; other files take about as much as two more.
+#: Bytes per voxel: four float32 volumes (reconstruction, mosaic, error, uncertainty), and about two more for exports.
 _RESULT_BYTES, _EXPORT_BYTES = 16, 8
 
 
 @dataclass(frozen=True)
 class ReconstructionRequest:
-    """One reconstruction, all of it but the voxels.
+    """The request of one reconstruction, without the voxels.
 
-    No pydantic: the program that asks (3D Slicer) need not have any of MAESIL's packages yet.
+    No pydantic: 3D Slicer makes requests before MAESIL's packages are installed.
 
     Attributes:
-        folder: the job's own, with the scan in `voxels.npy` (k, j, i). Not written to `job.json`, so that a job can
+        folder: the job folder, with the scan in `voxels.npy` (k, j, i). Not written to `job.json`, so that a job can
             be moved.
-        ijk_to_ras: (4, 4), of the scan.
-        name: of the scan.
-        notes: sentences that belong to the scan.
+        ijk_to_ras: (4, 4) geometry of the scan.
+        name: name of the scan.
+        notes: notes on the scan.
         model: checkpoint file, run folder or bundled name; None is the default bundled model.
-        strategy: how masks are drawn.
-        seed: of the masks.
-        coverage: masks that together hide every patch; 0 for a single one.
-        has_mask: the stages of the mask's patches (Dk, Dj, Di) are given in `mask.npy`, so none is drawn.
+        strategy: draws the masks.
+        seed: seed of the masks.
+        coverage: number of masks that together hide every patch; 0 for a single mask.
+        has_mask: whether `mask.npy` holds the mask's stages (Dk, Dj, Di); else a mask is drawn.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: superpatches a pass; None leaves it to the device.
-        overlap: voxels that superpatches share; None is a quarter of one.
-        scores: whether the volume as a whole is scored, which takes time; its superpatches always are.
-        export: whether files for other programs and a report are written to the folder `export` as well.
-        controls: names of the fills without learning that are scored as well; for a single mask only.
+        batch_size: superpatches per pass; None is the device's default.
+        overlap: least overlap of neighbouring superpatches in voxels; None is `usual_overlap`.
+        scores: whether the whole volume is scored, which takes time; superpatches always are.
+        export: whether files for other programs and a report are written to the folder `export`.
+        controls: names of the controls to score; for a single mask only.
     """
 
     folder: Path
@@ -84,10 +84,10 @@ class ReconstructionRequest:
     controls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """See what needs neither the model nor PyTorch at once, and not in the job.
+        """Check here, before the job, all that needs neither the model nor PyTorch.
 
         Raises:
-            ConfigError: coverage, device or batch size cannot be, or controls go with a coverage.
+            ConfigError: coverage, device or batch size is invalid, or controls are given with a coverage.
         """
         object.__setattr__(self, "coverage", check_coverage(self.coverage))
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
@@ -97,7 +97,7 @@ class ReconstructionRequest:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What belongs beside the results: how the masks came about."""
+        """The mask options to store with the results."""
         drawn = {} if self.has_mask else self.strategy.options
         return {"seed": self.seed, "coverage": self.coverage, **drawn}
 
@@ -105,7 +105,7 @@ class ReconstructionRequest:
         """Write `job.json` into the folder.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         content = asdict(self)
         del content["folder"]
@@ -116,7 +116,7 @@ class ReconstructionRequest:
         """Read the `job.json` of a folder.
 
         Raises:
-            ConfigError: it is missing, damaged, written by another version, or that of another kind of job.
+            ConfigError: the file is missing, damaged, of another version, or of another kind of job.
         """
         kind, content = JobFolder(folder).description()
         if kind != NAME:
@@ -125,17 +125,17 @@ class ReconstructionRequest:
 
     @classmethod
     def of(cls, folder: Path, content: Mapping[str, Any]) -> ReconstructionRequest:
-        """The request that a `job.json` holds.
+        """The request in the content of a `job.json`.
 
         Raises:
-            ConfigError: it is damaged or written by another version.
+            ConfigError: the content is damaged or of another version.
         """
         try:
             values = dict(content)
             values["ijk_to_ras"] = tuple(tuple(map(float, row)) for row in values["ijk_to_ras"])
             values["notes"] = tuple(values.get("notes", ()))
             values["controls"] = tuple(values.get("controls", ()))
-            # Earlier versions wrote the strategy's fields without the strategy.
+            # Earlier versions wrote the strategy's fields at the top level.
             flat = {name: values.pop(name) for name in _STRATEGY if name in values}
             values["strategy"] = MaskStrategy(**values.get("strategy", flat))
             unknown = set(values) - {one.name for one in fields(cls)}
@@ -154,17 +154,17 @@ def prepare_reconstruction(
     mask: Mask | None = None,
     **choices: Any,  # noqa: ANN401 - those of ReconstructionRequest
 ) -> ReconstructionRequest:
-    """Make the folder of a reconstruction and write the scan and the request into it.
+    """Create the folder of a reconstruction job with its scan and request.
 
     Args:
-        root: where the folder is made, itself made if need be; only this user can look into the folder.
+        root: parent folder, created if missing; only this user can read the job folder.
         volume: the scan.
-        mask: the very mask to use, on the patch lattice of the model's grid; None has one drawn.
+        mask: a mask on the patch lattice of the model's grid; None draws one.
         choices: fields of `ReconstructionRequest`.
 
     Raises:
-        ConfigError: a choice does not fit.
-        VolumeError: the folder cannot be written, or the disk has no room for the results. Nothing is left.
+        ConfigError: a choice is invalid.
+        VolumeError: the folder cannot be written, or the disk lacks space for the results. No files remain.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def prepare_reconstruction(
 
 
 def _check_room(root: Path, volume: Volume, *, export: bool) -> None:
-    """See that input and results fit on the disk, before minutes of work rather than after."""
+    """Check the free disk space for input and results before the work."""
     per_voxel = volume.voxels.dtype.itemsize + _RESULT_BYTES + (_EXPORT_BYTES if export else 0)
     needed = per_voxel * int(np.prod(volume.shape))
     free = shutil.disk_usage(root).free

@@ -1,4 +1,4 @@
-"""Watches, beside the work, for reasons to end it, and ends it even in the middle of a long pass."""
+"""Watches a job for reasons to end it, and ends it even during a long pass."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Reason = Literal["cancelled", "orphaned", "vanished"]
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0
-#: How long the work may take to end by itself, between two passes, before it is ended.
+#: Seconds that the work has to end by itself between two passes.
 _GRACE_SECONDS = 1.0
 
 
 def block_termination() -> None:
-    """Keep SIGTERM pending, where the watch sees it also while the main thread is inside a pass.
+    """Block SIGTERM, so that the watch can read it as pending even during a pass.
 
-    Must be called in the main thread before any other thread is started.
+    Must be called in the main thread before other threads start.
     """
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 class Watch:
-    """A thread that notices the file `cancel`, SIGTERM, the end of the owner, and that the job's folder is gone.
+    """A thread that detects the file `cancel`, SIGTERM, the end of the owner, and a removed job folder.
 
     Args:
-        folder: the job's.
-        owner: process id of the window that an attached job ends with; None for a detached job.
-        tick: called every second, so that readers see that the work is alive.
-        end: called, from the thread, if the work has not ended by itself in `grace` seconds; it must not return.
-        grace: a detached job gets more time, to write a checkpoint.
+        folder: the job folder.
+        owner: process id of the window of an attached job; None for a detached job.
+        tick: callback, once per second, to show that the work is alive.
+        end: callback in this thread if the work has not ended by itself after `grace` seconds; must not return.
+        grace: seconds; a detached job needs more of them to write a checkpoint.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the work end as it will."""
+        """Stop watching."""
         self._over.set()
 
     def asked(self) -> bool:
-        """Whether the work is to end."""
+        """Whether the work must end."""
         return self.reason is not None
 
     def _watch(self) -> None:
@@ -84,7 +84,7 @@ class Watch:
 
 
 class _Owner:
-    """The process of a window. It is known from the start on, so that no later process is taken for it."""
+    """The process of a window, looked up at once, since its id may later belong to another process."""
 
     def __init__(self, pid: int) -> None:
         self._psutil: Any = require("psutil", "Running a job")

@@ -1,4 +1,4 @@
-"""Runs one job: `python -u <this file> FOLDER [OWNER]`. OWNER is the process id of the window that it ends with."""
+"""Runs one job: `python -u <this file> FOLDER [OWNER]`. An attached job ends with the process id OWNER."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 if __name__ == "__main__":
-    # Python puts the folder of a script first, but the modules in it are no top-level ones; the library's root belongs
-    # there.
+    # Python puts the script's folder first, but its modules are not top-level: replace it by the library's root.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.errors import Cancelled
@@ -24,7 +23,7 @@ from MAESILCore.jobs.priority import lower_priority
 from MAESILCore.jobs.progress import Progress
 from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
-#: Seconds that a detached job gets to end by itself after it was asked to.
+#: Seconds that a detached job has to end by itself after a cancel.
 DETACHED_GRACE = 30.0
 
 _STATUS = {"finished": 0, "cancelled": 3, "failed": 1}
@@ -34,8 +33,8 @@ class Worker:
     """The process of a job.
 
     Args:
-        folder: the job's.
-        owner: process id of the window that it ends with; None for a detached job.
+        folder: the job folder.
+        owner: process id of the window of an attached job; None for a detached job.
     """
 
     def __init__(self, folder: JobFolder, owner: int | None) -> None:
@@ -54,7 +53,7 @@ class Worker:
             with self._folder.lock:
                 return self._close(self._work(watch), watch.reason)
         except LockedError:
-            # The events are those of another process.
+            # Write no event: the event file belongs to another process.
             traceback.print_exc()
             return _STATUS["failed"]
         except Exception as error:
@@ -86,20 +85,20 @@ class Worker:
         return _event("failed", message_of(error, self._noun))
 
     def _tell(self, event: Event) -> None:
-        """Write an event; after the last one nothing follows."""
+        """Write an event; none follows the last one."""
         with self._telling:
             if self._last is not None:
                 return
             if event.event in ENDS:
                 self._last = event
-            # Without the folder the watch ends the work; without room on the disk, the work's own files fail, too.
+            # If the folder is gone, the watch ends the work; if the disk is full, the work itself fails.
             with suppress(OSError):
                 self._folder.write(event)
 
     def _close(self, end: Event, reason: Reason | None) -> int:
-        """Write the last event; returns the exit status of the one that was first."""
+        """Write the last event; returns the exit status of the first one written."""
         if reason == "orphaned":
-            # Without its owner, the job cleans up in its place.
+            # The owner is gone and cannot clean up.
             shutil.rmtree(self._folder.path, ignore_errors=True)
         elif reason == "vanished":
             end = _event("failed", Message("vanished", {"job": self._noun}))
@@ -111,7 +110,7 @@ class Worker:
         return _STATUS[self._last.event if self._last is not None else end.event]
 
     def _exit(self, reason: Reason) -> NoReturn:
-        """End in the middle of the work."""
+        """End the process during the work."""
         status = self._close(_event("cancelled", Message("cancelled")), reason)
         self._folder.lock.release()
         os._exit(status)
@@ -122,7 +121,7 @@ def _event(name: str, message: Message) -> Event:
 
 
 if __name__ == "__main__":
-    # Before PyTorch is imported, whose threads inherit it.
+    # Before the import of PyTorch, so that its threads inherit the priority.
     lower_priority()
-    # At the end of the interpreter, threads of GPU libraries can hang it; everything has been written.
+    # Skip the interpreter's shutdown, where threads of GPU libraries can hang; all files are written.
     os._exit(Worker(JobFolder(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else None).run())
