@@ -1,6 +1,6 @@
-"""The folder in which a job or a training run lives: what is asked for, its events, its lock, its log.
+"""The folder of a job or a training run: its request, events, lock and log.
 
-Training writes such a folder, and `MAESILCore.jobs` starts the processes that work in them; both import this room.
+Both training and `MAESILCore.jobs`, which starts job processes, use this room.
 """
 
 from MAESILCore.jobfolder.events import ENDS, Event, ProgressCallback, rows

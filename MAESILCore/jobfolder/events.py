@@ -1,25 +1,25 @@
-"""The vocabulary of `events.jsonl`, the same for every kind of job and for training runs: one JSON object a line.
+"""The events of `events.jsonl`, for jobs and training runs: one JSON object per line.
 
 | event | meaning | fields beside those of `Event` |
 |---|---|---|
-| `started` | The work begins, or goes on after `step`. | what the kind adds: device, precision, scans, ... |
-| `progress` | How much is done. The last one counts. | |
-| `log` | A note for people, such as a lock that was taken over. | |
+| `started` | The work starts, or resumes after `step`. | fields of the kind: device, precision, scans, ... |
+| `progress` | The progress; the last one counts. | |
+| `log` | A note for readers, such as a lock that was taken over. | |
 | `step` | One training step. | `loss`, its parts, `learning_rate`, `superpatches_per_second` |
 | `validation` | Scores of the model after `step`. | the scores |
 | `checkpoint` | The state after `step` was written. | `file` |
-| `left_out` | A scan or entry that is not used. | `scan` or `entry`, `reason` |
-| `damaged`, `not_removed` | A checkpoint that was set aside, or could not be removed. | `file`, `reason` |
-| `finished` | The work is done; all of its files were written before. | what the kind adds |
-| `failed` | It ended with an error, which `message` tells. | |
-| `cancelled` | It was asked to end. A run can be resumed. | |
+| `left_out` | A scan or entry is not used. | `scan` or `entry`, `reason` |
+| `damaged`, `not_removed` | A checkpoint was set aside, or could not be removed. | `file`, `reason` |
+| `finished` | The work is done and all files are written. | fields of the kind |
+| `failed` | The work ended with the error in `message`. | |
+| `cancelled` | The work was cancelled. A run can be resumed. | |
 
-A kind of job may add rows of its own; readers skip what they do not know. Runs of older versions have `stopped`
-where `cancelled` stands now, and `steps` for `total`; `Event.decode` reads both.
+A kind of job may add events; readers skip unknown ones. Older versions wrote `stopped` instead of `cancelled`, and
+`steps` instead of `total`; `Event.decode` reads both.
 
-**Duplicates.** A run that was killed repeats the steps since its last checkpoint, so that a step may appear twice. The
-rule for readers: a `started` with `step` N makes all earlier rows of later steps void, and of several rows of one step
-the last counts. `rows` follows it. A line that is no JSON object was cut off by a kill and is skipped.
+**Duplicates.** A killed run repeats the steps since its last checkpoint, so a step may appear twice. Rule for readers:
+`started` with `step` N voids all earlier rows of later steps, and the last row of a step counts. `rows` applies it.
+Lines that are not JSON objects were cut off by a kill and are skipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-#: The events after which nothing follows, unless the job is resumed.
+#: The last events of a job; others follow only if it is resumed.
 ENDS: tuple[Literal["finished", "failed", "cancelled"], ...] = ("finished", "failed", "cancelled")
 
 _OLD_NAMES = {"stopped": "cancelled"}
@@ -39,17 +39,17 @@ _OLD_NAMES = {"stopped": "cancelled"}
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened in a job.
+    """One event of a job.
 
     Attributes:
         event: a name from the table above.
-        message: a sentence for people, in English.
-        step: how much of the work is done.
-        total: of how much; 0 when not known.
-        seconds_left: an estimate; None when not known.
-        code: names the sentence, so that a face can word or translate it; "" if the sentence has none.
-        parameters: what the sentence of this code is filled with.
-        fields: everything else, ready for JSON.
+        message: a sentence in English.
+        step: amount of work done.
+        total: total amount of work; 0 if unknown.
+        seconds_left: estimated seconds; None if unknown.
+        code: code of the sentence, for translation; "" if it has none.
+        parameters: values for the sentence of this code.
+        fields: all other fields, ready for JSON.
         time: seconds since 1970.
     """
 
@@ -65,11 +65,11 @@ class Event:
 
     @property
     def fraction(self) -> float | None:
-        """The share that is done, 0 to 1; None when not known."""
+        """The share of work done, 0 to 1; None if unknown."""
         return min(1.0, self.step / self.total) if self.total > 0 else None
 
     def encode(self) -> bytes:
-        """The event as a line of pure ASCII. Numbers that are not finite become null, as JSON knows none."""
+        """The event as an ASCII line. Numbers that are not finite become null, since JSON has none."""
         left = None if self.seconds_left is None else round(self.seconds_left, 1)
         known = {
             "step": self.step,
@@ -91,7 +91,7 @@ class Event:
             name = str(content.pop("event"))
             total = content.pop("total", None) or content.get("steps", 0)
             left = content.pop("seconds_left", None)
-            # In `started` of a run, it is the number of the model's parameters.
+            # In `started` of a run, `parameters` is the number of model parameters.
             sentence = content.pop("parameters") if isinstance(content.get("parameters"), dict) else {}
             return cls(
                 event=_OLD_NAMES.get(name, name),
@@ -108,12 +108,12 @@ class Event:
             return None
 
 
-#: Is given every event as it happens.
+#: Callback for each event.
 ProgressCallback = Callable[[Event], None]
 
 
 def rows(events: Iterable[Event], name: str) -> list[Event]:
-    """The rows of one name, one for each step, in the order of the steps; see "Duplicates" above.
+    """The events of one name, one per step, in the order of the steps; see "Duplicates" above.
 
     Args:
         events: all events of a folder, in their order.

@@ -1,4 +1,4 @@
-"""What is said when a job fails: one sentence each, with a code and parameters so that a face can translate it."""
+"""Messages for failed jobs: one sentence each, with code and parameters for translation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from MAESILCore.errors import MaesilError, OutOfMemoryError
 
-#: Code and English text of every sentence. `{job}` is what the kind calls its job, such as "reconstruction".
+#: English text of each code. `{job}` is the noun of the kind of job, such as "reconstruction".
 TEXTS = {
     "cancelled": "Cancelled; nothing was kept.",
     "disk_full": "The disk is full; free some space, then try again.",
@@ -43,7 +43,7 @@ TEXTS = {
     "vanished": "The job's folder was removed while the job ran; start the {job} again.",
 }
 
-#: What the last lines of a log say, most telling first, and the code of the sentence for it.
+#: Patterns for the last lines of a log, most specific first, and the codes of their messages.
 _KNOWN_LINES = (
     (re.compile(r"No module named '?torch\b"), "no_pytorch"),
     (re.compile(r"No module named '?(?P<package>\w+)"), "no_package"),
@@ -55,11 +55,11 @@ _KNOWN_LINES = (
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence that a face shows.
+    """A sentence for an interface to show.
 
     Attributes:
         code: a key of `TEXTS`; "" for the sentence of an error that has no code.
-        parameters: what the text is filled with.
+        parameters: values for the text.
         text: the sentence in English.
     """
 
@@ -68,7 +68,7 @@ class Message:
     text: str = ""
 
     def __post_init__(self) -> None:
-        """Fill the text of the code."""
+        """Set the text from code and parameters."""
         if self.code:
             object.__setattr__(self, "text", TEXTS[self.code].format(**self.parameters))
 
@@ -77,16 +77,16 @@ class Message:
 
 
 def message_of(error: BaseException, job: str = "job") -> Message:
-    """The sentence for an error that ended a job, raised in its process.
+    """The message for an error that ended a job, raised in its process.
 
     Args:
-        error: any.
-        job: what the kind calls the job.
+        error: the error.
+        job: noun for the job.
     """
     if isinstance(error, OutOfMemoryError):
         return Message("no_device_memory")
     if isinstance(error, MaesilError):
-        # Its own advice, to choose another folder, does not help with the folder of a job.
+        # The error advises another folder, which a job cannot choose.
         return Message("folder_disk_full") if _is_full(error.__cause__) else Message("", text=str(error))
     if isinstance(error, MemoryError):
         return Message("no_memory")
@@ -103,7 +103,7 @@ def message_of(error: BaseException, job: str = "job") -> Message:
 
 
 def message_of_os_error(error: OSError, job: str) -> Message:
-    """The sentence for a file of the job that cannot be written or read."""
+    """The message for a file of the job that cannot be written or read."""
     if _is_full(error):
         return Message("folder_disk_full")
     if isinstance(error, FileNotFoundError):
@@ -112,12 +112,12 @@ def message_of_os_error(error: OSError, job: str) -> Message:
 
 
 def message_of_exit(status: int, log: str, job: str = "job") -> Message:
-    """The sentence for a process that ended without a word.
+    """The message for a process that ended without a last event.
 
     Args:
-        status: its exit status; negative, or above 128 behind a launcher, for a signal.
-        log: what it printed.
-        job: what the kind calls the job.
+        status: its exit status; negative for a signal, or above 128 if a launcher returned it.
+        log: its output.
+        job: noun for the job.
     """
     killed = {-signal.SIGTERM, 128 + signal.SIGTERM}
     if hasattr(signal, "SIGKILL"):
@@ -135,7 +135,7 @@ def message_of_exit(status: int, log: str, job: str = "job") -> Message:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """A line without the user's name, which a home folder tells, and not longer than fits a message."""
+    """A text of at most `most` characters, with the home folder, which names the user, as `~`."""
     text = text.replace(str(Path.home()), "~")
     return text if len(text) <= most else text[: most - 3] + "..."
 

@@ -1,4 +1,4 @@
-"""A job's folder: who works in it writes events, and faces only read them."""
+"""A job folder: the worker writes events, interfaces read them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from MAESILCore.jobfolder.lock import Lock
 
 JOB, EVENTS, LOG, CANCEL, LOCK = "job.json", "events.jsonl", "log.txt", "cancel", "lock"
 
-#: prepared: nobody has worked in it yet. dead: its process ended without a word.
+#: prepared: not started. dead: the process ended without a last event.
 JobState = Literal["prepared", "running", "finished", "failed", "cancelled", "dead"]
 
-#: Bytes at the end of a file that are looked at for its last lines.
+#: Bytes to read at the end of a file for its last lines.
 _END = 65536
 
 
@@ -26,16 +26,16 @@ class JobFolder:
     """A folder with these files; a kind of job adds its own.
 
     - `job.json`: the `kind` of the job and its `request`.
-    - `events.jsonl`: what happened, see `MAESILCore.jobfolder.events`.
-    - `log.txt`: everything that the process printed.
-    - `cancel`: its presence asks the process to end.
-    - `lock`: which process works here, see `MAESILCore.jobfolder.lock`.
+    - `events.jsonl`: the events, see `MAESILCore.jobfolder.events`.
+    - `log.txt`: the output of the process.
+    - `cancel`: its presence requests the end of the process.
+    - `lock`: the process at work, see `MAESILCore.jobfolder.lock`.
 
     Args:
-        path: of the folder.
+        path: the path of the folder.
 
     Attributes:
-        lock: not taken at first.
+        lock: the lock, not yet taken.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,7 +47,7 @@ class JobFolder:
         """Write `job.json`.
 
         Raises:
-            OSError: it cannot be written; nothing is left.
+            OSError: the file cannot be written; no partial file remains.
         """
         write_json(self.path / JOB, {"kind": kind, "request": request})
 
@@ -55,7 +55,7 @@ class JobFolder:
         """Kind and request from `job.json`.
 
         Raises:
-            ConfigError: it is missing or damaged.
+            ConfigError: the file is missing or damaged.
         """
         try:
             content = json.loads((self.path / JOB).read_text(encoding="utf-8"))
@@ -68,15 +68,15 @@ class JobFolder:
             ) from error
 
     def write(self, event: Event) -> None:
-        """Append an event; safe to use from several threads.
+        """Append an event; thread-safe.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         with self._writing, open(self.path / EVENTS, "a+b") as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - 1))
-            # A process that was killed may have left half a line.
+            # A killed process may have left an incomplete line.
             cut = size > 0 and stream.read(1) != b"\n"
             stream.write(b"\n" * cut + event.encode())
 
@@ -85,12 +85,12 @@ class JobFolder:
         return Tail(self).read()
 
     def last_event(self) -> Event | None:
-        """The newest event, without reading all; None if there is none."""
+        """The newest event, read from the end of the file; None if there is none."""
         lines = _end_of(self.path / EVENTS).splitlines()
         return next(filter(None, map(Event.decode, reversed(lines))), None)
 
     def state(self) -> JobState:
-        """How things stand, from the lock and the newest event."""
+        """The state, from the lock and the newest event."""
         if self.lock.holder() is not None:
             return "running"
         last = self.last_event()
@@ -102,7 +102,7 @@ class JobFolder:
         return "dead"
 
     def cancel(self) -> None:
-        """Ask the process that works here to end.
+        """Request the end of the process.
 
         Raises:
             OSError: the folder cannot be written, or is gone.
@@ -111,11 +111,11 @@ class JobFolder:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the process is asked to end."""
+        """Whether the end of the process is requested."""
         return (self.path / CANCEL).exists()
 
     def withdraw(self) -> None:
-        """Take back the wish that the process ends."""
+        """Withdraw the request to end."""
         (self.path / CANCEL).unlink(missing_ok=True)
 
     def log(self) -> str:
@@ -124,10 +124,10 @@ class JobFolder:
 
 
 class Tail:
-    """Reads the events of a folder as they come.
+    """Reads new events of a folder.
 
     Args:
-        folder: which need not be there yet.
+        folder: the job folder, which may not exist yet.
     """
 
     def __init__(self, folder: JobFolder) -> None:
@@ -135,7 +135,7 @@ class Tail:
         self._offset = 0
 
     def read(self) -> list[Event]:
-        """The events since the last call. Never waits; a line counts once it is complete."""
+        """The events since the last call, complete lines only; does not block."""
         try:
             with open(self._path, "rb") as stream:
                 stream.seek(self._offset)
@@ -148,7 +148,7 @@ class Tail:
 
 
 def jobs_in(root: str | Path) -> list[JobFolder]:
-    """The folders of jobs and runs directly in a folder, sorted by name; `state` of each tells whether it runs."""
+    """The job and run folders directly in a folder, sorted by name."""
     root = Path(root)
     found = {path.parent for name in (JOB, EVENTS) for path in root.glob(f"*/{name}")}
     return [JobFolder(path) for path in sorted(found)]

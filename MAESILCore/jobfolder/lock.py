@@ -1,4 +1,4 @@
-"""The file `lock`: which process works in a folder, and whether it still does."""
+"""The lock file of a folder: the process that works in it, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
 
-#: Seconds between two heartbeats, which are the modification times of the lock file.
+#: Seconds between heartbeats; a heartbeat updates the modification time of the lock file.
 BEAT = 5.0
-#: A process of another machine is taken for dead after so long without a heartbeat.
+#: Seconds without a heartbeat after which a process of another machine counts as dead.
 STALE = 60.0
 
-#: The start of a process as the system tells it moves with corrections of the clock.
+#: Tolerance in seconds for start times of processes, which shift when the clock is corrected.
 _START_TOLERANCE = 5.0
 
 
@@ -31,8 +31,8 @@ class Owner:
     """A process.
 
     Attributes:
-        pid: its number, which the system gives to another process later.
-        started: when it was started, in seconds since 1970; tells it from a later process of the same number.
+        pid: process id, which the system may reuse later.
+        started: start time in seconds since 1970; distinguishes processes of the same id.
         host: name of the machine.
     """
 
@@ -48,11 +48,11 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """Whether the process is on this machine."""
         return self.host == platform.node()
 
     def lives(self, heartbeat_age: float) -> bool:
-        """Whether the process still works.
+        """Whether the process is alive.
 
         Args:
             heartbeat_age: seconds since its last heartbeat.
@@ -70,7 +70,7 @@ class Owner:
             return False
         except psutil.AccessDenied:
             return True
-        # Another process got the number, or the clock was set, which moves the start. Only the latter has a heartbeat.
+        # The id was reused, or the clock was set, which shifts start times. Only the latter has a heartbeat.
         return self.pid != os.getpid() and heartbeat_age < STALE
 
 
@@ -79,15 +79,15 @@ class LockedError(ConfigError):
 
 
 class Lock:
-    """The lock of a folder, held while a `with` block runs. A thread writes the heartbeat meanwhile.
+    """The lock of a folder, held during a `with` block. A thread writes the heartbeat.
 
-    Blocks may be nested: the outermost one takes the lock and gives it back.
+    Blocks may be nested: the outermost one takes and releases the lock.
 
     Args:
         path: the lock file.
 
     Attributes:
-        previous: the dead process whose lock was taken over on entering the block; None if there was none.
+        previous: the dead process whose lock was taken over; None if there was none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,13 +104,13 @@ class Lock:
             return None
         owner = _read(self.path)
         if owner is None:
-            # It is being written at this moment, or was cut off then.
+            # The file is being written, or was cut off while written.
             owner = Owner(0, 0.0, "")
         return owner if owner.lives(age) else None
 
     @property
     def is_lost(self) -> bool:
-        """Whether another process has taken over the lock from this one, which had no heartbeat for too long."""
+        """Whether another process has taken over the lock, because the heartbeat was too late."""
         return self._mine is not None and _read(self.path) not in (self._mine, None)
 
     def __enter__(self) -> Lock:
@@ -136,10 +136,10 @@ class Lock:
             self.release()
 
     def release(self) -> None:
-        """Give the lock back at once, if it is held."""
+        """Release the lock, if it is held."""
         self._over.set()
         if self._mine is not None and _read(self.path) == self._mine:
-            # On Windows a file that is being read stays. This process is not alive much longer, which readers see.
+            # Windows keeps a file that is being read; the lock becomes stale when this process ends.
             with suppress(PermissionError):
                 self.path.unlink(missing_ok=True)
         self._mine = None
@@ -168,7 +168,7 @@ class Lock:
         return True
 
     def _remove_stale(self, stale: Owner | None) -> None:
-        """Remove the lock of a dead process; of several processes that want to, one at a time."""
+        """Remove the lock of a dead process; a guard file admits one process at a time."""
         guard = self.path.with_name(f"{self.path.name}.takeover")
         try:
             guard.touch(exist_ok=False)
@@ -188,13 +188,13 @@ class Lock:
         while not over.wait(BEAT):
             if self.is_lost:
                 return
-            # A network drive may be away for a moment. The next heartbeat comes soon.
+            # A network drive may be unavailable for a moment; the next heartbeat retries.
             with suppress(OSError):
                 os.utime(self.path)
 
 
 def _read(path: Path) -> Owner | None:
-    """The owner that a lock file names; None if there is no file or it names none."""
+    """The owner in a lock file; None if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="ascii"))
         return Owner(int(content["pid"]), float(content["started"]), str(content["host"]))
@@ -203,9 +203,9 @@ def _read(path: Path) -> Owner | None:
 
 
 def _age(path: Path) -> float | None:
-    """Seconds since a file was touched, by the clock of its file system; None if it is not there.
+    """Seconds since a file was modified, by the clock of its file system; None if the file is missing.
 
-    The clock of the machine that touched it may differ from that of this one.
+    The clock of this machine may differ from that of the file server.
     """
     try:
         touched = path.stat().st_mtime
@@ -215,7 +215,7 @@ def _age(path: Path) -> float | None:
         with tempfile.TemporaryFile(dir=path.parent) as now:
             return os.fstat(now.fileno()).st_mtime - touched
     except OSError:
-        # Someone who may only look.
+        # The folder is read-only for this user.
         return time.time() - touched
 
 
