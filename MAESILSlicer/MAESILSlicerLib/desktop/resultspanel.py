@@ -119,19 +119,19 @@ class ResultsPanel:
         ):
             button.setEnabled(isPossible)
             button.setToolTip(purpose if isPossible else reason)
-        for view, label, place in (
-            (ui.metricsTable, ui.metricsLabel, "scores"),
-            (ui.superpatchTable, ui.superpatchTableLabel, "rows"),
-        ):
-            shown = results.at(place) if results is not None else {}
-            for role in shown:
-                label.setText(f"{translated(role.title)}:")
-            self._showTable(view, label, next(iter(shown.values()), None))
+        self._showTable(ui.metricsTable, ui.metricsLabel, results, "scores")
+        self._showTable(ui.superpatchTable, ui.superpatchTableLabel, results, "rows")
 
     @staticmethod
     def _showTable(
-        view: slicer.qMRMLTableView, label: qt.QLabel, node: slicer.vtkMRMLTableNode | None
+        view: slicer.qMRMLTableView, label: qt.QLabel, results: ResultSet | None, place: str
     ) -> None:
+        """Show the table of a place under its title; hide both where there is none."""
+        role, node = (
+            next(iter(results.at(place).items()), (None, None)) if results is not None else (None, None)
+        )
+        if role is not None:
+            label.setText(f"{translated(role.title)}:")
         view.setVisible(node is not None)
         label.setVisible(node is not None)
         if view.mrmlTableNode() is not node:

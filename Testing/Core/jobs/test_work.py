@@ -87,19 +87,19 @@ def test_a_coverage_has_an_uncertainty_and_scores_for_every_superpatch(
 
 
 @pytest.mark.parametrize(
-    ("choices", "drawn"),
+    ("strategy", "drawn"),
     [
-        ({}, {"mode": "nested", "plane_ratio": 0.5, "axis_ratio": 0.5}),
+        (MaskStrategy(), {"mode": "nested", "plane_ratio": 0.5, "axis_ratio": 0.5}),
         (
-            {"mode": "block", "ratio": 0.6, "block_size": 3},
+            MaskStrategy(mode="block", ratio=0.6, block_size=3),
             {"mode": "block", "ratio": 0.6, "block_size": 3},
         ),
     ],
 )
 def test_results_and_scores_say_how_the_mask_was_drawn(
-    a_job: ReconstructionRequest, choices: dict[str, Any], drawn: dict[str, Any]
+    a_job: ReconstructionRequest, strategy: MaskStrategy, drawn: dict[str, Any]
 ) -> None:
-    work(replace(a_job, seed=7, **choices))
+    work(replace(a_job, seed=7, strategy=strategy))
     for told in (read(a_job, "result.json"), read(a_job, "metrics.json")["setup"]):
         known = {"seed", "coverage", "mode", "ratio", "plane_ratio", "axis_ratio", "block_size"}
         assert {name: told[name] for name in known & set(told)} == {"seed": 7, "coverage": 0, **drawn}
