@@ -1,7 +1,7 @@
-"""What this computer has: processor, GPUs, drivers, PyTorch, and how fast they are.
+"""Examines this computer: processor, GPUs, drivers, PyTorch, and the speed of each device.
 
-`examine` looks, run by its path in a process of its own; `Probe` starts it and collects what it prints. Neither needs
-anything but the standard library, so that they work before anything is installed.
+`examine` is a script for a separate process; `Probe` starts it and reads its output. Both need the standard library
+only, so they work before any package is installed.
 """
 
 from MAESILCore.machine.probe import Probe

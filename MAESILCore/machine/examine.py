@@ -1,8 +1,7 @@
-"""Looks at this machine and its PyTorch and prints what it finds: one JSON object a line.
+"""Examines this machine and its PyTorch, and prints the results: one JSON object per line.
 
-`python -u <this file> SECONDS [--measure] [PACKAGE ...]`: a process of its own that ends after so many seconds. It
-needs nothing but the standard library, so it works before anything is installed, and a PyTorch that hangs or crashes
-takes only that process along.
+`python -u <this file> SECONDS [--measure] [PACKAGE ...]` runs for at most SECONDS. It needs the standard library only,
+so it works before any package is installed. A PyTorch that hangs or crashes affects this process only.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ Run = Callable[[list[str]], "tuple[int, str]"]
 
 
 def run_command(command: list[str]) -> tuple[int, str]:
-    """Exit code and output of a command; code -1 when it cannot be run or takes too long."""
-    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, where a console would flash up
+    """Exit code and output of a command; code -1 if it cannot be run or exceeds the timeout."""
+    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows would show a console
     try:
         done = subprocess.run(
             command,
@@ -50,17 +49,17 @@ def run_command(command: list[str]) -> tuple[int, str]:
 
 
 def nvidia_smi() -> str | None:
-    """The command that comes with every NVIDIA driver, or None; old drivers for Windows keep it off the path."""
+    """Path of the driver's nvidia-smi, or None; old Windows drivers do not add it to PATH."""
     programs = Path(os.environ.get("PROGRAMFILES", "C:\\Program Files"))
     old = programs / "NVIDIA Corporation" / "NVSMI" / "nvidia-smi.exe"
     return shutil.which("nvidia-smi") or (str(old) if old.is_file() else None)
 
 
 def ask_nvidia_smi(command: str, run: Run = run_command) -> Facts:
-    """GPUs and driver as nvidia-smi tells them.
+    """GPUs and driver according to nvidia-smi.
 
     Returns:
-        gpus (list of name and memory_bytes), driver (version or None), problem (what it complained of, or "").
+        gpus (list of name and memory_bytes), driver (version or None), problem (its error output, or "").
     """
     query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     code, output = run([command, *query])
@@ -73,7 +72,7 @@ def ask_nvidia_smi(command: str, run: Run = run_command) -> Facts:
             for name, size, _ in rows
         ]
         return {"gpus": gpus, "driver": rows[0][2], "problem": ""}
-    # Very old drivers and some laptops answer no query, but list the names.
+    # Very old drivers and some laptops do not support the query, but list the names.
     list_code, listing = run([command, "-L"])
     names = re.findall(r"^GPU \d+: (.+?)(?: \(UUID: .*\))?\s*$", listing, re.MULTILINE)
     if list_code == 0 and names:
@@ -86,7 +85,7 @@ def ask_nvidia_smi(command: str, run: Run = run_command) -> Facts:
 
 
 def read_kernel_driver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
-    """The same from the files of the Linux kernel module; no GPUs and no driver where it is not loaded."""
+    """GPUs and driver according to the Linux kernel module; empty if it is not loaded."""
     try:
         text = (folder / "version").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -103,7 +102,7 @@ def read_kernel_driver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
 
 
 def count_pci_gpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
-    """NVIDIA display adapters on the bus of a Linux machine, whether or not a driver runs them."""
+    """Number of NVIDIA display adapters on the PCI bus (Linux), with or without a driver."""
     count = 0
     for vendor in folder.glob("*/vendor"):
         try:
@@ -147,20 +146,20 @@ def examine_packages(names: Iterable[str]) -> Facts:
 
 
 def examine_device(torch: ModuleType, index: int) -> Facts:
-    """One CUDA device: what it is, what memory it has, and whether it really adds numbers."""
+    """Name and memory of one CUDA device, and the result of a test addition."""
     found: Facts = {"id": f"cuda:{index}", "name": "", "total_bytes": None, "free_bytes": None, "problem": ""}
     try:
         found["name"] = torch.cuda.get_device_name(index)
         found["free_bytes"], found["total_bytes"] = torch.cuda.mem_get_info(index)
         if float(torch.ones(2, device=found["id"]).sum()) != 2:
             found["problem"] = "It adds wrongly."
-    except Exception as error:  # Drivers raise what they like; the report says what it was.
+    except Exception as error:  # drivers raise any type; the report has the text
         found["problem"] = f"{type(error).__name__}: {error}"
     return found
 
 
 def examine_torch() -> Facts:
-    """Whether PyTorch is there, works, exchanges arrays with NumPy, and which devices it sees."""
+    """Installation, version, devices and NumPy exchange of PyTorch, with its errors and warnings."""
     found: Facts = {"part": "torch", "installed": True, "version": None, "error": "", "warnings": []}
     try:
         found["metadata"] = importlib.metadata.version("torch")
@@ -183,7 +182,7 @@ def examine_torch() -> Facts:
             found["mps"] = bool(mps and mps.is_available())
             found["mps_problem"] = mps_problem() if found["mps"] else ""
             found["processor"] = examine_processor()
-        except Exception as error:  # Half of an installation raises anything; the report says what it was.
+        except Exception as error:  # broken installations raise any type; the report has the text
             found["error"] = f"{type(error).__name__}: {error}"
         else:
             found["numpy_error"] = try_numpy(torch)
@@ -192,18 +191,18 @@ def examine_torch() -> Facts:
 
 
 def try_numpy(torch: ModuleType) -> str:
-    """Why arrays cannot be handed over, or ""."""
+    """The error of exchanging arrays with NumPy, or ""."""
     try:
         import numpy
 
         torch.from_numpy(numpy.zeros(1, numpy.float32)).numpy()
-    except Exception as error:  # As above.
+    except Exception as error:  # as above
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 def mps_problem() -> str:
-    """Why this PyTorch cannot use the GPU of a Mac that it sees, or ""."""
+    """Why PyTorch cannot use the GPU of this Mac, or ""."""
     add_library()
     from MAESILCore.devices import mps_obstacle
 
@@ -211,7 +210,7 @@ def mps_problem() -> str:
 
 
 def examine_processor() -> Facts:
-    """Name and memory of the processor, the latter None where psutil is not installed yet."""
+    """Name of the processor and memory of the machine; memory is None without psutil."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -227,7 +226,7 @@ def examine_processor() -> Facts:
 
 
 def examine_speeds(devices: Iterable[str]) -> Facts:
-    """Seconds that the bundled model takes for a million voxels on each device."""
+    """Seconds per million voxels of the bundled model on each device."""
     add_library()
     found: Facts = {"part": "speeds", "seconds_per_megavoxel": {}, "error": ""}
     try:
@@ -235,12 +234,12 @@ def examine_speeds(devices: Iterable[str]) -> Facts:
         from MAESILCore.jobs.priority import lower_priority
         from MAESILCore.models.checkpoint import load_checkpoint
 
-        # A job has the same priority, so that the measured speed is its own.
+        # Measure at the priority of a job.
         lower_priority()
         model = load_checkpoint()
         for device in devices:
             found["seconds_per_megavoxel"][device] = measure_seconds_per_megavoxel(model, device)
-    except Exception as error:  # The devices are of use all the same; the report says what it was.
+    except Exception as error:  # the devices stay usable; the report has the text
         from MAESILCore.jobfolder import message_of
 
         found["error"] = message_of(error).text
@@ -248,15 +247,15 @@ def examine_speeds(devices: Iterable[str]) -> Facts:
 
 
 def add_library() -> None:
-    """Make MAESILCore importable. It comes last: packages that lie beside it belong to another Python."""
+    """Append the library's root to `sys.path`; last, since packages beside it may belong to another Python."""
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 
 def main(seconds: float, measure: bool, names: list[str]) -> None:
-    """Print each part as soon as it is known, so that what follows may crash; end after `seconds` in any case."""
-    # The one who started this may only be able to end the launcher in front of it.
+    """Print each part at once, so that a later crash does not lose it; exit after `seconds`."""
+    # The parent may be able to end only the launcher, not this process.
     faulthandler.dump_traceback_later(seconds, exit=True)
-    # Python puts this file's folder first, where its neighbours could pass for packages.
+    # Python puts this file's folder first, where its neighbours could shadow packages.
     here = Path(__file__).resolve().parent
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
     tell(examine_machine())
@@ -269,7 +268,7 @@ def main(seconds: float, measure: bool, names: list[str]) -> None:
 
 
 def tell(part: Facts) -> None:
-    """Print a part."""
+    """Print a part as a JSON line."""
     sys.stdout.write(json.dumps(part) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Starts `examine.py` in a process of its own and collects what it prints; nothing waits unless asked to."""
+"""Runs `examine.py` in a child process and collects its output; only `wait` blocks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 PROGRAM = Path(__file__).with_name("examine.py")
 
-#: A first start of PyTorch from a slow disk under a virus scanner has been seen to take more than a minute.
+#: Default timeout: the first import of PyTorch from a slow disk with a virus scanner can take over a minute.
 SECONDS = 180.0
-#: More for the process to end by itself before it is ended.
+#: Further seconds for the child to end by itself before it is killed.
 _GRACE = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.05
 _LONGEST_ERRORS = 4000
@@ -26,11 +26,11 @@ class Probe:
     """One examination of the machine by a child process.
 
     Args:
-        packages: distributions whose versions are wanted.
-        python: the interpreter to examine; the one that runs this by default, which in Slicer is PythonSlicer.
-        environment: of the child; this process's by default.
-        timeout: seconds after which the child is ended; what it has told until then counts.
-        measure: also measure how fast each device is, which takes some seconds a device.
+        packages: distributions to look up.
+        python: the interpreter to examine; default: the current one, in Slicer PythonSlicer.
+        environment: environment of the child; default: that of this process.
+        timeout: seconds until the child is ended; its output so far is kept.
+        measure: whether to measure the speed of each device, which takes some seconds per device.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Probe:
 
     def start(self) -> None:
         """Start the child and return at once."""
-        # Files, not pipes: nobody reads while it runs, and a full pipe would stop it. Windows does not remove the files
-        # of a child that outlives its launcher; they are a few bytes.
+        # Files, not pipes: a full pipe would block the child. On Windows the files of a child that outlives its
+        # launcher remain; they are small.
         self._folder = TemporaryDirectory(prefix="MAESIL-", ignore_cleanup_errors=True)
         self._output, self._errors = Path(self._folder.name, "output"), Path(self._folder.name, "errors")
         self._deadline = time.monotonic() + self._timeout + _GRACE
@@ -72,11 +72,11 @@ class Probe:
             self._finish({"timed_out": False, "exit_code": None, "errors": error.strerror or str(error)})
 
     def poll(self) -> dict[str, Any] | None:
-        """What the child has found, or None while it is still looking.
+        """The results of the child; None while it runs.
 
         Returns:
-            machine, packages, torch, speeds (as `examine.py` prints them; missing where it did not get so far),
-            timed_out, exit_code, errors (the end of what it wrote besides).
+            machine, packages, torch, speeds (as printed by `examine.py`; missing if it ended before), timed_out,
+            exit_code, errors (the end of stderr).
         """
         process = self._process
         if self._facts is not None or process is None:
@@ -92,7 +92,7 @@ class Probe:
         return self._facts
 
     def wait(self) -> dict[str, Any]:
-        """Wait until the child has ended; start it if need be."""
+        """Wait for the results; starts the child if necessary."""
         if self._process is None and self._facts is None:
             self.start()
         while (facts := self.poll()) is None:
@@ -100,7 +100,7 @@ class Probe:
         return facts
 
     def close(self) -> None:
-        """End the child if it still runs; what it has found is dropped."""
+        """End the child if it runs; its results are dropped."""
         if self._process is not None and self._facts is None:
             self._kill(self._process)
             self._finish({"timed_out": True, "exit_code": None, "errors": ""})
@@ -111,10 +111,10 @@ class Probe:
         process.wait()
 
     def _read(self) -> dict[str, Any]:
-        """The parts that arrived whole, and the end of the error stream."""
+        """The complete parts, and the end of stderr."""
         found: dict[str, Any] = {}
         for line in self._output.read_text(encoding="utf-8", errors="replace").splitlines():
-            # A launcher or a library may print beside it, and a crash can cut the last line.
+            # Launchers and libraries may print other lines, and a crash can cut the last one.
             try:
                 part = json.loads(line)
             except ValueError:

@@ -1,4 +1,4 @@
-"""The devices that work can run on, from what the examination has found."""
+"""The usable devices, from the results of an examination."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from MAESILCore.jobfolder.failures import Message, message_of_exit, shortened
 from MAESILCore.machine.probe import Probe
 
-#: A PyTorch that is imported for the first time after its installation can take a minute.
+#: Default timeout in seconds: the first import of PyTorch after its installation can take a minute.
 USUAL_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that work can run on.
+    """A device of PyTorch.
 
     Attributes:
         id: cpu, cuda:N or mps.
-        name: for people.
-        total_bytes: its memory; None where the system does not tell.
-        free_bytes: what of that was free; None where the system does not tell.
-        problem: why it cannot be used, or "".
-        seconds_per_megavoxel: of the bundled model; None if not measured.
+        name: display name.
+        total_bytes: memory; None if unknown.
+        free_bytes: free memory; None if unknown.
+        problem: why the device cannot be used, or "".
+        seconds_per_megavoxel: speed of the bundled model; None if not measured.
     """
 
     id: str
@@ -37,14 +37,14 @@ class Device:
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """What a Python can reconstruct with.
+    """The devices and the PyTorch of a Python.
 
     Attributes:
-        devices: those that work, the fastest kind first, the CPU last; empty where PyTorch cannot be used.
-        torch: version of PyTorch, None if it cannot be imported.
-        cuda: version of CUDA that PyTorch was built for, None if for none.
+        devices: the usable devices, CUDA first, the CPU last; empty if PyTorch cannot be used.
+        torch: version of PyTorch; None if it cannot be imported.
+        cuda: CUDA version of the PyTorch build; None if it has none.
         error: a sentence if something is missing or broken.
-        details: what PyTorch and Python themselves said, for diagnostics; no user's name, no path of a home folder.
+        details: errors and warnings of PyTorch and Python for diagnostics, without the path of the home folder.
     """
 
     devices: tuple[Device, ...] = ()
@@ -55,12 +55,12 @@ class DeviceReport:
 
 
 class DeviceProbe:
-    """Asks a Python for its devices without making anyone wait.
+    """Examines the devices of a Python in a child process, without blocking.
 
     Args:
-        python: the interpreter; the one that runs this by default.
-        measure: also measure how fast each one is, which takes some seconds a device.
-        timeout: seconds after which it is given up.
+        python: the interpreter; default: the current one.
+        measure: whether to measure the speed of each device, which takes some seconds per device.
+        timeout: seconds until the child is ended.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class DeviceProbe:
         self._probe.start()
 
     def poll(self) -> DeviceReport | None:
-        """The report, or None while the child is still looking."""
+        """The report; None while the child runs."""
         facts = self._probe.poll()
         return None if facts is None else self._report_of(facts)
 
@@ -115,11 +115,11 @@ class DeviceProbe:
 
 
 def devices_of(torch: Mapping[str, Any], speeds: Mapping[str, Any] | None = None) -> tuple[Device, ...]:
-    """The devices of a PyTorch that works.
+    """The devices of a working PyTorch, unusable ones included.
 
     Args:
-        torch: the part `torch` of what `examine.py` prints.
-        speeds: the part `speeds`, where it was asked for.
+        torch: the part `torch` of the results of `examine.py`.
+        speeds: the part `speeds`, if measured.
     """
     measured = {} if speeds is None else speeds.get("seconds_per_megavoxel", {})
     found = [
