@@ -1,1 +1,1 @@
-"""Honest numbers: metrics, controls that need no learning, and evaluations over many scans."""
+"""Scoring: metrics, controls without learning, and evaluations of several scans."""

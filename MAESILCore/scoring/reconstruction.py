@@ -1,4 +1,4 @@
-"""Scores of one reconstruction, and of fills without learning in the same hidden patches."""
+"""Scores of one reconstruction, and of controls for the same hidden patches."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def score_reconstruction(
     progress: Callable[[int, int, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Score what a model filled in, in its own window and in [-175, 250] HU.
+    """Score the predictions of a model in its own window and in [-175, 250] HU.
 
-    After a coverage all voxels count as hidden, since every one was predicted while it was; that is no task
-    that a control could be given, so controls go with a single mask.
+    For a coverage all voxels count as hidden, since each was predicted while hidden. Controls need visible voxels, so
+    they require a single mask.
 
     Args:
-        result: what `reconstruct` gave.
+        result: the result of `reconstruct`.
         controls: names from `controls.CONTROLS`.
-        progress: called with parts done, parts in all, and a sentence.
-        cancelled: asked before every part.
+        progress: callback with parts done, parts in all, and a sentence.
+        cancelled: called before each part; True stops the work.
 
     Returns:
         `model` and `controls.<name>`, each with the scores of `metrics.Scorer` in the model's window, and under
-        `soft_tissue` in the other; `notes`, how the body was found.
+        `soft_tissue` in [-175, 250] HU; `notes`: the method of the body mask, and others.
 
     Raises:
-        Cancelled: `cancelled` said so.
-        ConfigError: an unknown control, or controls for a coverage.
+        Cancelled: `cancelled` returned True.
+        ConfigError: a control is unknown, or controls are given for a coverage.
     """
     check_controls(controls, is_coverage=result.is_coverage)
     progress, cancelled = progress or (lambda done, total, message: None), cancelled or (lambda: False)
@@ -65,13 +65,13 @@ def score_reconstruction(
 def describe_metrics(
     result: Reconstruction, model: str, options: Mapping[str, Any], scores: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `metrics.json` holds: what was done, and how well.
+    """The content of `metrics.json`: setup and scores.
 
     Args:
-        result: what `reconstruct` gave.
-        model: its name.
-        options: what was asked for; what is None is left out.
-        scores: of `score_reconstruction`.
+        result: the result of `reconstruct`.
+        model: name of the model.
+        options: further fields of the setup; None values are left out.
+        scores: the result of `score_reconstruction`.
     """
     from MAESILCore import __version__
 
@@ -85,16 +85,16 @@ def describe_metrics(
         **{name: value for name, value in options.items() if value is not None},
         "maesil": __version__,
     }
-    # Scores of an evaluation have the volume's own notes among theirs.
+    # Scores of an evaluation repeat the volume's notes.
     notes = list(dict.fromkeys([*result.volume.notes, *result.notes, *scores["notes"]]))
     return {"setup": setup, "model": scores["model"], "controls": scores["controls"], "notes": notes}
 
 
 def check_controls(controls: Sequence[str], *, is_coverage: bool) -> None:
-    """See that these controls can be compared with.
+    """Check names of controls and their use.
 
     Raises:
-        ConfigError: an unknown control, or controls for a coverage.
+        ConfigError: a control is unknown, or controls are given for a coverage.
     """
     unknown = [name for name in controls if name not in CONTROLS]
     if unknown:
@@ -110,8 +110,8 @@ def _scored_mask(result: Reconstruction) -> Mask:
 
 
 def _filled(result: Reconstruction, scorer: Scorer, name: str) -> np.ndarray:
-    """What the model or a control made of the hidden voxels, beside the visible ones, in [0, 1]."""
+    """The volume in [0, 1] with hidden voxels from the model or a control."""
     if name != "model":
-        # Anew in each window: the fill of a clipped volume is a stronger control than the clipped fill.
+        # Fill per window: the fill of a clipped volume is a stronger control than the clipped fill.
         return fill(name, scorer.original, scorer.hidden, result.grid)
     return scorer.window.apply((result.reconstruction if result.is_coverage else result.mosaic).voxels)

@@ -1,4 +1,4 @@
-"""How well each superpatch was reconstructed."""
+"""Scores of each superpatch of a reconstruction."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def superpatch_scores(result: Reconstruction) -> list[dict[str, Any]]:
-    """Score what was hidden, superpatch by superpatch of the overlap-free partition.
+    """Score the hidden voxels of each superpatch of the overlap-free partition.
 
-    After a coverage every voxel was hidden once. Superpatches without anything hidden are left out.
+    For a coverage all voxels count as hidden. Superpatches without hidden voxels are left out.
 
     Returns:
-        For each: `index` in the partition, its place `i`, `j`, `k` there from 0 on, `center_ijk` in voxels,
+        For each: `index` in the partition, its position `i`, `j`, `k` there from 0, `center_ijk` in voxels,
         `hidden_voxels`, `psnr_hidden` in the model's window, and `mae_hu`, the mean absolute error in HU of volumes
         clipped to the window.
     """

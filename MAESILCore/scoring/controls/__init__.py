@@ -1,4 +1,4 @@
-"""Controls: fills of the hidden voxels that need no learning, which a trained model has to beat."""
+"""Controls: fills of hidden voxels without learning, as baselines for trained models."""
 
 from MAESILCore.scoring.controls.fills import CONTROLS, Fill, fill
 

@@ -1,4 +1,4 @@
-"""Fills by name. All work on the whole volume, so that every control has the full context."""
+"""Fills by name; all use the whole volume as context."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Fill(Protocol):
 
 
 def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
-    """Fill hidden voxels from visible ones, without any learning.
+    """Fill hidden voxels from visible ones, without learning.
 
     Args:
         name: `mean`, `nearest`, `harmonic` or `biharmonic`.
-        unit: (k, j, i) float32 in [0, 1]: the windowed volume. The content of hidden voxels is not looked at.
+        unit: (k, j, i) float32 in [0, 1]: the windowed volume. Hidden voxels are not read.
         hidden: (k, j, i) bool.
-        grid: how the volume is divided; only `mean` asks for it.
+        grid: the superpatch grid, used by `mean` only.
 
     Returns:
-        (k, j, i) float32 in [0, 1]; visible voxels unchanged. Nothing visible anywhere gives 0.5.
+        (k, j, i) float32 in [0, 1]; visible voxels unchanged. All 0.5 if no voxel is visible.
 
     Raises:
-        ConfigError: there is no such control, or the shapes differ.
+        ConfigError: the control is unknown, or the shapes differ.
     """
     if name not in CONTROLS:
         message = f"There is no control {name!r}; choose from {', '.join(CONTROLS)}."
@@ -46,7 +46,7 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
 
 
 def _mean(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
-    """The mean of the superpatch's visible voxels; of the volume's where a superpatch has none."""
+    """The mean of the superpatch's visible voxels; of the volume's if it has none."""
     filled = unit.copy()
     for index in range(len(grid)):
         part = grid.box(index).voxel_slices(grid.patch_size, grid.shape)
@@ -58,7 +58,7 @@ def _mean(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndar
 
 
 def _nearest(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
-    """The nearest visible voxel, by distance in voxels; among equally near ones SciPy's choice, which is fixed."""
+    """The nearest visible voxel, by distance in voxels; SciPy resolves ties deterministically."""
     from scipy.ndimage import distance_transform_edt
 
     k, j, i = distance_transform_edt(hidden, return_distances=False, return_indices=True)
@@ -71,11 +71,11 @@ def _harmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.
 
 
 def _biharmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
-    """The solution of the biharmonic equation, in voxel units: continues slopes, too, and may overshoot."""
+    """The solution of the biharmonic equation, in voxel units; it continues slopes and may overshoot."""
     return multigrid.solve(unit, hidden, _harmonic(unit, hidden, grid), order=2)
 
 
-#: By name, from the weakest to the strongest.
+#: Controls by name, from the weakest to the strongest.
 CONTROLS: dict[str, Fill] = {
     "mean": _mean,
     "nearest": _nearest,

@@ -8,11 +8,11 @@ import numpy as np
 
 from MAESILCore.errors import MaesilError
 
-#: Share of the right-hand side's norm that may be left; a tenth of it changes no score in the third digit.
+#: Relative tolerance of the residual; a tenth of it changes no score in the third digit.
 TOLERANCE = 1e-3
 _MOST_ITERATIONS = 1000
 _SWEEPS = 3
-#: The smoother damps the part of the spectrum above its upper end divided by this.
+#: The smoother damps eigenvalues above the largest one divided by this.
 _SMOOTHED_RANGE = 24.0
 _HALF = np.array([0.25, 0.5, 0.25], dtype=np.float32)
 
@@ -20,13 +20,13 @@ _HALF = np.array([0.25, 0.5, 0.25], dtype=np.float32)
 def solve(values: np.ndarray, hidden: np.ndarray, start: np.ndarray, order: int) -> np.ndarray:
     """Continue the visible voxels smoothly into the hidden ones.
 
-    Solves (-Laplace)^order u = 0 on the hidden voxels with the visible ones given, no flux through the volume's
-    borders, by conjugate gradients (SciPy), preconditioned with a geometric multigrid cycle.
+    Solves (-Laplace)^order u = 0 on the hidden voxels for given visible ones and no flux through the volume's borders,
+    with conjugate gradients (SciPy) and a geometric multigrid preconditioner.
 
     Args:
-        values: (k, j, i) float32; content of hidden voxels is not looked at.
-        hidden: (k, j, i) bool, some visible.
-        start: (k, j, i) float32, a first guess.
+        values: (k, j, i) float32; hidden voxels are not read.
+        hidden: (k, j, i) bool; some voxels must be visible.
+        start: (k, j, i) float32 initial guess.
         order: 1 for the harmonic, 2 for the biharmonic equation.
 
     Returns:
@@ -59,14 +59,14 @@ def solve(values: np.ndarray, hidden: np.ndarray, start: np.ndarray, order: int)
 class _Level:
     """One grid of the multigrid cycle.
 
-    Coarser levels join 2 x 2 x 2 voxels and hold those that are hidden as a whole. Interpolation is by quadratic
-    B-splines, smooth enough for the biharmonic operator; the cycle is symmetric, as conjugate gradients ask.
+    A coarser level joins 2 x 2 x 2 voxels; a joined voxel is unknown if all of them are hidden. Interpolation uses
+    quadratic B-splines, smooth enough for the biharmonic operator. The cycle is symmetric, as conjugate gradients need.
 
     Attributes:
         unknown: (k, j, i) float32, 1 where hidden.
         order: power of the Laplacian.
-        weights: of the second differences along k, j, i: one over the squared spacing.
-        coarse: the next level, if there is one.
+        weights: weights of the second differences along k, j, i: one over the squared spacing.
+        coarse: the next level; None for the last one.
     """
 
     unknown: np.ndarray
@@ -84,7 +84,7 @@ class _Level:
         return cls(hidden.astype(np.float32), order, weights, coarse)
 
     def operator(self, x: np.ndarray) -> np.ndarray:
-        """(-Laplace)^order, rows of hidden voxels only."""
+        """Apply (-Laplace)^order; 0 at visible voxels."""
         for _ in range(self.order):
             x = self._negative_laplacian(x)
         x *= self.unknown
@@ -102,7 +102,7 @@ class _Level:
         return result
 
     def cycle(self, residual: np.ndarray) -> np.ndarray:
-        """An approximate solution of operator(x) = residual: one V-cycle."""
+        """Solve operator(x) = residual approximately, by one V-cycle."""
         if self.coarse is None:
             return self._smooth(residual, None, 4 * _SWEEPS)
         x = self._smooth(residual, None, _SWEEPS)
@@ -133,7 +133,7 @@ class _Level:
         return x * self.unknown
 
     def _restrict(self, x: np.ndarray) -> np.ndarray:
-        """The mean version of the transpose of `_interpolate`."""
+        """The transpose of `_interpolate`, scaled to a mean."""
         assert self.coarse is not None
         for axis in range(3):
             if self.unknown.shape[axis] > 1:
@@ -146,7 +146,7 @@ class _Level:
 
 
 def _joined(hidden: np.ndarray) -> np.ndarray:
-    """Pairs of voxels along every axis joined; hidden where both are. An odd last one is joined with itself."""
+    """Join pairs of voxels along each axis; hidden if both are. A last voxel without partner stands alone."""
     for axis, length in enumerate(hidden.shape):
         if length > 1:
             padding = [(0, length % 2 if a == axis else 0) for a in range(3)]
@@ -156,7 +156,7 @@ def _joined(hidden: np.ndarray) -> np.ndarray:
 
 
 def _halved_steps(x: np.ndarray, axis: int) -> np.ndarray:
-    """Filter with (1, 2, 1) / 4 along an axis, which turns doubled voxels into a quadratic B-spline."""
+    """Filter with (1, 2, 1) / 4 along an axis: turns doubled voxels into a quadratic B-spline."""
     from scipy.ndimage import correlate1d
 
     return correlate1d(x, _HALF, axis=axis, mode="nearest")

@@ -1,4 +1,4 @@
-"""Evaluation of a model on scans it never saw, beside controls that need no learning."""
+"""Evaluation of a model on several scans, compared with controls without learning."""
 
 from MAESILCore.scoring.evaluate.run import EvaluatedModel, evaluate
 from MAESILCore.scoring.evaluate.table import format_table, table_rows, write_results, write_table

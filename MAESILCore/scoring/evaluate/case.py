@@ -1,4 +1,4 @@
-"""One scan: the model and the controls fill in the same hidden patches, and are scored alike."""
+"""Evaluates one scan: model and controls predict the same hidden patches and get the same scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from MAESILCore.methods.abilities import abilities_of
 from MAESILCore.scoring.controls import fill
 from MAESILCore.scoring.metrics import Scorer, body_mask
 
-#: Scores that a coverage has, and the single-mask score that each comes from: there, every voxel was hidden once.
+#: Scores of a coverage, with their single-mask names; for a coverage all voxels count as hidden.
 _COVERAGE_SCORES = {
     "psnr": "psnr_hidden",
     "ssim": "ssim_hidden",
@@ -36,7 +36,7 @@ _COVERAGE_SCORES = {
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """What is done with every scan; see `evaluate`. Without a strategy nothing is hidden."""
+    """Options for each scan; see `evaluate`. Without a strategy nothing is hidden."""
 
     strategy: MaskStrategy | None
     seed: int
@@ -48,7 +48,7 @@ class CaseOptions:
 
     @property
     def parts(self) -> int:
-        """Pieces of work a scan, for progress."""
+        """Parts of work per scan, for progress."""
         return 1 + len(self.controls) + (self.coverage > 0)
 
 
@@ -58,13 +58,13 @@ def evaluate_case(
     """All scores of one scan, ready for JSON.
 
     Args:
-        volume: in HU.
+        volume: the scan in HU.
         model: a loaded checkpoint.
-        options: what is done.
-        part_done: called after each of `options.parts`.
+        options: the options of the evaluation.
+        part_done: callback after each of `options.parts`.
 
     Raises:
-        Cancelled: the user stopped the work.
+        Cancelled: `options.cancelled` returned True.
     """
     body, body_note = body_mask(volume, model.window)
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size)
@@ -120,7 +120,7 @@ def _score_model(
         )
 
     unmasked = None
-    if not abilities_of(model).keeps_visible:  # a copy is no reconstruction: its score would say nothing
+    if not abilities_of(model).keeps_visible:  # its output would be a copy, and the score meaningless
         unmasked = reconstructed(Mask(np.zeros(mask.shape, dtype=np.uint8))).reconstruction.voxels
     filled = unmasked
     if filled is None or mask.stages.any():
@@ -133,7 +133,7 @@ def _score_model(
 
 
 def _score_control(name: str, scorers: list[Scorer]) -> dict[str, Any]:
-    """Filled anew in each window: the fill of a clipped volume is a stronger control than the clipped fill."""
+    """Fill per window: the fill of a clipped volume is a stronger control than the clipped fill."""
     nested = [scorer.score(fill(name, scorer.original, scorer.hidden, scorer.grid)) for scorer in scorers]
     return {**nested[0], "soft_tissue": nested[1]}
 

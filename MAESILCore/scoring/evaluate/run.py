@@ -31,11 +31,11 @@ _PACKAGES = ("torch", "numpy", "scipy")
 
 
 class EvaluatedModel(Reconstructor, Protocol):
-    """A reconstructing model that has a name; `checkpoint.LoadedModel` is one."""
+    """A reconstructing model with a name, such as `checkpoint.LoadedModel`."""
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """The name for tables."""
 
 
 def evaluate(
@@ -54,41 +54,38 @@ def evaluate(
     progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Score a model and the controls on scans, all filling in the same hidden patches.
+    """Score a model and controls on scans; all predict the same hidden patches.
 
-    A model that sees the whole scan (`Abilities.hides`) is scored on all voxels; no control is compared with it, and
-    there is no coverage.
-
-    Label maps, scans that are not in HU, repetitions of a scan and what cannot be read are left out.
+    A model that sees the whole scan (`Abilities.hides` is False) is scored on all voxels, without controls or coverage.
+    Label maps, scans that are not in HU, repeated scans and unreadable files are left out.
 
     Args:
-        paths: scans, DICOM folders, or folders of such.
+        paths: scans, DICOM folders, or folders of these.
         model: a loaded checkpoint.
-        strategy: how masks are drawn; the nested 75 % mask by default.
-        seed: of the masks.
-        coverage: if above 0, also score the mean of this many masks, at least, that hide every patch together.
+        strategy: draws the masks; default: the nested 75 % mask.
+        seed: seed of the masks.
+        coverage: least number of masks of a coverage to score as well; 0 for none.
         controls: names from `controls.CONTROLS`.
-        exclude: globs of scans to leave out; they match the path below the folder or the end of it, see
+        exclude: glob patterns of scans to leave out; they match the path below the folder or its end, see
             `formats.found.FoundScan.fits`.
-        include_not_hu: also score scans whose values do not look like HU.
+        include_not_hu: whether to include scans whose values do not look like HU.
         device: auto, cpu, cuda, cuda:N or mps.
-        batch_size: superpatches a pass; None leaves it to the device.
-        command: what makes these results again, kept in `setup`.
-        progress: called with parts of the work done, parts in all, and a sentence.
-        cancelled: asked before every part; True stops the work.
+        batch_size: superpatches per pass; None is the device's default.
+        command: the command that reproduces the results, stored in `setup`.
+        progress: callback with parts done, parts in all, and a sentence.
+        cancelled: called before each part; True stops the work.
 
     Returns:
-        A dictionary ready for JSON. `setup`: what was done. `cases`: for each scan `model`, `controls.<name>` and, if
-        asked for, `coverage`, with the scores that `metrics.Scorer` defines in the model's window, and under
-        `soft_tissue` in [-175, 250] HU; cases are named by their path below the folder. `summary`: mean, standard
-        deviation and lowest value over the cases of all of these, and of the model's gain over the best control of
-        each case and over every control. `left_out`: name and reason of the other scans, and of what could not be
-        read below the folders.
+        A dictionary ready for JSON. `setup`: the options. `cases`: for each scan `model`, `controls.<name>` and, with a
+        coverage, `coverage`, each with the scores of `metrics.Scorer` in the model's window, and under `soft_tissue` in
+        [-175, 250] HU; cases are named by their path below the folder. `summary`: mean, standard deviation and lowest
+        value over the cases of these scores, and of the model's gain over the best control of each case and over each
+        control. `left_out`: name and reason of the other scans and of unreadable entries.
 
     Raises:
-        Cancelled: `cancelled` said so.
-        ConfigError: options that do not fit, or a pattern that fits no scan.
-        VolumeError: there is no scan that can be evaluated.
+        Cancelled: `cancelled` returned True.
+        ConfigError: options are invalid, or a pattern matches no scan.
+        VolumeError: no scan can be evaluated.
     """
     check_coverage(coverage)
     check_reconstructs(model)
@@ -114,7 +111,7 @@ def evaluate(
         except MaesilError:
             raise
         except Exception as error:
-            # The scores of the other scans may have taken hours.
+            # Keep the scores of the other scans, which may have taken hours.
             failure = _left_out(selection, scan, failed_unexpectedly("Scoring", error), error)
     if not cases:
         first = selection.left_out[0]
@@ -171,10 +168,10 @@ def _mask(strategy: MaskStrategy | None) -> dict[str, Any]:
 
 
 def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[str, Any]:
-    """What was done, without a path of this machine."""
+    """The options of the evaluation, without paths of this machine."""
     return {
         "model": model.name,
-        # A model of a user's own need not have notes.
+        # Users' own models may have no notes.
         "model_notes": list(getattr(model, "notes", ())),
         "window_hu": [model.window.low, model.window.high],
         "soft_tissue_window_hu": [SOFT_TISSUE.low, SOFT_TISSUE.high],

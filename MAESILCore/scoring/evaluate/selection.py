@@ -1,4 +1,4 @@
-"""Which scans are evaluated, and why the others are not."""
+"""Selects the scans of an evaluation, with reasons for those left out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from MAESILCore.wording import displayable
 
 @dataclass
 class Selection:
-    """Reads scans one by one and keeps account of those that are no test of a CT model.
+    """Reads scans one by one and records those that are left out.
 
     Attributes:
         scans: all scans found.
-        exclude: globs; a scan that fits one is left out, see `FoundScan.fits`.
-        include_not_hu: also take scans whose values do not look like HU.
-        unreadable: what was found beside the scans and is none.
-        left_out: name and reason of everything left out so far; that in `unreadable` at the end of `read`.
+        exclude: glob patterns of scans to leave out, see `FoundScan.fits`.
+        include_not_hu: whether to include scans whose values do not look like HU.
+        unreadable: entries that are not readable scans.
+        left_out: name and reason of each entry left out so far; `read` adds `unreadable` at its end.
     """
 
     scans: tuple[FoundScan, ...]
@@ -39,15 +39,15 @@ class Selection:
         """Find the scans at and below the paths.
 
         Raises:
-            ConfigError: a pattern in `exclude` fits no scan.
-            VolumeError: a path does not exist, or there is no scan at all.
+            ConfigError: a pattern in `exclude` matches no scan.
+            VolumeError: a path does not exist, or there are no scans.
         """
         found, patterns = discover_scans(paths), tuple(exclude)
         check_patterns(found.scans, patterns, "exclude")
         return cls(found.scans, patterns, include_not_hu, found.left_out)
 
     def read(self) -> Iterator[tuple[int, FoundScan, Volume]]:
-        """The place in `scans`, the scan and the volume of every scan that is evaluated."""
+        """The position in `scans`, the scan and the volume, for each scan to evaluate."""
         seen: dict[str, str] = {}
         for place, scan in enumerate(self.scans):
             pattern = next((glob for glob in self.exclude if scan.fits(glob)), None)
@@ -67,7 +67,7 @@ class Selection:
             self.leave_out(other.name, f"{other.reason[:1].upper()}{other.reason[1:]}.")
 
     def leave_out(self, name: str, reason: str) -> None:
-        """Keep account of something that is not evaluated."""
+        """Record an entry that is not evaluated."""
         self.left_out.append({"name": name, "reason": reason})
 
     def _objection(self, volume: Volume) -> str | None:
@@ -80,7 +80,7 @@ class Selection:
 
 
 def _repetition(volume: Volume, name: str, seen: dict[str, str]) -> str | None:
-    """Note a scan; a reason if the same one, perhaps turned or in another format, was noted before."""
+    """Record a scan; returns a reason if it repeats an earlier one, perhaps with turned axes or in another format."""
     fingerprint = _fingerprint(volume)
     if fingerprint in seen:
         return f"The same scan as {seen[fingerprint]}."
@@ -89,7 +89,7 @@ def _repetition(volume: Volume, name: str, seen: dict[str, str]) -> str | None:
 
 
 def _fingerprint(volume: Volume) -> str:
-    """Equal for equal scans, however their axes are turned: extents and histogram."""
+    """A hash of extents and histogram, independent of the orientation of the axes."""
     values, counts = np.unique(np.rint(volume.voxels).astype(np.int64), return_counts=True)
     digest = hashlib.sha256(repr(sorted(volume.shape)).encode())
     digest.update(values.tobytes())

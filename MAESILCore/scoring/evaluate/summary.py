@@ -1,4 +1,4 @@
-"""Mean and standard deviation over the cases, and by how much the model beats the controls."""
+"""Mean and standard deviation over the cases, and the model's gain over the controls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: The scores that decide whether a model is better than a control, the first one above all; higher is better in each.
+#: Scores that compare a model with a control, the most important first; higher is better.
 DECISIVE = ("psnr_hidden_body", "psnr_hidden", "ssim_hidden")
 
 Spread = dict[str, float | int | None]
@@ -29,7 +29,7 @@ def summarise(cases: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread(values: Iterable[float | None]) -> Spread:
-    """Mean, sample standard deviation (None for fewer than two), lowest value and number of those not None."""
+    """Mean, sample standard deviation (None for fewer than two), lowest value and number of values, without None."""
     defined = [value for value in values if value is not None]
     if not defined:
         return {"mean": None, "sd": None, "lowest": None, "n": 0}
@@ -48,7 +48,7 @@ def _spreads(scores: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-#: Picks a control's score of one case: (scores by control, name of the score).
+#: Returns a control's score of one case: (scores by control, name of the score).
 _Opponent = Callable[[dict[str, dict[str, Any]], str], float | None]
 
 

@@ -1,4 +1,4 @@
-"""Results as tables for people, and as a file."""
+"""Results of an evaluation as tables and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_whole
 
-#: Heading and decimals of the scores that tables show.
+#: Heading and decimals of the scores in tables.
 _COLUMNS = {
     "psnr_hidden": ("PSNR hidden (dB)", 2),
     "ssim_hidden": ("SSIM hidden", 3),
@@ -31,8 +31,8 @@ def table_rows(
     """Headings and rows: the model, then the controls from the best to the worst.
 
     Args:
-        results: of `evaluate`.
-        soft_tissue: in the second window instead of the model's.
+        results: the result of `evaluate`.
+        soft_tissue: whether to show the soft-tissue window instead of the model's.
         scores: the columns, from those of the Markdown table.
     """
     summary, columns = results["summary"], {name: _COLUMNS[name] for name in scores}
@@ -47,7 +47,7 @@ def table_rows(
 
 
 def format_table(results: dict[str, Any]) -> str:
-    """The results as Markdown: both windows, the gain, and all that is needed to read them."""
+    """The results as Markdown: both windows, the gains, and an explanation."""
     setup, summary = results["setup"], results["summary"]
     lines = [_caption(setup, summary), ""]
     for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
@@ -63,7 +63,7 @@ def format_table(results: dict[str, Any]) -> str:
 
 
 def counted(scans: int) -> str:
-    """A number of scans in words."""
+    """A number of scans with its noun."""
     return "1 scan" if scans == 1 else f"{scans} scans"
 
 

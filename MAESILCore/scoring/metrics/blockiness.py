@@ -1,4 +1,4 @@
-"""The grid artefact of patch-wise models, as a number."""
+"""Measures the grid artefact of patch-wise models."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from MAESILCore.lattice import SuperpatchGrid
 
 @dataclass(frozen=True)
 class Steps:
-    """How much larger steps across patch borders are than steps inside hidden patches.
+    """Steps across patch borders relative to steps inside hidden patches.
 
-    A step is the absolute difference of two neighbouring voxels. Each value is a ratio of two means, taken along every
-    axis by itself and then averaged, since slices may be farther apart than voxels in them. None where it is
-    not defined: no such borders, or nothing but flat patches.
+    A step is the absolute difference of two neighbouring voxels. Each value is a ratio of two means per axis, averaged
+    over the axes, since slices may be farther apart than voxels in them. None if there are no such borders, or only
+    flat patches.
 
     Attributes:
-        between_hidden: across borders of two hidden patches: the model's own grid.
-        at_seams: across borders of a hidden and a visible patch.
+        between_hidden: steps between two hidden patches: the grid of the model's output.
+        at_seams: steps between a hidden and a visible patch.
     """
 
     between_hidden: float | None
@@ -28,12 +28,12 @@ class Steps:
 
 
 def measure_steps(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> Steps:
-    """Measure the steps of a volume whose hidden patches were filled in.
+    """Measure the steps of a volume with predicted patches.
 
     Args:
-        unit: (k, j, i).
+        unit: (k, j, i) in [0, 1].
         hidden: (k, j, i) bool, whole patches.
-        grid: whose patches are meant.
+        grid: the grid of the patches.
     """
     axes = [_measure_axis(unit, hidden, axis, grid.patch_size[axis]) for axis in range(3)]
     return Steps(_mean([between for between, _ in axes]), _mean([seam for _, seam in axes]))

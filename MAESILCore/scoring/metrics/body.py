@@ -1,4 +1,4 @@
-"""Where the patient is in a CT."""
+"""Finds the body of the patient in a CT."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 
 _BODY_HU = -500.0
-#: Air that the edge of the picture cuts is lung if its median lies above this, and the room if below. Lungs in chest
-#: crops have medians of -850 to -700 HU, the room of -1000 to -870 HU.
+#: Air that touches the edge of a slice is lung if its median is above this, else room air. Lungs in chest crops have
+#: medians of -850 to -700 HU, room air of -1000 to -870 HU.
 _LUNG_HU = -850.0
 
 
 def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
-    """The voxels of the patient, without the table and the air around.
+    """The voxels of the patient, without table and surrounding air.
 
-    Voxels above -500 HU, of these the largest connected part, with its holes filled in every axial slice, so that lungs
-    and bowel gas belong to it; lungs that the edge of the picture cuts open are told from the room by their values.
-    Where the values are not HU, the voxels above the window's lower end.
+    They are the largest connected part above -500 HU with its holes filled in each axial slice, so that lungs and bowel
+    gas are included. Lungs that touch the edge of a slice are recognised by their median HU. If the values are not HU,
+    the body is all voxels above the window's lower end.
 
     Args:
         volume: the scan.
         window: used only if the values are not HU.
 
     Returns:
-        (k, j, i) bool, and a sentence that says how it was found.
+        (k, j, i) bool, and a sentence on the method.
     """
     if not volume.looks_like_hu:
         return volume.voxels > window.low, f"The values are not HU: body is what lies above {window.low:g}."
@@ -50,13 +50,13 @@ def _largest_part(tissue: np.ndarray) -> np.ndarray:
 
 
 def _axial_axis(ijk_to_ras: np.ndarray) -> int:
-    """The array axis (0 for k) that runs nearest to head to feet."""
+    """The array axis (0 for k) closest to the head-feet direction."""
     directions = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
     return 2 - int(np.abs(directions[2]).argmax())
 
 
 def _fill_slice(inside: np.ndarray, hu: np.ndarray) -> None:
-    """Add enclosed holes, and lungs that touch the picture's edge, to one slice, in place."""
+    """Add enclosed holes, and lungs that touch the edge, to one slice, in place."""
     from scipy.ndimage import label, median
 
     parts, count = label(~inside)

@@ -1,4 +1,4 @@
-"""LPIPS, where it can be had without a download."""
+"""LPIPS, if package and weights are on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BATCH = 8
 
 
 def lpips_obstacle() -> str | None:
-    """Why LPIPS cannot be computed on this machine, or None if it can. Nothing is ever downloaded."""
+    """Why LPIPS cannot be computed on this machine, or None. Nothing is downloaded."""
     if find_spec("lpips") is None:
         return "LPIPS is not available: the package lpips is not installed on this machine."
     import torch
@@ -30,11 +30,11 @@ def perceptual_distance(original: np.ndarray, image: np.ndarray) -> float | None
     """LPIPS (Zhang et al. 2018, arXiv:1801.03924) with AlexNet: slice by slice, 3 equal channels, in [-1, 1].
 
     Args:
-        original: (k, j, i) in [0, 1]; the slices are those along k.
+        original: (k, j, i) in [0, 1]; sliced along k.
         image: (k, j, i) in [0, 1].
 
     Returns:
-        The mean over the slices, 0 for equal images; None if `lpips_obstacle` has a reason.
+        The mean over the slices, 0 for equal images; None if `lpips_obstacle` returns a reason.
     """
     if lpips_obstacle() is not None:
         return None

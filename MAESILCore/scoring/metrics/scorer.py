@@ -1,4 +1,4 @@
-"""All scores of one scan, for any number of candidates that filled in the same hidden patches."""
+"""All scores of one scan, for several candidates with the same hidden patches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from MAESILCore.scoring.metrics.blockiness import measure_steps
 from MAESILCore.scoring.metrics.perceptual import perceptual_distance
 from MAESILCore.scoring.metrics.similarity import psnr_of, ssim_map
 
-#: A superpatch counts if at least this share of its hidden voxels is body: pure air has an infinite PSNR.
+#: Least body share of the hidden voxels for a superpatch to count: pure air has an infinite PSNR.
 LEAST_BODY_SHARE = 0.01
 
-#: What every candidate gets in every window; None where a score is not defined.
+#: Scores of each candidate in each window; undefined ones are None.
 SCORES = (
     "psnr_hidden",
     "ssim_hidden",
@@ -40,14 +40,13 @@ SCORES = (
 class Scorer:
     """Scores candidates against one original in one window.
 
-    A candidate is a mosaic: the original where it was visible, the prediction where it was hidden.
-    - `psnr_*`: by superpatch of the overlap-free partition, then averaged, over those superpatches that have hidden
-      voxels of which at least 1 % are body (docs/methods.md, Hidden voxels first). `psnr_hidden_pooled` is of the
-      mean squared error over all hidden voxels of the volume.
-    - `ssim_*`: mean of the SSIM map over the voxels in question.
-    - `*_hidden`: hidden voxels; `*_hidden_body`: those inside the body; `*_full`: all voxels; `*_unmasked`: all
-      voxels of a pass in which nothing was hidden.
-    - `mae_hu_hidden_body`, `bias_hu_hidden_body`: mean absolute and mean error in HU, both volumes clipped to the
+    A candidate is a mosaic: the original at visible voxels, the prediction at hidden ones.
+    - `psnr_*`: mean over the superpatches of the overlap-free partition of whose hidden voxels at least 1 % are body
+      (docs/methods.md, Hidden voxels first). `psnr_hidden_pooled`: from the mean squared error over all hidden voxels.
+    - `ssim_*`: mean of the SSIM map.
+    - `*_hidden`: over hidden voxels; `*_hidden_body`: over those inside the body; `*_full`: over all voxels;
+      `*_unmasked`: over all voxels of a pass without a mask.
+    - `mae_hu_hidden_body`, `bias_hu_hidden_body`: mean absolute and mean error in HU; both volumes are clipped to the
       window.
     - `blockiness`: see `Steps.between_hidden`; `seams`: see `Steps.at_seams`; `*_ratio`: divided by the original's.
     """
@@ -55,13 +54,13 @@ class Scorer:
     def __init__(
         self, original: np.ndarray, window: Window, mask: Mask, grid: SuperpatchGrid, body: np.ndarray
     ) -> None:
-        """Prepare what all candidates share.
+        """Precompute the parts common to all candidates.
 
         Args:
             original: (k, j, i) in HU.
-            window: in which the scores are taken.
-            mask: what was hidden.
-            grid: the superpatches and patches.
+            window: window of the scores.
+            mask: the mask of the candidates.
+            grid: the superpatch grid.
             body: (k, j, i) bool.
         """
         self.window, self.grid, self.body = window, grid, body
@@ -73,7 +72,7 @@ class Scorer:
             for n in range(len(grid))
             if mask.crop(grid.box(n)).stages.any() or not mask.stages.any()
         ]
-        # Where nothing is hidden, as from a model that sees everything, all voxels count.
+        # Without hidden voxels, as for a model that sees everything, all voxels count.
         counted, counted_body = (self.hidden, self.hidden_body) if mask.stages.any() else (body | True, body)
         self._parts = [
             box for box in boxes if counted_body[box].sum() >= max(1.0, LEAST_BODY_SHARE * counted[box].sum())
@@ -83,7 +82,7 @@ class Scorer:
 
     @property
     def scored(self) -> int:
-        """How many superpatches the PSNR is averaged over."""
+        """Number of superpatches in the mean PSNR."""
         return len(self._parts)
 
     def score(self, candidate: np.ndarray, unmasked: np.ndarray | None = None) -> dict[str, float | None]:
@@ -91,7 +90,7 @@ class Scorer:
 
         Args:
             candidate: (k, j, i) float32 in [0, 1], the mosaic.
-            unmasked: (k, j, i) float32 in [0, 1], a pass in which nothing was hidden, if there was one.
+            unmasked: (k, j, i) float32 in [0, 1], a pass without a mask, if any.
 
         Raises:
             ConfigError: the shapes differ.
@@ -123,7 +122,7 @@ class Scorer:
         }
 
     def _psnr(self, squares: np.ndarray, region: np.ndarray | None) -> float | None:
-        """Mean over the superpatches that count, of all their voxels or those of a region."""
+        """Mean PSNR over the superpatches that count, of all their voxels or those in a region."""
         values = [squares[box] if region is None else squares[box][region[box]] for box in self._parts]
         return _mean(np.array([psnr_of(float(part.mean(dtype=np.float64))) for part in values if part.size]))
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from MAESILCore.errors import ConfigError
 
-#: dB; what a perfect reconstruction scores, whose PSNR would be infinite.
+#: Upper limit of the PSNR in dB; that of a perfect reconstruction would be infinite.
 HIGHEST_PSNR = 100.0
 
 _SSIM_WINDOW = 7
 _K1, _K2 = 0.01, 0.03
-#: Voxels that are worked on at a time: about half a GiB of intermediate results.
+#: Voxels per slab: about half a GiB of intermediate results.
 _SLAB_VOXELS = 4_000_000
 
 
@@ -26,8 +26,8 @@ def ssim_map(original: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Structural similarity at every voxel, for the data range 1.
 
     The 3D form with a uniform 7 x 7 x 7 window, K1 = 0.01, K2 = 0.03 and sample covariances (Wang et al. 2004, IEEE
-    Trans Image Process 13:600): what `skimage.metrics.structural_similarity(full=True)` computes, with four filters
-    in place of five. Along an axis of fewer than 7 voxels the window is the largest odd one that fits.
+    Trans Image Process 13:600), equal to `skimage.metrics.structural_similarity(full=True)`, but with four filters
+    instead of five. Along an axis of fewer than 7 voxels the window is the largest odd one that fits.
 
     Args:
         original: (k, j, i) in [0, 1].
@@ -56,7 +56,7 @@ def ssim_map(original: np.ndarray, image: np.ndarray) -> np.ndarray:
 def _ssim(original: np.ndarray, image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     from scipy.ndimage import uniform_filter
 
-    # In float32 the differences of squares below would lose the texture of flat tissue.
+    # In float32, the differences of squares below would lose the texture of flat tissue.
     x, y = original.astype(np.float64), image.astype(np.float64)
     voxels = math.prod(size)
     sample = voxels / max(voxels - 1, 1)
