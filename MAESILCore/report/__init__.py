@@ -1,1 +1,1 @@
-"""Reports of a reconstruction for people: a picture, and a page to scroll through."""
+"""Reports of a reconstruction: a picture, and a page to scroll through."""

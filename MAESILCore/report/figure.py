@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 150
-#: Lengths that a scale bar may have, mm.
+#: Possible lengths of a scale bar, mm.
 _BARS = (200, 100, 50, 20, 10, 5, 2)
 _HALO = 2.5
 
@@ -42,10 +42,10 @@ class Column:
     """One column of the picture.
 
     Attributes:
-        title: What stands above it.
-        paint: Draws a cut into axes.
-        key: Which legend belongs below it: window, mask, error, uncertainty, or nothing.
-        limit: The largest value of its colour bar, HU.
+        title: the title above it.
+        paint: draws a cut into axes.
+        key: the legend below it: window, mask, error, uncertainty, or nothing.
+        limit: the largest value of its colour bar, HU.
     """
 
     title: str
@@ -66,16 +66,16 @@ def report_figure(
 ) -> Figure:
     """Draw original, masked, reconstruction and error (for a coverage also uncertainty) in three planes.
 
-    Patient right is on the viewer's left, front or head is up; an oblique scan is shown along its own nearest axes.
+    Patient right is on the viewer's left, front or head is up; an oblique scan is shown along its own axes.
 
     Args:
-        result: What `reconstruct` gave.
-        original: The scan.
-        scores: {"model": {metric: value}, "controls": {name: {metric: value}}}, shown in the footer.
-        title: The headline; None means the scan's name.
-        model: Name of the model, for the headline.
-        window: Grey values; None means lung to bone for HU, else most of the range.
-        footer: Whether scores, geometry and disclaimer stand below.
+        result: the result of `reconstruct`.
+        original: the scan.
+        scores: {"model": {metric: value}, "controls": {name: {metric: value}}} for the footer.
+        title: the headline; None is the scan's name.
+        model: name of the model for the headline.
+        window: window of the grey values; None is `viewing_window`.
+        footer: whether to show scores, geometry and disclaimer.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -118,7 +118,7 @@ def write_report_png(
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        VolumeError: The file cannot be written.
+        VolumeError: the file cannot be written.
     """
     figure = report_figure(result, original, scores, **options)
     with report_file(Path(path)) as unfinished:
@@ -168,7 +168,7 @@ def _columns(
 
 def _show(axes: Axes, cut: Cut, picture: np.ndarray, **options: Any) -> None:  # noqa: ANN401 - those of imshow
     height, width = cut.size
-    # The covered patches are drawn with sharp edges, which a smooth enlargement would blur.
+    # Smooth enlargement would blur the sharp edges of covered patches.
     smooth = "nearest" if picture.ndim == 3 else "bilinear"
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation=smooth, aspect="equal", **options)
 
@@ -176,8 +176,8 @@ def _show(axes: Axes, cut: Cut, picture: np.ndarray, **options: Any) -> None:  #
 def _patch_in(
     result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray], cut: Cut
 ) -> tuple[float, float]:
-    """Rows and columns of a patch in a cut, voxels."""
-    # A tiny array with a different size along each axis tells which axis ends where.
+    """Size of a patch in a cut: rows and columns in voxels."""
+    # The sizes of a turned array with three different extents show the order of the axes.
     sizes = turn(np.empty((2, 3, 4), dtype=np.uint8)).shape
     patches = [result.grid.patch_size[size - 2] for size in sizes]
     del patches[cut.fixed]
@@ -187,10 +187,10 @@ def _patch_in(
 def _draw_superpatches(
     axes: Axes, cut: Cut, result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Dotted lines where one superpatch ends and the next begins."""
+    """Draw dotted lines between superpatches."""
     grid = result.grid
     k, j, i = (np.arange(n) // size for n, size in zip(grid.shape, grid.superpatch_size, strict=True))
-    # One number a superpatch; neighbours differ.
+    # One number per superpatch; neighbours differ.
     numbers = turn(k[:, None, None] * 1_000_000 + j[:, None] * 1_000 + i)
     picture = cut.of(numbers)
     height, width = cut.size
@@ -202,7 +202,7 @@ def _draw_superpatches(
 
 
 def _finish_panel(axes: Axes, cut: Cut, is_first: bool) -> None:
-    """No ticks; in the first column the letters of the directions and a scale bar."""
+    """Remove ticks; add direction letters and a scale bar in the first column."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if not is_first:

@@ -1,4 +1,4 @@
-"""Writing a report: all of it, or nothing."""
+"""Writes report files atomically."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def report_file(path: Path) -> Iterator[Path]:
-    """See `write_whole`; the folder is made if it does not exist.
+    """See `write_whole`; the folder is created if missing.
 
     Raises:
-        VolumeError: The folder or the file cannot be written to.
+        VolumeError: the folder or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def report_file(path: Path) -> Iterator[Path]:
 
 
 def write_png(figure: Figure, target: Path | IO[bytes]) -> None:
-    """Draw a figure in its own background colour."""
+    """Save a figure with its own background colour."""
     with warnings.catch_warnings():
-        # The font lacks the letters of some scripts; a box stands for each in the name of a scan.
+        # The font lacks some scripts: their letters in a scan's name are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(target, format="png", facecolor=figure.get_facecolor())

@@ -1,4 +1,4 @@
-"""Around the slices of the picture: headline, legends, scores."""
+"""Draws headline, legends and scores around the slices."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _TILES = 4
 
 
 class Legend(Protocol):
-    """What a legend needs to know of its column."""
+    """The properties of a column that its legend needs."""
 
     @property
     def key(self) -> str:
-        """Which legend."""
+        """The kind of legend."""
 
     @property
     def limit(self) -> float:
@@ -43,7 +43,7 @@ class Legend(Protocol):
 
 
 def draw_header(figure: Figure, sheet: Sheet, title: str, model: str | None) -> None:
-    """Headline at the left, the model at the right."""
+    """Draw the headline at the left and the model at the right."""
     left, bottom, width, height = sheet.header()
     middle = bottom + 0.42 * height
     shortened = title if len(title) <= 60 else f"{title[:57]}..."
@@ -57,7 +57,7 @@ def draw_header(figure: Figure, sheet: Sheet, title: str, model: str | None) -> 
 def draw_legends(
     figure: Figure, sheet: Sheet, columns: Sequence[Legend], result: Reconstruction, window: Window, unit: str
 ) -> None:
-    """Below each column what its grey values or colours mean; `unit` is that of the voxels."""
+    """Draw a legend of grey values or colours below each column; `unit` is that of the voxels."""
     for place, column in enumerate(columns):
         rectangle = sheet.below(place)
         if column.key == "window":
@@ -83,7 +83,7 @@ def draw_legends(
 
 
 def _inner(figure: Figure, rectangle: Rectangle, box: Rectangle) -> Axes:
-    """Axes in a part of a rectangle; `box` in shares of it."""
+    """Axes in a part of a rectangle; `box` is in shares of it."""
     left, bottom, width, height = rectangle
     axes = figure.add_axes((left + box[0] * width, bottom + box[1] * height, box[2] * width, box[3] * height))
     axes.set(xticks=[], yticks=[])
@@ -110,7 +110,7 @@ def _colour_bar(
 
 
 def _mask_key(figure: Figure, rectangle: Rectangle, result: Reconstruction) -> None:
-    """Swatches for the stages that occur."""
+    """Draw swatches of the stages that occur."""
     stages = [stage for stage in (FIRST_STAGE, SECOND_STAGE) if (result.mask.stages == stage).any()]
     names = {FIRST_STAGE: "hidden, stage 1", SECOND_STAGE: "hidden, stage 2"}
     if len(stages) == 1:
@@ -126,7 +126,7 @@ def _mask_key(figure: Figure, rectangle: Rectangle, result: Reconstruction) -> N
 def draw_footer(
     figure: Figure, sheet: Sheet, result: Reconstruction, original: Volume, scores: Scores | None
 ) -> None:
-    """Scores as tiles, the control beside each; then the scan's facts and the disclaimer."""
+    """Draw tiles of scores with the best control, the scan's facts and the disclaimer."""
     rectangle = sheet.footer()
     texts = score_tiles(scores or {}) or _texts_without_scores(result, unit_of(original))
     for place, words in enumerate(texts):

@@ -1,4 +1,4 @@
-"""The page of a reconstruction: one file to open in any browser, without a network."""
+"""The page of a reconstruction: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ def write_report_html(
     card: Card | None = None,
     window: Window | None = None,
 ) -> Path:
-    """Write a page on which one scrolls through original, masked scan, reconstruction and error side by side.
+    """Write a page to scroll through original, masked scan, reconstruction and error side by side.
 
-    Everything is inside the file; it asks the network for nothing.
+    The file is self-contained and makes no network requests.
 
     Args:
-        result: What `reconstruct` gave.
-        original: The scan.
+        result: the result of `reconstruct`.
+        original: the scan.
         scores: {"model": {metric: value}, "controls": {name: {metric: value}}}, or None.
-        path: The .html file.
-        title: The headline; None means the scan's name.
-        card: The card of the model.
-        window: Grey values; None means lung to bone for HU, else most of the range.
+        path: the .html file.
+        title: the headline; None is the scan's name.
+        card: the card of the model.
+        window: window of the grey values; None is `viewing_window`.
 
     Raises:
         MissingPackageError: matplotlib or Pillow is not installed.
-        VolumeError: The file cannot be written.
+        VolumeError: the file cannot be written.
     """
     title = title or original.name or "Reconstruction"
     window = window or viewing_window(original)
@@ -95,7 +95,7 @@ def write_report_html(
 
 
 def _template() -> Template:
-    """The page, which escapes all that is put into it."""
+    """The page as a template that escapes all values."""
     environment = Environment(
         loader=PackageLoader("MAESILCore.report", "."),
         autoescape=True,
@@ -119,7 +119,7 @@ def _range(window: Window) -> str:
 
 
 def _card_facts(card: Card) -> list[tuple[str, str]]:
-    """What the model says about itself, as pairs of a name and a value."""
+    """Facts from the model's card as pairs of name and value."""
     pairs = [
         ("Name", card.name),
         ("Method", card.method),

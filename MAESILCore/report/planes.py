@@ -1,4 +1,4 @@
-"""Slices as a radiologist expects them: patient right on the viewer's left, front and head up, true proportions."""
+"""Slices in radiological convention: patient right on the viewer's left, front or head up, true proportions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ AXIAL, CORONAL, SAGITTAL = "axial", "coronal", "sagittal"
 PLANES = (AXIAL, CORONAL, SAGITTAL)
 #: Letters at the left, right, top and bottom edge of each plane.
 LETTERS = {AXIAL: ("R", "L", "A", "P"), CORONAL: ("R", "L", "S", "I"), SAGITTAL: ("A", "P", "S", "I")}
-#: Which axis of a display array each plane fixes.
+#: The display axis normal to each plane.
 _FIXED = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}
 #: Signs in RAS of display axes: down the body, to the back, to the left.
 _DOWN_BACK_LEFT = ((2, -1.0), (1, -1.0), (0, -1.0))
-#: Tissue is denser than this, HU; lungs are found as what tissue surrounds.
+#: Lower limit of tissue, HU; lungs are found as holes in tissue.
 _TISSUE_HU = -400.0
 _MARGIN_MM = 10.0
 
 
 @dataclass(frozen=True)
 class DisplayFrame:
-    """How arrays of a volume are turned for display; an oblique volume is shown along its own nearest axes.
+    """The permutation and flips of a volume's arrays for display; oblique volumes are shown along their own axes.
 
     Attributes:
-        order: The array axis (of k, j, i) that points down the body, to its back and to its left.
-        flipped: Whether each of these has to be reversed.
-        spacing: Voxel size along the display axes, mm.
+        order: the array axes (of k, j, i) nearest to down, back and left.
+        flipped: whether each of these must be reversed.
+        spacing: voxel size along the display axes, mm.
     """
 
     order: tuple[int, int, int]
@@ -37,13 +37,13 @@ class DisplayFrame:
     spacing: tuple[float, float, float]
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """A view of a (k, j, i) array, or one on the patch lattice, with axes (down, back, left)."""
+        """A view of an array (k, j, i), of voxels or patches, with axes (down, back, left)."""
         turned = array.transpose(self.order)
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
 
 
 def display_frame(volume: Volume) -> DisplayFrame:
-    """The turn that brings a volume's axes nearest to down, back and left."""
+    """The frame that brings a volume's axes nearest to down, back and left."""
     directions = np.asarray(volume.directions)
     best = max(
         permutations(range(3)),
@@ -67,12 +67,12 @@ class Cut:
     """One slice of a display array, cropped.
 
     Attributes:
-        plane: Its name.
-        fixed: The display axis that it crosses.
-        index: Where it crosses that axis.
-        rows: The part of the vertical axis that is shown.
-        columns: The part of the horizontal axis that is shown.
-        pixel: Height and width of a voxel, mm.
+        plane: name of the plane.
+        fixed: the display axis normal to it.
+        index: position along that axis.
+        rows: the range of the vertical axis.
+        columns: the range of the horizontal axis.
+        pixel: height and width of a voxel, mm.
     """
 
     plane: str
@@ -96,21 +96,21 @@ class Cut:
 def cuts_to_show(
     display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool, hidden: np.ndarray
 ) -> list[Cut]:
-    """Axial, coronal and sagittal cuts through the middle of what is scanned, cropped to it.
+    """Axial, coronal and sagittal cuts through the middle of the body, cropped to it.
 
-    Where only a region is hidden, they go through the middle of that.
+    If only a region is hidden, the cuts go through its middle.
 
     Args:
-        display: Intensities, axes (down, back, left).
-        spacing: Along these, mm.
-        is_hu: Whether tissue can be told from air by its HU.
-        hidden: Not 0 where a voxel is hidden, axes as those of `display`.
+        display: intensities, axes (down, back, left).
+        spacing: voxel size along these axes, mm.
+        is_hu: whether the intensities are HU, which separate tissue from air.
+        hidden: not 0 where a voxel is hidden, same axes.
     """
     spans, middle = _extent(display, spacing, is_hu)
     shares = [
         np.asarray(hidden.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)
     ]
-    # A drawn mask reaches all sides of a scan.
+    # Drawn masks reach all sides of a scan, regions do not.
     is_region = not all(share[0] and share[-1] for share in shares)
     if shares[0].any() and (
         is_region or not all(share[at] for share, at in zip(shares, middle, strict=True))
@@ -118,7 +118,7 @@ def cuts_to_show(
         for axis, share in enumerate(shares):
             there = np.flatnonzero(share)
             middle[axis] = int(there[len(there) // 2])
-            # It may lie outside the body.
+            # The region may lie outside the body.
             first, last = min(spans[axis].start, int(there[0])), max(spans[axis].stop, int(there[-1]) + 1)
             spans[axis] = slice(first, last)
     cuts = []
@@ -135,14 +135,14 @@ def _extent(
     display: np.ndarray, spacing: tuple[float, float, float], is_hu: bool
 ) -> tuple[list[slice], list[int]]:
     """The span of the body along each axis, and its middle."""
-    # Every second voxel is enough to find a body, and eight times as fast.
+    # Every second voxel suffices and is eight times as fast.
     coarse = display[::2, ::2, ::2]
     low, high = np.percentile(coarse, [2, 99.5])
     body = coarse > (_TISSUE_HU if is_hu else low + 0.15 * (high - low))
     spans, middle = [], []
     for axis, size in enumerate(display.shape):
         share = body.mean(axis=tuple(other for other in range(3) if other != axis))
-        # A table, a blanket or noise fills little of a slice; a body much.
+        # Table, blanket and noise fill a small share of a slice, a body a large one.
         rows = np.flatnonzero(share > 0.12 * share.max()) if share.max() > 0 else np.arange(len(share))
         margin = int(np.ceil(_MARGIN_MM / spacing[axis]))
         first, last = max(0, 2 * int(rows[0]) - margin), min(size, 2 * int(rows[-1]) + 2 + margin)

@@ -1,4 +1,4 @@
-"""From numbers to colours: grey values of a window, hidden patches in two colours, and signed errors."""
+"""Maps numbers to colours: windowed grey values, hidden patches and signed errors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from MAESILCore.lattice import FIRST_STAGE, SECOND_STAGE
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-#: The two stages of a mask in colours that colour-blind people tell apart (Okabe and Ito 2008).
+#: Colours of the two stages of a mask, safe for colour-blind viewers (Okabe and Ito 2008).
 STAGE_COLOURS = {FIRST_STAGE: "#0072B2", SECOND_STAGE: "#E69F00"}
 #: Wide enough for lungs, narrow enough for organs.
 VIEWING_WINDOW = Window(-1000.0, 500.0)
-#: From less than the patient to more than the patient; dark where they agree.
+#: Colours from negative to positive errors; dark at 0.
 ERROR_STOPS = ("#a9d3ff", "#2f7fd6", "#123a63", "#101418", "#6b1f17", "#e0533a", "#ffc7a8")
 UNCERTAINTY_STOPS = ("#101418", "#3b1d5c", "#8a2a6d", "#dd5a4f", "#fbb45c", "#fdf3c8")
-#: A window of errors narrower than this would show rounding, HU.
+#: Least limit of the error colours in HU; below, rounding would be visible.
 LEAST_LIMIT_HU = 20.0
 _NICE_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0)
 _MOST_SAMPLES = 1_000_000
 
 
 def viewing_window(volume: Volume) -> Window:
-    """The window in which a volume is shown: `VIEWING_WINDOW` for HU, else most of its range."""
+    """The default window of a volume: `VIEWING_WINDOW` for HU, else most of its range."""
     if volume.looks_like_hu:
         return VIEWING_WINDOW
     low, high = (float(value) for value in np.percentile(volume.voxels[::2, ::2, ::2], [1, 99.5]))
@@ -42,9 +42,9 @@ def colour_map(name: str, stops: tuple[str, ...]) -> Colormap:
 
 
 def nice_limit(values: np.ndarray, share: float = 99.0) -> float:
-    """A round number that the given percentage of the magnitudes, those of 0 left out, stays below.
+    """A round number above the percentile `share` of the magnitudes without zeros.
 
-    At least `LEAST_LIMIT_HU`; a large array is sampled.
+    It is at least `LEAST_LIMIT_HU`; large arrays are sampled.
     """
     samples = np.ravel(values)[:: max(1, values.size // _MOST_SAMPLES)]
     magnitudes = np.abs(samples[samples != 0].astype(np.float32))
@@ -64,10 +64,10 @@ def hide(grey: np.ndarray, stages: np.ndarray, patch: tuple[float, float], scale
     """A slice with its hidden patches covered: blue for the first stage, orange with stripes for the second.
 
     Args:
-        grey: The slice in [0, 1], (rows, columns).
-        stages: The stage that hid each voxel, 0 where it is visible, same shape.
-        patch: Rows and columns of a patch, voxels; sets the width of the stripes.
-        scale: Pixels a voxel.
+        grey: the slice in [0, 1], (rows, columns).
+        stages: the stage that hid each voxel, 0 for visible ones, same shape.
+        patch: rows and columns of a patch in voxels; sets the width of the stripes.
+        scale: pixels per voxel along each axis.
 
     Returns:
         (rows * scale, columns * scale, 3) float32 in [0, 1].
@@ -90,7 +90,7 @@ def hide(grey: np.ndarray, stages: np.ndarray, patch: tuple[float, float], scale
 
 
 def _edges(stages: np.ndarray) -> np.ndarray:
-    """Pixels at which another stage begins to the left or above."""
+    """Pixels whose stage differs from that of the left or upper neighbour."""
     edges = np.zeros(stages.shape, dtype=bool)
     edges[1:] |= stages[1:] != stages[:-1]
     edges[:, 1:] |= stages[:, 1:] != stages[:, :-1]

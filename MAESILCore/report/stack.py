@@ -1,4 +1,4 @@
-"""The axial slices of a page: small grey pictures, and the mask that the browser draws over them."""
+"""The axial slices of a page: small grey pictures, and the mask for the browser to draw."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from MAESILCore.optional import require
 from MAESILCore.report.planes import Cut, DisplayFrame, cuts_to_show, display_frame
 from MAESILCore.report.shading import ERROR_STOPS, STAGE_COLOURS, UNCERTAINTY_STOPS, nice_limit
 
-#: Limits that keep the page of a large scan small enough to send by mail.
+#: Limits that keep the page small enough for mail.
 _MOST_SLICES = 160
 _MOST_CHARACTERS = 9_500_000
-#: Longest side in pixels and JPEG quality; the first that keeps to the limit is taken.
+#: Longest side in pixels and JPEG quality; the first pair within the limit is used.
 _CODINGS = ((320, 82), (288, 76), (256, 70), (224, 60), (160, 50), (96, 40))
 _SAMPLES = 5
 
 
 def slice_stack(result: Reconstruction, original: Volume, window: Window) -> dict[str, Any]:
-    """All that the page's viewer needs, ready for JSON.
+    """The data of the page's viewer, ready for JSON.
 
     Args:
-        result: What `reconstruct` gave.
-        original: The scan.
-        window: Grey values.
+        result: the result of `reconstruct`.
+        original: the scan.
+        window: window of the grey values.
 
     Raises:
         MissingPackageError: Pillow is not installed.
@@ -60,7 +60,7 @@ def slice_stack(result: Reconstruction, original: Volume, window: Window) -> dic
 
 @dataclass(frozen=True)
 class _Panel:
-    """One of the pictures side by side; one without a volume is drawn by the browser from the others."""
+    """One of the pictures side by side; the browser draws those without a volume from the others."""
 
     key: str
     title: str
@@ -69,7 +69,7 @@ class _Panel:
     stops: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """What the browser needs to know of it, beside its pictures."""
+        """The panel's data for the browser, without pictures."""
         ends = {"low": self.window.low, "high": self.window.high}
         return {"key": self.key, "title": self.title, "stops": self.stops} | ends
 
@@ -90,7 +90,7 @@ def _panels(result: Reconstruction, original: Volume, window: Window) -> list[_P
 
 @dataclass(frozen=True)
 class _Encoder:
-    """Turns slices into base64 JPEGs of one size."""
+    """Encodes slices as base64 JPEGs of one size."""
 
     frame: DisplayFrame
     cut: Cut
@@ -105,7 +105,7 @@ class _Encoder:
         return max(1, round(height / pixel)), max(1, round(width / pixel))
 
     def encode(self, panel: _Panel, slices: list[int]) -> list[str]:
-        """The slices of a panel; none if the browser draws it."""
+        """The encoded slices of a panel; empty if the browser draws it."""
         if panel.volume is None:
             return []
         shown = self.frame.turn(panel.volume.voxels)[:, self.cut.rows, self.cut.columns]
@@ -124,7 +124,7 @@ class _Encoder:
 
 
 def _encoder(panels: list[_Panel], frame: DisplayFrame, cut: Cut, slices: list[int]) -> _Encoder:
-    """The finest encoder of which a few slices show that the page stays small enough."""
+    """The finest encoder within the size limit, estimated from a few slices."""
     samples = slices[:: max(1, len(slices) // _SAMPLES)]
     for side, quality in _CODINGS:
         encoder = _Encoder(frame, cut, side, quality)
@@ -135,7 +135,7 @@ def _encoder(panels: list[_Panel], frame: DisplayFrame, cut: Cut, slices: list[i
 
 
 def _positions(original: Volume, frame: DisplayFrame, slices: list[int]) -> list[float]:
-    """The height of the middle of each slice, RAS mm."""
+    """The height of each slice's centre, RAS mm."""
     axis = frame.order[0]
     size = original.shape[axis]
     middle = [(n - 1) / 2 for n in original.shape]
@@ -148,7 +148,7 @@ def _positions(original: Volume, frame: DisplayFrame, slices: list[int]) -> list
 
 
 def _lattice(result: Reconstruction, frame: DisplayFrame, axial: Cut, slices: list[int]) -> dict[str, Any]:
-    """The mask on the patch lattice, and where patches and superpatches begin, as shares of height and width."""
+    """The mask on the patch lattice, and the edges of patches and superpatches as shares of height and width."""
     grid = result.grid
     stages = frame.turn(result.mask.stages)
     patches, superpatches = [], []
@@ -171,6 +171,6 @@ def _lattice(result: Reconstruction, frame: DisplayFrame, axial: Cut, slices: li
 
 
 def _edges(numbers: np.ndarray) -> list[float]:
-    """Where runs of equal numbers begin, and the end, as shares of the whole."""
+    """The starts of runs of equal numbers, and the end, as shares of the length."""
     starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     return [round(start / len(numbers), 5) for start in starts]

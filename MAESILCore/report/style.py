@@ -1,4 +1,4 @@
-"""Where things stand in the picture, in inches, and its colours."""
+"""Layout of the picture in inches, and its colours."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Sheet:
     """The layout of one picture.
 
     Attributes:
-        size: Width and height, inches.
-        columns: How many columns of slices.
-        rows: Height of each row of slices, inches, from the top.
+        size: width and height, inches.
+        columns: number of columns of slices.
+        rows: height of each row of slices from the top, inches.
     """
 
     size: tuple[float, float]
@@ -45,21 +45,21 @@ class Sheet:
         return (_WIDTH - 2 * _MARGIN - (self.columns - 1) * _GAP) / self.columns
 
     def rectangle(self, left: float, top: float, width: float, height: float) -> Rectangle:
-        """A rectangle given in inches from the upper left corner, as matplotlib wants it."""
+        """Convert a rectangle in inches from the upper left corner to matplotlib's shares."""
         across, up = self.size
         return left / across, 1 - (top + height) / up, width / across, height / up
 
     def left(self, column: int) -> float:
-        """Where a column begins, inches from the left."""
+        """Left edge of a column, inches."""
         return _MARGIN + column * (self.column_width + _GAP)
 
     def cell(self, row: int, column: int) -> Rectangle:
-        """The place of one slice."""
+        """The rectangle of one slice."""
         top = _HEADER + _TITLES + sum(self.rows[:row]) + row * _GAP
         return self.rectangle(self.left(column), top, self.column_width, self.rows[row])
 
     def above(self, column: int) -> tuple[float, float]:
-        """The place of a column's title: middle, bottom."""
+        """The position of a column's title: middle, bottom."""
         x, y, width, height = self.rectangle(self.left(column), _HEADER, self.column_width, _TITLES)
         return x + width / 2, y + 0.22 * height
 
@@ -68,7 +68,7 @@ class Sheet:
         return self.rectangle(_MARGIN, 0, _WIDTH - 2 * _MARGIN, _HEADER)
 
     def below(self, column: int) -> Rectangle:
-        """The place of a column's legend."""
+        """The rectangle of a column's legend."""
         return self.rectangle(self.left(column), self._below_slices, self.column_width, _LEGENDS)
 
     def footer(self) -> Rectangle:
@@ -81,7 +81,7 @@ class Sheet:
 
 
 def sheet_for(cuts: Sequence[Cut], columns: int, footer: bool) -> Sheet:
-    """A layout in which all slices have one scale, as large as the columns allow."""
+    """A layout with one scale for all slices, as large as the columns allow."""
     width = Sheet((1, 1), columns, ()).column_width
     largest_height = max(cut.size[0] for cut in cuts)
     scale = min(width / max(cut.size[1] for cut in cuts), 1.45 * width / largest_height)

@@ -1,4 +1,4 @@
-"""What a report says in words and numbers, the same in the picture and on the page."""
+"""Texts and numbers of a report, shared by picture and page."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from MAESILCore.data.volume import Volume
 
 if TYPE_CHECKING:
-    # It needs PyTorch, which a GUI that shows the same words may lack.
+    # Needs PyTorch, which a GUI with the same texts may lack.
     from MAESILCore.inference import Reconstruction
 
 #: The scores of one scan: {"model": {metric: value}, "controls": {name: {metric: value}}}.
 Scores = Mapping[str, Any]
 _TILES = 4
 DISCLAIMER = "Research use only; not a medical device."
-#: What an error map shows and what it does not.
+#: The meaning of an error map.
 ERROR_MEANING = (
     "A large error marks what the visible surroundings do not announce: it follows edges, bone, vessels and gas, and "
     "does not detect disease. A mass that is larger than a patch is predicted from its own visible parts: to ask about "
@@ -28,15 +28,15 @@ ERROR_MEANING = (
 
 @dataclass(frozen=True)
 class Metric:
-    """A score that a report shows.
+    """A score of a report.
 
     Attributes:
-        key: Its name in the scores.
-        title: Its name for people.
-        unit: Its unit, or nothing.
-        digits: Digits after the point.
-        best: The value that nothing could surpass.
-        meaning: One sentence on what it says.
+        key: name in the scores.
+        title: display name.
+        unit: unit, or "".
+        digits: digits after the point.
+        best: the best possible value.
+        meaning: one sentence on its meaning.
     """
 
     key: str
@@ -51,7 +51,7 @@ class Metric:
         return f"{value:.{self.digits}f}{' ' if self.unit else ''}{self.unit}"
 
     def shortfall(self, value: float) -> float:
-        """How far a value is from the best one; the smaller of two is the better."""
+        """Distance of a value from the best one."""
         return -value if np.isinf(self.best) else abs(value - self.best)
 
 
@@ -72,7 +72,7 @@ METRICS = (
     ),
 )  # fmt: skip
 
-#: One sentence on each control; a trained model has to beat the best of them.
+#: One sentence per control.
 CONTROL_MEANINGS = {
     "mean": "every hidden voxel gets the mean of the visible ones of its superpatch",
     "nearest": "every hidden voxel copies the nearest visible patch",
@@ -82,22 +82,22 @@ CONTROL_MEANINGS = {
 
 
 def value_of(entry: Mapping[str, Any], metric: Metric) -> float | None:
-    """A finite score, or None where there is none."""
+    """A finite score, or None."""
     return finite(entry.get(metric.key))
 
 
 def finite(value: object) -> float | None:
-    """A number that can be shown, or None."""
+    """A finite number, or None."""
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
 
 def control_name(key: str) -> str:
-    """A control's name for people."""
+    """The display name of a control."""
     return key.replace("_", " ")
 
 
 def best_control(scores: Scores, metric: Metric) -> tuple[str, float] | None:
-    """The control that does best by a metric, and its score."""
+    """The best control by a metric, and its score."""
     found = [(name, value_of(entry, metric)) for name, entry in scores.get("controls", {}).items()]
     known = [(name, value) for name, value in found if value is not None]
     if not known:
@@ -106,12 +106,12 @@ def best_control(scores: Scores, metric: Metric) -> tuple[str, float] | None:
 
 
 def shown_metrics(scores: Scores) -> list[Metric]:
-    """The metrics that the model has a score for, most telling first."""
+    """The metrics with a score of the model, most important first."""
     return [metric for metric in METRICS if value_of(scores.get("model", {}), metric) is not None]
 
 
 def score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
-    """Title, value and best control of the most telling scores."""
+    """Title, value and best control of the most important scores."""
     tiles = []
     for metric in shown_metrics(scores)[:_TILES]:
         rival = best_control(scores, metric)
@@ -121,7 +121,7 @@ def score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
 
 
 def score_rows(scores: Scores, metrics: list[Metric]) -> list[tuple[str, list[tuple[str, bool]]]]:
-    """The model and its controls: a name, and for each metric the value as text and whether it is the best one."""
+    """Rows of model and controls: a name, and per metric the value as text and whether it is the best."""
     named = {"This model": scores["model"]}
     named |= {f"Control: {control_name(name)}": entry for name, entry in scores.get("controls", {}).items()}
     best = {}
@@ -139,23 +139,23 @@ def score_rows(scores: Scores, metrics: list[Metric]) -> list[tuple[str, list[tu
 
 
 def soft_tissue_scores(scores: Scores) -> Scores:
-    """The scores in the narrow window of the abdomen, as far as they were taken."""
+    """The scores in the soft-tissue window, if any."""
     controls = {name: entry.get("soft_tissue", {}) for name, entry in scores.get("controls", {}).items()}
     return {"model": scores.get("model", {}).get("soft_tissue", {}), "controls": controls}
 
 
 def unit_of(volume: Volume) -> str:
-    """What the numbers of a volume's voxels are."""
+    """The unit of a volume's voxels."""
     return "HU" if volume.looks_like_hu else "stored units"
 
 
 def plain(number: float) -> str:
-    """A whole number with a true minus sign."""
+    """A rounded number with a typographic minus sign."""
     return f"{number:.0f}".replace("-", "\N{MINUS SIGN}")
 
 
 def mask_sentence(result: Reconstruction) -> str:
-    """How much was hidden, and how often."""
+    """A sentence on the hidden share and the number of masks."""
     percent = 100 * result.mask.hidden_fraction
     if len(result.masks) > 1:
         return f"{len(result.masks)} masks, each hiding about {percent:.0f} %; every patch was hidden at least once"
@@ -163,7 +163,7 @@ def mask_sentence(result: Reconstruction) -> str:
 
 
 def scored_words(result: Reconstruction, scores: Scores) -> str:
-    """What the scores are of, where the pictures show something else; else nothing."""
+    """The masks of the scores, if the pictures show others; else ""."""
     scored = scores.get("setup", {}).get("scored_masks", len(result.masks))
     if scored == len(result.masks):
         return ""
@@ -171,7 +171,7 @@ def scored_words(result: Reconstruction, scores: Scores) -> str:
 
 
 def facts(result: Reconstruction, original: Volume) -> list[tuple[str, str]]:
-    """Geometry and grid of a scan as pairs of a name and a value."""
+    """Geometry and grid of a scan as pairs of name and value."""
     k, j, i = original.shape
     spacing = original.spacing
     field = [n * s / 10 for n, s in zip((i, j, k), spacing, strict=True)]
@@ -199,7 +199,7 @@ def _times(*sizes: object) -> str:
 
 
 def hidden_error(result: Reconstruction) -> float:
-    """Mean magnitude of the error where a patch was hidden, HU."""
+    """Mean absolute error of hidden voxels, HU."""
     error = result.error.voxels
     if len(result.masks) > 1:
         return float(np.mean(np.abs(error), dtype=np.float64))
