@@ -1,4 +1,4 @@
-"""The `maesil` command: thin commands, one file each, and one policy on what is said when something fails."""
+"""The `maesil` command: thin commands, one file each, and one policy for error messages."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from MAESILCore.wording import displayable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Entry points of this group are commands of other packages: name and function, as `app` of the browser face is.
+#: Group of entry points for commands of other packages, such as `app` of the browser interface.
 _GROUP = "maesil.commands"
-#: One module of this package each, in the order of `maesil --help`.
+#: Modules of this package, one per command, in the order of `maesil --help`.
 _COMMANDS = ("demo", "info", "reconstruct", "evaluate", "pretrain", "phantom")
 
 _STOPPED = 130
 _FAILED = 2
 _BROKEN = 1
 
-#: What Typer raises for a command line that it cannot read; its own name for it differs by version.
+#: Typer's exception for invalid command lines; its name differs by version.
 _UsageError: Any = typer.BadParameter.__base__
-#: Words of the library that Typer checks values with, in plain ones.
+#: Typer's messages on invalid values, and plainer ones.
 _PLAINER = (
     (r"Input should be a valid integer.*", "give a whole number"),
     (r"Input should be a valid number.*", "give a number"),
@@ -50,7 +50,7 @@ class _Options:
 
 
 class _CommandGroup(TyperGroup):
-    """Turns ctrl-C into an error of ours, before typer makes a silent exit of it."""
+    """Converts Ctrl-C to our own error, before Typer exits silently."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context class is private
         try:
@@ -98,7 +98,7 @@ for _command in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0 is success, 2 a mistake in the command or its input, 130 a stop by the user, 1 a fault of the program.
+    The status is 0 for success, 2 for a mistake in the command or its input, 130 for a stop by the user, 1 for a bug.
     """
     options = _Options()
     forgive_code_pages()
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
-    """Say in one sentence what the command line lacks; the help that stands in for no command at all was shown."""
+    """Print a usage error in one sentence; without any command, Typer has printed the help."""
     message = displayable(error.format_message().rstrip("."))
     if not message:
         return _FAILED
@@ -126,7 +126,7 @@ def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
 
 
 def _report(error: Exception) -> int:
-    """Say in one sentence what went wrong, and return the exit status that goes with it."""
+    """Print an error in one sentence; returns its exit status."""
     if isinstance(error, Cancelled):
         return _say("Stopped.", _STOPPED)
     if isinstance(error, MaesilError):
@@ -147,7 +147,7 @@ def _place_of(error: OSError) -> str:
 
 
 def _plain(text: object) -> str:
-    """Keep square brackets in paths and shapes from being read as markup."""
+    """Escape square brackets, which Rich would read as markup."""
     from rich.markup import escape
 
     return escape(str(text))
@@ -162,7 +162,7 @@ def _say(message: str, status: int) -> int:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM stop the work as cleanly as ctrl-C does."""
+    """Handle SIGTERM like Ctrl-C during the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""`maesil demo`: the whole way from a scan to a page that shows what the model made of it."""
+"""`maesil demo`: reconstructs and scores a scan, and shows a page of the results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from MAESILCore.data.volume import Volume
 
-#: Voxels along k, j, i: the whole torso, filled in and scored within a minute or two on two cores.
+#: Voxels along k, j, i: the whole torso in one or two minutes on two cores.
 _PHANTOM_SHAPE = (96, 192, 192)
-#: Four masks of 75 % hide every patch at least twice, so that each has a spread.
+#: Four masks of 75 % hide every patch at least twice, which the uncertainty needs.
 _MASKS = 4
 
 
@@ -57,7 +57,7 @@ def demo(
     from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
     from MAESILCore.scoring.reconstruction import describe_metrics
 
-    # Now, not after minutes of work.
+    # Fail before the work.
     for package in ("matplotlib", "PIL"):
         require(package, "The report")
     check_folder(out)
@@ -77,7 +77,7 @@ def demo(
         )
         options = CaseOptions(strategy, seed, 0, tuple(CONTROLS), device, None, stopped)
         case = evaluate_case(volume, loaded, options, _counted(options.parts, progress))
-    # Only a single mask is a task that controls can be given, too.
+    # Scores use a single mask: controls need visible voxels.
     asked = {"seed": seed, "coverage": _MASKS, "scored_masks": 1, **strategy.options}
     scores = describe_metrics(result, loaded.name, asked, case)
     save_reconstruction(
@@ -93,7 +93,7 @@ def demo(
 
 
 def _counted(total: int, progress: Callable[[int, int, str], None]) -> Callable[[], None]:
-    """A callback that is called after each part, for a progress that wants numbers."""
+    """A callback without arguments that reports one more finished part."""
     done = itertools.count()
 
     def part_done() -> None:
@@ -115,7 +115,7 @@ def _read_or_make(scan: Path | None, console: Console) -> Volume:
 
 
 def _show(page: Path, console: Console, no_browser: bool) -> None:
-    """Open a page where there is a screen, and say where it is in any case."""
+    """Print the place of a page, and open it if there is a screen."""
     import webbrowser
 
     from rich.markup import escape

@@ -1,4 +1,4 @@
-"""`maesil evaluate`: how well a model fills in scans that it never saw, beside controls without learning."""
+"""`maesil evaluate`: scores a model and controls without learning on unseen scans."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from MAESILCore.cli.options import (
 )
 from MAESILCore.wording import displayable
 
-#: The scores that fit beside each other into a terminal; the files hold all.
+#: Scores that fit into the width of a terminal; the files hold all.
 _SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
-#: The same for a model from which nothing is hidden.
+#: The same for models that hide nothing.
 _SHOWN_WHOLE = ("psnr_full", "ssim_full")
 
 
@@ -79,7 +79,7 @@ def evaluate(
         plane_axis=plane_axis,
     )
     strategy = strategy_of(masks)
-    # Now, not after hours of work.
+    # Fail before the work.
     check_file(json_file)
     if table is not None:
         check_file(table)
@@ -109,7 +109,7 @@ def evaluate(
 
 
 def _command(scans: list[Path], json_file: Path, told: dict[str, Any]) -> str:
-    """The command that makes the results again; paths by their last part, since folders differ by machine."""
+    """The command that reproduces the results; paths are cut to their last part, since folders differ by machine."""
     words = ["maesil", "evaluate", *(scan.resolve().name for scan in scans)]
     for name, value in told.items():
         for each in value if isinstance(value, list) else [value]:

@@ -1,4 +1,4 @@
-"""`maesil info`: what a scan is, before anything is done with it."""
+"""`maesil info`: shows the properties of a scan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from MAESILCore.data.formats.discovery import LeftOut
     from MAESILCore.data.volume import Volume
 
-#: Scans in a sentence; more are counted.
+#: Most scans in a sentence; the others are counted.
 _NAMED = 5
 
 
@@ -48,10 +48,10 @@ def info(
 
 
 def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
-    """The scan at a place; what lies beside it in a folder and cannot be read is added to a list.
+    """Read the scan at a path; unreadable entries of a folder are appended to `left_out`.
 
     Raises:
-        VolumeError: it cannot be read, or the folder holds several scans.
+        VolumeError: the scan cannot be read, or the folder holds several scans.
     """
     from MAESILCore.data.formats.found import listed
     from MAESILCore.data.scans import discover_scans, read_scan
@@ -75,7 +75,7 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    """Print the facts for people, who count voxels as width x height x slices (i, j, k)."""
+    """Print the facts as a table; sizes are width x height x slices (i, j, k)."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape

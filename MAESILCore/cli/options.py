@@ -1,4 +1,4 @@
-"""The options that several commands share, and how masks follow from theirs."""
+"""Options shared by several commands, and the mask strategy from them."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ PlaneAxis = Annotated[
 
 
 def given_mask_options(**options: object) -> dict[str, Any]:
-    """The options that were given, by the names of `MaskStrategy`'s fields."""
+    """The given options, by the field names of `MaskStrategy`."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
-    """The strategy that the given options ask for, None if they say nothing.
+    """The mask strategy of the given options; None without options.
 
     Raises:
-        ConfigError: an option without effect in this mode, or a value that does not fit.
+        ConfigError: an option has no effect in this mode, or a value is invalid.
     """
     from MAESILCore.errors import ConfigError
     from MAESILCore.lattice import OPTIONS_OF, MaskStrategy

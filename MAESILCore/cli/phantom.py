@@ -1,4 +1,4 @@
-"""`maesil phantom`: a made-up but labelled torso CT, for a first try without data."""
+"""`maesil phantom`: writes a synthetic torso CT with labels, to try MAESIL without data."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def phantom(
 
 
 def _describe(console: Console, made: Phantom, out: Path, labels: Path | None) -> None:
-    """Say what was written, and what the labels mean."""
+    """Print the written files and the meaning of the labels."""
     i, j, k = made.volume.shape[::-1]
     spacing = " x ".join(f"{size:.3g}" for size in made.volume.spacing)
     console.print(f"Wrote {i} x {j} x {k} voxels of {spacing} mm to {out}.", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Whether results can be written to where they are wanted: asked before the work, not after minutes of it."""
+"""Checks before the work that results can be written."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from MAESILCore.errors import VolumeError
 
 
 def check_folder(folder: Path) -> None:
-    """See that files can be written into a folder, which need not be there yet; nothing is left behind.
+    """Check that files can be written to a folder, which may be missing; leaves no files.
 
     Raises:
-        VolumeError: they cannot.
+        VolumeError: the folder cannot be written.
     """
-    # Of a folder that is to be made, the one that it will be made in.
+    # The nearest existing folder, in which a missing one would be created.
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     try:
         tempfile.TemporaryFile(dir=nearest).close()
@@ -25,10 +25,10 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """See that a file can be written, in a folder that is there; nothing is left behind.
+    """Check that a file can be written to an existing folder; leaves no files.
 
     Raises:
-        VolumeError: it cannot.
+        VolumeError: the file cannot be written.
     """
     if path.is_dir():
         message = f"{path} is a folder, and a file is to be written; give the file a name."
@@ -42,10 +42,10 @@ def check_file(path: Path) -> None:
 
 
 def check_apart(first: Path, second: Path) -> None:
-    """See that two files that are to be written are not the same one.
+    """Check that two output files differ.
 
     Raises:
-        VolumeError: they are.
+        VolumeError: both paths are the same file.
     """
     if os.path.normcase(first.resolve()) == os.path.normcase(second.resolve()):
         message = f"Two different files are to be written to {first}; give one of them another name."

@@ -1,4 +1,4 @@
-"""`maesil pretrain`: learn from a folder of unlabelled scans."""
+"""`maesil pretrain`: trains a model on unlabelled scans."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def pretrain(
         "batch_size": batch_size,
         "seed": seed,
     }
-    # A card holds no bytes that are not UTF-8; names are matched in the form that is displayed.
+    # Cards are UTF-8, and patterns are matched with displayable names.
     given["hold_out"] = tuple(map(displayable, hold_out)) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}
     start = load_checkpoint(initial) if initial is not None else None
@@ -103,7 +103,7 @@ def pretrain(
 
 
 def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None:
-    """Run the work under a progress bar; the first ctrl-C lets the present step end."""
+    """Run the work with a progress bar; the first Ctrl-C stops it after the current step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from MAESILCore.cli.progress import stop_requested
@@ -125,7 +125,7 @@ def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None
 def _console() -> Console:
     from rich.console import Console
 
-    # Under torchrun the first process speaks.
+    # Under torchrun only the first process prints.
     return Console(quiet=os.environ.get("RANK", "0") != "0")
 
 

@@ -1,4 +1,4 @@
-"""How long work shows where it is, and how it is stopped."""
+"""Progress bars, and stopping by signals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-#: Signals this close to the first one are the same wish: a launcher such as torchrun passes ctrl-C on to processes that
-#: the terminal has told already.
+#: Signals within this time of the first one count as the same: launchers such as torchrun forward Ctrl-C to processes
+#: that already got it from the terminal.
 SAME_WISH_SECONDS = 2.0
 
 
@@ -23,14 +23,14 @@ SAME_WISH_SECONDS = 2.0
 def watched(
     console: Console, description: str
 ) -> Iterator[tuple[Callable[[int, int, str], None], Callable[[], bool]]]:
-    """Draw a progress bar while the block runs.
+    """Show a progress bar during the block.
 
     Args:
-        console: where to draw.
-        description: what stands beside the bar until the first message.
+        console: the console of the bar.
+        description: text beside the bar before the first message.
 
     Yields:
-        A progress callback (done, total, message), and a question that the first ctrl-C answers with yes.
+        A progress callback (done, total, message), and a function that returns True after the first Ctrl-C.
     """
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -47,10 +47,10 @@ def watched(
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether a stop was asked for while the block runs.
+    """Yield a function that returns True once a stop was requested by a signal during the block.
 
-    The first signal only sets the flag; another one after two seconds raises KeyboardInterrupt, for users who cannot
-    wait. Outside the main thread signals cannot be caught, and the function returns False.
+    The first signal sets a flag; another one after two seconds raises KeyboardInterrupt, for users who cannot wait.
+    Outside the main thread signals cannot be handled, and the function returns False.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""`maesil reconstruct`: hide part of a scan, let a model fill it in, and see how far off it is."""
+"""`maesil reconstruct`: predicts hidden parts of a scan and measures the error."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def reconstruct(
     strategy = strategy_of(masks)
     _refuse_contradictions(masks, region, control, no_scores)
     check_controls(control or (), is_coverage=coverage > 0)
-    # Now, not after minutes of work.
+    # Fail before the work.
     require("matplotlib", "The report")
     check_folder(out)
     volume = read_scan(scan, series)
@@ -154,7 +154,7 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
     """`i0:i1,j0:j1,k0:k1` as start and stop in (k, j, i).
 
     Raises:
-        ConfigError: the text is not of that form.
+        ConfigError: the text does not have this form.
     """
     from MAESILCore.errors import ConfigError
 
@@ -174,7 +174,7 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
 def _notes_on_region(
     region: tuple[tuple[int, ...], tuple[int, ...]] | None, shape: tuple[int, int, int]
 ) -> list[str]:
-    """Say what of a region (k, j, i) lies outside of the scan."""
+    """Print which part of a region (k, j, i) is outside the scan."""
     from MAESILCore.data.formats.checks import dimensions_text
 
     if region is None or (min(region[0]) >= 0 and all(b <= n for b, n in zip(region[1], shape, strict=True))):

@@ -1,4 +1,4 @@
-"""What commands write to: code pages that lack letters, lists of what was left out, and whether there is a screen."""
+"""Terminal output: code pages without some letters, lists of left-out files, and detection of a screen."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 _HANDLER = "maesil-terminal"
 
-#: Lines on files that were left out; more are counted.
+#: Most lines on left-out files; the others are counted.
 _MOST = 20
 
-#: Characters of our own tables and sentences, in ASCII.
+#: ASCII replacements for characters of our tables and sentences.
 _PLAIN = {"±": "+-", "×": "x", "\N{MINUS SIGN}": "-", "…": "...", "·": "-", "–": "-", "—": "-"}  # noqa: RUF001
 
 
 def forgive_code_pages() -> None:
-    """Let standard output and standard error write any text, also in a code page without some of its letters."""
+    """Let stdout and stderr write any text, also in code pages without some of its letters."""
     _register()
     for stream in (sys.stdout, sys.stderr):
-        # "surrogateescape" is what Python takes in the C locale: it refuses letters, too.
+        # In the C locale Python uses "surrogateescape", which fails for such letters, too.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors=_HANDLER)
 
 
 def in_code_page(text: str, encoding: str) -> str:
-    """A text as it is shown in an encoding, for tables whose columns are as wide as what is shown."""
+    """A text as shown in an encoding, so that tables fit their columns to it."""
     _register()
     return text.encode(encoding, _HANDLER).decode(encoding)
 
@@ -53,13 +53,13 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def _in_ascii(character: str) -> str:
-    # A byte of a file's name that is not UTF-8 is shown as everywhere else.
+    # Bytes of file names that are not UTF-8 are shown as in all other texts.
     is_byte = "\udc80" <= character <= "\udcff"
     return displayable(character) if is_byte else _PLAIN.get(character, "?")
 
 
 def show_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
-    """Print a line for each file beside the scans that cannot be read, and how many more there are."""
+    """Print a line for each left-out file, and the number of those beyond the limit."""
     from rich.markup import escape
 
     for one in left_out[:_MOST]:
@@ -69,7 +69,7 @@ def show_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
 
 
 def has_screen() -> bool:
-    """Whether a browser can be opened; without a screen `webbrowser` would start a text browser in this terminal."""
+    """Whether a browser can be opened; without a screen, `webbrowser` would start a text browser here."""
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
