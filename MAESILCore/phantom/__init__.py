@@ -1,4 +1,4 @@
-"""A procedural torso CT with labels: a sample where there is no data, and ground truth for tests."""
+"""A procedural torso CT with labels, as sample data and as ground truth for tests."""
 
 from __future__ import annotations
 

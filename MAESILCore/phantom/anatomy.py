@@ -1,4 +1,4 @@
-"""The patient: proportions, the surfaces that organs lie against, tissue values and texture, drawn from one seed."""
+"""The patient: proportions, surfaces between organs, tissue values and texture, drawn from one seed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PROFILES = SimpleNamespace(**{name: curve(knots) for name, knots in TABLES["prof
 #: Paths of tubes, rows (x, y, z, radius), mm.
 TUBES: dict[str, list[list[list[float]]]] = TABLES["tubes"]
 FAT = -104.0
-#: HU after contrast agent, in the portal-venous phase, and without; those of the second group grow with the dose.
+#: HU with contrast agent (portal-venous phase) and without; in the second group they grow with the dose.
 _ORGANS = {"muscle": (62, 54), "liver": (108, 58), "spleen": (118, 48), "bowel": (85, 38)}
 _BLOOD = {"artery": (178, 43), "vein": (152, 42), "blood": (165, 44), "heart": (112, 48), "kidney": (178, 34)}
-#: Edge of a cell of the texture, mm.
+#: Cell size of the texture, mm.
 _GRAIN = 2.6
 _SQUARENESS = 2.3
 
 
 class Patient:
-    """One person. Right is +x, front is +y, up is +z, mm; the right dome of the diaphragm is near z = 10."""
+    """One patient. The frame is RAS in mm; the right dome of the diaphragm is near z = 10."""
 
     def __init__(self, seed: int, contrast: bool) -> None:
         self.seed, self.contrast = seed, contrast
@@ -39,7 +39,7 @@ class Patient:
         self.left_dome = self.right_dome - draw.uniform(5.0, 13.0)
         self.vertebra_shift = draw.uniform(-4.0, 4.0)
         self.spine_x = curve([(z, draw.uniform(-2.5, 2.5)) for z in range(-300, 301, 100)])
-        #: The y at which the back lies on the mattress, mm.
+        #: The y of the back on the mattress, mm.
         self.back = -112.5 - 0.35 * self.fat
         shift, dose = draw.uniform(-6, 6), draw.uniform(0.85, 1.25) if contrast else 1.0
         self.hu = {name: hu[not contrast] + shift for name, hu in _ORGANS.items()}
@@ -56,7 +56,7 @@ class Patient:
         return np.random.RandomState([self.seed % 2**32, (self.seed >> 32) % 2**32, purpose])
 
     def wave(self, points: Points, kind: int = 0) -> np.ndarray:
-        """A slowly changing number of about -1 to 1 that keeps surfaces from looking turned on a lathe."""
+        """A smooth field from about -1 to 1 that makes surfaces irregular."""
         products = []
         for numbers, phases in zip(self._wave_numbers[kind], self._phases[kind], strict=True):
             x, y, z = (np.sin(c * n + p) for c, n, p in zip(points, numbers, phases, strict=True))
@@ -64,12 +64,12 @@ class Patient:
         return np.asarray(0.8 * sum(products))
 
     def texture(self, points: Points) -> np.ndarray:
-        """Smooth noise of deviation 1 that belongs to the patient, not to the grid, float32 (k, j, i)."""
+        """Smooth noise of standard deviation 1, fixed to the patient, not to the grid; float32 (k, j, i)."""
         places = np.stack(np.broadcast_arrays(*points)) * (1 / _GRAIN)
         return np.asarray(map_coordinates(self._texture, places, order=1, mode="grid-wrap"))
 
     def diaphragm(self, points: Points) -> np.ndarray:
-        """Height of the top of the diaphragm above each (x, y), mm."""
+        """Height of the diaphragm at each (x, y), mm."""
         right = _dome(points, (64, 12), self.right_dome, (70, 104, 80))
         left = _dome(points, (-66, 8), self.left_dome, (68, 98, 78))
         middle = _dome(points, (-4, 26), self.left_dome - 9, (70, 84, 62))
@@ -77,14 +77,14 @@ class Patient:
         return -join(join(-right, -left, 20.0), -middle, 12.0) + 2.5 * self.wave(flat, 1)
 
     def spine_envelope(self, points: Points) -> np.ndarray:
-        """A smooth distance to the vertebral bodies and their heads of ribs, for what lies beside the spine."""
+        """A smooth distance to vertebral bodies and rib heads, for structures beside the spine."""
         x, y, z = points.x - self.spine_x(points.z), points.y - PROFILES.spine_y(points.z), points.z
         bodies = ellipse((x, y), (PROFILES.spine_width(z) + 2, PROFILES.spine_depth(z) + 2))
         return join(bodies, ellipse((x, y + 22), (PROFILES.spine_width(z) + 11, 13.0)), 16.0)
 
 
 def _dome(points: Points, centre: tuple[int, int], top: float, radii: tuple[int, int, int]) -> np.ndarray:
-    """Height of one half of the diaphragm; `radii` to the side, to the front and to the back, mm."""
+    """Height of one half of the diaphragm, mm; `radii` are lateral, anterior and posterior."""
     y = points.y - centre[1]
     depth = np.where(y > 0, np.float32(radii[1]), np.float32(radii[2]))
     square = ((points.x - centre[0]) / radii[0]) ** 2 + (y / depth) ** 2
@@ -93,13 +93,13 @@ def _dome(points: Points, centre: tuple[int, int], top: float, radii: tuple[int,
 
 
 def superellipse(x: np.ndarray, y: np.ndarray, width: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Distance along the ray from the centre to the outline, mm, negative inside."""
+    """Distance to the outline along the ray from the centre, mm, negative inside."""
     gauge = np.abs(x / width) ** _SQUARENESS + np.abs(y / depth) ** _SQUARENESS
     return np.asarray(np.sqrt(x * x + y * y) * (1 - np.maximum(gauge, 1e-6) ** (-1 / _SQUARENESS)))
 
 
 def cage_wall(points: Points) -> np.ndarray:
-    """Distance from the inside of the rib cage along the ray from its axis, mm, negative inside."""
+    """Distance to the inner surface of the rib cage along the ray from its axis, mm, negative inside."""
     x, y, z = points
     return superellipse(x, y - PROFILES.cage_y(z), PROFILES.cage_width(z), PROFILES.cage_depth(z))
 

@@ -17,14 +17,14 @@ from MAESILCore.phantom.anatomy import (
 from MAESILCore.phantom.canvas import Canvas, Points, ellipse, ellipsoid, frame, join, meet
 from MAESILCore.phantom.labels import Label
 
-#: The heights of the upper ends of C3 to S6, mm; T1 is at index 5, S1 at index 22.
+#: Heights of the upper ends of C3 to S6, mm; T1 has index 5, S1 index 22.
 _HEIGHTS = [[17.0] * 5, np.linspace(18.5, 27.5, 12), [30, 32, 34, 35, 34], [30.0] * 6]
 _TOPS = 275.0 - np.cumsum(np.concatenate([[0.0], *_HEIGHTS]))
 _SACRUM = float(_TOPS[22])
 
 
 def paint_trunk(canvas: Canvas, patient: Patient) -> None:
-    """Skin, fat and the muscles of the wall; the cavity is left filled with fat."""
+    """Paint skin, fat and the muscles of the wall; the cavity is filled with fat."""
     _paint_table(canvas, patient)
     points, texture, wave = canvas.points, canvas.texture, patient.wave(canvas.points)
     z, mirrored = points.z, Points(np.abs(points.x), points.y, points.z)
@@ -57,7 +57,7 @@ def paint_trunk(canvas: Canvas, patient: Patient) -> None:
 
 
 def _paint_table(canvas: Canvas, patient: Patient) -> None:
-    """The table: a thin curved shell filled with foam, and a mattress on it; label 0."""
+    """Paint the table, a thin curved shell filled with foam, and its mattress; label 0."""
     x, y = canvas.points.x, canvas.points.y - patient.back
     top, bottom = y + 13 - x * x / 1900, y + 42 - x * x / 1250
     inside = np.maximum(np.maximum(top, -bottom), np.abs(x) - 235)
@@ -72,11 +72,11 @@ def _paint_bone(canvas: Canvas, distance: np.ndarray, label: Label, shell: float
 
 
 def paint_spine(canvas: Canvas, patient: Patient) -> None:
-    """Vertebrae, discs, canal and cord."""
+    """Paint vertebrae, discs, canal and cord."""
     z, texture = canvas.points.z, canvas.texture
     x, y = canvas.points.x - patient.spine_x(z), canvas.points.y - PROFILES.spine_y(z)
     width, depth = PROFILES.spine_width(z), PROFILES.spine_depth(z)
-    # End plates are at right angles to the curve of the spine.
+    # End plates are perpendicular to the curve of the spine.
     along = z + y * (PROFILES.spine_y(z + 1) - PROFILES.spine_y(z - 1)) / 2
     middle, height = _level(patient, along)
     offset, back = along - middle, y + depth + 7.5
@@ -106,14 +106,14 @@ def paint_spine(canvas: Canvas, patient: Patient) -> None:
 
 
 def _level(patient: Patient, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and height, disc included, of the vertebra that each height belongs to, mm."""
+    """Middle and height, with its disc, of the vertebra at each height, mm."""
     tops = (_TOPS + patient.vertebra_shift).astype(np.float32)
     index = np.clip(np.searchsorted(-tops, -height) - 1, 0, len(tops) - 2)
     return (tops[index] + tops[index + 1]) / 2, tops[index] - tops[index + 1]
 
 
 def paint_ribs(canvas: Canvas, patient: Patient) -> None:
-    """Twelve pairs of ribs, each of three tubes one above the other: higher than thick."""
+    """Paint twelve pairs of ribs; each is three stacked tubes, higher than thick."""
     tubes = []
     for number, (end, sink) in enumerate(TABLES["ribs"], start=1):
         top = float(_TOPS[number + 4] + _TOPS[number + 5]) / 2 + patient.vertebra_shift + 6.0
@@ -128,17 +128,17 @@ def paint_ribs(canvas: Canvas, patient: Patient) -> None:
 
 
 def paint_sternum(canvas: Canvas, patient: Patient) -> None:
-    """Handle, body and tip of the breast bone."""
+    """Paint manubrium, body and tip of the sternum."""
     x, _, z = canvas.points
     across, through = np.abs(x) - PROFILES.sternum_width(z), np.abs(cage_wall(canvas.points) - 6.2) - 5.0
     ends = np.maximum(z - 147 - 0.012 * x**2, -30 - z)
-    # A joint between handle and body.
+    # The joint between manubrium and body.
     bone = np.maximum(meet(meet(across, through, 5.0), ends, 4.0), 1.6 - np.abs(z - 105))
     _paint_bone(canvas, bone, Label.STERNUM, shell=1.2, marrow=130)
 
 
 def paint_girdles(canvas: Canvas, patient: Patient) -> None:
-    """Collar bones and shoulder blades, these turned out as they are with the arms up, and the wings of the pelvis."""
+    """Paint clavicles, shoulder blades (turned out, since the arms are up) and the wings of the pelvis."""
     x, y, z = canvas.points
     wall, spread = cage_wall(canvas.points), np.degrees(np.arctan2(np.abs(x), PROFILES.cage_y(z) - y))
     # The blade is a thin sheet over the cage, a triangle in (angle, height).

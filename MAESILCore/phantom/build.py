@@ -1,4 +1,4 @@
-"""From a seed and a grid to a labelled scan."""
+"""Makes a labelled scan from a seed and a grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from MAESILCore.phantom.anatomy import PROFILES, Patient
 from MAESILCore.phantom.canvas import Canvas, Points, grid_points
 from MAESILCore.phantom.labels import LEGEND
 
-#: What a default grid covers, along x, y, z in mm: chest and upper abdomen; and the middle of that, RAS mm.
+#: Extent of the default grid along x, y, z in mm (chest and upper abdomen), and its centre in RAS mm.
 FIELD_OF_VIEW, CENTRE = (390.0, 390.0, 352.0), (0.0, -8.0, 6.0)
 _DIRECTIONS = dict(zip("RLAPSI", np.kron(np.eye(3), [[1], [-1]]), strict=True))
 _SLAB_VOXELS = 3_000_000
@@ -29,16 +29,16 @@ def phantom_geometry(
     orientation: str = "LPS",
     oblique: float = 0.0,
 ) -> np.ndarray:
-    """The IJK-to-RAS matrix (4, 4) of a grid whose middle is the middle of the phantom.
+    """The IJK-to-RAS matrix (4, 4) of a grid at the centre of the phantom.
 
     Args:
         shape: voxels along k, j, i.
         spacing: voxel size along i, j, k in mm; None fits chest and upper abdomen into the shape.
-        orientation: where i, j and k grow towards: three letters of R L, A P, S I, one of each pair.
-        oblique: angle in degrees by which the grid is turned about the axis (1, 1, 1).
+        orientation: directions of i, j and k: three letters, one of each pair R L, A P, S I.
+        oblique: rotation of the grid about the axis (1, 1, 1) in degrees.
 
     Raises:
-        ConfigError: a shape, orientation or spacing that does not exist.
+        ConfigError: shape, orientation or spacing is invalid.
     """
     if len(shape) != 3 or min(shape) < 1:
         message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
@@ -70,12 +70,12 @@ def phantom_geometry(
 
 @dataclass(frozen=True)
 class Phantom:
-    """A made-up scan and the truth about it.
+    """A synthetic scan with labels.
 
     Attributes:
-        volume: HU, int16.
-        labels: what each voxel is, uint8, on the same grid.
-        legend: the name of each label.
+        volume: the scan in HU, int16.
+        labels: the label of each voxel, uint8, same geometry.
+        legend: names by label value.
     """
 
     volume: Volume
@@ -95,20 +95,20 @@ def make_phantom(
 ) -> Phantom:
     """Make a CT of a torso, with labels.
 
-    The patient is a function of the position in RAS mm and of the seed: any grid, turned, flipped or sheared, samples
-    the same one. Only the noise belongs to the grid.
+    The patient is a function of the seed and the position in RAS mm: any grid, also turned, flipped or sheared, samples
+    the same patient. Only the noise depends on the grid.
 
     Args:
         shape: voxels along k, j, i.
-        ijk_to_ras: geometry of the grid, (4, 4); None means an LPS grid around chest and upper abdomen.
-        spacing: voxel size along i, j, k in mm, in place of `ijk_to_ras`; None fits the torso into the shape.
-        seed: which patient.
+        ijk_to_ras: geometry of the grid, (4, 4); None is an LPS grid around chest and upper abdomen.
+        spacing: voxel size along i, j, k in mm, instead of `ijk_to_ras`; None fits the torso into the shape.
+        seed: seed of the patient.
         contrast: whether contrast agent was given.
-        noise_hu: deviation of the noise in the middle of the body, HU.
-        progress: called with (done, total, message).
+        noise_hu: standard deviation of the noise in the middle of the body, HU.
+        progress: callback with (done, total, message).
 
     Raises:
-        ConfigError: a shape, geometry or seed that cannot be used.
+        ConfigError: shape, geometry or seed is invalid.
     """
     geometry = phantom_geometry(shape, spacing)
     if ijk_to_ras is not None:
@@ -139,7 +139,7 @@ def make_phantom(
 
 @lru_cache(maxsize=4)
 def _grown_patient(seed: int, contrast: bool) -> tuple[Patient, np.ndarray]:
-    """A patient and the vessels in the lungs; growing these takes longer than painting a small grid."""
+    """A patient and its lung vessels, cached: growing them takes longer than painting a small grid."""
     patient = Patient(seed, contrast)
     return patient, organs.lung_trees(patient)
 
@@ -149,28 +149,28 @@ def _scan(
 ) -> None:
     """Add blur, beam hardening and noise, in place; `standard` is the geometry at the patient's standard size."""
     spacings = np.linalg.norm(geometry[:3, :3], axis=0)
-    # Deviation of the blur of the optics, mm, and of the slice profile as a share of the slice distance.
+    # Standard deviations of the blur: a share of the slice distance for the slice profile, mm for the optics.
     for axis, width in enumerate((0.35 * spacings[2], 0.55, 0.55)):
         if hu.shape[axis] > 1:
             sigma = max(width / spacings[2 - axis], 0.35)
             gaussian_filter1d(hu, sigma, axis=axis, output=hu, mode="nearest", truncate=2.6)
     draw = patient.random(6)
     for part, (x, y, z), _ in _slabs(hu.shape, standard):
-        # Beam hardening: a few HU less in the middle. Air has no attenuation to be wrong about.
+        # Beam hardening: a few HU less in the middle. Air is not affected.
         bias = 3.0 - 6.0 * np.exp(-((x / 120) ** 2) - (y / 90) ** 2) + 1.5 * np.sin(z * 0.021 + x * 0.013)
         hu[part] += bias * np.clip((hu[part] + 1000) * 1e-3, 0, 1)
-        # Noise is grainy in the plane, as filtered back-projection leaves it: fine minus coarse grain has a spectrum
+        # In-plane noise has the grain of filtered back-projection: fine minus coarse grain has a spectrum
         # that vanishes towards low frequencies (Riederer, Pelc and Chesler 1978, Phys. Med. Biol. 23:446).
         white = draw.standard_normal(hu[part].shape).astype(np.float32)
         fine = gaussian_filter(white, (0.45, 0.62, 0.62), truncate=3)
         grain = 2.84 * (fine - 0.7 * gaussian_filter(fine, (0, 1.5, 1.5), truncate=2.5))
-        # There is less of it where rays pass less tissue.
+        # Noise is lower where rays pass less tissue.
         level = 0.42 + 0.58 * np.exp(-((x / 150) ** 2) - ((y + 5) / 120) ** 2)
         hu[part] += grain * noise_hu * level * PROFILES.noise(z) * (1 + 0.006 * patient.fat)
 
 
 def _slabs(shape: tuple[int, ...], geometry: np.ndarray) -> Iterator[tuple[slice, Points, np.ndarray]]:
-    """Some slices at a time, with the positions of their voxels and their geometry."""
+    """Slabs of slices, with the positions of their voxels and their geometry."""
     thickness = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))
     for start in range(0, shape[0], thickness):
         part, moved = slice(start, min(start + thickness, shape[0])), geometry.copy()
@@ -179,7 +179,7 @@ def _slabs(shape: tuple[int, ...], geometry: np.ndarray) -> Iterator[tuple[slice
 
 
 def _paint(canvas: Canvas, patient: Patient, tree: np.ndarray) -> None:
-    """Later structures cover earlier ones; each is painted inside a box, RAS mm."""
+    """Paint all structures, each inside a box in RAS mm; later ones cover earlier ones."""
     middle, chest = ((-150, -75, -420), (150, 75, 340)), ((-145, -110, -100), (145, 115, 210))
     everything, belly = ((-1e4, -1e4, -1e4), (1e4, 1e4, 1e4)), ((-130, -90, -420), (130, 100, 30))
     for (low, high), paint in (

@@ -1,4 +1,4 @@
-"""Signed distances to simple shapes, in mm, negative inside, and the canvas that they are painted onto."""
+"""Signed distances to simple shapes in mm, negative inside, and the canvas to paint them on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-#: A point or direction (x, y, z), RAS mm; in paths with more columns, such as a radius.
+#: A point or direction (x, y, z) in RAS mm; in paths with further columns, such as a radius.
 Vector = Sequence[float] | np.ndarray
 Slices = tuple[slice, ...]
 
@@ -17,7 +17,7 @@ Slices = tuple[slice, ...]
 class Points(NamedTuple):
     """Positions in the patient's frame, mm; float32 arrays that broadcast to (k, j, i).
 
-    On an axis-aligned grid each varies along one axis only and has size 1 along the others: most formulas are cheap.
+    On an axis-aligned grid each varies along one axis and has size 1 along the others, so most formulas are cheap.
     """
 
     x: np.ndarray
@@ -31,10 +31,10 @@ class Points(NamedTuple):
 
 
 def grid_points(shape: tuple[int, int, int], ijk_to_ras: np.ndarray) -> Points:
-    """The voxel centres of a grid; a coordinate has size 1 along axes on which it does not depend."""
+    """The voxel centres of a grid; a coordinate has size 1 along axes that it does not depend on."""
     coordinates = []
     for row in ijk_to_ras[:3]:
-        # Directions from a file carry rounding in their zeros.
+        # Zeros of directions from files may have rounding errors.
         sizes = [n if abs(weight) * n >= 1e-5 else 1 for n, weight in zip(shape, row[2::-1], strict=True)]
         steps = zip(np.ogrid[tuple(map(slice, sizes))], row[2::-1], strict=True)
         coordinates.append(
@@ -51,7 +51,7 @@ def curve(knots: Sequence[Sequence[float]]) -> Callable[[np.ndarray | float], np
 
 
 def join(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
-    """Smooth union; `blend` is the width in mm over which the two flow into each other."""
+    """Smooth union; `blend` is the width of the transition in mm."""
     overlap = np.maximum(blend - np.abs(first - second), 0)
     return np.minimum(first, second) - overlap * overlap * (0.25 / blend)
 
@@ -62,7 +62,7 @@ def meet(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
 
 
 def frame(axis: Vector, hint: Vector = (0.0, 1.0, 0.0)) -> np.ndarray:
-    """Three orthonormal rows of which the first points along `axis` and the second towards `hint`."""
+    """Three orthonormal rows: the first along `axis`, the second towards `hint`."""
     first = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
     second = np.asarray(hint, dtype=np.float64) - np.dot(hint, first) * first
     second /= np.linalg.norm(second)
@@ -79,7 +79,7 @@ def ellipse(offsets: Iterable[np.ndarray], radii: Iterable[np.ndarray | float]) 
 def ellipsoid(
     points: Points, centre: Vector, radii: Sequence[float], axes: np.ndarray | None = None
 ) -> np.ndarray:
-    """Distance to an ellipsoid, mm; `axes` are orthonormal rows, None means x, y, z."""
+    """Distance to an ellipsoid, mm; `axes` are orthonormal rows, default x, y, z."""
     x, y, z = (c - float(m) for c, m in zip(points, centre, strict=True))
     if axes is None:
         return ellipse((x, y, z), radii)
@@ -96,7 +96,7 @@ def rod(points: Points, start: Vector, stop: Vector) -> np.ndarray:
 
 
 def smooth_path(vertices: Iterable[Vector], step: float = 5.0) -> np.ndarray:
-    """A curve through the vertices, cut about every `step` mm; columns after x, y, z (radii) go along."""
+    """A smooth curve through vertices, sampled about every `step` mm; further columns (radii) are interpolated."""
     knots = np.array(list(vertices), dtype=np.float64)
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots[:, :3], axis=0), axis=1))])
     places = np.linspace(0.0, lengths[-1], max(2, int(np.ceil(lengths[-1] / step)) + 1))
@@ -105,12 +105,12 @@ def smooth_path(vertices: Iterable[Vector], step: float = 5.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A block of voxels, or a part of one, that structures are painted onto, one over the other.
+    """A block of voxels to paint structures on; later ones cover earlier ones.
 
     Attributes:
         hu: float32 HU, (k, j, i).
-        labels: uint8 label of the structure that was painted last, (k, j, i).
-        texture: smooth noise of deviation 1 that belongs to the patient, (k, j, i).
+        labels: uint8 label of the last painted structure, (k, j, i).
+        texture: smooth noise of standard deviation 1, fixed to the patient, (k, j, i).
         points: the voxel centres.
         ijk_to_ras: geometry of the block.
     """
@@ -123,11 +123,11 @@ class Canvas:
 
     @property
     def voxel(self) -> float:
-        """Edge of a cube of a voxel's size, mm."""
+        """Edge of a cube with the volume of a voxel, mm."""
         return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3])) ** (1 / 3))
 
     def boxes(self, low: np.ndarray, high: np.ndarray) -> Iterator[tuple[int, Slices]]:
-        """Number and voxels of each box, (N, 3) corners in mm, that the canvas reaches."""
+        """Index and voxels of each box that overlaps the canvas; corners are (N, 3) in mm."""
         linear = np.linalg.inv(self.ijk_to_ras[:3, :3])
         middle = ((low + high) / 2 - self.ijk_to_ras[:3, 3]) @ linear.T
         half = (high - low) / 2 @ np.abs(linear).T
@@ -137,7 +137,7 @@ class Canvas:
             yield number, tuple(map(slice, first[number].tolist(), last[number].tolist()))
 
     def crop(self, low: Vector, high: Vector) -> Canvas | None:
-        """The part inside a box in mm, as a view; None where the canvas does not reach it."""
+        """The part inside a box in mm, as a view; None without overlap."""
         for _, part in self.boxes(np.array([low], dtype=np.float64), np.array([high], dtype=np.float64)):
             geometry = self.ijk_to_ras.copy()
             geometry[:3, 3] += geometry[:3, :3] @ [float(p.start) for p in reversed(part)]
@@ -148,7 +148,7 @@ class Canvas:
     def paint(
         self, distance: np.ndarray, hu: float | np.ndarray, label: int | None = None, opacity: float = 1.0
     ) -> None:
-        """Lay a structure, given by the signed distance to its surface, over what is there; None keeps the labels."""
+        """Paint a structure, given by the signed distance to its surface; label None keeps the labels."""
         coverage = distance * np.float32(-1 / self.voxel)
         coverage = np.clip(coverage + 0.5, 0, opacity, out=coverage)
         self.hu[...] += coverage * (hu - self.hu)
@@ -156,12 +156,12 @@ class Canvas:
             self.labels[np.broadcast_to(distance < 0, self.labels.shape)] = label
 
     def tubes(self, paths: Iterable[Iterable[Vector]]) -> np.ndarray:
-        """Distance to smooth tubes with rows (x, y, z, radius), exact near each of them, (k, j, i)."""
+        """Distance to smooth tubes with rows (x, y, z, radius), mm, exact near the tubes, (k, j, i)."""
         rows = [smooth_path(path) for path in paths]
         return self.rods(np.concatenate([r[:-1] for r in rows]), np.concatenate([r[1:] for r in rows]))
 
     def rods(self, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-        """Distance to round rods between rows (x, y, z, radius), mm, exact near each of them, (k, j, i)."""
+        """Distance to round rods between rows (x, y, z, radius), mm, exact near the rods, (k, j, i)."""
         field = np.full(self.hu.shape, 1e3, dtype=np.float32)
         margin = np.maximum(starts, stops)[:, 3:] + 0.75 * self.voxel
         low, high = np.minimum(starts, stops)[:, :3] - margin, np.maximum(starts, stops)[:, :3] + margin

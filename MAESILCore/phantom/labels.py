@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Label(IntEnum):
-    """What a voxel of the label volume says; a vessel inside an organ is a vessel."""
+    """Values of the label volume; vessels inside organs have the label of the vessel."""
 
     BACKGROUND = 0
     BODY = 1
@@ -27,6 +27,6 @@ class Label(IntEnum):
     BOWEL = 16
 
 
-#: Name of each label value, in words.
+#: Names by label value.
 LEGEND: dict[int, str] = {int(label): label.name.lower().replace("_", " ") for label in Label}
 LEGEND[Label.BODY] = "body (other tissue)"

@@ -13,9 +13,9 @@ from MAESILCore.phantom.labels import Label
 #: The long axis of the heart points left, forwards and down.
 _HEART = frame((-0.74, 0.50, -0.45), (0.25, 0.75, 0.4))
 _GALL_BLADDER = ((46, 52, -92), (26, 13, 15), frame((0.25, 0.45, -0.85)))
-#: Radii that bound the classes of vessels which are painted together, mm.
+#: Limits of the radius classes of vessels, mm; each class is painted at once.
 _CLASSES = (0.0, 0.85, 1.3, 2.0, 99.0)
-#: The cubes of the radii add up at a fork (Murray 1926, Proc. Natl. Acad. Sci. 12:207); in lungs it is a little less.
+#: Exponent of the radii at a fork: 3 (Murray 1926, Proc. Natl. Acad. Sci. 12:207), slightly less in lungs.
 _MURRAY = 2.6
 
 
@@ -30,7 +30,7 @@ def _heart_distance(patient: Patient, points: Points) -> np.ndarray:
 
 
 def _lung_distance(patient: Patient, points: Points) -> np.ndarray:
-    """Distance to the surface of both lungs, mm; the sign of x tells which one."""
+    """Distance to the surface of both lungs, mm; the sign of x selects the lung."""
     x, y, z = points
     middle = np.abs(x + 3) - PROFILES.mediastinum_width(z) * (1 - 0.4 * np.clip(-y / 40, 0, 1)) - 2
     between = join(_heart_distance(patient, points) - 4, ellipsoid(points, (-1, 4, 108), (33, 37, 44)), 14.0)
@@ -40,7 +40,7 @@ def _lung_distance(patient: Patient, points: Points) -> np.ndarray:
         between = join(between, ellipsoid(points, hilum, (15, 17, 23)), 14.0)
     between = join(between, rod(points, (22, -2, 20, 15), (22, -8, -40, 15)), 10.0)
     between = between + 1.5 * patient.wave(points, 4)
-    # The floor is steep near the wall, where its height differs much from the distance to it.
+    # The diaphragm is steep near the wall, where height differs from distance.
     chest = meet(cage_wall(points) + 2.2, (patient.diaphragm(points) - z) * 0.75, 5.0)
     return meet(chest, -between, 7.0)
 
@@ -49,7 +49,7 @@ def _liver_distance(patient: Patient, points: Points) -> np.ndarray:
     """Distance to the surface of the liver, mm."""
     x, y, z = points
     wave, other = patient.wave(points, 1), patient.wave(points, 2)
-    # The lower face rises from the right edge to the tip of the left lobe; the back of it lies higher.
+    # The lower face rises from the right edge to the tip of the left lobe; its back is higher.
     below = -34 - 0.62 * patient.liver_size * (x + 50) + 0.10 * (y - 20) + 4 * wave - z
     # Left lobe: only in front of stomach and spine, and thinner towards its tip.
     left = (20 - x) * np.where(x < 20, 0.45, 1.7).astype(np.float32) - y - 16 + 3 * other
@@ -61,7 +61,7 @@ def _liver_distance(patient: Patient, points: Points) -> np.ndarray:
 
 
 def paint_heart(canvas: Canvas, patient: Patient) -> None:
-    """Muscle, and the blood of four chambers."""
+    """Paint the muscle and the blood of four chambers."""
     points, size, texture = canvas.points, patient.heart_size, canvas.texture
     outline = _heart_distance(patient, points)
     wall = ellipsoid(points, (-38, 11, 15), (47 * size, 31 * size, 31 * size), _HEART)
@@ -76,19 +76,19 @@ def paint_heart(canvas: Canvas, patient: Patient) -> None:
 
 
 def paint_lungs(canvas: Canvas, patient: Patient) -> None:
-    """Lung tissue: air with a haze of small vessels, denser towards the back."""
+    """Paint lung tissue: air with a haze of small vessels, denser towards the back."""
     points, texture = canvas.points, canvas.texture
     x, y, z = points
     lung = _lung_distance(patient, points)
     tissue = -868 - 0.32 * y - 0.06 * z + 17 * texture + 26 * np.maximum(texture - 1.3, 0)
-    # Towards the pleura the vessels become too fine to see.
+    # Near the pleura the vessels are too fine to see.
     tissue = tissue + 9 * patient.wave(points, 2) + 16 * np.exp(np.minimum(lung, 0) / 9)
     for side, label in ((1, Label.LUNG_RIGHT), (-1, Label.LUNG_LEFT)):
         canvas.paint(np.maximum(lung, -side * (x + 3)), tissue, label)
 
 
 def paint_liver(canvas: Canvas, patient: Patient) -> None:
-    """Liver tissue and the gall bladder."""
+    """Paint liver tissue and gall bladder."""
     points, texture = canvas.points, canvas.texture
     liver, bladder = _liver_distance(patient, points), ellipsoid(points, *_GALL_BLADDER)
     canvas.paint(liver, patient.hu["liver"] + 5 * texture, Label.LIVER)
@@ -97,7 +97,7 @@ def paint_liver(canvas: Canvas, patient: Patient) -> None:
 
 
 def paint_spleen(canvas: Canvas, patient: Patient) -> None:
-    """The spleen, moulded by wall, diaphragm, stomach and kidney."""
+    """Paint the spleen, shaped by wall, diaphragm, stomach and kidney."""
     points = canvas.points
     spleen = ellipsoid(points, (-102, -38, -50), (60, 32, 44), frame((-0.15, 0.62, -0.75), (1, 0.2, 0)))
     spleen = meet(meet(spleen, cage_wall(points) + 5, 6.0), points.z - patient.diaphragm(points) + 4, 6.0)
@@ -108,7 +108,7 @@ def paint_spleen(canvas: Canvas, patient: Patient) -> None:
 
 
 def paint_kidneys(canvas: Canvas, patient: Patient) -> None:
-    """Kidneys with cortex, pyramids and the fat of the sinus."""
+    """Paint kidneys with cortex, pyramids and the fat of the sinus."""
     points, texture, hu = canvas.points, canvas.texture, patient.hu["kidney"]
     for side, middle in ((1, (61, -42, -122)), (-1, (-61, -44, -108))):
         axes = frame((side * 0.22, 0.18, -0.95), (side * 0.75, -0.6, 0.05))
@@ -126,7 +126,7 @@ def paint_kidneys(canvas: Canvas, patient: Patient) -> None:
 
 
 def paint_belly(canvas: Canvas, patient: Patient) -> None:
-    """Psoas, diaphragm, loops of small bowel, colon with stool and gas, and the stomach."""
+    """Paint psoas, diaphragm, small bowel, colon with stool and gas, and stomach."""
     points, texture, hu = canvas.points, canvas.texture, patient.hu
     y, wave = points.y, patient.wave(points, 3)
     wall, height = cage_wall(points), points.z - patient.diaphragm(points)
@@ -146,12 +146,12 @@ def paint_belly(canvas: Canvas, patient: Patient) -> None:
     canvas.paint(stomach, hu["bowel"], Label.STOMACH)
     inside = stomach + 3.6 + 0.5 * texture + 0.8 * wave
     canvas.paint(inside, 18 + 5 * texture + 12 * wave)
-    # Gas collects in front, and its mirror is level.
+    # Gas collects in front, with a horizontal air-fluid level.
     canvas.paint(np.maximum(inside + 0.6, 38 - y), -960.0)
 
 
 def lung_trees(patient: Patient) -> np.ndarray:
-    """Arteries and veins of both lungs as rods: (2, N, 4), starts and stops of rows (x, y, z, radius)."""
+    """Arteries and veins of both lungs as rods: (2, N, 4) starts and stops with rows (x, y, z, radius)."""
     trees = []
     for number, stem in enumerate(TUBES["lung stems"]):
         draw, side = patient.random(30 + number), np.sign(stem[0][0])
@@ -162,19 +162,19 @@ def lung_trees(patient: Patient) -> np.ndarray:
 
 
 def _grow(draw: np.random.RandomState, trunk: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """Join each goal to the tree where that costs least; branches leave from the second half of the trunk."""
+    """Join each goal to the tree at the lowest cost; branches leave from the second half of the trunk."""
     nodes, parents = [*trunk], [*range(-1, len(trunk) - 1)]
     steps = np.diff(trunk, axis=0, prepend=trunk[:1])
     ways, headings = [*np.cumsum(np.linalg.norm(steps, axis=1))], [*steps]
     barred = len(trunk) // 2
     order = np.argsort(np.linalg.norm(goals - trunk[-1], axis=1), kind="stable")
-    # Some far goals first make the main branches; the rest fills in from the root outwards.
+    # Some far goals make the main branches first; the others follow from the root outwards.
     far = len(order) // 8
     for goal in goals[np.concatenate([order[::-1][:far], order[:-far]])]:
         offsets, directions = goal - np.array(nodes[barred:]), np.array(headings[barred:])
         gaps = np.linalg.norm(offsets, axis=1) + 1e-6
         aligned = (directions * offsets).sum(axis=1) / gaps / np.linalg.norm(directions, axis=1)
-        # Near, not far from the root, and without turning back.
+        # Cost: distance to the goal, length to the root, and change of direction.
         anchor = barred + int(np.argmin(gaps * (1.65 - 0.65 * aligned) + 0.22 * np.array(ways[barred:])))
         start, gap = nodes[anchor], gaps[anchor - barred]
         heading = headings[anchor] / np.linalg.norm(headings[anchor])
@@ -195,7 +195,7 @@ def _grow(draw: np.random.RandomState, trunk: np.ndarray, goals: np.ndarray) -> 
 
 
 def paint_tree(canvas: Canvas, tree: np.ndarray, hu: float) -> None:
-    """A vessel tree, thin vessels first; those thinner than a voxel are as faint as the share of it that they fill."""
+    """Paint a vessel tree, thin vessels first; those thinner than a voxel get HU by their share of it."""
     for low, high in pairwise(_CLASSES):
         rods = tree[:, (tree[1, :, 3] >= low) & (tree[1, :, 3] < high)]
         mean = float(rods[1, :, 3].mean()) / canvas.voxel if rods.size else 1.0
@@ -204,7 +204,7 @@ def paint_tree(canvas: Canvas, tree: np.ndarray, hu: float) -> None:
 
 
 def paint_trunks(canvas: Canvas, patient: Patient) -> None:
-    """Gullet, great vessels, and windpipe and bronchi, each with its wall."""
+    """Paint oesophagus, great vessels, trachea and bronchi, each with its wall."""
     hu = patient.hu
     for name, label, wall, inside, lumen in (
         ("gullet", None, 0.0, hu["muscle"] - 14, -60.0),
