@@ -36,7 +36,7 @@ _BROKEN = 1
 
 #: Typer's exception for invalid command lines; its name differs by version.
 _UsageError: Any = typer.BadParameter.__base__
-#: Typer's messages on invalid values, and plainer ones.
+#: Patterns of technical messages on invalid values, and plainer texts.
 _PLAINER = (
     (r"Input should be a valid integer.*", "give a whole number"),
     (r"Input should be a valid number.*", "give a number"),

@@ -44,7 +44,7 @@ class Content:
     """Patches that hold more than air, judged by the visible patches alone.
 
     A patch is air if all visible patches in its neighbourhood (two patches on each side) are air, and if each patch of
-    that neighbourhood has a visible patch in its own. Hidden patches are never read.
+    that neighbourhood has a visible patch in its own. Hidden patches have no influence.
 
     Attributes:
         present: (Dk, Dj, Di) bool, False for air.

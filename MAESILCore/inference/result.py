@@ -52,7 +52,7 @@ class Reconstruction:
 
     @property
     def is_coverage(self) -> bool:
-        """Whether a coverage of masks hid every patch, not a single mask a part of them."""
+        """Whether the result is that of a coverage, not of a single mask."""
         return self.uncertainty is not None
 
 

@@ -57,7 +57,7 @@ def save_reconstruction(
     Raises:
         VolumeError: the folder cannot be written.
     """
-    # Compression takes nearly all of the time: it runs in parallel, also to the drawing.
+    # Compression takes nearly all of the time: it runs in parallel, and during the drawing.
     with _published(Path(folder)) as unfinished, ThreadPoolExecutor(_writers(result.volume)) as pool:
         written = [pool.submit(write, unfinished / name) for name, write in _volume_writers(result).items()]
         if metrics is not None:

@@ -58,7 +58,7 @@ def reconstruct(
         model: a loaded checkpoint; it stays on the device.
         strategy: draws the masks; default: the nested 75 % mask.
         seed: seed of the masks.
-        coverage: number of masks that together hide every patch, at least; 0 for a single mask. Four masks of the
+        coverage: least number of masks that together hide every patch; 0 for a single mask. Four masks of the
             default strategy hide each patch at least twice.
         mask: a mask on the volume's patch lattice; None draws one.
         batch_size: superpatches per pass; None is the device's default. Halved when memory runs out.

@@ -1,4 +1,4 @@
-"""Runs one job: `python -u <this file> FOLDER [OWNER]`. An attached job ends with the process id OWNER."""
+"""Runs one job: `python -u <this file> FOLDER [OWNER]`. The job ends with the process of id OWNER, if given."""
 
 from __future__ import annotations
 

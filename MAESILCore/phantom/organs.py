@@ -195,7 +195,7 @@ def _grow(draw: np.random.RandomState, trunk: np.ndarray, goals: np.ndarray) -> 
 
 
 def paint_tree(canvas: Canvas, tree: np.ndarray, hu: float) -> None:
-    """Paint a vessel tree, thin vessels first; those thinner than a voxel get HU by their share of it."""
+    """Paint a vessel tree, thin vessels first; those thinner than a voxel are painted with partial opacity."""
     for low, high in pairwise(_CLASSES):
         rods = tree[:, (tree[1, :, 3] >= low) & (tree[1, :, 3] < high)]
         mean = float(rods[1, :, 3].mean()) / canvas.voxel if rods.size else 1.0

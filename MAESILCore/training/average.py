@@ -1,4 +1,4 @@
-"""The moving average of a model's weights; checkpoints are used with it."""
+"""The moving average of a model's weights, used for inference."""
 
 from __future__ import annotations
 

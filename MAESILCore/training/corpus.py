@@ -35,7 +35,7 @@ class CropConfig(BaseModel):
 
     Attributes:
         size: voxels along k, j, i; multiples of the patch size. Thinner scans are stretched up to the lower end of
-            `zoom`; scans thinner than that give a thinner crop of whole patches, at least one.
+            `zoom`; scans thinner than that give a thinner crop of whole patches, stretched to one if necessary.
         minimum_body: least share of voxels above -500 HU; other crops are redrawn, up to ten draws.
         zoom_probability: share of crops that are stretched.
         zoom: range of the stretch, drawn per axis. Scans are not resampled, so this varies the spacings that the model

@@ -158,7 +158,7 @@ class Run:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the file `cancel` exists and this process writes."""
+        """Whether the file `cancel` exists; always False in processes that do not write."""
         return self.writes and self.job.is_cancelled
 
     def begin(self, config: PretrainConfig, scans: str) -> None:

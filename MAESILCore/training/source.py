@@ -62,7 +62,7 @@ class SampleSource(Protocol):
         """Number of scans or other items."""
 
     def describe(self) -> str:
-        """The items in the order that matters to `draw`, as JSON: [[name, [k, j, i]], ...], one a line.
+        """The items in the order used by `draw`, as JSON: [[name, [k, j, i]], ...], one per line.
 
         A run stores it and resumes only with a source of the same items (see `split.check_same`).
         """

@@ -210,7 +210,7 @@ class Trainer:
         return path
 
     def _draw(self, step: int) -> list[Sample]:
-        """The samples of one step for this process; its keys follow those of the processes before it."""
+        """The samples of one step for this process, which draws its own range of the step's indices."""
         config, rank = self.config, self.fabric.global_rank
         keys = (
             SampleKey(config.seed, step, rank, rank * config.batch_size + place)
@@ -221,7 +221,7 @@ class Trainer:
     def _train_step(
         self, samples: list[Sample], cancelled: Callable[[], bool]
     ) -> tuple[float, dict[str, float], bool]:
-        """Take one optimiser step; returns the loss, its parts, and whether any process is to stop.
+        """Take one optimiser step; returns the loss, its parts, and whether any process must stop.
 
         Crops of equal extents share a pass; all crops have the same weight.
         """
@@ -261,7 +261,7 @@ class Trainer:
         self.raw_method.after_step(step)
         if self.average is not None:
             self.average.update_parameters(self.raw_method)
-        # All processes must stop at the same step: else those that go on would wait forever.
+        # All processes must stop at the same step; otherwise the others would wait forever.
         report = torch.stack([total, torch.full_like(total, float(cancelled())), *parts.values()])
         loss, stop, *others = self.fabric.all_reduce(report).tolist()  # type: ignore[union-attr]
         return loss, dict(zip(parts, others, strict=True)), stop > 0

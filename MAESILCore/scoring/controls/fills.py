@@ -23,7 +23,7 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
 
     Args:
         name: `mean`, `nearest`, `harmonic` or `biharmonic`.
-        unit: (k, j, i) float32 in [0, 1]: the windowed volume. Hidden voxels are not read.
+        unit: (k, j, i) float32 in [0, 1]: the windowed volume. Hidden voxels are not used.
         hidden: (k, j, i) bool.
         grid: the superpatch grid, used by `mean` only.
 

@@ -24,7 +24,7 @@ def solve(values: np.ndarray, hidden: np.ndarray, start: np.ndarray, order: int)
     with conjugate gradients (SciPy) and a geometric multigrid preconditioner.
 
     Args:
-        values: (k, j, i) float32; hidden voxels are not read.
+        values: (k, j, i) float32; hidden voxels are not used.
         hidden: (k, j, i) bool; some voxels must be visible.
         start: (k, j, i) float32 initial guess.
         order: 1 for the harmonic, 2 for the biharmonic equation.

@@ -41,7 +41,7 @@ class Scorer:
     """Scores candidates against one original in one window.
 
     A candidate is a mosaic: the original at visible voxels, the prediction at hidden ones.
-    - `psnr_*`: mean over the superpatches of the overlap-free partition of whose hidden voxels at least 1 % are body
+    - `psnr_*`: mean over those superpatches of the overlap-free partition whose hidden voxels are at least 1 % body
       (docs/methods.md, Hidden voxels first). `psnr_hidden_pooled`: from the mean squared error over all hidden voxels.
     - `ssim_*`: mean of the SSIM map.
     - `*_hidden`: over hidden voxels; `*_hidden_body`: over those inside the body; `*_full`: over all voxels;
