@@ -93,7 +93,7 @@ class Study:
             coverage: masks that together hide every patch; 0 for a single mask, as always for roi and segment.
             device: auto, cpu, cuda, cuda:N or mps.
             batchSize: superpatches a pass; None leaves it to the device.
-            overlap: voxels that neighbouring superpatches share; None is a quarter of a superpatch.
+            overlap: voxels that neighbouring superpatches share; None is an eighth of a superpatch.
             scores: whether PSNR, SSIM and the like are measured.
             export: whether files and a report are written too, to `session.exportFolder`; copy them from there, since
                 they are deleted with the volume, the scene, and when the next reconstruction has ended.

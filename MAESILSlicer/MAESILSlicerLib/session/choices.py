@@ -105,7 +105,7 @@ class ReconstructionChoices:
         coverage: masks that together hide every patch; 0 for the single mask that is shown.
         device: auto, cpu, cuda:N or mps.
         batchSize: superpatches a pass; None leaves it to the device.
-        overlap: voxels that neighbouring superpatches share; None is a quarter of a superpatch.
+        overlap: voxels that neighbouring superpatches share; None is an eighth of a superpatch.
         scores: whether PSNR, SSIM and the like are measured, which takes time on a large volume.
         export: whether files for other programs and a report are written beside.
         controls: names of the fills without learning that are scored as well; for a single mask only.
