@@ -1,4 +1,4 @@
-"""Mean squared error over hidden patches, and the standardised patches that it may be taken of."""
+"""Mean squared error over hidden patches, and patch normalisation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def masked_mse(
     Args:
         prediction: (B, N, p^3) predicted patches.
         target: (B, N, p^3) true patches.
-        weight: (B, N), 1 where a patch counts and 0 where not; None counts all.
+        weight: (B, N), 1 where a patch counts, else 0; None counts all.
 
     Returns:
-        Scalar: the mean over the counted patches of each patch's mean over its voxels.
+        Scalar, the mean over the counted patches.
     """
     per_patch = (prediction - target).square().mean(dim=-1)
     if weight is None:
@@ -28,14 +28,14 @@ def masked_mse(
 def normalise_patches(
     patches: torch.Tensor, eps: float = 1e-6
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Standardise every patch by its own mean and standard deviation (He et al. 2022; docs/methods.md, Hi-End-MAE).
+    """Standardise each patch by its own mean and standard deviation (He et al. 2022; docs/methods.md, Hi-End-MAE).
 
     Args:
         patches: (B, N, p^3).
         eps: added to the variance.
 
     Returns:
-        The normalised patches and the mean and standard deviation, (B, N, 1) each, that undo it.
+        The normalised patches, and their means and standard deviations, (B, N, 1) each.
     """
     mean = patches.mean(dim=-1, keepdim=True)
     deviation = (patches.var(dim=-1, unbiased=False, keepdim=True) + eps).sqrt()

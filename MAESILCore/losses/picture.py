@@ -1,4 +1,4 @@
-"""A loss for models whose pictures are looked at: hidden voxels in decibels, in a focus window, and by structure."""
+"""Losses for visual quality: hidden voxels in decibels, in a focus window, and by structure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def picture_losses(
     patch_size: tuple[int, int, int],
     focus: tuple[float, float],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The three terms, each over hidden voxels and superpatch by superpatch.
+    """The three terms, each over the hidden voxels of a superpatch.
 
     Args:
         prediction: (B, 1, K, J, I).
         target: (B, 1, K, J, I) in [0, 1].
         hidden: (B, Dk, Dj, Di) bool.
         patch_size: voxels along k, j, i.
-        focus: window inside [0, 1] whose contrast counts by itself.
+        focus: lower and upper end of the focus window, in [0, 1].
 
     Returns:
         Scalars: ln MSE, ln MSE in the focus window, and 1 - SSIM.
@@ -43,14 +43,14 @@ def hidden_log_mse(
 ) -> torch.Tensor:
     """Mean over the batch of the logarithm of each superpatch's mean squared error over hidden voxels.
 
-    PSNR is a logarithm, too: a decibel of an easy superpatch weighs as much as one of a hard one, whose gradient would
-    otherwise drown it.
+    PSNR is a logarithm, too: a decibel weighs the same in easy and hard superpatches. Without the logarithm, hard ones
+    would dominate the gradient.
 
     Args:
         prediction: (B, 1, K, J, I).
         target: (B, 1, K, J, I).
         inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
-        floor: added to every mean squared error, so that no superpatch of pure air rules the gradient.
+        floor: added to every mean squared error, so that superpatches of pure air do not dominate the gradient.
 
     Returns:
         Scalar, natural logarithm.
@@ -62,13 +62,13 @@ def hidden_log_mse(
 def hidden_dissimilarity(
     prediction: torch.Tensor, target: torch.Tensor, inside: torch.Tensor, box: int = 8
 ) -> torch.Tensor:
-    """1 - SSIM (Wang et al. 2004) over boxes that overlap by half, weighted by their share of hidden voxels.
+    """1 - SSIM (Wang et al. 2004) over half-overlapping boxes, weighted by their share of hidden voxels.
 
     Args:
         prediction: (B, 1, K, J, I) in [0, 1].
         target: (B, 1, K, J, I) in [0, 1].
         inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
-        box: edge of the boxes, voxels; less where the superpatches are thinner.
+        box: edge of the boxes in voxels; smaller along thin axes.
 
     Returns:
         Scalar.

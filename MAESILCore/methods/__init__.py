@@ -1,4 +1,4 @@
-"""The published systems, one file each, found by name. Only a look-up imports a method, and PyTorch with it."""
+"""The registry of methods, one file each. A look-up imports the method and PyTorch; nothing else does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BUILT_IN = {"maesil": "MAESILCore.methods.maesil:Maesil"}
 
 
 class _Methods(Mapping[str, "type[Method]"]):
-    """Name -> class of the method; only a look-up imports it."""
+    """Method name -> class, imported lazily."""
 
     def __getitem__(self, name: str) -> type[Method]:
         module, _, attribute = self._places()[name].partition(":")
@@ -40,7 +40,7 @@ class _Methods(Mapping[str, "type[Method]"]):
         return {point.name: point.value for point in entry_points(group=GROUP)} | BUILT_IN
 
 
-#: Every method by name: those of this package, and those that installed packages add.
+#: All methods by name: built-in ones and those of installed packages.
 METHODS: Mapping[str, type[Method]] = _Methods()
 
 
@@ -61,7 +61,7 @@ def create(name: str, config: Mapping[str, Any] | None = None, preset: str | Non
 
     Args:
         name: a key of `METHODS`.
-        config: fields of the method's configuration; they win over the preset's.
+        config: fields of the method's configuration; they override the preset.
         preset: a named set of sizes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a method can do: declared by it, copied into its checkpoints. Needs neither PyTorch nor pydantic."""
+"""The abilities that a method declares; its checkpoints store a copy. Needs neither PyTorch nor pydantic."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class FeatureLevel:
-    """One depth of the network from which features can be taken.
+    """A depth of the network that gives features.
 
     Attributes:
-        stride: voxels along k, j, i that one feature vector stands for.
+        stride: voxels per feature vector along k, j, i.
         width: channels of a feature vector.
     """
 
@@ -26,16 +26,16 @@ class FeatureLevel:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What trainer, walk, scores and faces may ask of a method.
+    """What a method can do.
 
     Attributes:
-        hides: it learns by filling in hidden patches, so it is given masks. A method that does not sees every voxel,
-            and its output says nothing about hidden ones.
-        reconstructs: it gives voxels; one that does not gives features alone.
-        levels: depths that `Method.features` can be asked for, from shallow to deep.
-        keeps_visible: visible voxels come back as they are, so an unmasked pass has no score.
-        needs_whole_batch: its loss uses statistics of the batch, which must not be divided into parts.
-        keeps_teacher: it averages weights itself, so the trainer keeps no average beside them.
+        hides: it needs masks and learns to fill in hidden patches. Other methods see all voxels, so their output is no
+            prediction of hidden ones.
+        reconstructs: it returns voxels; other methods return features only.
+        levels: depths that `Method.features` supports, from shallow to deep.
+        keeps_visible: it returns visible voxels unchanged, so an unmasked pass has no score.
+        needs_whole_batch: its loss uses batch statistics, so the batch must not be split.
+        keeps_teacher: it averages its own weights, so the trainer does not.
     """
 
     hides: bool
@@ -46,15 +46,15 @@ class Abilities:
     keeps_teacher: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a card."""
+        """The JSON form that a card stores."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Abilities:
-        """Read what `to_json` gave; fields of a newer MAESIL are ignored.
+        """Read the result of `to_json`; unknown fields are ignored.
 
         Raises:
-            KeyError, TypeError, ValueError: something is missing or of another kind.
+            KeyError, TypeError, ValueError: a field is missing or of the wrong type.
         """
         levels = tuple(FeatureLevel(triple(one["stride"]), int(one["width"])) for one in fields["levels"])
         return cls(
@@ -73,22 +73,22 @@ class Abilities:
         return f"{name} gives features, not voxels, and cannot reconstruct: choose a model that reconstructs."
 
 
-#: What is assumed of a model of a user's own that does not declare what it can do.
+#: Default for user models that declare no abilities.
 UNDECLARED = Abilities(hides=True, reconstructs=True, levels=())
 
 
 def abilities_of(model: object) -> Abilities:
-    """What a model declares under `abilities`, else `UNDECLARED`."""
+    """The model's `abilities`; the default is `UNDECLARED`."""
     declared = getattr(model, "abilities", UNDECLARED)
     assert isinstance(declared, Abilities)
     return declared
 
 
 def check_reconstructs(model: object) -> None:
-    """See that a model gives voxels.
+    """Check that a model can reconstruct.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the model returns features only.
     """
     obstacle = abilities_of(model).why_no_voxels(str(getattr(model, "name", "The model")))
     if obstacle:
@@ -96,12 +96,12 @@ def check_reconstructs(model: object) -> None:
 
 
 def masked_transformer(config: Mapping[str, Any]) -> Abilities:
-    """Abilities of a masked autoencoder over patches, from the fields of its configuration.
+    """The abilities of a masked autoencoder, from its configuration.
 
-    Cards that were written before cards had abilities are all of such models.
+    Old cards have no abilities; all of them describe masked autoencoders.
 
     Raises:
-        KeyError, TypeError, ValueError: a field is missing or of another kind.
+        KeyError, TypeError, ValueError: a field is missing or of the wrong type.
     """
     level = FeatureLevel(triple(config["patch_size"]), int(config["encoder"]["width"]))
     return Abilities(

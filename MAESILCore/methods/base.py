@@ -1,4 +1,4 @@
-"""The contract between a self-supervised method and its surroundings: no trainer, walk, job or face asks for more."""
+"""The interface of a self-supervised method: trainer, walk, jobs and faces use nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from MAESILCore.methods.scores import feature_scores, hidden_psnr, whole_psnr
 
 
 class MethodConfig(BaseModel):
-    """What all methods have in common; each method adds its own fields."""
+    """Fields that all methods share; each method adds its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,17 +32,17 @@ class MethodConfig(BaseModel):
         return self
 
 
-# Named tuples, not dataclasses: Fabric and DistributedDataParallel hand tuples on, and refuse frozen dataclasses.
+# Named tuples: Fabric and DistributedDataParallel reject frozen dataclasses.
 class Batch(NamedTuple):
-    """Training examples of equal extents.
+    """Training samples of equal shape.
 
     Attributes:
         superpatches: (B, 1, K, J, I) float in [0, 1], whole patches.
-        stages: (B, Dk, Dj, Di) uint8 on the patch lattice: 0 visible, else the stage that hid the patch (1 or 2);
-            samples may hide different numbers of patches, also none or all. None for methods that hide nothing.
-        start: (B, 3) place of the first patch inside a superpatch, for crops that are smaller than one; None is 0.
-        spacing: (B, 3) mm along k, j, i; None where nobody knows it.
-        views: further views of the same examples, each like `superpatches`, for methods that compare some.
+        stages: (B, Dk, Dj, Di) uint8 on the patch lattice: 0 is visible, 1 or 2 the stage that hid the patch.
+            The number of hidden patches may differ between samples. None for methods that hide nothing.
+        start: (B, 3) index of a crop's first patch inside a superpatch; None is 0.
+        spacing: (B, 3) mm along k, j, i; None if unknown.
+        views: more views of the same samples, each like `superpatches`, for methods that compare views.
     """
 
     superpatches: torch.Tensor
@@ -64,12 +64,12 @@ class Batch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Where a training is.
+    """The position in a training.
 
     Attributes:
-        number: of the optimiser step, from 0.
-        of: optimiser steps in all.
-        generator: source of whatever the method draws itself; it depends on seed, step and process alone.
+        number: index of the optimiser step, from 0.
+        of: total number of optimiser steps.
+        generator: random source of the method; it depends only on seed, step and process.
     """
 
     number: int
@@ -78,11 +78,11 @@ class Step(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What training minimises.
+    """The losses of a step.
 
     Attributes:
-        total: scalar, the mean over the samples.
-        parts: named terms for the log and the plots, unweighted scalars.
+        total: scalar to minimise, the mean over the samples.
+        parts: unweighted scalar terms by name, for the log and the plots.
     """
 
     total: torch.Tensor
@@ -94,8 +94,8 @@ class Features(NamedTuple):
 
     Attributes:
         map: (B, C, k, j, i).
-        stride: voxels along k, j, i that one vector stands for.
-        summary: (B, D), one vector for the whole superpatch; None where the method has none.
+        stride: voxels per vector along k, j, i.
+        summary: (B, D), one vector per superpatch; None if the method has none.
     """
 
     map: torch.Tensor
@@ -106,14 +106,14 @@ class Features(NamedTuple):
 class Method(nn.Module, ABC):
     """A self-supervised learner.
 
-    Superpatches are (B, 1, K, J, I) float tensors, windowed to [0, 1], with sides that are multiples of the patch
-    size and at most the superpatch size.
+    Superpatches are (B, 1, K, J, I) float tensors in [0, 1]. Their sides are multiples of the patch size and at most
+    the superpatch size.
 
     Attributes:
         name: key of `METHODS`.
-        config_type: its configuration.
-        presets: named sizes, each some fields of the configuration.
-        default_recipe: YAML file that a recipe with `method: <name>` starts from: sizes, masks, intensity and losses.
+        config_type: class of the configuration.
+        presets: fields of the configuration by preset name.
+        default_recipe: YAML file with the defaults of a recipe with `method: <name>`.
         config: the configuration of this model.
     """
 
@@ -126,14 +126,14 @@ class Method(nn.Module, ABC):
     @property
     @abstractmethod
     def abilities(self) -> Abilities:
-        """What this model can do; it may depend on the configuration."""
+        """What this model can do with its configuration."""
 
     @abstractmethod
     def training_losses(self, batch: Batch, step: Step) -> Losses:
-        """What one optimiser step minimises."""
+        """The losses of one optimiser step."""
 
     def after_step(self, step: Step) -> None:
-        """Called once after every optimiser step: move a teacher, a codebook, a schedule."""
+        """Callback after every optimiser step, for example to update a teacher or a codebook."""
 
     @abstractmethod
     def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
@@ -141,15 +141,15 @@ class Method(nn.Module, ABC):
 
         Args:
             superpatches: (B, 1, K, J, I).
-            levels: places in `abilities.levels`; negative ones count from the deepest.
+            levels: indices into `abilities.levels`; negative ones count from the deepest.
         """
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Predict all voxels from the visible ones, for methods whose abilities say that they reconstruct.
+        """Predict all voxels from the visible ones, if `abilities.reconstructs`.
 
         Args:
             superpatches: (B, 1, K, J, I).
-            hidden: (B, Dk, Dj, Di) bool; whoever hides patches has blanked their voxels.
+            hidden: (B, Dk, Dj, Di) bool; callers must blank the voxels of hidden patches.
 
         Returns:
             (B, 1, K, J, I), not clipped.
@@ -157,12 +157,11 @@ class Method(nn.Module, ABC):
         raise NotImplementedError(self.abilities.why_no_voxels(self.name))
 
     def validate(self, batch: Batch) -> dict[str, float]:
-        """How well the model does on held-out examples; the trainer averages over batches.
+        """Scores on held-out samples; the trainer averages them over batches.
 
         Returns:
-            `psnr_hidden` beside `psnr_hidden_fill`, that of a smooth fill, where patches are hidden; `psnr_full` for
-            a model that sees everything; `feature_spread` and `feature_rank` where there are no voxels. In dB, except
-            the last two.
+            Methods that hide: `psnr_hidden` and `psnr_hidden_fill` (the smooth fill), in dB. Other methods that
+            reconstruct: `psnr_full` in dB. Methods without voxels: `feature_spread` and `feature_rank`.
         """
         if not self.abilities.reconstructs:
             return feature_scores(self.features(batch.superpatches)[0].map)

@@ -25,13 +25,13 @@ from MAESILCore.nn.tokens import TokenSplit, expand_patches, patchify, take, unp
 
 
 class PictureLoss(BaseModel):
-    """A loss for models whose pictures are looked at, in place of the published masked MSE.
+    """A loss for visual quality; it replaces the published masked MSE.
 
-    ln MSE + `focus_weight` * ln MSE in the focus window + `similarity_weight` * (1 - SSIM), each over hidden voxels and
-    superpatch by superpatch.
+    ln MSE + `focus_weight` * ln MSE in the focus window + `similarity_weight` * (1 - SSIM), each over the hidden voxels
+    of a superpatch.
 
     Attributes:
-        focus: window inside the model's, in its units from 0 to 1, whose contrast counts by itself.
+        focus: lower and upper end of the focus window, in [0, 1].
         focus_weight: weight of the second term.
         similarity_weight: weight of the third.
     """
@@ -53,15 +53,14 @@ class MaesilConfig(MaskedConfig):
     """Sizes and switches of `Maesil`.
 
     Attributes:
-        residual_fill: predict the difference to a smooth fill of the visible voxels instead of the voxels; the
-            decoder's mask tokens are told what the fill is at their place. Visible voxels then come back as they are,
-            so an unmasked pass says nothing about such a model.
-        refine_channels: channels of the convolutional output head; 0 keeps the published linear head alone.
-        refine_depth: residual units on every grid of that head, each way.
-        normalise_targets: standardise every target patch in the loss; reconstruction then needs the fill or the
-            patch's own statistics, so it is for representation learning, not for pictures.
-        decode_fraction: share of the hidden tokens that the decoder sees in training (VideoMAE V2's decoder mask,
-            docs/methods.md, MAESIL); reconstruction always decodes all.
+        residual_fill: predict the difference to a smooth fill of the visible voxels; the mask tokens receive the fill
+            as a hint. Visible voxels are returned unchanged, so an unmasked pass has no score.
+        refine_channels: channels of the convolutional output head; 0 is the published linear head.
+        refine_depth: residual units per grid of that head, each way.
+        normalise_targets: standardise the target patches in the loss. This is for representation learning: a
+            reconstruction must estimate the statistics of hidden patches from the fill.
+        decode_fraction: share of the hidden tokens that are decoded in training (VideoMAE V2's decoder mask,
+            docs/methods.md, MAESIL); reconstruction decodes all.
         picture_loss: replaces the masked MSE.
     """
 
@@ -95,9 +94,9 @@ class MaesilConfig(MaskedConfig):
         return self
 
 
-#: `tiny` is for tests, `small` for a CPU or a first look, `base` for one GPU; both decode a quarter of the hidden
-#: tokens in training, which saves most of the decoder. `paper` is the published shape, raw voxel targets,
-#: every token decoded (docs/methods.md, MAESIL).
+#: `tiny` is for tests, `small` for a CPU, `base` for one GPU; the last two decode a quarter of the hidden tokens in
+#: training, which saves most of the decoder's work. `paper` has the published shape and voxel targets, and decodes all
+#: tokens (docs/methods.md, MAESIL).
 PRESETS: dict[str, dict[str, object]] = {
     "tiny": {
         "encoder": {"width": 48, "depth": 2, "heads": 3},
@@ -123,8 +122,8 @@ PRESETS: dict[str, dict[str, object]] = {
 class Maesil(MaskedAutoencoder):
     """encode -> place -> decode -> head, and the mean squared error over hidden patches.
 
-    Exchangeable parts: `fill`, what is known of hidden voxels without learning; `target`, what the head gives; and
-    `refine`, what smooths its patches. Letters in the comments are those of `MaskedAutoencoder`.
+    Exchangeable parts: `fill` estimates hidden voxels without learning, `target` converts the head's output to voxels,
+    and `refine` removes patch borders. The letters in the comments are those of `MaskedAutoencoder`.
     """
 
     name = "maesil"
@@ -141,7 +140,7 @@ class Maesil(MaskedAutoencoder):
             self.target = FillResidual()
         elif config.normalise_targets:
             self.target = NormalisedVoxels()
-        # Starting at the fill (or at mid-window), not at noise around it.
+        # The first prediction is the fill (or mid-window) without noise.
         nn.init.normal_(self.head.weight, std=0.002)
         if type(self.target) is Voxels:
             nn.init.constant_(self.head.bias, 0.5)
@@ -154,7 +153,7 @@ class Maesil(MaskedAutoencoder):
     def forward(
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Predict every voxel, (B, 1, K, J, I), in units of the target; arguments as in `Batch`."""
+        """Predict all voxels, (B, 1, K, J, I), in units of the target; see `Batch` for the arguments."""
         patch = self.config.patch_size
         # fmt: off
         fill, _, tokens = self._placed(superpatches, hidden, start)                 # (B, 1 + N, D)
@@ -169,7 +168,7 @@ class Maesil(MaskedAutoencoder):
     def training_losses(self, batch: Batch, step: Step) -> Losses:
         """L = 1/|M| sum over hidden patches i in M of 1/p^3 |x_i - y_i|^2.
 
-        The configuration may put a `PictureLoss` in its place, or a sum over some of the hidden patches.
+        The configuration may replace it by a `PictureLoss`, or restrict it to a share of the hidden patches.
         """
         if self.config.decode_fraction < 1.0:
             return self._loss_of_some(batch, step)
@@ -183,13 +182,13 @@ class Maesil(MaskedAutoencoder):
         return Losses(masked_mse(y, self.target.standardised(x), batch.hidden.flatten(1)))
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Predict every voxel; see `Method.reconstruct`."""
+        """See `Method.reconstruct`."""
         return self.target.voxels(self(superpatches, hidden), superpatches, hidden, self.config.patch_size)
 
     def _placed(
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None
     ) -> tuple[torch.Tensor, TokenSplit, torch.Tensor]:
-        """The fill, which tokens are visible, and the decoder's input."""
+        """The fill, the token split and the decoder's input."""
         # fmt: off
         fill = self.fill(superpatches, hidden, self.config.patch_size)              # (B, 1, K, J, I)
         split = TokenSplit.of(hidden)                                               # (B, V)
@@ -201,7 +200,7 @@ class Maesil(MaskedAutoencoder):
         return fill, split, tokens
 
     def _loss_of_some(self, batch: Batch, step: Step) -> Losses:
-        """The same error over a random `decode_fraction` of the hidden patches."""
+        """Mean squared error over a random `decode_fraction` of the hidden patches."""
         patch = self.config.patch_size
         fill, split, tokens = self._placed(batch.superpatches, batch.hidden, batch.start)
         # fmt: off

@@ -1,4 +1,4 @@
-"""What all masked autoencoders over patches share: embed, encode the visible tokens, decode all of them."""
+"""The shared base of masked autoencoders: embed, encode the visible tokens, decode all tokens."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class MaskedConfig(MethodConfig):
 
 
 class NoHint(nn.Module):
-    """Mask tokens as published: alike everywhere, but for their position."""
+    """Published mask tokens: they differ only by position."""
 
     def __init__(self, patch_size: Triple, width: int) -> None:
         super().__init__()
 
     def forward(self, fill: torch.Tensor) -> torch.Tensor:
-        """(B, 1, K, J, I) -> a zero."""
+        """(B, 1, K, J, I) -> scalar 0."""
         return fill.new_zeros(())
 
 
 class FillHint(nn.Linear):
-    """Tells every mask token what a fill of the visible voxels is at its place."""
+    """Embeds the smooth fill of each patch as a hint for its mask token."""
 
     def __init__(self, patch_size: Triple, width: int) -> None:
         super().__init__(math.prod(patch_size), width)
@@ -72,11 +72,11 @@ class MaskedAutoencoder(Method):
     """Encoder on the visible tokens, decoder on all, a linear head (He et al. 2022; docs/methods.md, MAESIL).
 
     In the comments, B is the batch, N the patches of a superpatch, V the visible ones, p^3 the voxels of a patch, E and
-    D the widths of encoder and decoder. Each sequence begins with a summary token.
+    D the widths of encoder and decoder. Each sequence starts with a summary token.
 
     Args:
         config: sizes.
-        hint: makes the module that `place` adds to the mask tokens.
+        hint: factory of the module whose output `place` adds to the mask tokens.
     """
 
     config: MaskedConfig
@@ -86,7 +86,7 @@ class MaskedAutoencoder(Method):
         self.config = config
         voxels = math.prod(config.patch_size)
         encoder, decoder = config.encoder, config.decoder
-        # A convolution with kernel = stride is one linear map a patch; as such only visible patches are embedded.
+        # A linear map equals a convolution with kernel = stride, and can skip hidden patches.
         self.embed = nn.Linear(voxels, encoder.width)
         self.summary_token = nn.Parameter(torch.zeros(1, 1, encoder.width))
         self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
@@ -107,12 +107,12 @@ class MaskedAutoencoder(Method):
     def embedded(
         self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Tokens of the visible patches, (B, 1 + V, E), and which are no padding, (B, 1 + V); None is all."""
+        """Tokens of the visible patches, (B, 1 + V, E), and a bool mask, (B, 1 + V), False at padding; None is all."""
         patches = take(patchify(superpatches, self.config.patch_size), split.visible)  # (B, V, p^3)
         positions = sincos_positions(
             self._lattice(superpatches), self.config.encoder.width, start, superpatches.device
         )  # (1 or B, N, E)
-        # [0, 1] is centred so that the embedding starts with inputs of both signs.
+        # Centred inputs have both signs.
         tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)  # (B, V, E)
         tokens = torch.cat([self.summary_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return tokens, _with_summary(split.valid)
@@ -120,7 +120,7 @@ class MaskedAutoencoder(Method):
     def encode(
         self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The visible patches, (B, 1, K, J, I), as the encoder's tokens: (B, 1 + V, E)."""
+        """Encode the visible patches of (B, 1, K, J, I) as (B, 1 + V, E)."""
         return self.encoder(*self.embedded(superpatches, split, start))
 
     def place(
@@ -131,10 +131,10 @@ class MaskedAutoencoder(Method):
         start: torch.Tensor | None = None,
         hint: torch.Tensor | float = 0.0,
     ) -> torch.Tensor:
-        """Put encoded tokens in their places and mask tokens in all others: the decoder's input.
+        """The decoder's input: encoded tokens at visible positions, mask tokens at all others.
 
         Args:
-            latent: (B, 1 + V, E) of `encode`.
+            latent: (B, 1 + V, E) from `encode`.
             split: which tokens are visible.
             lattice: patches along k, j, i.
             start: (B, 3), see `Batch`.
@@ -147,25 +147,25 @@ class MaskedAutoencoder(Method):
         summary, visible = encoded[:, :1], encoded[:, 1:]
         positions = sincos_positions(lattice, self.config.decoder.width, start, latent.device)
         masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], math.prod(lattice), -1) + hint
-        if split.valid is not None:  # padding repeats hidden places: they keep their mask token
+        if split.valid is not None:  # padding points at hidden positions, which keep their mask token
             visible = torch.where(split.valid[..., None], visible, take(masked, split.visible))
         tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
         return torch.cat([summary, tokens + positions], dim=1)
 
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Decode every token: (B, 1 + N, D) -> (B, N, D)."""
+        """Decode all tokens: (B, 1 + N, D) -> (B, N, D)."""
         return self.decoder(tokens)[:, 1:]
 
     def decode_some(self, tokens: torch.Tensor, split: TokenSplit, chosen: torch.Tensor) -> torch.Tensor:
-        """Decode some hidden tokens beside the visible ones; the other ones never enter the decoder.
+        """Decode the visible tokens and some hidden ones; the decoder skips the rest.
 
         Args:
-            tokens: (B, 1 + N, D) of `place`.
+            tokens: (B, 1 + N, D) from `place`.
             split: which tokens are visible.
-            chosen: (B, C) indices of hidden ones.
+            chosen: (B, C) indices of hidden tokens to decode.
 
         Returns:
-            (B, C, D).
+            (B, C, D), the hidden ones.
         """
         summary, lattice, count = tokens[:, :1], tokens[:, 1:], chosen.shape[1]
         sequence = torch.cat([summary, take(lattice, split.visible), take(lattice, chosen)], dim=1)
@@ -191,8 +191,8 @@ def draw_hidden(hidden: torch.Tensor, share: float, generator: torch.Generator |
 
     Args:
         hidden: (B, Dk, Dj, Di) bool.
-        share: of the hidden patches of the sample that hides fewest; at least one is drawn.
-        generator: source of the draw.
+        share: share of the smallest hidden count of the batch; at least one patch is drawn.
+        generator: random source.
 
     Returns:
         (B, C) row-major indices, ascending.

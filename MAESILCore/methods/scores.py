@@ -1,4 +1,4 @@
-"""What `Method.validate` reports of a batch, for methods that hide, that see everything and that give no voxels."""
+"""Validation scores of a batch: hidden PSNR, full PSNR, and feature collapse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILCore.nn.tokens import expand_patches
 def hidden_psnr(
     predicted: torch.Tensor, target: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[int, int, int]
 ) -> dict[str, float]:
-    """PSNR in dB over hidden voxels, of a prediction and of a smooth fill of the same patches.
+    """PSNR in dB over hidden voxels, of a prediction and of the smooth fill.
 
     Args:
         predicted: (B, 1, K, J, I).
@@ -35,13 +35,13 @@ def whole_psnr(predicted: torch.Tensor, target: torch.Tensor) -> dict[str, float
 
 
 def feature_scores(features: torch.Tensor) -> dict[str, float]:
-    """Whether features have collapsed: both scores fall when they do.
+    """Scores of feature collapse; both fall when features collapse.
 
     Args:
         features: (B, C, k, j, i).
 
     Returns:
-        `feature_spread`: mean over the channels of the standard deviation over all places. `feature_rank`: effective
+        `feature_spread`: channel mean of the standard deviation over all positions. `feature_rank`: effective
         rank, the exponential of the entropy of the normalised singular values (Roy and Vetterli 2007), 1 to C.
     """
     vectors = features.float().transpose(0, 1).flatten(1).T  # (B*k*j*i, C)

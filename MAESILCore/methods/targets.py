@@ -1,4 +1,4 @@
-"""What a linear head is trained to give, and how that becomes a picture: exchangeable parts of `maesil`."""
+"""Training targets of the linear head and their conversion to voxels: exchangeable parts of `maesil`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILCore.nn.tokens import patchify, unpatchify
 
 
 def mid_grey(superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple) -> torch.Tensor:
-    """The fill of those who know nothing: 0.5 everywhere, (B, 1, K, J, I); signature of `nn.fill.smooth_fill`."""
+    """A constant fill of 0.5, (B, 1, K, J, I), with the signature of `nn.fill.smooth_fill`."""
     return superpatches.new_full((), 0.5).expand_as(superpatches)
 
 
@@ -21,32 +21,32 @@ class Voxels:
     """The published target: the voxels themselves."""
 
     def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-        """What the head is to give for true patches and their fill, (B, C, p^3) each."""
+        """The head's target for true patches and their fill, (B, C, p^3) each."""
         return patches
 
     def picture(self, prediction: torch.Tensor, fill: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """The picture that a prediction means; (B, 1, K, J, I) each, `inside` is 1 at hidden voxels, else 0."""
+        """Convert a prediction to a picture, (B, 1, K, J, I) each; `inside` is 1 at hidden voxels, else 0."""
         return prediction
 
     def corrected(
         self, picture: torch.Tensor, correction: torch.Tensor, inside: torch.Tensor
     ) -> torch.Tensor:
-        """The picture with a correction; shapes as in `picture`."""
+        """Add a correction to the picture; shapes as in `picture`."""
         return picture + correction
 
     def standardised(self, patches: torch.Tensor) -> torch.Tensor:
-        """True patches, (B, N, p^3), in the units of the picture."""
+        """Convert true patches, (B, N, p^3), to the units of the picture."""
         return patches
 
     def voxels(
         self, picture: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple
     ) -> torch.Tensor:
-        """The picture in the units of the superpatches that it was predicted from, (B, 1, K, J, I)."""
+        """Convert the picture, (B, 1, K, J, I), to the units of the input superpatches."""
         return picture
 
 
 class NormalisedVoxels(Voxels):
-    """Voxels of every patch, standardised by the patch's own mean and deviation (He et al. 2022)."""
+    """Voxels standardised by the mean and deviation of their patch (He et al. 2022)."""
 
     def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
         """See `Voxels.of`."""
@@ -59,7 +59,7 @@ class NormalisedVoxels(Voxels):
     def voxels(
         self, picture: torch.Tensor, superpatches: torch.Tensor, hidden: torch.Tensor, patch_size: Triple
     ) -> torch.Tensor:
-        """A patch takes mean and deviation from the smooth fill of its place: nothing else is known of a hidden one."""
+        """Estimate the mean and deviation of a patch from the smooth fill, as those of hidden patches are unknown."""
         _, mean, deviation = normalise_patches(
             patchify(smooth_fill(superpatches, hidden, patch_size), patch_size)
         )
@@ -68,7 +68,7 @@ class NormalisedVoxels(Voxels):
 
 
 class FillResidual(Voxels):
-    """The difference to a smooth fill of the visible voxels, which itself come back as they are."""
+    """The difference to a smooth fill; visible voxels stay unchanged."""
 
     def of(self, patches: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
         """See `Voxels.of`."""
@@ -97,7 +97,7 @@ class NoRefinement(nn.Module):
         tokens: torch.Tensor,
         target: Voxels,
     ) -> torch.Tensor:
-        """The picture as it is."""
+        """Return the picture unchanged."""
         return picture
 
 
@@ -116,12 +116,12 @@ class Refinement(RefinementHead):
         """The corrected picture.
 
         Args:
-            picture: (B, 1, K, J, I) of the linear head.
-            fill: (B, 1, K, J, I), true where voxels are visible.
+            picture: (B, 1, K, J, I) from the linear head.
+            fill: (B, 1, K, J, I), the smooth fill; visible voxels hold their true values.
             hidden: (B, Dk, Dj, Di) bool.
             inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
-            tokens: (B, N, D) of the decoder.
-            target: says where corrections count.
+            tokens: (B, N, D) from the decoder.
+            target: applies the correction.
         """
         mosaic = torch.lerp(fill.to(picture.dtype), picture, inside.to(picture.dtype))
         return target.corrected(picture, self(mosaic, hidden, tokens), inside)

@@ -1,4 +1,4 @@
-"""Convolutions in three dimensions that take the fast way on a CPU."""
+"""3D convolutions with the fast kernel on a CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import nn
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d` that always uses oneDNN for inference on a CPU.
 
-    PyTorch leaves small inputs, by the product of batch, channels and the first two sides, to a kernel of its own,
-    which is 3 to 10 times slower for the sizes of a superpatch. Weights and gradients are those of `nn.Conv3d`. Under
-    autocast a float32 input stays float32.
+    PyTorch uses its native kernel if the product of batch, channels and the first two sides is small. That kernel is 3
+    to 10 times slower for superpatches. Weights and gradients are those of `nn.Conv3d`. Float32 inputs stay float32
+    under autocast.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

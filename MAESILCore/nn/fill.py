@@ -1,4 +1,4 @@
-"""A cheap smooth fill of hidden patches: what a reconstruction knows before any learning."""
+"""A fast smooth fill of hidden patches, without learning."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from MAESILCore.nn.tokens import expand_patches
 
-#: Grids with fewer voxels along an axis are not corrected from a coarser one.
+#: Grids with fewer voxels along an axis have no coarser level.
 COARSEST = 4
 
-#: Conjugate-gradient iterations on the finest grid; every coarser one has an eighth of the voxels and gets twice as
-#: many, up to the second number.
+#: Conjugate-gradient iterations on the finest grid. They double on each coarser grid (an eighth of the voxels), up to
+#: the second number.
 ITERATIONS, MOST_ITERATIONS = 3, 8
 
-#: Grids of so few voxels use their operator as one dense matrix: a product costs less than starting many small ones.
+#: Grids up to this size use a dense operator: one matrix product is faster than many small kernels.
 _MATRIX_LIMIT = 512
 
 
@@ -27,20 +27,19 @@ def smooth_fill(
 ) -> torch.Tensor:
     """Fill hidden patches with an approximately biharmonic continuation of the visible ones.
 
-    The hidden voxels minimise the squared Laplacian of the whole: the surface of a bent plate through the visible
-    voxels, with the right slope at their borders. CT volumes are close to the statistics that this fits (power
-    falling with the fourth power of frequency). Solved by full multigrid (Brandt 1977): averages of the visible
-    voxels on ever coarser grids, then back to the fine grid with one V-cycle on each.
+    The result minimises the squared Laplacian, which gives a smooth surface with matching slopes at the borders of
+    visible patches. This fits volumes whose power falls with the fourth power of frequency, as that of CT nearly does.
+    The solver is full multigrid (Brandt 1977) with one V-cycle per grid.
 
     Args:
-        volume: (B, 1, K, J, I) in [0, 1], any content in hidden patches.
+        volume: (B, 1, K, J, I) in [0, 1]; voxels of hidden patches are ignored.
         hidden: (B, Dk, Dj, Di) bool, True where a patch is hidden.
         patch_size: voxels of a patch along k, j, i.
-        iterations: smoothing on the finest grid, before and after the coarse correction.
-        most: bound of the smoothing on coarser grids.
+        iterations: smoothing iterations on the finest grid, before and after the coarse correction.
+        most: maximum of smoothing iterations on coarser grids.
 
     Returns:
-        (B, 1, K, J, I) in [0, 1], float32; visible voxels unchanged. A sample with nothing visible becomes 0.5.
+        (B, 1, K, J, I) in [0, 1], float32; visible voxels unchanged. Samples without visible voxels become 0.5.
     """
     with torch.no_grad(), torch.autocast(volume.device.type, enabled=False):
         known = expand_patches((~hidden).unsqueeze(1).float(), patch_size)
@@ -49,21 +48,21 @@ def smooth_fill(
 
 
 class _Level:
-    """One grid of the multigrid, with the memory that its operations share.
+    """One grid of the multigrid, with its work buffers.
 
-    Nothing here allocates while it iterates: fresh memory of this size costs as much as the arithmetic.
+    Iterations reuse these buffers, as allocation costs as much time as the arithmetic.
 
     Attributes:
-        value: (B, 1, K, J, I), mean of the visible voxels, 0 where `known` is.
-        known: the same shape, 1 where anything is visible and 0 elsewhere.
+        value: (B, 1, K, J, I), mean of the visible voxels, 0 where `known` is 0.
+        known: same shape, 1 where a voxel is visible, else 0.
         free: 1 - known.
-        iterations: of a smoothing.
+        iterations: per smoothing.
     """
 
     def __init__(self, value: torch.Tensor, known: torch.Tensor, iterations: int) -> None:
         self.value, self.known, self.free, self.iterations = value, known, 1.0 - known, iterations
         self._halfway, self._bent, self._direction = (torch.empty_like(value) for _ in range(3))
-        # Minus the number of face neighbours, which nothing but the border changes.
+        # Minus the number of face neighbours.
         self._centre = torch.zeros_like(value[:1])
         for axis in _axes(value):
             self._centre.sub_(2.0)
@@ -88,7 +87,7 @@ class _Level:
         return _Level(mean, known, min(2 * self.iterations, most))
 
     def bend(self, x: torch.Tensor) -> torch.Tensor:
-        """The biharmonic operator at free voxels; the result is overwritten by the next call."""
+        """The biharmonic operator at free voxels; the next call overwrites the result."""
         if self._matrix is not None:
             torch.mm(x.flatten(1), self._matrix, out=self._bent.flatten(1))
         else:
@@ -97,7 +96,7 @@ class _Level:
         return self._bent.mul_(self.free)
 
     def _laplacian(self, x: torch.Tensor, out: torch.Tensor) -> None:
-        """Sum of the differences to the six face neighbours; nothing flows through the border. Symmetric."""
+        """Sum of the differences to the six face neighbours, with zero flux at the border; symmetric."""
         torch.mul(x, self._centre, out=out)
         for axis in _axes(x):
             count = x.shape[axis] - 1
@@ -105,7 +104,7 @@ class _Level:
             out.narrow(axis, 1, count).add_(x.narrow(axis, 0, count))
 
     def smooth(self, estimate: torch.Tensor, residual: torch.Tensor) -> None:
-        """Lower the residual by conjugate gradients, in place; every sample goes its own way."""
+        """Lower the residual in place by conjugate gradients, independently for each sample."""
         direction = self._direction.copy_(residual)
         energy = _dot(residual, residual)
         for left in reversed(range(self.iterations)):
@@ -119,7 +118,7 @@ class _Level:
 
 
 def _full_multigrid(value: torch.Tensor, known: torch.Tensor, iterations: int, most: int) -> torch.Tensor:
-    """Fill where `known` is 0; both (B, 1, K, J, I), `value` is 0 there; `known` is 0 or 1."""
+    """Fill the voxels where `known` and `value` are 0; both are (B, 1, K, J, I)."""
     levels = [_Level(value, known, iterations)]
     while max(levels[-1].value.shape[2:]) > 1:
         levels.append(levels[-1].coarser(most))
@@ -133,12 +132,12 @@ def _full_multigrid(value: torch.Tensor, known: torch.Tensor, iterations: int, m
 
 
 def _v_cycle(levels: list[_Level], estimate: torch.Tensor, residual: torch.Tensor) -> None:
-    """Smooth, correct from the coarser grid, smooth; in place, changes only free voxels of the first level."""
+    """Smooth, correct from the coarser grid, smooth; in place, at free voxels of the first level."""
     level = levels[0]
     level.smooth(estimate, residual)
     if min(estimate.shape[2:]) < COARSEST:
         return
-    # Halving the grid makes a fourth derivative 2^4 times as large.
+    # Fourth derivatives are 2^4 times as large on the halved grid.
     coarse_residual = _coarsen(residual).mul_(levels[1].free).mul_(16.0)
     coarse = torch.zeros_like(coarse_residual)
     _v_cycle(levels[1:], coarse, coarse_residual)
@@ -151,12 +150,12 @@ def _v_cycle(levels: list[_Level], estimate: torch.Tensor, residual: torch.Tenso
 
 
 def _axes(x: torch.Tensor) -> list[int]:
-    """The axes of space along which there is more than one voxel."""
+    """Spatial axes with more than one voxel."""
     return [axis for axis in (2, 3, 4) if x.shape[axis] > 1]
 
 
 def _coarsen(x: torch.Tensor) -> torch.Tensor:
-    """Mean of 2x2x2 voxels; of those that are there at an odd border."""
+    """Mean of 2x2x2 voxels; blocks at an odd border are smaller."""
     factors = tuple(2 if size > 1 else 1 for size in x.shape[2:])
     return F.avg_pool3d(x, factors, ceil_mode=True, count_include_pad=False)
 

@@ -1,4 +1,4 @@
-"""Fixed three-dimensional sine-cosine positions of tokens."""
+"""Fixed 3D sine-cosine position codes of tokens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def sincos_positions(
 ) -> torch.Tensor:
     """Sine-cosine code of every patch of a lattice, row-major in (k, j, i).
 
-    The width is split in three equal, even parts, one for each axis (docs/methods.md, What is known of MAESIL; the 3D
-    form of Vaswani et al. 2017). The rest of a width that is not divisible by six stays zero. Frequencies run from 1
-    down to 1/1000: a superpatch is 16 patches wide, so the usual 1/10000 would only add constant channels.
+    Each axis takes a third of the width, rounded down to an even number; the rest stays zero (docs/methods.md, What is
+    known of MAESIL; the 3D form of Vaswani et al. 2017). Frequencies run from 1 down to 1/1000: a superpatch is 16
+    patches wide, so the usual 1/10000 would add nearly constant channels.
 
     Args:
         lattice_shape: patches along k, j, i.
         width: channels of a token, at least 6.
-        start: (B, 3) index of the first patch along k, j, i; None is 0. Lets a crop take a place inside a superpatch.
-        device: where the result lies.
+        start: (B, 3) index of a crop's first patch inside a superpatch; None is 0.
+        device: device of the result.
 
     Returns:
         (B, K*J*I, width) float32, B = 1 without `start`.

@@ -1,4 +1,4 @@
-"""A convolutional output head: decoder tokens and the smooth fill become voxels without patch borders."""
+"""A convolutional output head that removes patch borders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILCore.nn.tokens import expand_patches
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3x3 convolutions with a skip, normalisation-free so that a voxel's value never depends on its batch."""
+    """Two 3x3x3 convolutions with a skip; without normalisation, so samples of a batch stay independent."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -28,15 +28,15 @@ class ResidualUnit(nn.Module):
 class RefinementHead(nn.Module):
     """A small U-Net from half the voxel grid down to the patch lattice, where the decoder's tokens join.
 
-    Per-patch linear heads leave steps at patch borders, the grid artefact that MAESIL's authors admit (docs/methods.md,
-    What is known of MAESIL). Convolutions across the borders remove them. Input and output move between the voxel grid
-    and the half grid by space-to-depth, so no full-resolution convolution is paid for.
+    Linear heads leave steps at patch borders, which MAESIL's authors report (docs/methods.md, What is known of MAESIL).
+    Convolutions across the borders remove them. Space-to-depth moves the voxels to the half grid, which avoids
+    convolutions at full resolution.
 
     Args:
         token_width: channels of a decoder token.
         patch_size: voxels of a patch along k, j, i; each a power of two, at least 4.
         channels: channels on the half grid; they double with every coarser grid.
-        depth: residual units on every grid, each way.
+        depth: residual units per grid, each way.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RefinementHead(nn.Module):
         return nn.Sequential(*(ResidualUnit(width) for _ in range(depth)))
 
     def forward(self, fill: torch.Tensor, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Predict what has to be added to the fill.
+        """Predict a correction of the fill.
 
         Args:
             fill: (B, 1, K, J, I), visible voxels and the smooth fill of the hidden ones.
@@ -68,12 +68,12 @@ class RefinementHead(nn.Module):
             tokens: (B, Dk*Dj*Di, D) decoder tokens.
 
         Returns:
-            (B, 1, K, J, I) correction.
+            (B, 1, K, J, I), to be added to the fill.
         """
         half = self.patch_size[0] // 2
         where = expand_patches(hidden.unsqueeze(1).to(fill.dtype), (half, half, half))
         x = torch.cat([space_to_depth(fill) - 0.5, where], dim=1)
-        # Channels last is the layout that oneDNN and cuDNN convolve fastest.
+        # oneDNN and cuDNN are fastest with channels last.
         x = self.stem(x.contiguous(memory_format=torch.channels_last_3d))
         skips = []
         for encode, down in zip(self.encode, self.down, strict=True):
@@ -88,7 +88,7 @@ class RefinementHead(nn.Module):
 
 
 def zero_initialised(conv: nn.Conv3d) -> nn.Conv3d:
-    """The same convolution, answering 0 until it has learned something."""
+    """Set the weights to 0, so that the initial output is 0; returns the same convolution."""
     for parameter in conv.parameters():
         nn.init.zeros_(parameter)
     return conv

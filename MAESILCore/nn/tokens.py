@@ -1,4 +1,4 @@
-"""Superpatches as tokens, on tensors: patches in row-major (k, j, i) order."""
+"""Conversion of superpatches to patches in row-major (k, j, i) order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unpatchify(
 
 
 def expand_patches(lattice: torch.Tensor, patch_size: tuple[int, int, int]) -> torch.Tensor:
-    """(B, C, Dk, Dj, Di) -> (B, C, K, J, I): every patch's value on all of its voxels."""
+    """(B, C, Dk, Dj, Di) -> (B, C, K, J, I): repeat the value of each patch on its voxels."""
     for axis, patch in enumerate(patch_size):
         lattice = lattice.repeat_interleave(patch, dim=2 + axis)
     return lattice
@@ -36,7 +36,7 @@ def expand_patches(lattice: torch.Tensor, patch_size: tuple[int, int, int]) -> t
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """Which tokens of each sample are visible, as rectangular index tensors.
+    """The visible tokens of each sample, as rectangular index tensors.
 
     Attributes:
         visible: (B, V) ascending indices of the visible tokens; V is the largest visible count of the batch.
@@ -52,7 +52,7 @@ class TokenSplit:
         flat = hidden.flatten(1)
         counts = (~flat).sum(dim=1)
         longest, shortest = int(counts.max()), int(counts.min())
-        # Stable: each group stays ascending. An unstable sort scrambles the order (docs/methods.md, The dual mask).
+        # A stable sort keeps each group ascending (docs/methods.md, The dual mask).
         order = torch.argsort(flat.to(torch.uint8), dim=1, stable=True)
         valid = None
         if shortest != longest:

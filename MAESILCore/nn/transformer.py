@@ -1,4 +1,4 @@
-"""The pre-norm transformer block that every token-based method here is built from."""
+"""The pre-norm transformer that all token-based methods use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention through `scaled_dot_product_attention`, which picks the fused kernel of the device."""
+    """Multi-head self-attention with the fused kernel of the device."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool marks the tokens that may be looked at, None = all."""
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool marks the tokens that may be attended to, None is all."""
         batch, count, width = x.shape
         qkv = self.qkv(x).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, N, D/H)
@@ -52,7 +52,7 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_ratio)
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None = all tokens."""
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None is all tokens."""
         x = x + self.attention(self.norm1(x), allowed)
         return x + self.mlp(self.norm2(x))
 
@@ -63,9 +63,9 @@ class Transformer(nn.Module):
     Args:
         width: channels of a token.
         depth: number of blocks.
-        heads: of every attention.
-        mlp_ratio: hidden width of the MLPs, in widths.
-        block: makes a block from width, heads and ratio.
+        heads: number of attention heads.
+        mlp_ratio: hidden width of the MLPs as a multiple of `width`.
+        block: factory of a block from width, heads and ratio.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None = all tokens."""
+        """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None is all tokens."""
         for block in self.blocks:
             x = block(x, allowed)
         return self.norm(x)
@@ -89,13 +89,13 @@ class Transformer(nn.Module):
     def intermediates(
         self, x: torch.Tensor, levels: Sequence[int], allowed: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
-        """The tokens behind some of the blocks, (B, N, D) each, in the order of `levels`.
+        """The tokens after some of the blocks, (B, N, D) each, in the order of `levels`.
 
         Args:
             x: (B, N, D).
-            levels: numbers of blocks; negative ones count from the last. The last block's tokens pass the final
-                LayerNorm, as in `forward`; those before it do not.
-            allowed: (B, N) bool, None = all tokens.
+            levels: indices of blocks; negative ones count from the last. Only the last block's tokens pass the final
+                LayerNorm.
+            allowed: (B, N) bool, None is all tokens.
         """
         depth = len(self.blocks)
         wanted = [range(depth)[level] for level in levels]
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier-uniform linear maps with zero bias, as MAE (He et al. 2022) starts its transformer."""
+    """Initialise linear maps as MAE does: Xavier-uniform weights, zero bias (He et al. 2022)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
