@@ -1,1 +1,1 @@
-"""What a finished job brings into the scene: volumes, tables, plots, comparison views, and files to save."""
+"""Results of finished jobs in the scene: volumes, tables, plots, comparison views and exported files."""

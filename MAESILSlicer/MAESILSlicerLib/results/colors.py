@@ -1,4 +1,4 @@
-"""Colours of error and uncertainty maps: tables that colour-blind people can read, windows, and legends."""
+"""Colours of error and uncertainty maps: tables safe for colour blindness, windows and legends."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import vtk
 from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, rgb
 from MAESILSlicerLib.scene.nodes import findNodes, markNode
 
-#: Odd, so that one colour is that of 0 HU.
+#: Odd, so that the middle colour is exactly 0 HU.
 NUMBER_OF_COLORS = 255
 
 
 def errorColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The diverging table of signed errors; one for all error maps of a scene."""
+    """The diverging colour table shared by all error maps of a scene."""
     return _colorTable(scene, "errorColors", "MAESIL error", ERROR_STOPS)
 
 
 def uncertaintyColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The sequential table of uncertainties; one for all uncertainty maps of a scene."""
+    """The sequential colour table shared by all uncertainty maps of a scene."""
     return _colorTable(scene, "uncertaintyColors", "MAESIL uncertainty", UNCERTAINTY_STOPS)
 
 
@@ -31,7 +31,7 @@ def showInColors(
     window: tuple[float, float],
     title: str,
 ) -> None:
-    """Show a map in a colour table between two values in HU, with a legend."""
+    """Show a map in a colour table with a legend; `window` is the lowest and highest value in HU."""
     displayNode = volumeNode.GetDisplayNode()
     displayNode.SetAutoWindowLevel(False)
     displayNode.SetWindowLevelMinMax(*window)
@@ -42,10 +42,10 @@ def showInColors(
 def showLegend(
     compositeNode: slicer.vtkMRMLSliceCompositeNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> None:
-    """Have a slice view draw the legend of its background, if that has one.
+    """Make a slice view draw the legend of its background volume, if that has one.
 
-    A view takes notice of a legend that is older than itself only when a user changes one of its layers, and of a
-    change by a program only when the legend changes as well.
+    A view ignores a legend older than itself until a user changes a layer, so the interaction flag imitates a user;
+    the legend must be modified as well.
     """
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volumeNode)
     if legend is None:
@@ -83,7 +83,7 @@ def _ramp(stops: Sequence[str]) -> np.ndarray:
 def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str) -> None:
     scene = volumeNode.GetScene()
     if not scene.GetTagByClassName("vtkMRMLColorLegendDisplayNode"):
-        # The desktop's module Colors does this; a scene without an application around it lacks it.
+        # On the desktop, the module Colors registers the class; a scene without the application lacks it.
         scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volumeNode)
     legend.SetTitleText(title)

@@ -1,4 +1,4 @@
-"""A volume and its results side by side in linked slice views, and the user's own layout back."""
+"""Shows a volume and its results side by side in linked slice views, then restores the user's layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from MAESILSlicerLib.scene.volumes import checkVolume, geometryOf, linearTransfo
 LAYOUT_ID = 62745
 #: Name of the layout where layouts have names.
 LAYOUT_NAME = "MAESIL comparison"
-#: Link group of the views, so that scrolling in them leaves the user's own views where they are.
+#: Link group of the views; scrolling in them does not move the user's own views.
 VIEW_GROUP = 62745
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -32,10 +32,11 @@ class ComparisonView(NamedTuple):
     """One of the views.
 
     Attributes:
-        tag: singleton tag and layout name of the slice node; a plain word, since the browser face makes code of it.
-        label: for people.
-        color: of the view's bar.
-        role: of the result in it; None for the input.
+        tag: singleton tag and layout name of the slice node; an identifier, because the browser face puts it into
+            code.
+        label: display name.
+        color: colour of the view's bar.
+        role: role of the shown result; None for the input.
     """
 
     tag: str
@@ -49,19 +50,19 @@ _ORIGINAL = ComparisonView(f"{_TAG}Original", "Original", "#8C8C8C", None)
 
 
 def viewsOf(results: ResultSet) -> tuple[ComparisonView, ...]:
-    """The views in which these results are compared with their input: that first, then the kind's order."""
+    """The views that compare these results with their input: the input first, then the kind's order."""
     return tuple(
         view for view in _viewsOfKind(results.kind) if view.role is None or view.role in results.nodesByRole
     )
 
 
 def usualViews() -> tuple[ComparisonView, ...]:
-    """The views before anything was compared, and of a scene that was saved while comparing."""
+    """The default views: before any comparison, and for a scene saved during one."""
     return _viewsOfKind(resultKind(FIRST_KIND))
 
 
 def isCompared(tag: str) -> bool:
-    """Whether a slice view, by its singleton tag, belongs to the comparison."""
+    """Whether the slice view with this singleton tag belongs to the comparison."""
     return tag.startswith(_TAG)
 
 
@@ -77,7 +78,7 @@ def _viewsOfKind(kind: ResultKind | None) -> tuple[ComparisonView, ...]:
 
 
 def layoutXml(views: tuple[ComparisonView, ...]) -> str:
-    """The layout with these views, as vtkMRMLLayoutNode and trame-slicer's `slicer_layout_to_vue` read it."""
+    """The layout of these views as XML for vtkMRMLLayoutNode and trame-slicer's `slicer_layout_to_vue`."""
     columns = math.ceil(math.sqrt(len(views)))
     rows = [views[start : start + columns] for start in range(0, len(views), columns)]
     return f'<layout type="vertical">{"".join(map(_rowXml, rows))}</layout>'
@@ -101,11 +102,11 @@ def _rowXml(views: tuple[ComparisonView, ...]) -> str:
 
 
 class ComparisonError(MaesilError):
-    """The comparison cannot be shown here."""
+    """The comparison cannot be shown."""
 
 
 class Comparison:
-    """Shows one result beside its input in views of its own; the user's views are not touched.
+    """Shows one result beside its input in separate views; the user's own views are not touched.
 
     Args:
         scene: the scene of the views and nodes.
@@ -117,7 +118,7 @@ class Comparison:
         self._layout = LayoutSwitch(LAYOUT_ID, layoutXml(self._views))
 
     def registerLayout(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Make the layout known, so that a scene that was saved while comparing shows it, loaded before or after."""
+        """Register the layout, so that scenes saved during a comparison show it, whether loaded before or after."""
         self._layout.register(layoutNode)
 
     def enter(
@@ -127,18 +128,18 @@ class Comparison:
         inputNode: slicer.vtkMRMLScalarVolumeNode,
         orientation: str = ORIENTATIONS[0],
     ) -> None:
-        """Switch to the comparison's layout and fill its views; calling it again shows another result.
+        """Switch to the comparison's layout and fill its views; call it again to show another result.
 
         Args:
-            layoutNode: what the desktop's layout manager follows. None where the caller has made the views of
+            layoutNode: the layout node of the desktop's layout manager; None if the caller creates the views of
                 `layoutXml` itself, as with trame-slicer.
-            results: what is compared.
-            inputNode: with what.
+            results: the results to compare.
+            inputNode: their input volume.
             orientation: one of `ORIENTATIONS`.
 
         Raises:
-            ComparisonError: a volume was deleted, the input cannot be used as it is now, or the application shows no
-                slice views. The layout stays.
+            ComparisonError: a volume was deleted, the input is no longer usable, or the application has no slice
+                views. The layout is then unchanged.
         """
         views = viewsOf(results)
         volumes = _volumesOf(self.scene, views, results, inputNode)
@@ -158,21 +159,21 @@ class Comparison:
         self.fit(inputNode)
 
     def leave(self, layoutNode: slicer.vtkMRMLLayoutNode | None) -> None:
-        """Bring the layout back that was there before; one that the user has chosen meanwhile stays."""
+        """Restore the previous layout, unless the user has chosen another one meanwhile."""
         if layoutNode is not None:
             self._layout.off(layoutNode)
 
     def fit(self, inputNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Show the whole volume in each view, cut through its middle; again once new views have got their size.
+        """Show the whole volume in each view, through its middle voxel; call it again once new views have a size.
 
         Raises:
-            SceneError: the volume lies under a transform that is not linear.
+            SceneError: the volume is under a non-linear transform.
         """
         for sliceNode in self._sliceNodes():
             _fit(sliceNode, inputNode)
 
     def setOrientation(self, orientation: str) -> None:
-        """Turn all views; `orientation` is one of `ORIENTATIONS`."""
+        """Set the orientation of all views, one of `ORIENTATIONS`."""
         for sliceNode in self._sliceNodes():
             sliceNode.SetOrientation(orientation)
 
@@ -191,7 +192,7 @@ class Comparison:
         for view in self._views:
             composite = composites.get(view.tag) or _addComposite(self.scene, view.tag)
             with slicer.util.NodeModify(composite):
-                # Volumes that are loaded later shall not take the place of these.
+                # Volumes loaded later must not replace these.
                 composite.SetDoPropagateVolumeSelection(False)
                 composite.SetBackgroundVolumeID(volumes[view.tag].GetID())
                 composite.SetForegroundVolumeID(None)
@@ -201,19 +202,19 @@ class Comparison:
             showLegend(composite, volumes[view.tag])
 
     def _label(self, results: ResultSet) -> None:
-        """Put the captions into the bars of the views."""
+        """Write the captions into the bars of the views."""
         nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
         for view in self._views:
             nodes[view.tag].SetLayoutLabel(captionOf(view, results))
 
 
 def captionOf(view: ComparisonView, results: ResultSet) -> str:
-    """The label of a view for these results, with what their kind notes on its role."""
+    """The view's label with the note of the results' kind on its role."""
     return results.caption(view.label, view.role or "")
 
 
 def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) -> None:
-    """Bring a point, in world RAS mm, into all slice views; a view that would not show it there is centred on it."""
+    """Show a point (world RAS, mm) in all slice views; a view that has it outside its field is centred on it."""
     for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
         sliceNode.JumpSliceByOffsetting(*centerRas)
         if not _isInView(sliceNode, centerRas):
@@ -226,7 +227,7 @@ def _volumesOf(
     results: ResultSet,
     inputNode: slicer.vtkMRMLScalarVolumeNode,
 ) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
-    """The volume of each view, by the view's tag; what is no volume, such as a segmentation, lies over the input."""
+    """The volume of each view by its tag; a segmentation is shown over the input."""
     shown = {view.tag: results.nodesByRole[view.role] if view.role else inputNode for view in views}
     if any(node is None or node.GetScene() is not scene for node in shown.values()):
         message = Sentence(
@@ -246,14 +247,14 @@ def _byLayoutName(scene: slicer.vtkMRMLScene, className: str) -> dict[str, slice
 
 
 def _addComposite(scene: slicer.vtkMRMLScene, tag: str) -> slicer.vtkMRMLSliceCompositeNode:
-    """What a view's slice logic finds by its layout name, for a view whose logic has not made it yet."""
+    """Create the composite node early; the view's slice logic later finds it by its layout name."""
     node = slicer.vtkMRMLSliceCompositeNode()
     node.SetLayoutName(tag)
     return scene.AddNode(node)
 
 
 def _fit(sliceNode: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show the whole of a volume, cut through its middle voxel."""
+    """Show the whole volume, through its middle voxel."""
     middleIjk = np.array(volumeNode.GetImageData().GetDimensions()) // 2
     toWorld = linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
     middleRas = toWorld @ (*middleIjk, 1.0)
@@ -273,7 +274,7 @@ def _fit(sliceNode: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVol
 def _extentInView(
     sliceNode: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
 ) -> tuple[float, float]:
-    """Twice the largest distance from the view's middle to the volume's border, along x and y of the view, mm."""
+    """Twice the largest distance (mm) from the view's centre to the volume's border, along the view's x and y."""
     rasToSlice = vtk.vtkMatrix4x4()
     vtk.vtkMatrix4x4.Invert(sliceNode.GetSliceToRAS(), rasToSlice)
     bounds = [0.0] * 6

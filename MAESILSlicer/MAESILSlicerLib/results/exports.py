@@ -1,4 +1,4 @@
-"""Files for other programs that a job has written: kept for a while, and saved where a person wants them."""
+"""Files that a job exports for other programs: kept in a temporary folder, saved on request."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import slicer
 from MAESILCore.errors import MaesilError
 from MAESILCore.wording import Sentence
 
-#: What not every system allows in the name of a file.
+#: Characters that some systems forbid in file names.
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
-#: File systems allow 255 bytes, of which a character may take some.
+#: Characters; file systems allow 255 bytes, and UTF-8 takes several bytes a character.
 _LONGEST_NAME = 80
 
 
 class ExportError(MaesilError):
-    """Files that cannot be kept or saved."""
+    """Files cannot be kept or saved."""
 
 
 class KeptFiles:
-    """The files of one job, in a temporary folder: what is known of patients is not to lie about for ever.
+    """The files of one job in a temporary folder, because patient data must not stay on disk unnoticed.
 
     Args:
-        root: where that folder is made.
+        root: the parent of that folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -35,10 +35,10 @@ class KeptFiles:
         self._volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
 
     def keep(self, written: Path, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Move what a job on a volume has written out of the job's folder, in place of the files before.
+        """Move a job's files out of its folder; they replace the files kept before.
 
         Raises:
-            ExportError: it could not be moved; nothing is kept then.
+            ExportError: the files could not be moved; nothing is kept then.
         """
         self.forget()
         self._volumeNode = volumeNode
@@ -56,33 +56,33 @@ class KeptFiles:
             raise ExportError(message) from error
 
     def of(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> Path | None:
-        """The folder with the files of a volume; None if what is kept is not of this one."""
+        """The folder with the files of this volume; None if the kept files belong to another one."""
         return self._folder / "files" if self._folder is not None and self.isOf(volumeNode) else None
 
     def isOf(self, volumeNode: slicer.vtkMRMLNode | None) -> bool:
-        """Whether what is kept was made of this volume."""
+        """Whether the kept files belong to this volume."""
         return volumeNode is not None and volumeNode is self._volumeNode
 
     def forget(self) -> None:
-        """Delete them."""
+        """Delete the files."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = self._volumeNode = None
 
 
 def saveFiles(written: Path, folder: Path, inputName: str) -> Path:
-    """Copy files into a new folder, which is named after the volume that they were made of.
+    """Copy files into a new folder named after their input volume.
 
     Args:
         written: the folder with the files.
-        folder: where the new one is made; what lies there already is not touched.
-        inputName: of the volume.
+        folder: the parent of the new folder; its existing files are not touched.
+        inputName: name of the input volume.
 
     Returns:
         The new folder.
 
     Raises:
-        ExportError: the disk is full, or the folder may not be written to; nothing of the files is left there.
+        ExportError: the disk is full or the folder is not writable; no partial copy is left.
     """
     made: Path | None = None
     try:

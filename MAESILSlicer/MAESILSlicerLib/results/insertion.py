@@ -1,4 +1,4 @@
-"""Makes the nodes of one result set: what the importers of all kinds share."""
+"""Creates the nodes of one result set; shared by the importers of all kinds."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from MAESILSlicerLib.scene.volumes import addVectorVolume, addVolume, geometryOf
 
 
 class Insertion:
-    """Nodes of one job on their way into a scene. The caller undoes all of it if an exception comes out.
+    """Adds the nodes of one job to a scene. The caller must roll back if an exception is raised.
 
     Args:
-        scene: where to.
-        kind: of the job.
-        inputNode: the volume that the job was about.
-        files: of the job.
-        note: a sentence that is to be read beside those of the job.
+        scene: the scene that receives the nodes.
+        kind: the kind of result.
+        inputNode: the job's input volume.
+        files: the job's files.
+        note: a sentence to add to the description.
 
     Attributes:
         scene: as given.
         inputNode: as given.
         files: as given.
         note: as given.
-        names: of the nodes by role; no node of the scene has one of them yet.
+        names: node names by role, unique in the scene.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Insertion:
         self.chooseNames({})
 
     def chooseNames(self, words: Mapping[str, str]) -> None:
-        """Find free names; those of a second run all end with 2.
+        """Choose unique names; those of a second job all end with 2.
 
         Args:
-            words: by role, where the kind's words are not those to be used.
+            words: by role, replacements of the kind's words.
         """
         words = {role.name: role.word for role in self._kind.roles} | dict(words)
         before, number = self.inputNode.GetName(), 1
@@ -66,7 +66,7 @@ class Insertion:
             number += 1
 
     def describe(self, *sentences: str) -> None:
-        """What is to be read about the results; empty sentences are left out."""
+        """Set the description of the results; empty sentences are skipped."""
         self._description = " ".join(filter(None, sentences))
 
     def volume(
@@ -79,10 +79,10 @@ class Insertion:
         """Add a volume beside the input and under the same transform.
 
         Args:
-            role: of the new node.
+            role: role of the new node.
             voxels: (k, j, i) makes a scalar volume, (C, k, j, i) a vector volume; three channels of uint8 are colours.
             ijkToRas: (4, 4) in mm; that of the input by default.
-            autoWindow: whether a window is found, which takes seconds; False if the importer sets one.
+            autoWindow: whether to compute a window, which takes seconds; False if the importer sets one.
 
         Raises:
             SceneError: there is not enough memory.
@@ -105,20 +105,20 @@ class Insertion:
         return node
 
     def node(self, role: str, className: str) -> slicer.vtkMRMLNode:
-        """Add an empty node of any class, such as vtkMRMLSegmentationNode, under the input's transform if it can be."""
+        """Add an empty node of any class, such as vtkMRMLSegmentationNode, under the input's transform if possible."""
         node = self.scene.AddNewNodeByClass(className, self.names[role])
         if node.IsA("vtkMRMLTransformableNode"):
             putBeside(node, self.inputNode)
         return self.add(role, node)
 
     def add(self, role: str, node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
-        """Take in a node that is in the scene already."""
+        """Add a node that is already in the scene."""
         markNode(node, role, self.inputNode)
         self._nodes[role] = node
         return node
 
     def finish(self) -> ResultSet:
-        """Describe the nodes, note what belongs together, and gather them in a folder beside their input."""
+        """Write the description, link the nodes and move them into a folder beside their input."""
         results = ResultSet(self._kind, self._nodes)
         results.note()
         for node in results.nodes:
@@ -130,7 +130,7 @@ class Insertion:
 def _gather(
     inputNode: slicer.vtkMRMLScalarVolumeNode, folderName: str, nodes: list[slicer.vtkMRMLNode]
 ) -> None:
-    """Put nodes into a new folder of the subject hierarchy, beside their input."""
+    """Move nodes into a new folder of the subject hierarchy beside their input."""
     hierarchy = inputNode.GetScene().GetSubjectHierarchyNode()
     inputItem = hierarchy.GetItemByDataNode(inputNode) if hierarchy is not None else 0
     if not inputItem:

@@ -1,4 +1,4 @@
-"""Reads what a finished job has left in its folder."""
+"""Reads the files of a finished job."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from MAESILCore.wording import Sentence
 
 
 class ResultsError(MaesilError):
-    """Results that cannot be shown."""
+    """Results cannot be shown."""
 
 
 class JobFiles:
     """The files of a finished job.
 
     Args:
-        folder: the job's.
+        folder: the job's folder.
 
     Raises:
-        ResultsError: by every attribute and method: a file is missing or damaged.
+        ResultsError: a file is missing or damaged; raised by every attribute and method.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,28 +33,28 @@ class JobFiles:
     @cached_property
     def kind(self) -> str:
         """The kind of the job."""
-        # Without MAESILCore.jobfolder, which needs packages that Slicer may lack when a scene is opened.
+        # Not by MAESILCore.jobfolder, which needs packages that Slicer may lack when a scene is opened.
         return str(self.json("job.json").get("kind", ""))
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """What `result.json` holds."""
+        """The content of `result.json`."""
         found: dict[str, Any] = self.json("result.json")
         return found
 
     def array(self, name: str) -> np.ndarray:
-        """One of the .npy files, (k, j, i) or (C, k, j, i), read page by page when it is used."""
+        """A memory-mapped .npy file, (k, j, i) or (C, k, j, i)."""
         try:
             return np.load(self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise self._damaged(f"{name}.npy") from error
 
     def has(self, file: str) -> bool:
-        """Whether the job has left this file."""
+        """Whether the job has written this file."""
         return (self._folder / file).is_file()
 
     def json(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """What one of the .json files holds."""
+        """The content of a .json file."""
         try:
             return json.loads((self._folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -1,10 +1,10 @@
-"""A layout of our own in the main window for a while, and the user's layout back afterwards."""
+"""Switches the main window to a layout of MAESIL and back to the user's layout."""
 
 from __future__ import annotations
 
 import slicer
 
-#: Attribute of the layout node, with our layout's number after it, so that the way back survives a reload and a save.
+#: Prefix of the layout node's attribute, before our layout's number; an attribute survives a reload and a save.
 _BEFORE = "MAESIL.layoutBefore."
 
 
@@ -19,15 +19,15 @@ class LayoutSwitch:
     def __init__(self, layoutId: int, description: str) -> None:
         self._layoutId, self._description = layoutId, description
         self._attribute = f"{_BEFORE}{layoutId}"
-        # For scenes that are closed in between, which takes the attributes of nodes away but not the layout.
+        # A fallback: closing the scene removes node attributes but keeps the layout.
         self._before: str | None = None
 
     def isOn(self, layoutNode: slicer.vtkMRMLLayoutNode) -> bool:
-        """Whether this is the layout of the main window now."""
+        """Whether this is the current layout of the main window."""
         return layoutNode.GetViewArrangement() == self._layoutId
 
     def describe(self, description: str, layoutNode: slicer.vtkMRMLLayoutNode | None = None) -> None:
-        """Change the layout; where it is on already, it is shown as it is now."""
+        """Change the layout; if it is on, the change is shown at once."""
         hasChanged, self._description = description != self._description, description
         if layoutNode is None or not layoutNode.IsLayoutDescription(self._layoutId):
             return
@@ -37,16 +37,16 @@ class LayoutSwitch:
                 layoutNode.SetViewArrangement(self._layoutId)
 
     def register(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Make the layout known; where it is on already, as in a scene that was loaded before, it is shown now."""
+        """Register the layout; if it is on, as in a scene loaded earlier, it is shown at once."""
         if layoutNode.IsLayoutDescription(self._layoutId):
             return
         layoutNode.AddLayoutDescription(self._layoutId, self._description)
         if self.isOn(layoutNode):
-            # Only this makes the node look the description up.
+            # Only this call makes the node look up the description.
             layoutNode.SetViewArrangement(self._layoutId)
 
     def on(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Show the layout, as a whole even if the user has one view maximized."""
+        """Show the whole layout; views are no longer maximized."""
         self.register(layoutNode)
         if not self.isOn(layoutNode):
             self._remember(layoutNode)
@@ -62,7 +62,7 @@ class LayoutSwitch:
         layoutNode.SetAttribute(self._attribute, self._before)
 
     def off(self, layoutNode: slicer.vtkMRMLLayoutNode) -> None:
-        """Bring back what was shown before; a layout that the user has chosen meanwhile stays."""
+        """Restore the previous layout, unless the user has chosen another one meanwhile."""
         before = layoutNode.GetAttribute(self._attribute) or self._before
         layoutNode.RemoveAttribute(self._attribute)
         self._before = None

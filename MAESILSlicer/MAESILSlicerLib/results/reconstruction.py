@@ -19,22 +19,22 @@ from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role
 from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable
 from MAESILSlicerLib.scene.volumes import voxelsOf
 
-#: Attribute of the masked volume: of how many masks its mask is the first.
+#: Attribute of the masked volume: the number of masks of the reconstruction.
 _COUNT_ATTRIBUTE = "MAESIL.masks"
 
 _SCORES = Sentence("reconstruction.scores", "Scores of the whole volume")
 _ROWS = Sentence("reconstruction.rows", "Scores of each superpatch; choose a row to go there")
 
 _ROLES = (
-    # The input with the voxels that the first mask hides at the lower end of the model's window.
+    # The input; voxels hidden by the first mask are at the lower end of the model's window.
     Role("masked", "masked", "Masked", "view", "#E69F00", isLikeInput=True),
-    # What the model made of the volume.
+    # The model's prediction.
     Role("reconstruction", "reconstruction", "Reconstruction", "view", "#0072B2", isLikeInput=True),
-    # The input where it was visible, the reconstruction where the first mask hides it.
+    # The input in visible patches, the reconstruction in patches hidden by the first mask.
     Role("mosaic", "mosaic", "Mosaic", isLikeInput=True),
-    # Reconstruction minus input where it was hidden, HU.
+    # Reconstruction minus input in hidden voxels, HU.
     Role("error", "error", "Error", "view", "#D55E00"),
-    # Spread over the masks of a coverage, HU.
+    # Standard deviation over the masks of a coverage, HU.
     Role("uncertainty", "uncertainty", "Uncertainty", isOptional=True),
     Role("metrics", "scores", _SCORES, "scores", isOptional=True),
     Role("superpatches", "superpatches", _ROWS, "rows"),
@@ -52,12 +52,12 @@ _FILE_TITLES = {
     "report.png": "Report",
 }
 
-#: Roles and files that show one mask; of a coverage, the first.
+#: Roles and files that show one mask: the first of a coverage.
 _OF_ONE_MASK = {"masked", "mosaic", "mosaic.nii.gz", "mask.nii.gz", "mask_lattice.nii.gz"}
 
 
 def maskCount(results: ResultSet) -> int:
-    """How many masks took part in a reconstruction."""
+    """The number of masks of a reconstruction."""
     return int(results.nodesByRole["masked"].GetAttribute(_COUNT_ATTRIBUTE) or 1)
 
 
@@ -70,7 +70,7 @@ def _noteOnMask(count: int) -> str:
 
 
 def _import(insertion: Insertion) -> None:
-    """Volumes are whole HU (int16) if the input's are, else float32."""
+    """Import volumes as int16 HU if the input is int16, else as float32."""
     result = insertion.files.result
     count = int(result.get("masks", 1))
     insertion.chooseNames({role: f"{role} {_noteOnMask(count)}".strip() for role in ("masked", "mosaic")})
@@ -89,7 +89,7 @@ def _import(insertion: Insertion) -> None:
 
 
 class _Voxels:
-    """The volumes of a job, in the type that they get in the scene."""
+    """The volumes of a job, converted to the voxel type of the scene."""
 
     def __init__(self, insertion: Insertion) -> None:
         self._files, self._name = insertion.files, insertion.inputNode.GetName()
@@ -99,7 +99,7 @@ class _Voxels:
         self._isWhole = voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
 
     def all(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Role and voxels, one after the other so that only one needs memory besides the scene's."""
+        """Yield role and voxels one at a time, so that only one copy exists besides the scene's."""
         mosaic = self._stored("mosaic")
         yield "masked", self._masked(mosaic)
         yield "mosaic", mosaic

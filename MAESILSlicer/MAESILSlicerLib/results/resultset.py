@@ -1,8 +1,7 @@
-"""What a finished job brings into a scene: nodes by role, made by the one importer of its kind: all of them, or none.
+"""The results of a job in a scene: nodes by role, created all or none by the importer of their kind.
 
-`session.tasks` imports, the comparison and both faces show, and none of them knows the kinds. A new kind is one
-module with a `ResultKind`, named in `_BUILT_IN` or by an entry point of the group `GROUP` under the name of its kind of
-job.
+The comparison and both faces depend on no kind. To add a kind, write a module with a `ResultKind` and register it in
+`_BUILT_IN`, or as an entry point of the group `GROUP` named after the kind of job.
 """
 
 from __future__ import annotations
@@ -25,31 +24,31 @@ from MAESILSlicerLib.scene.transaction import allOrNothing
 if TYPE_CHECKING:
     from MAESILSlicerLib.results.insertion import Insertion
 
-#: The group of entry points by which other packages add kinds of results.
+#: The group of entry points with which other packages add kinds of results.
 GROUP = "maesil.results"
 _BUILT_IN = {"reconstruction": "MAESILSlicerLib.results.reconstruction"}
 
-#: Scenes of MAESIL 0.1.0 name no kinds: all results were of this one.
+#: The kind of results in scenes of MAESIL 0.1.0, which store none.
 FIRST_KIND = "reconstruction"
 
 _KIND_ATTRIBUTE = "MAESIL.kind"
-#: The main node of a result set refers to all of them by this and their role.
+#: Prefix of the main node's references to all nodes of its result set; the role follows.
 _FELLOW_REFERENCE = "MAESIL.result."
 
 
 class Role(NamedTuple):
-    """What one node of a result set is for.
+    """The purpose of one node of a result set.
 
     Attributes:
-        name: also the role that is noted on the node.
-        word: the node is named after its input and this.
-        title: for people, where the node is shown; a `Sentence` can be worded in their language.
-        place: where faces show the node: "view", a view of the comparison; "scores", the table of the whole; "rows",
-            the table with one row a superpatch; "plot", the chart; "" nowhere by themselves. Each of the last three
-            has one role at most.
-        color: of the bar of its view.
-        isOptional: whether a result set is complete without it.
-        isLikeInput: whether it is shown in the window of its input.
+        name: the role, as stored on the node.
+        word: suffix of the node's name after the input's name.
+        title: display name; a `Sentence` can be translated.
+        place: where faces show the node: "view", a view of the comparison; "scores", the table of the whole volume;
+            "rows", the table with one row per superpatch; "plot", the chart; "", nowhere. At most one role has each of
+            "scores", "rows" and "plot".
+        color: colour of the bar of its view.
+        isOptional: whether a result set is complete without the node.
+        isLikeInput: whether the node is shown in the window of its input.
     """
 
     name: str
@@ -67,15 +66,16 @@ def _noNote(_results: ResultSet, _what: str) -> str:
 
 @dataclass(frozen=True)
 class ResultKind:
-    """What one kind of job makes.
+    """The results of one kind of job.
 
     Attributes:
-        name: of the kind of job.
-        roles: in the order in which people look at them.
-        main: the role whose node refers to all others; not an optional one.
-        importJob: adds the nodes of a finished job; errors and half-made nodes are taken care of by the caller.
-        fileTitles: titles, for people, of the files that such a job may write for other programs.
-        noteOn: is given results and a role or file name; words that follow its title, such as "(mask 1 of 4)", or "".
+        name: name of the kind of job.
+        roles: the roles in display order.
+        main: the role whose node refers to all others; never optional.
+        importJob: adds the nodes of a finished job; the caller handles errors and rolls back.
+        fileTitles: display names of the files that the job may export.
+        noteOn: called with results and a role or file name; returns a suffix of its title, such as "(mask 1 of 4)",
+            or "".
     """
 
     name: str
@@ -86,12 +86,12 @@ class ResultKind:
     noteOn: Callable[[ResultSet, str], str] = _noNote
 
     def role(self, name: str) -> Role | None:
-        """The role of this name, if the kind has it."""
+        """The role of this name; None if the kind has no such role."""
         return next((role for role in self.roles if role.name == name), None)
 
 
 def resultKind(name: str) -> ResultKind | None:
-    """The results of a kind of job; None if it brings none into a scene."""
+    """The result kind of a kind of job; None if such jobs have no results in a scene."""
     if name in _BUILT_IN:
         kind: ResultKind = import_module(_BUILT_IN[name]).KIND
         return kind
@@ -105,19 +105,19 @@ def resultKind(name: str) -> ResultKind | None:
 class ResultSet:
     """The results of one job in a scene.
 
-    The node of a role is also an attribute: `results.error` is the node of the role "error", or None where an optional
-    one was not made.
+    The node of a role is also an attribute: `results.error` is the node of the role "error"; None if an optional node
+    is absent.
 
     Attributes:
-        kind: of the job.
-        nodesByRole: those that there are, in the order of the kind's roles.
+        kind: the kind of result.
+        nodesByRole: the existing nodes, in the order of the kind's roles.
     """
 
     kind: ResultKind
     nodesByRole: Mapping[str, slicer.vtkMRMLNode]
 
     def __post_init__(self) -> None:
-        """Sort the nodes, and keep callers from changing them."""
+        """Sort the nodes and make the mapping read-only."""
         known = {role.name: self.nodesByRole.get(role.name) for role in self.kind.roles}
         nodes = {name: node for name, node in known.items() if node is not None}
         object.__setattr__(self, "nodesByRole", MappingProxyType(nodes))
@@ -140,7 +140,7 @@ class ResultSet:
 
     @property
     def series(self) -> list[slicer.vtkMRMLPlotSeriesNode]:
-        """What the charts among the nodes plot."""
+        """The plot series of the charts among the nodes."""
         charts = [node for node in self.nodes if node.IsA("vtkMRMLPlotChartNode")]
         return [
             chart.GetNthPlotSeriesNode(index)
@@ -150,25 +150,25 @@ class ResultSet:
 
     @property
     def description(self) -> str:
-        """What the results are, in sentences for people."""
+        """The description of the results, in sentences."""
         return self.main.GetDescription() or ""
 
     def at(self, place: str) -> dict[Role, slicer.vtkMRMLNode]:
-        """The roles with this place that are there, and their nodes."""
+        """The existing nodes at this place, by role."""
         shown = [role for role in self.kind.roles if role.place == place and role.name in self.nodesByRole]
         return {role: self.nodesByRole[role.name] for role in shown}
 
     def oneAt(self, place: str) -> slicer.vtkMRMLNode | None:
-        """The node at a place that has one role at most."""
+        """The node at a place with at most one role."""
         return next(iter(self.at(place).values()), None)
 
     def caption(self, title: str, what: str) -> str:
-        """A title with what is to be noted on a role or file."""
+        """A title with the kind's note on a role or file."""
         note = self.kind.noteOn(self, what)
         return joined(title, note) if note else title
 
     def note(self) -> None:
-        """Note on the nodes what belongs together, for `allResults`."""
+        """Link the nodes in the scene, so that `allResults` finds them."""
         for name, node in self.nodesByRole.items():
             node.SetAttribute(_KIND_ATTRIBUTE, self.kind.name)
             self.main.SetNodeReferenceID(_FELLOW_REFERENCE + name, node.GetID())
@@ -180,22 +180,22 @@ def importResults(
     folder: Path,
     note: str = "",
 ) -> ResultSet | None:
-    """Put what a finished job has made into the scene, named after its input and beside it.
+    """Import the results of a finished job into the scene, named after its input and beside it.
 
-    The views keep what they show.
+    The views do not change.
 
     Args:
-        scene: where to.
-        inputNode: the volume that the job was about.
-        folder: the job's.
-        note: a sentence that is to be read beside those of the job.
+        scene: the scene that receives the results.
+        inputNode: the job's input volume.
+        folder: the job's folder.
+        note: a sentence to add to the description.
 
     Returns:
-        The results; None if jobs of this kind bring none into a scene.
+        The results; None if jobs of this kind have none in a scene.
 
     Raises:
-        MaesilError: the results do not fit the volume as it is now, are damaged, or need more memory than there is.
-            The scene is then as it was.
+        MaesilError: the results are damaged, do not fit the current volume, or need too much memory. The scene is
+            then unchanged.
     """
     from MAESILSlicerLib.results.insertion import Insertion
 
@@ -224,9 +224,9 @@ def importResults(
 
 
 def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultSet]:
-    """The results in a scene that are still complete, oldest first; with `inputNode` only those of that volume.
+    """The complete results in a scene, oldest first; with `inputNode`, only those of that volume.
 
-    They are also found after the scene was saved and loaded.
+    Saving and loading the scene keeps them.
     """
     found = []
     for node in scene.GetNodes():
@@ -241,7 +241,7 @@ def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None 
 
 
 def kindOf(node: slicer.vtkMRMLNode) -> ResultKind | None:
-    """The kind of results to which a node belongs; None if to none that is known here."""
+    """The result kind of a node; None if it has none or an unknown one."""
     role = roleOf(node)
     if role is None:
         return None
@@ -250,7 +250,7 @@ def kindOf(node: slicer.vtkMRMLNode) -> ResultKind | None:
 
 
 def removeResults(results: ResultSet) -> None:
-    """Take the results of one job out of their scene: nodes, what serves them alone, and their folder."""
+    """Remove the results of one job from their scene: nodes, helper nodes that only they use, and their folder."""
     scene = results.main.GetScene()
     if scene is None:
         return

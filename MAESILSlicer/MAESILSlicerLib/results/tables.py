@@ -1,4 +1,4 @@
-"""Scores as nodes: a table for the whole volume, a table with one row a superpatch, and a plot of the latter."""
+"""Scores as nodes: a table of the whole volume, a table with one row per superpatch, and its plot."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from MAESILCore.report.shading import STAGE_COLOURS, rgb
 from MAESILCore.report.summary import METRICS, control_name, finite, plain, value_of
 from MAESILSlicerLib.scene.nodes import markNode
 
-#: Column of the superpatch table that holds a superpatch's number, as `SuperpatchGrid.box` counts.
+#: Column of the superpatch table with the index for `SuperpatchGrid.box`.
 SUPERPATCH_COLUMN = "superpatch"
 PSNR_COLUMN = "psnr_hidden"
 
-#: What the title of a control's column begins with.
+#: Prefix of the title of a control's column.
 CONTROL = "Control: "
 
 
 class Column(NamedTuple):
-    """A column of a table: its values are all text, all whole numbers or all real ones."""
+    """A column of a table; its values are all str, all int or all float."""
 
     name: str
     title: str
@@ -34,12 +34,12 @@ class Column(NamedTuple):
 def addScoreTable(
     scene: slicer.vtkMRMLScene, name: str, metrics: Mapping[str, Any]
 ) -> slicer.vtkMRMLTableNode:
-    """The scores of a reconstruction: one row a score, in the model's window first, then in the soft-tissue one.
+    """Add a table with one row per score, first in the model's window, then in the soft-tissue window.
 
     Args:
-        scene: where to.
-        name: of the node.
-        metrics: what `metrics.json` holds: `setup`, `model` and `controls`.
+        scene: the scene that receives the table.
+        name: name of the node.
+        metrics: the content of `metrics.json`: `setup`, `model` and `controls`.
     """
     model = metrics["model"]
     candidates = {"Model": model} | {
@@ -75,12 +75,13 @@ def addScoreTable(
 def addSuperpatchTable(
     scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]]
 ) -> slicer.vtkMRMLTableNode:
-    """One row a superpatch; titles are short, since the table is as narrow as the module's panel.
+    """Add a table with one row per superpatch; titles are short to fit the module's panel.
 
     Args:
-        scene: where to.
-        name: of the node.
-        entries: what `superpatches.json` holds: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`, `mae_hu`.
+        scene: the scene that receives the table.
+        name: name of the node.
+        entries: the content of `superpatches.json`: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`,
+            `mae_hu`.
     """
     rows = list(entries)
     columns = [
@@ -94,18 +95,18 @@ def addSuperpatchTable(
 
 
 def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
-    """The number of the superpatch that a row of a superpatch table is about."""
+    """The superpatch index in a row of the superpatch table."""
     return tableNode.GetTable().GetValueByName(row, SUPERPATCH_COLUMN).ToInt()
 
 
 def addScoreChart(
     scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
 ) -> slicer.vtkMRMLPlotChartNode:
-    """A plot of the score of each superpatch; the places of its points are the rows of the table."""
+    """Add a plot of the score of each superpatch; point indices equal row indices of the table."""
     series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "PSNR, hidden voxels")
     markNode(series, "chartSeries")
     series.SetAndObserveTableNodeID(tableNode.GetID())
-    # Points, since a superpatch without hidden voxels has no score and leaves a gap.
+    # A scatter plot, because a superpatch without hidden voxels has no score and leaves a gap.
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     series.SetXColumnName(SUPERPATCH_COLUMN)
     series.SetYColumnName(PSNR_COLUMN)
@@ -124,7 +125,7 @@ def addScoreChart(
 
 
 def addTable(scene: slicer.vtkMRMLScene, name: str, columns: Sequence[Column]) -> slicer.vtkMRMLTableNode:
-    """A table that people may read and not edit."""
+    """Add a read-only table."""
     table = vtk.vtkTable()
     for column in columns:
         table.AddColumn(_array(column))
@@ -147,7 +148,7 @@ def _array(column: Column) -> vtk.vtkAbstractArray:
 
 
 def _rounded(value: float | None, digits: int) -> float:
-    """For a column of numbers; one that is not there becomes NaN."""
+    """Round a number for a column; None becomes NaN."""
     return math.nan if value is None else round(value, digits)
 
 

@@ -1,1 +1,1 @@
-"""One person's work on one volume: their choices, the jobs that run for them, and what comes of those."""
+"""One user's work on one volume: choices, jobs and results."""

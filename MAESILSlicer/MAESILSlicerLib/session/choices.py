@@ -1,4 +1,4 @@
-"""What a person chooses: one frozen value for all faces, which build it and hand it to `Session.apply`."""
+"""The user's choices as frozen values; every face builds them and passes them to `Session.apply`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 
-#: What is hidden, by the mode of `MAESILCore.lattice.MaskStrategy` or the kind of region, for people.
+#: Display names, keyed by the mode of `MAESILCore.lattice.MaskStrategy` or by the kind of region.
 MODE_TITLES = {
     "nested": "Two stages (nested)",
     "random": "Single patches at random",
@@ -22,27 +22,27 @@ MODE_TITLES = {
     "roi": "A region (ROI)",
     "segment": "A segment",
 }
-#: The modes that hide a region, which is made by hand and not drawn.
+#: The modes whose mask is a region made by hand; the others draw a random mask.
 REGION_MODES = ("roi", "segment")
 
-#: Faces offer seeds up to this one, which a person can still read and type.
+#: Largest seed that faces offer: still short enough to read and type.
 LARGEST_SEED = 999_999
 
-#: Masks of a coverage in which every patch is hidden at least twice with the default ratios.
+#: Default number of masks of a coverage; with the default ratios it hides every patch at least twice.
 USUAL_COVERAGE = 4
-#: Faces offer coverages up to this one; more masks take longer and change the mean by little.
+#: Largest coverage that faces offer; more masks take longer and hardly change the mean.
 LARGEST_COVERAGE = 16
-#: What a reconstruction predicts, for people, by whether that is a coverage.
+#: Display names, keyed by whether the reconstruction is a coverage.
 COVERAGE_TITLES = {False: "Only the mask shown", True: "Cover all patches"}
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is hidden by hand.
+    """A hidden region made by hand.
 
     Attributes:
         node: a vtkMRMLMarkupsROINode or a vtkMRMLSegmentationNode.
-        segmentId: of a segmentation.
+        segmentId: the segment's ID if `node` is a segmentation.
     """
 
     node: slicer.vtkMRMLNode
@@ -51,10 +51,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Nothing:
-    """Nothing is hidden, since what was chosen cannot be.
+    """An empty region: the chosen one cannot be hidden.
 
     Attributes:
-        reason: a sentence for people; "" if none is needed.
+        reason: a sentence for the user; "" for none.
     """
 
     reason: str = ""
@@ -64,7 +64,7 @@ class NothingHidden(ConfigError):
     """A drawn mask hides no patch.
 
     Attributes:
-        count: how many patches the volume has.
+        count: the number of patches of the volume.
     """
 
     def __init__(self, count: int) -> None:
@@ -76,16 +76,16 @@ class NothingHidden(ConfigError):
 
 @dataclass(frozen=True)
 class StudyChoices:
-    """Everything that decides what is seen of a study before it is reconstructed.
+    """The choices that define the view of a study before its reconstruction.
 
     Attributes:
         volume: the CT.
         model: a checkpoint's path or a bundled model's name; None is the default.
-        strategy: how masks are drawn.
-        seed: of the mask; the same seed gives the same mask on every machine.
-        region: what is hidden in place of a drawn mask; None if the mask is drawn.
-        display: what of grid and mask is seen, and how.
-        superpatch: the outlined one; None outlines none, as does a number that the volume does not have.
+        strategy: the strategy that draws masks.
+        seed: the mask's seed; the same seed gives the same mask on every machine.
+        region: the region to hide; None draws a mask by `strategy` instead.
+        display: appearance of grid and mask.
+        superpatch: index of the outlined superpatch; None, or an index out of range, outlines none.
     """
 
     volume: slicer.vtkMRMLScalarVolumeNode | None = None
@@ -99,16 +99,16 @@ class StudyChoices:
 
 @dataclass(frozen=True)
 class ReconstructionChoices:
-    """How a reconstruction is made.
+    """The settings of a reconstruction.
 
     Attributes:
-        coverage: masks that together hide every patch; 0 for the single mask that is shown.
+        coverage: number of masks that together hide every patch; 0 uses the shown mask alone.
         device: auto, cpu, cuda:N or mps.
-        batchSize: superpatches a pass; None leaves it to the device.
-        overlap: voxels that neighbouring superpatches share; None is an eighth of a superpatch.
-        scores: whether PSNR, SSIM and the like are measured, which takes time on a large volume.
-        export: whether files for other programs and a report are written beside.
-        controls: names of the fills without learning that are scored as well; for a single mask only.
+        batchSize: superpatches per forward pass; None chooses by the device.
+        overlap: voxels shared by neighbouring superpatches; None is an eighth of a superpatch.
+        scores: whether to compute PSNR, SSIM and other scores; slow on a large volume.
+        export: whether to write files for other programs and a report as well.
+        controls: names of the controls to score as well; for a single mask only.
     """
 
     coverage: int = USUAL_COVERAGE

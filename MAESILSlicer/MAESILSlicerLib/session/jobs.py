@@ -1,4 +1,4 @@
-"""Starts the job that reconstructs a volume, from what was chosen for it."""
+"""Starts the job that reconstructs a volume."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def startJob(
     """Start a reconstruction in a process of its own.
 
     Args:
-        jobsFolder: where the job's folder is made.
-        python: the interpreter that runs it; None for the one that runs this.
-        study: the volume, and how the masks of a coverage are drawn.
-        model: with which.
-        mask: what is hidden, unless by a coverage, which draws its own masks.
-        choices: how it is reconstructed.
+        jobsFolder: the parent of the job's folder.
+        python: the interpreter that runs the job; None is the current one.
+        study: the volume, and the strategy of a coverage's masks.
+        model: the model that reconstructs.
+        mask: the mask; ignored for a coverage, which draws its own masks.
+        choices: the settings of the reconstruction.
 
     Raises:
         MaesilError: the volume or a choice cannot be used, or the job's folder cannot be written.
@@ -39,7 +39,7 @@ def startJob(
     from MAESILCore.jobs.reconstruction import prepare_reconstruction
 
     if choices.overlap is not None:
-        # Only the model tells what fits, so the request cannot refuse it.
+        # Checked here, because the valid range depends on the model, which the request does not know.
         shape = study.volume.GetImageData().GetDimensions()[::-1]
         SuperpatchGrid(shape, model.superpatchSize, model.patchSize, choices.overlap)
     request = prepare_reconstruction(

@@ -1,4 +1,4 @@
-"""The model of a session: its card, in the words and names of the scene code."""
+"""The session's model: its checkpoint card, under the names that MAESILSlicerLib uses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from MAESILCore.models.catalogue import resolve
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A checkpoint, as far as the scene and the people in front of it need it.
+    """What the scene and the faces need of a checkpoint.
 
     Attributes:
-        card: what it says about itself.
-        path: the file.
-        megabytes: its size.
+        card: the checkpoint's card.
+        path: the checkpoint file.
+        megabytes: size of the file, MB.
     """
 
     card: Card
@@ -46,12 +46,12 @@ class ModelInfo:
 
     @property
     def windowHu(self) -> tuple[float, float]:
-        """HU that the model sees as 0 and as 1."""
+        """HU values that the model maps to 0 and 1."""
         return self.card.window
 
     @property
     def text(self) -> str:
-        """The card in a few lines for people."""
+        """The card in a few lines, for display."""
         low, high = self.windowHu
         data = self.card.data
         return "\n".join(
@@ -65,13 +65,13 @@ class ModelInfo:
 
 
 def readModelInfo(model: str | Path | None = None) -> ModelInfo:
-    """Read the card of a model that reconstructs.
+    """Read the card of a model that can reconstruct.
 
     Args:
-        model: a checkpoint file, a run folder, the name of a bundled model, or None or "" for the default one.
+        model: a checkpoint file, a run folder or the name of a bundled model; None or "" is the default model.
 
     Raises:
-        CheckpointError: missing, damaged, not a MAESIL checkpoint, or its card says that it cannot reconstruct.
+        CheckpointError: the checkpoint is missing, damaged, not from MAESIL, or of a model that cannot reconstruct.
     """
     path = resolve(model)
     card = read_card(path)

@@ -1,6 +1,6 @@
-"""One person's work on one volume: what is shown of it, the job that reconstructs it, and what came of that.
+"""One user's work on one volume: its overlays, its reconstruction job and the results.
 
-The desktop module and the browser face show this and press its buttons; neither Qt nor trame is known here.
+The desktop module and the browser face both drive this class; it imports neither Qt nor trame.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Session(ShownStudy):
 
     Args:
         scene: the MRML scene; the application's by default.
-        jobsFolder: where job folders are made; a temporary folder of the machine by default.
-        python: the interpreter that runs jobs; the one that runs this by default.
+        jobsFolder: the parent of the job folders; a temporary folder by default.
+        python: the interpreter that runs jobs; the current one by default.
 
     Attributes: those of `ShownStudy`, and
-        task: the running job, of the shown volume or of another one; None if none runs.
-        made: what the job that ended last has made, of whichever volume; None if nothing, or once part of it is gone.
-        message: one sentence on what happened last; how the job ended as soon as `isRunning` is False.
+        task: the running job, for the shown volume or another one; None if none runs.
+        made: results of the last job, for any volume; None if it made none or part of them was deleted.
+        message: one sentence about the last event; once `isRunning` is False, about the end of the job.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Session(ShownStudy):
 
     @property
     def isRunning(self) -> bool:
-        """Whether a job is under way, a cancelled one that has not ended yet included."""
+        """Whether a job is running; True also while a cancelled job is ending."""
         return self.task is not None
 
     @property
@@ -76,9 +76,9 @@ class Session(ShownStudy):
 
     @property
     def exportFolder(self) -> Path | None:
-        """The files of the volume's newest reconstruction; None if none were written.
+        """The folder of the files of the volume's newest reconstruction; None if none were written.
 
-        They are deleted when another reconstruction has ended, and with their volume, the scene or the session.
+        The files are deleted when another reconstruction ends, and with their volume, the scene or the session.
         """
         return self._files.of(self.volumeNode)
 
@@ -86,7 +86,8 @@ class Session(ShownStudy):
         """Start a job in a process of its own and return at once.
 
         Raises:
-            MaesilError: no usable volume, no mask, one job is running already, or the job's folder cannot be written.
+            MaesilError: there is no usable volume or no mask, a job is already running, or the job's folder cannot be
+                written.
         """
         self._requireNoTask()
         if self.grid is None:
@@ -102,14 +103,14 @@ class Session(ShownStudy):
         self.follow(job, self.volumeNode)
 
     def follow(self, job: JobProcess, inputNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
-        """Make a job of any kind, which has just been started, the running task.
+        """Make a newly started job of any kind the running task.
 
         Args:
-            job: its results are imported when it has finished, as its kind wants it.
-            inputNode: the volume that it is about, if any; the job is stopped when that changes its shape.
+            job: the job; its results are imported when it finishes.
+            inputNode: the job's input volume, if any; the job is stopped when that changes its shape.
 
         Raises:
-            ConfigError: one job is running already; the new one is stopped.
+            ConfigError: another job is already running; the new one is stopped.
         """
         try:
             self._requireNoTask()
@@ -125,7 +126,7 @@ class Session(ShownStudy):
             raise ConfigError(message)
 
     def poll(self) -> bool:
-        """Take in what the job has told since the last call; True when something has changed."""
+        """Process the job's events since the last call; return whether anything changed."""
         task = self.task
         if task is None:
             return False
@@ -135,7 +136,7 @@ class Session(ShownStudy):
         finally:
             if task.isOver:
                 self.task, self.made = None, task.results
-                # If another volume is shown by now, the results are in the scene all the same.
+                # Results of a volume that is no longer shown stay in the scene only.
                 if self.made is not None and task.inputNode is self.volumeNode:
                     self.results = self.made
             if hasChanged or task.isOver:
@@ -143,14 +144,14 @@ class Session(ShownStudy):
         return hasChanged
 
     def cancel(self) -> None:
-        """Ask the running job to end; `poll` tells when it has."""
+        """Request the end of the running job; `poll` reports it."""
         if self.task is not None:
             self.task.cancel()
             self._changed(self.task.message)
 
     def stop(self, reason: str) -> None:
-        """End the job at once, without its results, and tell why in a sentence; nothing needs to run."""
-        # Told once: who waits for the job takes the first message after it for how it ended.
+        """End the job, if any, without its results, and show `reason` as a failure."""
+        # Emit once: a caller that waits for the job reads the first message afterwards as its outcome.
         self._dropTask()
         self._changed(reason, True, "results")
 
@@ -159,7 +160,7 @@ class Session(ShownStudy):
             self._changed("", False, "results")
 
     def _dropTask(self) -> bool:
-        """Let go of the running task; whether there was one."""
+        """Drop the running task; return whether there was one."""
         task, self.task = self.task, None
         if task is not None:
             task.stop()
@@ -167,11 +168,11 @@ class Session(ShownStudy):
         return task is not None
 
     def _taskOf(self, node: slicer.vtkMRMLNode | None) -> Task | None:
-        """The running task, if it is about this volume."""
+        """The running task, if its input is this volume."""
         return self.task if self.task is not None and self.task.inputNode is node is not None else None
 
     def _stopFor(self, task: Task, reason: str) -> None:
-        """Stop a task because its volume is not there any more as it was."""
+        """Stop a task because its volume was deleted or changed."""
         self.stop(f"{reason}, so its {task.noun} was stopped; nothing was kept.")
 
     # The scene
@@ -197,7 +198,7 @@ class Session(ShownStudy):
             self._stopFor(stopped, "The volume was deleted")
 
     def _forgetResult(self, node: slicer.vtkMRMLNode) -> None:
-        """Let go of results that are no longer complete: volumes in Python's hands stay in memory."""
+        """Drop references to incomplete results; otherwise their volumes would stay in memory."""
         if self.made is not None and node in self.made.nodes:
             self.made = None
         if self.results is not None and node in self.results.nodes:
@@ -218,7 +219,7 @@ class Session(ShownStudy):
         self.apply(StudyChoices(model=self._usedModel, strategy=self.choices.strategy))
 
     def close(self) -> None:
-        """End the job, take the overlays out of the scene and stop watching it; results stay."""
+        """End the job, remove the overlays and stop observing the scene; results stay."""
         self._stopAtOnce()
         self._files.forget()
         for observation in self._observations:

@@ -1,4 +1,4 @@
-"""What a scene shows of one study: kept in line with the choices that a face has applied."""
+"""Keeps grid, mask and overlays of one study in sync with the applied choices."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from MAESILSlicerLib.session.choices import Nothing, NothingHidden, Region, Stud
 from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.session.signal import Signal
 
-#: What a session tells its listeners of. "volume": volume, check or grid; "model"; "mask"; "display": the outlined
-#: superpatch; "moved": the hidden region was moved, so that the face is to apply the choices again; "job": job and
-#: message; "results".
+#: Topics of a session's signal. "volume": volume, check or grid; "display": the outlined superpatch; "moved": the
+#: hidden region was moved, so the face must re-apply the choices; "job": job and message.
 TOPICS = ("volume", "model", "mask", "display", "moved", "job", "results")
 
 
@@ -34,14 +33,14 @@ class ShownStudy:
         scene: the MRML scene.
 
     Attributes:
-        changed: tells of changes, by `TOPICS`.
-        choices: what was applied last.
-        problems: why the "model", "volume", "mask" or "display" is not as it was chosen; empty if all are.
-        check: what was found out about the volume.
-        superpatch: the outlined one; None if there is none.
-        results: what the newest reconstruction of the volume has made while it was shown; None if there is none.
-        message: one sentence on what happened last.
-        failed: whether that sentence is about something that went wrong.
+        changed: signal with the topics `TOPICS`.
+        choices: the choices applied last.
+        problems: errors by the part that could not be applied: "model", "volume", "mask" or "display".
+        check: the check of the volume.
+        superpatch: index of the outlined superpatch; None if there is none.
+        results: the newest reconstruction made while the volume was shown; None if there is none.
+        message: one sentence about the last event.
+        failed: whether `message` reports a failure.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
@@ -65,10 +64,10 @@ class ShownStudy:
         self._regionWatch = RegionWatch(self._onRegionMoved)
         self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._applyAnew)
 
-    # Telling
+    # Notifications
 
     def _changed(self, message: str = "", failed: bool = False, *topics: str) -> None:
-        """Tell of the job, or of its end, by a message in place of the one before."""
+        """Replace the message and emit "job" and `topics`."""
         self.message, self.failed = message, failed
         self._tell("job", *topics)
 
@@ -80,7 +79,7 @@ class ShownStudy:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Tell of all changes at once, when everything is in line."""
+        """Collect all topics and emit them once at the end."""
         if self._news is not None:
             yield
             return
@@ -96,24 +95,24 @@ class ShownStudy:
 
     @property
     def problem(self) -> MaesilError | None:
-        """Why the choices are not all in use; None if they are."""
+        """The first of `problems`; None if all choices are in use."""
         parts = ("model", "volume", "mask", "display")
         return next((self.problems[part] for part in parts if part in self.problems), None)
 
     @property
     def isRegion(self) -> bool:
-        """Whether what is hidden was made by hand."""
+        """Whether the mask is a region made by hand."""
         return self.mask is not None and isinstance(self.choices.region, Region)
 
     def change(self, **choices: Any) -> None:  # noqa: ANN401 - fields of `StudyChoices`
-        """Apply the present choices with some of them changed."""
+        """Apply the current choices with these fields replaced."""
         self.apply(replace(self.choices, **choices))
 
     def apply(self, choices: StudyChoices) -> None:
-        """Bring everything in line with choices; what is in line already is not touched.
+        """Apply choices; parts that did not change are not touched.
 
-        A choice that cannot be used is among `problems`, and what it was to replace stays. Only the mask is cleared,
-        because the mask before would be mistaken for the chosen one.
+        A choice that cannot be used goes into `problems`, and the part before it stays. The mask is the exception: it
+        is cleared, because a stale mask would be mistaken for the chosen one.
         """
         with self._together():
             self.choices = choices
@@ -147,7 +146,7 @@ class ShownStudy:
             self._isPlaced = True
 
     def _place(self) -> None:
-        """Check the volume anew and show its grid, so far without a mask."""
+        """Check the volume again and show its grid without a mask."""
         self.message, self.failed = "", False
         self._madeFor = self.mask = self.superpatch = self.grid = None
         self._tell("volume", "mask", "display", "job")
@@ -175,7 +174,7 @@ class ShownStudy:
         self._madeFor = wanted
         self._showMask(mask)
         if region is None:
-            # Not for a region, which follows the volume: the message about a change of that must stay readable.
+            # A region is re-applied when the volume changes; the message about that change must stay.
             self.message, self.failed = "", False
             self._tell("job")
 
@@ -186,7 +185,7 @@ class ShownStudy:
             self._tell("mask")
 
     def _makeMask(self, choices: StudyChoices) -> Mask | None:
-        """The mask of some choices; None where nothing is to be hidden and people need no reason."""
+        """The mask of these choices; None for an empty region without a reason."""
         region = choices.region
         if isinstance(region, Region):
             return maskFromRegion(self.grid, self.volumeNode, region.node, region.segmentId or None)
@@ -203,7 +202,7 @@ class ShownStudy:
         if self.grid is None:
             return
         display, superpatch = choices.display, choices.superpatch
-        # Another volume, or another model, may not have that superpatch.
+        # The index may be out of range after a change of volume or model.
         if superpatch is not None and not 0 <= superpatch < len(self.grid):
             superpatch = None
         if display.clip is not None and not 0 <= display.clip < len(self.grid):
@@ -216,12 +215,12 @@ class ShownStudy:
             self._tell("display")
 
     def _onRegionMoved(self) -> None:
-        """The mask is made anew with the next application, which is the face's to time: it takes a while."""
+        """Invalidate the mask; the face decides when to re-apply, since that is slow."""
         self._madeFor = None
         self._tell("moved")
 
     def _onVolumeChanged(self) -> None:
-        """The volume has other voxels, or another place: results of it are not shown any more."""
+        """Drop the results when voxels or geometry of the volume have changed."""
         with self._together():
             self.results = None
             self._tell("results")
@@ -233,7 +232,7 @@ class ShownStudy:
             self.apply(self.choices)
 
     def close(self) -> None:
-        """Take the overlays out of the scene and stop watching it; results stay."""
+        """Remove the overlays and stop observing the scene; results stay."""
         self._volumeWatch.follow(None)
         self._regionWatch.follow(None, None)
         self.changed = Signal(*TOPICS)

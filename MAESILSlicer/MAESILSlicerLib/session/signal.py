@@ -1,4 +1,4 @@
-"""Tells listeners that something has changed, by topic."""
+"""A signal with topics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Listener = Callable[[frozenset[str]], None]
 
 
 class Signal:
-    """Listeners, each of one or more topics.
+    """Calls listeners when one of their topics has changed.
 
     Args:
-        topics: all that there are.
+        topics: all topics of the signal.
     """
 
     def __init__(self, *topics: str) -> None:
@@ -20,18 +20,18 @@ class Signal:
         self._listeners: list[tuple[Listener, frozenset[str]]] = []
 
     def connect(self, listener: Listener, *topics: str) -> None:
-        """Have `listener` called when one of some topics has changed; without topics, when any has."""
+        """Call `listener` when one of these topics changes; without topics, when any does."""
         self._listeners.append((listener, self._known(topics) or self.topics))
 
     def disconnect(self, listener: Listener) -> None:
-        """Undo `connect`; a listener that is not connected is no error."""
+        """Undo `connect`; an unknown listener is ignored."""
         self._listeners = [entry for entry in self._listeners if entry[0] != listener]
 
     def emit(self, *topics: str) -> None:
-        """Call the listeners of some topics, each once."""
+        """Call the listeners of these topics, each once."""
         changed = self._known(topics)
         for entry in list(self._listeners):
-            # A listener before it may have disconnected it.
+            # An earlier listener may have disconnected this one.
             if entry in self._listeners and entry[1] & changed:
                 entry[0](changed)
 

@@ -1,4 +1,4 @@
-"""A running job of any kind, seen from a scene: watched, cancelled, and its results imported when it has finished."""
+"""A running job of any kind: polls it, cancels it and imports its results into the scene."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 class Task:
-    """One job of a scene. Call `poll` some times a second until `isOver`.
+    """One job of a scene. Call `poll` several times a second until `isOver`.
 
     Args:
-        scene: gets the results.
-        job: just started.
-        inputNode: the volume that the job is about; None for a kind that is about none, such as a training.
-        files: keeps what the job has written for other programs, if anything.
+        scene: receives the results.
+        job: a job that has just been started.
+        inputNode: the job's input volume; None for a kind without one, such as training.
+        files: keeps the files that the job exports, if any.
 
     Attributes:
         job: as given.
         inputNode: as given.
-        noun: what sentences call the job, such as "reconstruction".
-        results: what the job has made, once it is over; None if nothing.
+        noun: the job's name in messages, such as "reconstruction".
+        results: the results, once the job is over; None if there are none.
         isOver: whether the job has ended and its results are imported.
-        message: the last sentence; when the task is over, how it ended.
-        failed: whether that sentence is about something that went wrong.
+        message: the latest message; once the task is over, its outcome.
+        failed: whether `message` reports a failure.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Task:
         self._isTaking = False
 
     def poll(self) -> bool:
-        """Take in what the job has told since the last call; True when something has changed."""
-        # A callback of a node that is being imported may call this again.
+        """Process the job's events since the last call; return whether anything changed."""
+        # Reentrant: a callback of a node being imported may call this again.
         if self.isOver or self._isTaking:
             return False
         events = self.job.poll()
@@ -65,23 +65,23 @@ class Task:
         try:
             message, failed = self._take()
         finally:
-            # All at once: until here the job runs, and the message is about its progress.
+            # Set together: until here the job counts as running and the message is its progress.
             self.isOver, self.message, self.failed = True, message, failed
             self._isTaking = False
         return True
 
     def cancel(self) -> None:
-        """Ask the job to end; `poll` tells when it has."""
+        """Request the end of the job; `poll` reports it."""
         self.job.cancel()
         self.message = "Cancelling ..."
 
     def stop(self) -> None:
-        """Let go of the job at once, without its results; an attached one ends."""
+        """Drop the job at once, without its results; an attached job ends."""
         self.job.close()
         self.isOver = True
 
     def _take(self) -> tuple[str, bool]:
-        """Import what the ended job has made, and close it; the last sentence, and whether it failed."""
+        """Import the ended job's results and close it; return the message and whether the job failed."""
         try:
             if self.job.state != "finished":
                 return self.job.message, self.job.state == "failed"
@@ -95,7 +95,7 @@ class Task:
             self.job.close()
 
     def _noteOnVoxels(self) -> str:
-        """A sentence if the voxels of the input were edited while the job ran, else ""."""
+        """A sentence if the input's voxels were edited while the job ran, else ""."""
         image = self.inputNode.GetImageData() if self.inputNode is not None else None
         if image is None or image.GetMTime() == self._voxelsTime:
             return ""
