@@ -1,7 +1,6 @@
 """MAESIL: masked autoencoding of 3D CT, from a scan on disk to a reconstruction with its error map.
 
-The names below are what every program needs. Each is loaded when it is first used, so that importing this package loads
-neither numpy nor torch.
+The public names are imported lazily, so importing this package loads neither numpy nor torch.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from MAESILCore.optional import require
 
 
 def main() -> int:
-    """Run the command line, or say what it needs where only the base was installed."""
+    """Run the command line, or report the missing packages of a base installation."""
     try:
         require("typer", "The maesil command")
         require("rich", "The maesil command")

@@ -1,4 +1,4 @@
-"""Which device and which precision work runs in."""
+"""Choice of device and precision."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _log = logging.getLogger(__name__)
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+    """The PyTorch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
-        ConfigError: the name is not a device, or this machine or this PyTorch build does not have it.
+        ConfigError: the name is invalid, or this machine or PyTorch build does not have the device.
     """
     if check_device(name) == "auto":
         return _pick_best()
     kind, _, number = name.partition(":")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        # PyTorch keeps eight bits of a number, and takes cuda:256 for cuda:0.
+        # PyTorch stores the index in eight bits, so cuda:256 would become cuda:0.
         index = int(number or 0)
         if index >= count:
             message = (
@@ -60,9 +60,9 @@ def _pick_best() -> torch.device:
 
 @cache
 def mps_obstacle() -> str | None:
-    """Why this PyTorch cannot use the GPU of a Mac although it is there, a sentence; None if it can.
+    """A sentence on why this PyTorch cannot use the GPU of this Mac; None if it can.
 
-    PyTorch 2.2 to 2.4 lack some of what a reconstruction needs there, and each lacks other things.
+    PyTorch 2.2 to 2.4 each lack different operations that a reconstruction needs on MPS.
     """
     try:
         _try_out(torch.device("mps"))
@@ -73,10 +73,10 @@ def mps_obstacle() -> str | None:
 
 
 def _try_out(device: torch.device) -> None:
-    """Do a little of everything that smooth fill, transformer and convolutional head do.
+    """Run the operations of smooth fill, transformer and convolutional head once.
 
     Raises:
-        RuntimeError: the device lacks something.
+        RuntimeError: the device lacks an operation.
     """
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         voxels = torch.ones(1, 1, 4, 4, 4, device=device)
@@ -90,23 +90,23 @@ def _try_out(device: torch.device) -> None:
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 matrices itself; emulation would be slower than float32."""
+    """Whether the hardware supports bfloat16 matrix products; emulation is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # Not public, and not in every PyTorch: where it is missing, float32 is the safe answer.
+        # This function is private and not in every PyTorch; float32 is the safe default.
         supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
         return bool(supported and supported())
     return False
 
 
 def pick_precision(device: torch.device) -> Literal["bf16-mixed", "32-true"]:
-    """Fabric's name of the fastest safe precision: bf16 where the hardware has it, else float32."""
+    """Fabric's name of the fastest safe precision: bf16 if the hardware supports it, else float32."""
     return "bf16-mixed" if computes_in_bf16(device) else "32-true"
 
 
 def describe_device(device: torch.device) -> str:
-    """A name that people know a device by."""
+    """The product name of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":

@@ -1,4 +1,4 @@
-"""The errors that MAESIL raises on purpose: one sentence that says what is wrong and what to do."""
+"""Errors for users: one sentence with the problem and what to do."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from MAESILCore.wording import Sentence, displayable
 
 
 class MaesilError(Exception):
-    """Base of every error a user can cause; its message is fit to be shown as it is.
+    """Base of all errors that a user can cause; faces show the message unchanged.
 
-    A message that a face may word in another language is a `MAESILCore.wording.Sentence`, and `str` gives just that.
+    Translatable messages are a `MAESILCore.wording.Sentence`, which `str` returns.
     """
 
     @property
     def code(self) -> str:
-        """Names the sentence for faces that word it themselves; "" if they cannot."""
+        """Code of a translatable message, else ""."""
         return self.args[0].code if self.args and isinstance(self.args[0], Sentence) else ""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the sentence was filled with; empty if it has no code."""
+        """Parameters of a translatable message, else empty."""
         return self.args[0].parameters if self.code else {}
 
     def __str__(self) -> str:
-        # Messages name files, and the name of a file can be any bytes.
+        # File names in messages can contain any bytes.
         return displayable(super().__str__())
 
 
@@ -45,8 +45,8 @@ class MissingPackageError(MaesilError):
 
 
 class OutOfMemoryError(MaesilError):
-    """Not enough memory even for one superpatch."""
+    """Too little memory even for one superpatch."""
 
 
 class Cancelled(MaesilError):
-    """The user stopped the work; nothing half-made is left."""
+    """The user cancelled the work; no partial output is left."""

@@ -1,4 +1,4 @@
-"""Writing files so that a failure leaves nothing half-written."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # Imported where it is used: this module must work before NumPy is there.
+    # A lazy import, as this module must work without NumPy.
     import numpy as np
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -20,13 +20,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path with the name of `path`, and move the file to `path` when the block ends.
+    """Give a temporary path with the name of `path`; move the file to `path` at the end of the block.
 
-    If the block raises, nothing is moved and an older file stays as it was. Files that the block writes beside the
-    temporary one, such as the data file of a header, are moved first. Permissions follow the umask.
+    If the block raises, nothing is moved and an existing file stays unchanged. Other files beside the temporary one,
+    such as the data file of a header, are moved first. Permissions follow the umask.
 
     Args:
-        path: a file in a folder that exists.
+        path: a file in an existing folder.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -37,11 +37,11 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_together(folder: Path, last: str = "") -> Iterator[Path]:
-    """Give a temporary folder, and move its files into `folder` when the block ends; older ones are overwritten.
+    """Give a temporary folder; move its files into `folder` at the end of the block, overwriting existing ones.
 
     Args:
-        folder: exists; the temporary folder is inside it, since only a move within one file system is atomic.
-        last: name of the file that is moved after all others.
+        folder: an existing folder; it contains the temporary one, as moves are atomic only within a file system.
+        last: name of the file to move last.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -56,17 +56,17 @@ def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
     """Write JSON in UTF-8.
 
     Raises:
-        OSError: it cannot be written; nothing is left.
+        OSError: the file cannot be written; no partial file is left.
     """
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    # Bytes of a path that are not UTF-8 are kept as JSON's own escapes.
+    # JSON escapes preserve path bytes that are not UTF-8.
     text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     with write_whole(path) as unfinished:
         unfinished.write_bytes(text.encode("utf-8"))
 
 
 class _PlainWriter:
-    """Hides from numpy that this is a file, since its shortcut for files loses the reason of a failure."""
+    """A writer that disables numpy's shortcut for files, which loses the reason of a failure."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -79,7 +79,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
     """Write a .npy file.
 
     Raises:
-        OSError: it cannot be written; nothing is left.
+        OSError: the file cannot be written; no partial file is left.
     """
     import numpy as np
 
@@ -88,11 +88,11 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Read a .npy file, page by page when it is used.
+    """Memory-map a .npy file.
 
     Raises:
-        OSError: it is not there.
-        ValueError: it is damaged.
+        OSError: the file cannot be opened.
+        ValueError: the file is damaged.
     """
     import numpy as np
 

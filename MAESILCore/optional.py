@@ -1,4 +1,4 @@
-"""The one place that asks for packages which are not part of the base installation."""
+"""Import of packages that are not part of the base installation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from MAESILCore.errors import MissingPackageError
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: What pip calls a package whose import name is another.
+#: pip names of packages with a different import name.
 _PIP_NAMES = {
     "PIL": "pillow",
     "lightning_fabric": "lightning-fabric",
@@ -20,24 +20,24 @@ _PIP_NAMES = {
 
 
 def require(module: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say how to get it.
+    """Import an optional module.
 
     Args:
-        module: Dotted import name, for example `lightning_fabric` or `matplotlib.figure`.
-        purpose: What it is needed for; begins the message, for example "The harmonic control".
+        module: dotted import name, for example `lightning_fabric` or `matplotlib.figure`.
+        purpose: start of the error message, for example "The harmonic control".
 
     Raises:
-        MissingPackageError: The package that holds the module is not installed.
+        MissingPackageError: the package is not installed; the message gives the command that installs it.
     """
     package = module.partition(".")[0]
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        # A package that is there but lacks one of its own dependencies is broken in another way.
+        # An installed package with a missing dependency is a different error.
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         name = _PIP_NAMES.get(package, package)
-        # Shells take brackets for a pattern.
+        # Shells interpret brackets as a pattern.
         quoted = f"'{name}'" if "[" in name else name
         message = f"{purpose} needs the package {name}; install it with: python -m pip install {quoted}"
         raise MissingPackageError(message) from error

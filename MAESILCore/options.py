@@ -1,4 +1,4 @@
-"""What can be asked of a reconstruction, whatever the model and the computer: told before PyTorch is loaded."""
+"""Checks of reconstruction options that need neither model nor PyTorch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 
 
 def check_coverage(coverage: object) -> int:
-    """A coverage as a plain number of masks; 0 for a single one.
+    """Check a coverage and return the number of masks as an int; 0 is a single mask.
 
     Raises:
-        ConfigError: it is no whole number, or below 0.
+        ConfigError: the value is no whole number of at least 0.
     """
     if not _is_count(coverage, 0):
         message = f"The coverage must be 0 (a single mask) or a number of masks, but it is {coverage!r}."
@@ -24,10 +24,10 @@ def check_coverage(coverage: object) -> int:
 
 
 def check_batch_size(batch_size: object | None) -> int | None:
-    """A number of superpatches a pass as a plain one; None leaves it to the device.
+    """Check a batch size (superpatches per pass) and return an int; None is the default of the device.
 
     Raises:
-        ConfigError: it is no whole number, or below 1.
+        ConfigError: the value is no whole number of at least 1.
     """
     if batch_size is None:
         return None
@@ -38,10 +38,10 @@ def check_batch_size(batch_size: object | None) -> int | None:
 
 
 def check_device(name: object) -> str:
-    """A device's name, whether or not this computer has such a device.
+    """Check and return the name of a device, which this computer may lack.
 
     Raises:
-        ConfigError: it is none of auto, cpu, cuda, cuda:N and mps.
+        ConfigError: the name is none of auto, cpu, cuda, cuda:N and mps.
     """
     if not isinstance(name, str) or not _DEVICE.fullmatch(name):
         message = f"There is no device {name!r}; use auto, cpu, cuda, cuda:N or mps."
@@ -50,5 +50,5 @@ def check_device(name: object) -> str:
 
 
 def _is_count(value: object, least: int) -> TypeGuard[Integral]:
-    # To Python, True is 1; to whoever writes it, it is a switch.
+    # Python treats True as 1, but users mean a switch.
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least

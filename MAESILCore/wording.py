@@ -1,4 +1,4 @@
-"""Text that any terminal, file and page can show, whatever bytes a file's name is made of."""
+"""Displayable text and translatable sentences."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import unicodedata
 from string import Formatter
 from typing import Any
 
-#: Unicode categories that are never shown as they are: control characters, lone surrogates, line and paragraph breaks.
+#: Escaped Unicode categories: control characters, lone surrogates, line and paragraph breaks.
 _ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-#: Python keeps a byte that is not UTF-8 as the code point 0xDC00 + byte (PEP 383).
+#: Python decodes a byte that is not UTF-8 as code point 0xDC00 + byte (PEP 383).
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
 
 
 class Sentence(str):
-    """A text in English that knows how it was made, so that a face can word it in another language.
+    """An English text with its template and parameters, so that a face can translate it.
 
-    It is used like any other text. A face looks its code up among translated templates, and shows it as it is if there
-    is none. What is made of it, such as a part or a sum, is an ordinary text.
+    A face looks up a translated template by code; the default is the English text. Slices and sums are ordinary texts.
 
     Args:
-        code: names the template, such as "storage.in-use"; "" for a template that has nothing but parameters.
-        template: in English, as for `str.format`.
-        parameters: fill the template; one that is a sentence itself is worded by the face, too.
+        code: name of the template, such as "storage.in-use"; "" if the template has only parameters.
+        template: English template for `str.format`.
+        parameters: values for the template; faces also translate those that are sentences.
 
     Attributes:
         code: as given.
         template: as given.
-        parameters: as given, but fit to be shown.
+        parameters: as given, but displayable.
 
     Raises:
-        KeyError: the template names a parameter that is not given.
+        KeyError: a parameter of the template is missing.
     """
 
     code: str
@@ -54,16 +53,15 @@ class Sentence(str):
 
 
 def joined(*parts: str) -> Sentence:
-    """Sentences one after the other; empty ones are left out."""
+    """Join sentences by spaces; empty ones are skipped."""
     given = {f"part{number}": part for number, part in enumerate(filter(None, parts))}
     return Sentence("", " ".join(f"{{{name}}}" for name in given), **given)
 
 
 def displayable(text: object) -> str:
-    r"""A text in which bytes that are not UTF-8 and control characters are written as backslash escapes.
+    r"""Text with backslash escapes for bytes that are not UTF-8 and for control characters.
 
-    A name with the Latin-1 byte E9 becomes `caf\xe9`. Text without such characters is returned unchanged, and the
-    result can be encoded in UTF-8.
+    A name with the Latin-1 byte E9 becomes `caf\xe9`. Other text is unchanged. The result can be encoded in UTF-8.
     """
     text = str(text)
     return text if text.isprintable() else "".join(map(_shown, text))

@@ -1,4 +1,4 @@
-"""Putting tiles back into one array, one at a time."""
+"""Assembly of tiles into one array."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from MAESILCore.lattice.tiling import Tiling
 
 
 class Assembler:
-    """Blends tiles of channels (C, ...) into one array; weights fall off smoothly where tiles overlap.
+    """Blends tiles of C channels into one array, with smooth weights where tiles overlap.
 
-    The weights are a product over the axes and sum to 1 on each, so that they need no memory of their own.
+    The weights are a product of axis weights that sum to 1, so no array of weight sums is needed.
     """
 
     def __init__(self, tiling: Tiling, shape: Triple, channels: int = 1, scale: Triple = (1, 1, 1)) -> None:
         """Start with zeros.
 
         Args:
-            tiling: where the tiles lie.
-            shape: samples of the whole array along k, j, i: those of the volume, or of the patch lattice.
+            tiling: the positions of the tiles.
+            shape: shape of the volume or of the patch lattice along k, j, i.
             channels: C.
-            scale: samples a patch along k, j, i: the patch size for voxels, 1 for the patch lattice.
+            scale: samples per patch along k, j, i: the patch size for voxels, 1 for the patch lattice.
         """
         self._tiling, self._shape, self._scale = tiling, shape, scale
         self._array = np.zeros((channels, *shape), dtype=np.float32)
@@ -32,10 +32,10 @@ class Assembler:
 
         Args:
             box: a tile of the tiling.
-            block: (C, k, j, i); what it has beyond the array's far border is padding and ignored.
+            block: (C, k, j, i); padding beyond the far border of the array is ignored.
 
         Raises:
-            ConfigError: the block is smaller than the box, or has another number of channels.
+            ConfigError: the block is smaller than the box, or its number of channels is wrong.
         """
         target = box.voxel_slices(self._scale, self._shape)
         size = per_axis(part.stop - part.start for part in target)
@@ -52,5 +52,5 @@ class Assembler:
         self._array[(slice(None), *target)] += blended
 
     def result(self) -> np.ndarray:
-        """(C, k, j, i) float32, not a copy; 0 where no tile was added."""
+        """The array itself, (C, k, j, i) float32; 0 where no tile was added."""
         return self._array

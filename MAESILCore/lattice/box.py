@@ -25,7 +25,7 @@ def as_triple(value: int | Sequence[int], name: str, least: int) -> Triple:
     """One integer, or three along (k, j, i), as a triple.
 
     Raises:
-        ConfigError: not one or three whole numbers, or one below `least`.
+        ConfigError: the value is not one or three whole numbers of at least `least`.
     """
     numbers = [value] * 3 if not isinstance(value, Iterable) else list(value)
     if len(numbers) != 3 or any(not is_whole(number) or number < least for number in numbers):
@@ -42,7 +42,7 @@ def per_axis(values: Iterable[int]) -> Triple:
 
 @dataclass(frozen=True)
 class LatticeBox:
-    """A box of patches on the patch lattice; `start` is inside, `stop` is one behind, both (k, j, i)."""
+    """A box of patches on the patch lattice, from `start` to `stop` (exclusive), both (k, j, i)."""
 
     start: Triple
     stop: Triple

@@ -1,4 +1,4 @@
-"""The one implementation of cutting: volume, superpatches, patches, tokens, and the patch lattice."""
+"""Division of a volume into superpatches, patches and tiles, and the geometry of the patch lattice."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from MAESILCore.lattice.tiling import Tiling
 
 @dataclass(frozen=True, init=False)
 class SuperpatchGrid:
-    """How a volume is divided: superpatches (model inputs) of patches (tokens), anchored at voxel 0.
+    """The division of a volume into superpatches and patches, anchored at voxel 0.
 
-    The superpatches are a partition, on which masks are drawn and scores are given; those at the far border may be
-    cut short. What passes through a network are `tiles`, which overlap and fit what there is to cover.
+    Superpatches are a partition for masks and scores; those at the far border may be smaller. A network processes
+    `tiles` instead, which overlap and fit the region that they cover.
 
     Attributes:
         shape: the volume's voxels along k, j, i.
         superpatch_size: voxels of a superpatch along k, j, i; a multiple of the patch size.
         patch_size: voxels of a patch along k, j, i.
-        overlap: voxels that neighbouring tiles share at least, along k, j, i; a multiple of the patch size.
+        overlap: minimum overlap of tiles in voxels along k, j, i; a multiple of the patch size.
 
     >>> grid = SuperpatchGrid((133, 512, 512), overlap=16)
     >>> len(grid), grid.lattice_shape, grid.tiles().size
@@ -44,7 +44,7 @@ class SuperpatchGrid:
         patch_size: int | Sequence[int] = 8,
         overlap: int | Sequence[int] = 0,
     ) -> None:
-        """Sizes as one number for all axes or three along (k, j, i).
+        """Create a grid; a size is one number for all axes, or three along (k, j, i).
 
         Raises:
             ConfigError: the sizes do not divide each other.
@@ -105,7 +105,7 @@ class SuperpatchGrid:
         return LatticeBox(start, per_axis(min(a + s, d) for a, s, d in ends))
 
     def tiles(self, region: LatticeBox | None = None) -> Tiling:
-        """What passes through a network: tiles of at most a superpatch that share at least `overlap`.
+        """Tiles for a network, at most as large as a superpatch, that overlap by at least `overlap`.
 
         Args:
             region: the patches to cover; None is the whole lattice.
@@ -114,12 +114,12 @@ class SuperpatchGrid:
         return Tiling.over(region or self.everything, self.superpatch_lattice, shared)
 
     def tiles_around(self, wanted: np.ndarray, present: np.ndarray | None = None) -> Tiling | None:
-        """Tiles for some patches and what surrounds them; None if no patch is wanted.
+        """Tiles for some patches and their context; None if no patch is wanted.
 
         Args:
             wanted: (Dk, Dj, Di) bool, the patches to predict.
-            present: (Dk, Dj, Di) bool, includes `wanted`: nothing is known to lie outside the box around these
-                patches, which the tiles therefore do not leave. None is the whole lattice.
+            present: (Dk, Dj, Di) bool, the patches with content, including `wanted`; tiles stay inside their bounding
+                box. None is the whole lattice.
         """
         if not wanted.any():
             return None
@@ -127,16 +127,16 @@ class SuperpatchGrid:
         for axis, full in enumerate(self.superpatch_lattice):
             low, high = _ends(wanted, axis)
             first, last = (0, self.lattice_shape[axis]) if present is None else _ends(present, axis)
-            # An eighth of a superpatch of context on each side, more where that costs no further tile.
+            # An eighth of a superpatch of context on each side, or more if it needs no additional tile.
             spare = max(full - (high - low), full // 8 * 2)
             low, high = low - spare // 2, high + spare - spare // 2
             bounds.append((max(first, low), min(last, high)))
         return self.tiles(LatticeBox(per_axis(a for a, _ in bounds), per_axis(b for _, b in bounds)))
 
     def cut_box(self, voxels: np.ndarray, box: LatticeBox) -> np.ndarray:
-        """The voxels of a lattice box, (dk * p, dj * p, di * p), a copy.
+        """A copy of the voxels of a lattice box, (dk * p, dj * p, di * p).
 
-        Only a partial patch at the volume's far border is padded, by repeating the edge.
+        Partial patches at the far border are padded by repeating the edge.
         """
         self._check_volume(voxels)
         size = per_axis(n * p for n, p in zip(box.shape, self.patch_size, strict=True))
@@ -145,8 +145,7 @@ class SuperpatchGrid:
     def lattice_to_ras(self, ijk_to_ras: np.ndarray) -> np.ndarray:
         """IJK-to-RAS matrix of the patch lattice, (4, 4) float64, from the volume's.
 
-        Lattice index a sits at voxel index p * a + (p - 1) / 2, the mean of the patch's voxel centres, on
-        every axis.
+        On each axis, lattice index a is at voxel index p * a + (p - 1) / 2, the mean of the patch's voxel centres.
         """
         patch_ijk = np.array(self.patch_size[::-1], dtype=np.float64)
         lattice_to_ijk = np.diag([*patch_ijk, 1.0])
@@ -154,11 +153,11 @@ class SuperpatchGrid:
         return np.asarray(ijk_to_ras, dtype=np.float64) @ lattice_to_ijk
 
     def expand(self, lattice_array: np.ndarray, box: LatticeBox | None = None) -> np.ndarray:
-        """Every patch's value on its voxels: (Dk, Dj, Di) -> (k, j, i), same dtype.
+        """Repeat the value of each patch on its voxels: (Dk, Dj, Di) -> (k, j, i), same dtype.
 
         Args:
-            lattice_array: one value a patch, of the box or of the whole lattice.
-            box: whose voxels are asked for; None is the volume.
+            lattice_array: one value per patch, of the box or of the whole lattice.
+            box: the patches to expand; None is the whole lattice.
         """
         box = box or self.everything
         if lattice_array.shape != box.shape:
@@ -171,10 +170,10 @@ class SuperpatchGrid:
         return np.ascontiguousarray(expanded)
 
     def voxel_share(self, patches: np.ndarray) -> float:
-        """Share of the volume's voxels that lie in some patches, 0 to 1; patches at the end of an axis can be cut.
+        """Share of the volume's voxels in some patches, 0 to 1, exact for partial patches.
 
         Args:
-            patches: (Dk, Dj, Di) bool, of the whole lattice.
+            patches: (Dk, Dj, Di) bool, the whole lattice.
         """
         if patches.shape != self.lattice_shape:
             message = f"Expected one value for each of {self.lattice_shape} patches, but got {patches.shape}."
@@ -193,22 +192,22 @@ class SuperpatchGrid:
 
 
 def _padded(part: np.ndarray, size: Triple) -> np.ndarray:
-    """A copy of `part`, at its end padded to `size` by repeating the edge."""
+    """A copy of `part`, padded at the end to `size` by repeating the edge."""
     missing = [(0, want - have) for want, have in zip(size, part.shape, strict=True)]
     return np.pad(part, missing, mode="edge") if any(after for _, after in missing) else part.copy()
 
 
 def _ends(marked: np.ndarray, axis: int) -> tuple[int, int]:
-    """The first index of an axis with something marked and the one behind the last."""
+    """Start and stop (exclusive) of the marked indices of an axis."""
     others = tuple(other for other in range(3) if other != axis)
     places = np.flatnonzero(np.any(marked, axis=others))
     return int(places[0]), int(places[-1]) + 1
 
 
 def usual_overlap(superpatch_size: Sequence[int], patch_size: Sequence[int]) -> Triple:
-    """An eighth of a superpatch in whole patches, along k, j, i, at least one where there are two.
+    """An eighth of a superpatch along k, j, i, in voxels; whole patches, at least one if there are two.
 
-    Enough to hide the seams of a reconstruction: a quarter changes the PSNR of hidden voxels by less than 0.05 dB.
+    This hides the seams of a reconstruction: a quarter changes the PSNR of hidden voxels by less than 0.05 dB.
     """
     counts = [s // p for s, p in zip(superpatch_size, patch_size, strict=True)]
     return per_axis(max(n // 8, min(1, n // 2)) * p for n, p in zip(counts, patch_size, strict=True))

@@ -1,4 +1,4 @@
-"""The mask itself: which patches of a lattice are visible, which hidden, and by which stage."""
+"""The mask: visible and hidden patches of a lattice, and the stage that hid each patch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VISIBLE, FIRST_STAGE, SECOND_STAGE = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Which patches of a lattice are hidden.
+    """The visible and hidden patches of a lattice.
 
     Attributes:
         stages: (Dk, Dj, Di) uint8, read-only: `VISIBLE`, or the stage that hid the patch (`FIRST_STAGE`,

@@ -1,9 +1,8 @@
-"""How each mask mode draws: pure functions on arrays, alike on every machine for one seed.
+"""The mask modes: pure functions on arrays, with the same result on every machine for one seed.
 
-Every function gets `kept`, (D, H, W) integers: how often each patch was visible in earlier masks of the same
-coverage (zeros for a single mask). Patches, planes or columns kept least often are kept first; ties fall to
-raw 64-bit draws, which, unlike numpy's distributions, never change between versions. It returns the stages,
-(D, H, W) uint8.
+`kept`, (D, H, W) integers, counts how often each patch was visible in earlier masks of the same coverage (zeros for a
+single mask). The patches, planes or columns with the lowest counts are kept first. Raw 64-bit draws break ties, as
+numpy's distributions may change between versions. The result is the stages, (D, H, W) uint8.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from MAESILCore.lattice.mask import FIRST_STAGE, SECOND_STAGE, VISIBLE
 
 
 def source_of(seed: int, *path: int) -> np.random.PCG64:
-    """A stream of random bits for a seed and a place below it."""
+    """Random bits for a seed and a path of indices below it."""
     return np.random.PCG64(np.random.SeedSequence(seed, spawn_key=path))
 
 
 def visible_count(total: int, ratio: float) -> int:
-    """How many of `total` stay visible: the rounded share, at least one, and not all of two or more."""
+    """The number of visible patches: the rounded share, at least one, and fewer than `total` if that is two or more."""
     return min(kept_count(total, ratio), max(1, total - 1))
 
 
 def kept_count(total: int, ratio: float) -> int:
-    """The rounded share of `total` that is kept, one at least (docs/methods.md, The dual mask)."""
+    """The rounded kept share of `total`, at least one (docs/methods.md, The dual mask)."""
     return max(1, round(total * (1.0 - ratio)))
 
 
 def least_kept(load: np.ndarray, source: np.random.PCG64, count: int) -> np.ndarray:
-    """Indices of the `count` lowest loads along the last axis, ties at random, without replacement."""
+    """Indices of the `count` lowest loads along the last axis, with random ties."""
     keys = source.random_raw(load.size).reshape(load.shape)
     return np.asarray(np.lexsort((keys, load), axis=-1)[..., :count])
 
@@ -37,14 +36,14 @@ def least_kept(load: np.ndarray, source: np.random.PCG64, count: int) -> np.ndar
 def draw_random(
     kept: np.ndarray, source: np.random.PCG64, ratio: float, stage: int = FIRST_STAGE
 ) -> np.ndarray:
-    """Single patches."""
+    """Hide single patches."""
     stages = np.full(kept.size, stage, dtype=np.uint8)
     stages[least_kept(kept.ravel(), source, visible_count(kept.size, ratio))] = VISIBLE
     return stages.reshape(kept.shape)
 
 
 def draw_block(kept: np.ndarray, source: np.random.PCG64, ratio: float, size: int) -> np.ndarray:
-    """Cubes of `size` patches, clipped at the lattice's end; one is trimmed so that the count is exact."""
+    """Hide cubes of `size` patches, clipped at the lattice border; one is trimmed for an exact count."""
     axes = [np.arange(n) // size for n in kept.shape]
     tiles = tuple(int(axis[-1]) + 1 for axis in axes)
     block_of = np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), tiles).ravel()
@@ -58,7 +57,7 @@ def draw_block(kept: np.ndarray, source: np.random.PCG64, ratio: float, size: in
 
 
 def draw_plane(kept: np.ndarray, source: np.random.PCG64, ratio: float) -> np.ndarray:
-    """Whole planes; single patches where there is only one plane."""
+    """Hide whole planes; single patches if there is only one plane."""
     depth = len(kept)
     if depth == 1:
         return draw_random(kept, source, ratio)
@@ -68,7 +67,7 @@ def draw_plane(kept: np.ndarray, source: np.random.PCG64, ratio: float) -> np.nd
 
 
 def draw_axis(kept: np.ndarray, source: np.random.PCG64, ratio: float) -> np.ndarray:
-    """Whole columns through all planes; single patches where there is only one column."""
+    """Hide whole columns through all planes; single patches if there is only one column."""
     positions = kept[0].size
     if positions == 1:
         return draw_random(kept, source, ratio)
@@ -80,10 +79,9 @@ def draw_axis(kept: np.ndarray, source: np.random.PCG64, ratio: float) -> np.nda
 def draw_nested(
     kept: np.ndarray, source: np.random.PCG64, plane_ratio: float, axis_ratio: float
 ) -> np.ndarray:
-    """A plane stage that all planes share, then an axis stage in each plane (R1 in docs/methods.md, The dual mask).
+    """Hide by a plane stage common to all planes, then an axis stage per plane (R1 in docs/methods.md, The dual mask).
 
-    Each plane keeps the same number of patches. A lattice of one column, where no position can be dropped,
-    hides single patches at the ratio of both stages together.
+    Each plane keeps the same number of patches. A lattice of one column hides single patches at the combined ratio.
     """
     depth, positions = len(kept), kept[0].size
     if positions == 1:
@@ -103,7 +101,7 @@ def draw_nested(
 def draw_product(
     kept: np.ndarray, source: np.random.PCG64, plane_ratio: float, axis_ratio: float
 ) -> np.ndarray:
-    """Whole planes and whole columns, drawn independently (R2 in docs/methods.md, The dual mask)."""
+    """Hide whole planes and whole columns, drawn independently (R2 in docs/methods.md, The dual mask)."""
     depth, positions = len(kept), kept[0].size
     plane_count, column_count = kept_count(depth, plane_ratio), kept_count(positions, axis_ratio)
     if plane_count == depth and column_count == positions:

@@ -1,4 +1,4 @@
-"""Regions of interest as masks: a box in voxels, a box in RAS, or a label, hidden exactly."""
+"""Masks that hide a region of interest: a box in voxels, a box in RAS, or a label."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def roi_mask_from_box(grid: SuperpatchGrid, start: Sequence[int], stop: Sequence
 
     Args:
         grid: the volume's grid.
-        start: first voxel (k, j, i) of the box; what lies outside the volume is ignored.
-        stop: one behind its last voxel (k, j, i).
+        start: first voxel (k, j, i) of the box, which is clipped to the volume.
+        stop: end (k, j, i) of the box, exclusive.
 
     Raises:
-        ConfigError: the box has no voxel of the volume.
+        ConfigError: the box is outside the volume.
 
     >>> grid = SuperpatchGrid((32, 32, 32), superpatch_size=32, patch_size=8)
     >>> int(roi_mask_from_box(grid, (0, 0, 0), (8, 8, 9)).hidden.sum())
@@ -34,7 +34,7 @@ def roi_mask_from_box(grid: SuperpatchGrid, start: Sequence[int], stop: Sequence
     first = [max(0, a) for a in start]
     behind = [min(b, n) for b, n in zip(stop, grid.shape, strict=True)]
     if any(a >= b for a, b in zip(first, behind, strict=True)):
-        # People count voxels along i, j, k.
+        # Messages use the order i, j, k, as viewers do.
         asked = ",".join(f"{a}:{b}" for a, b in zip(reversed(start), reversed(stop), strict=True))
         there = " x ".join(str(length) for length in reversed(grid.shape))
         message = (
@@ -57,12 +57,12 @@ def roi_mask_from_ras_box(grid: SuperpatchGrid, corners: np.ndarray, ijk_to_ras:
         ijk_to_ras: the volume's (4, 4) matrix.
 
     Raises:
-        ConfigError: the corners are no box, or it contains no voxel centre of the volume.
+        ConfigError: the corners are no box, or the box contains no voxel centre.
     """
     ijk_to_box = _ras_to_box(np.asarray(corners, dtype=np.float64)) @ np.asarray(ijk_to_ras, dtype=np.float64)
     stages = np.zeros(grid.lattice_shape, dtype=np.uint8)
     k, j, i = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
-    for row in range(grid.lattice_shape[0]):  # one row of patches at a time keeps this small for any volume
+    for row in range(grid.lattice_shape[0]):  # one row of patches at a time bounds the memory
         depth = k[row * grid.patch_size[0] : (row + 1) * grid.patch_size[0]]
         inside = np.ones((len(depth), *grid.shape[1:]), dtype=bool)
         for per_i, per_j, per_k, offset in ijk_to_box[:3]:
@@ -78,12 +78,11 @@ def roi_mask_from_label(grid: SuperpatchGrid, label: np.ndarray, share: float = 
 
     Args:
         grid: the volume's grid.
-        label: (k, j, i) on the volume's grid; what is not 0 counts.
-        share: 0 hides every patch that the label touches; more hides those of which at least this share is
-            labelled.
+        label: (k, j, i) on the volume's grid; nonzero voxels count.
+        share: minimum labelled share of a hidden patch; 0 hides every patch that the label touches.
 
     Raises:
-        ConfigError: another grid, a share outside [0, 1], or no patch to hide.
+        ConfigError: the label has another shape, the share is outside [0, 1], or no patch would be hidden.
 
     >>> grid = SuperpatchGrid((32, 32, 32), superpatch_size=32, patch_size=8)
     >>> label = np.zeros(grid.shape, np.uint8)
@@ -109,7 +108,7 @@ def roi_mask_from_label(grid: SuperpatchGrid, label: np.ndarray, share: float = 
 
 
 def _ras_to_box(corners: np.ndarray) -> np.ndarray:
-    """(4, 4): RAS to coordinates that run from 0 to 1 along each edge of the box."""
+    """(4, 4) matrix from RAS to box coordinates, 0 to 1 along each edge."""
     if corners.shape != (8, 3):
         message = f"A box in RAS needs 8 corners of 3 coordinates, but got an array of shape {corners.shape}."
         raise ConfigError(message)
@@ -126,7 +125,7 @@ def _ras_to_box(corners: np.ndarray) -> np.ndarray:
 
 
 def _per_patch_sum(marked: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
-    """Marked voxels of each patch; an axis of length 1 stays one."""
+    """Marked voxels per patch; an axis of length 1 keeps its length."""
     total = marked
     for axis in (2, 1, 0):
         starts = np.arange(0, total.shape[axis], grid.patch_size[axis])

@@ -1,4 +1,4 @@
-"""Drawing masks: for one superpatch, a whole volume, or a set of masks that covers it."""
+"""Sampling of masks for a superpatch or a volume, and coverages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILCore.lattice.box import as_triple, is_number, is_whole
 from MAESILCore.lattice.grid import SuperpatchGrid
 from MAESILCore.lattice.mask import FIRST_STAGE, VISIBLE, Mask
 
-#: The fields that each mode uses.
+#: The fields of each mode.
 OPTIONS_OF: dict[str, tuple[str, ...]] = {
     "random": ("ratio",),
     "block": ("ratio", "block_size"),
@@ -27,24 +27,20 @@ MODES = tuple(OPTIONS_OF)
 
 @dataclass(frozen=True)
 class MaskStrategy:
-    """How masks are drawn: exact counts, no replacement, alike on every machine (docs/methods.md, The dual mask).
+    """Samples masks with exact counts, the same on every machine (docs/methods.md, The dual mask).
 
-    What is exact: `random` and `block` keep `round(N * (1 - ratio))` of N patches (the last block is trimmed
-    to fit); `plane` and `axis` keep that share of the whole planes or columns; `nested` keeps the same number
-    in every plane, `round(round(H * W * (1 - plane_ratio)) * (1 - axis_ratio))`; `product` keeps a rounded
-    share of planes times a rounded share of columns. At least one patch stays visible, and where there are
-    two, at least one is hidden; a mode with nothing to choose from (one plane, one column) hides single
-    patches instead.
+    `random` and `block` keep `round(N * (1 - ratio))` of N patches; `plane` and `axis` keep that share of the planes or
+    columns. `nested` keeps `round(round(H * W * (1 - plane_ratio)) * (1 - axis_ratio))` patches per plane. `product`
+    keeps a rounded share of planes times a rounded share of columns. At least one patch stays visible; of two or more
+    patches, at least one is hidden. Modes without a choice (one plane, one column) hide single patches instead.
 
     Attributes:
         mode: random, block, nested, product, plane or axis.
         ratio: hidden share in random, block, plane and axis.
-        plane_ratio: share hidden by the plane stage in nested (in-plane positions) and product (whole
-            planes).
-        axis_ratio: share hidden by the axis stage in nested (of what is left in each plane) and product
-            (columns).
+        plane_ratio: share hidden by the plane stage: in-plane positions in nested, whole planes in product.
+        axis_ratio: share hidden by the axis stage: the rest of each plane in nested, columns in product.
         block_size: edge of a block in patches.
-        plane_axis: the axis along which planes are stacked, and columns run: k, j or i.
+        plane_axis: axis normal to the planes and along the columns: k, j or i.
 
     >>> mask = MaskStrategy("nested").sample((16, 16, 16), seed=0)
     >>> mask.hidden_fraction, len(mask.visible_indices)
@@ -84,35 +80,35 @@ class MaskStrategy:
 
     @property
     def hidden_share(self) -> float:
-        """The share that a mask hides, before rounding to whole patches."""
+        """The hidden share before rounding to whole patches."""
         if self.mode in ("nested", "product"):
             return 1.0 - (1.0 - self.plane_ratio) * (1.0 - self.axis_ratio)
         return self.ratio
 
     @property
     def options(self) -> dict[str, str | float | int]:
-        """The mode and the fields that it uses, by name; without the plane axis where that is the usual k."""
+        """The mode and its fields by name; a plane axis of k, the default, is left out."""
         used = {name: getattr(self, name) for name in OPTIONS_OF[self.mode]}
         if used.get("plane_axis") == "k":
             del used["plane_axis"]
         return {"mode": self.mode, **used}
 
     def sample(self, lattice_shape: Sequence[int], seed: int) -> Mask:
-        """One mask on a lattice of (Dk, Dj, Di) patches."""
+        """Sample a mask for a lattice of (Dk, Dj, Di) patches."""
         shape = as_triple(lattice_shape, "lattice shape", 1)
         return Mask(self._draw(np.zeros(shape, dtype=np.int64), modes.source_of(_checked(seed))))
 
     def sample_grid(self, grid: SuperpatchGrid, seed: int) -> Mask:
-        """One mask for a whole volume: every superpatch is drawn by itself, those of a single patch together."""
+        """Sample a mask for a volume, per superpatch; superpatches of a single patch are sampled together."""
         kept = np.zeros(grid.lattice_shape, dtype=np.int64)
         return Mask(self._draw_grid(grid, kept, _checked(seed), ()))
 
     def coverage(self, grid: SuperpatchGrid, count: int, seed: int) -> list[Mask]:
         """At least `count` masks that together hide every patch at least once.
 
-        Balanced: what was visible least often so far is visible first. With the default ratios and four
-        masks, every patch is hidden at least twice. A patch that is alone in its superpatch of the partition
-        is hidden in every mask, also when that leaves nothing visible in a volume of one patch.
+        The masks are balanced: patches that were visible least often are kept first. With the default ratios and four
+        masks, every patch is hidden at least twice. A patch that is alone in its superpatch is hidden in every mask,
+        even if the volume has no other patch.
         """
         if count < 1:
             message = f"A coverage needs at least one mask, but {count} were asked for."

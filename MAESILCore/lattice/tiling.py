@@ -1,4 +1,4 @@
-"""Tiles: the boxes of patches that a walk passes through a network, one by one."""
+"""Tiles: the boxes of patches that a walk passes through a network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from MAESILCore.lattice.box import LatticeBox, Triple, per_axis
 
 @dataclass(frozen=True)
 class Tiling:
-    """Equal, evenly spread boxes that cover a region of the patch lattice and share at least some patches.
+    """Equal, evenly spaced, overlapping boxes that cover a region of the patch lattice.
 
-    On each axis there are as few tiles as the largest size allows, and they are as small as the overlap allows: a
-    region of 17 patches and tiles of at most 16 give two tiles of 9, not one of 16 and one of 1.
+    Each axis has the fewest tiles, then the smallest. For example, 17 patches and a maximum of 16 give two tiles of 9.
 
     Attributes:
         region: the patches that the tiles cover together.
-        size: patches of every tile along k, j, i.
-        starts: first patches of the tiles, on the lattice, ascending, for each axis.
+        size: patches per tile along k, j, i.
+        starts: first lattice index of the tiles for each axis, ascending.
     """
 
     region: LatticeBox
@@ -33,9 +32,9 @@ class Tiling:
         """Spread tiles over a region.
 
         Args:
-            region: what to cover; not empty.
-            largest: most patches of a tile along k, j, i.
-            overlap: patches that neighbours share at least, along k, j, i; less than `largest`.
+            region: the region to cover; not empty.
+            largest: maximum patches per tile along k, j, i.
+            overlap: minimum overlap in patches along k, j, i; less than `largest`.
         """
         axes = [
             _spread(stop - start, most, shared)
@@ -60,12 +59,12 @@ class Tiling:
     def axis_weights(self, axis: int, start: int, scale: int) -> np.ndarray:
         """Blending weights of a tile along one axis, (size * scale,) float32; those of all tiles sum to 1.
 
-        Sine-squared ramps over what neighbours share, none at the borders of the region.
+        Weights are sine-squared ramps over the overlaps, without ramps at the borders of the region.
 
         Args:
             axis: 0 to 2, for k, j, i.
             start: first patch of the tile.
-            scale: samples a patch along this axis: its voxels, or 1 on the lattice.
+            scale: samples per patch along this axis: the patch size, or 1 on the lattice.
         """
         raw = {first: self._ramps(axis, first, scale) for first in self.starts[axis]}
         own, total = raw[start], np.zeros(self.size[axis] * scale)
@@ -97,5 +96,5 @@ def _spread(count: int, largest: int, overlap: int) -> tuple[int, tuple[int, ...
 
 
 def _ramp(distance: np.ndarray, overlap: int) -> np.ndarray:
-    """0 to 1 over the overlap, by the distance to a tile's border in samples, from 1."""
+    """Ramp from 0 to 1 over the overlap; the distance to the tile border is in samples, from 1."""
     return np.asarray(np.sin(0.5 * np.pi * np.minimum(distance / (overlap + 1), 1.0)) ** 2)

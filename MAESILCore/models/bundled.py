@@ -1,4 +1,4 @@
-"""Finds the files that come with MAESIL, in a checkout and in an installed package alike."""
+"""The folder of bundled models, in a checkout or an installed package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from MAESILCore.errors import CheckpointError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: A wheel and the Slicer extension carry the models inside the package; a checkout keeps them beside it.
+#: Wheels and the Slicer extension have the models inside the package, checkouts beside it.
 _MODEL_FOLDERS = (_PACKAGE / "Models", _PACKAGE.parent / "Resources" / "Models")
 
 
@@ -15,7 +15,7 @@ def models_folder() -> Path:
     """Return the folder of the bundled checkpoints and their cards.
 
     Raises:
-        CheckpointError: This installation came without its models.
+        CheckpointError: this installation has no bundled models.
     """
     for folder in _MODEL_FOLDERS:
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""The card of a checkpoint, read without PyTorch and pydantic: a model can be looked at before they are installed."""
+"""The card of a checkpoint. Needs neither PyTorch nor pydantic, so models can be listed before their installation."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint says about itself.
+    """The description of a checkpoint.
 
     Attributes:
         name: short name of the model.
         method: name of the method, as in `methods.METHODS`.
-        config: the method's configuration, as JSON has it.
-        window: lower and upper end in HU of what the model sees as 0 and 1.
-        mask: mode and ratios of the masks it was trained with; empty if nothing was hidden.
+        config: the method's configuration as JSON.
+        window: HU that map to 0 and 1.
+        mask: mode and ratios of the training masks; empty if nothing was hidden.
         step: optimiser steps taken.
-        training: recipe: everything else that made it.
-        data: what it was trained on, and the licences of that.
-        abilities: what the method can do; None stands for those that follow from the configuration, see `can`.
-        format: version of this layout.
-        unknown: fields that a newer MAESIL wrote; they are kept.
+        training: the rest of the training recipe.
+        data: training data and their licences.
+        abilities: abilities of the method; None in old cards, see `can`.
+        format: version of the card format.
+        unknown: fields of newer versions, preserved on writing.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Card:
 
     @property
     def can(self) -> Abilities:
-        """What the method can do; cards were first written without it, all of masked autoencoders.
+        """Abilities of the method; old cards, all of masked autoencoders, derive them from the configuration.
 
         Raises:
-            KeyError, TypeError, ValueError: there are no abilities, and they do not follow from the configuration.
+            KeyError, TypeError, ValueError: the card has no abilities, and its configuration does not give them.
         """
         return masked_transformer(self.config) if self.abilities is None else self.abilities
 
@@ -68,7 +68,7 @@ class Card:
         return triple(self.config["patch_size"])
 
     def to_json(self) -> str:
-        """As it stands in the header of a checkpoint; `from_json` reads it back."""
+        """The JSON text in the header of a checkpoint; see `from_json`."""
         known = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SPECIAL}
         if self.abilities is not None:
             known["abilities"] = self.abilities.to_json()
@@ -79,8 +79,8 @@ class Card:
         """Read a card.
 
         Raises:
-            KeyError, TypeError, ValueError, RecursionError: it cannot be understood.
-            CheckpointError: it is of another format.
+            KeyError, TypeError, ValueError, RecursionError: the card is invalid.
+            CheckpointError: the card has another format version.
         """
         told = json.loads(text)
         if not isinstance(told, dict):
@@ -105,7 +105,7 @@ class Card:
             abilities=Abilities.from_json(told["abilities"]) if "abilities" in told else None,
             unknown={name: value for name, value in told.items() if name not in _NAMES},
         )
-        # Lists of models rely on these: a card that lacks them is refused here.
+        # Model lists need these fields, so cards without them are rejected here.
         _ = card.can, card.superpatch_size, card.patch_size
         return card
 
@@ -124,7 +124,7 @@ def read_card(path: str | Path) -> Card:
     """Read the card of a checkpoint file.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds no card that this version understands.
+        CheckpointError: the file is missing, damaged, or has no card that this version can read.
     """
     path = Path(path)
     text = read_metadata(path).get(CARD_KEY)

@@ -1,4 +1,4 @@
-"""Which models there are: those that come with MAESIL, files, and runs. Needs no PyTorch."""
+"""The available models: bundled models, files and runs. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from MAESILCore.wording import displayable
 #: Name of the default model.
 BUNDLED = "maesil-small-ct"
 
-#: Checkpoints of a run lie in a folder of this name; its model is the file that is meant to be used.
+#: Folder of the checkpoints of a run; the final model is beside it.
 CHECKPOINTS = "checkpoints"
 
 
 def resolve(path: str | Path | None) -> Path:
-    """The file that a path or the name of a bundled model stands for; None and "" are the default bundled model.
+    """The file for a path, a run folder or a bundled name; None and "" are the default bundled model.
 
     Raises:
-        CheckpointError: there is no such file.
+        CheckpointError: the file does not exist.
     """
     path = Path(path) if path else models_folder() / (BUNDLED + SUFFIX)
     if path.is_dir():
@@ -38,7 +38,7 @@ def resolve(path: str | Path | None) -> Path:
 
 
 def bundled_models() -> dict[str, Path]:
-    """The bundled models by name; none where MAESIL was installed without them."""
+    """The bundled models by name; empty if this installation has none."""
     try:
         folder = models_folder()
     except CheckpointError:
@@ -50,7 +50,7 @@ def latest_in_run(folder: Path) -> Path:
     """The newest checkpoint of a run folder.
 
     Raises:
-        CheckpointError: the folder holds none.
+        CheckpointError: the folder has no checkpoint.
     """
     found = sorted((folder / CHECKPOINTS).glob("step-*" + SUFFIX))
     if not found:
@@ -61,12 +61,12 @@ def latest_in_run(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model that a face may offer.
+    """A model in a list.
 
     Attributes:
-        title: a bundled model's name, or the path below the listed folder without the ending.
-        path: the file, or the folder of a run that has not ended.
-        obstacle: why it cannot reconstruct, in a sentence; "" if it can.
+        title: name of a bundled model, or path below the listed folder without the extension.
+        path: the file, or the folder of an unfinished run.
+        obstacle: sentence on why the model cannot reconstruct; "" if it can.
     """
 
     title: str
@@ -75,7 +75,7 @@ class ListedModel:
 
 
 def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:
-    """The bundled models, then the models and runs in and below folders, each once."""
+    """The bundled models, then the models and runs in and below folders, without duplicates."""
     places = [(name, path) for name, path in bundled_models().items()]
     for folder in folders:
         for path in sorted(_found(folder)):
@@ -86,7 +86,7 @@ def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:
 
 
 def obstacle(path: Path) -> str:
-    """Why a model cannot reconstruct, in a sentence; "" if it can."""
+    """A sentence on why a model cannot reconstruct; "" if it can."""
     try:
         card = read_card(resolve(path))
     except CheckpointError as error:
@@ -95,7 +95,7 @@ def obstacle(path: Path) -> str:
 
 
 def _found(folder: Path) -> Iterator[Path]:
-    """Models in and below a folder; of a run that has not ended its folder."""
+    """Models in and below a folder; unfinished runs give their folder."""
     for path in folder.rglob("*" + SUFFIX):
         if path.is_file() and path.parent.name != CHECKPOINTS:
             yield path

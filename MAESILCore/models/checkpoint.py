@@ -1,4 +1,4 @@
-"""Weights on disk: one safetensors file that carries its own card. Nothing is ever unpickled."""
+"""Checkpoints: one safetensors file with weights and card. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class LoadedModel:
     """A method with its trained weights.
 
     Attributes:
-        method: in evaluation mode, float32; on the CPU until a reconstruction moves it to its device.
-        card: what the checkpoint says about itself.
-        notes: sentences on how the checkpoint was read.
+        method: the model in evaluation mode, float32, on the CPU; a reconstruction moves it to its device.
+        card: the description of the checkpoint.
+        notes: sentences for the user about reading the checkpoint.
     """
 
     method: Method
@@ -43,7 +43,7 @@ class LoadedModel:
 
     @property
     def window(self) -> Window:
-        """HU <-> [0, 1] of this model."""
+        """The model's window, HU <-> [0, 1]."""
         return Window(*self.card.window)
 
     @property
@@ -67,11 +67,11 @@ class LoadedModel:
 
 
 def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Card) -> None:
-    """Write tensors and card to one file: all of it or nothing.
+    """Write tensors and card to one file, atomically.
 
     Args:
-        path: ends in `.safetensors`.
-        tensors: `average.*` or `model.*` hold the weights; a run adds what it needs to go on.
+        path: a file with the extension `.safetensors`.
+        tensors: weights under `average.*` or `model.*`; runs add their state for resuming.
         card: stored in the header.
 
     Raises:
@@ -86,7 +86,7 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
             save_file(owned, unfinished, metadata=header)
             with open(unfinished, "rb+") as written:
                 os.fsync(written.fileno())
-            os.chmod(unfinished, 0o644)  # safetensors makes a file that only its owner can read
+            os.chmod(unfinished, 0o644)  # safetensors makes files that only their owner can read
     except (OSError, SafetensorError) as error:
         message = (
             f"The checkpoint {path} could not be written: {error}. Check the folder and the free disk space."
@@ -95,24 +95,25 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
 
 
 def load_tensors(path: str | Path, prefix: str) -> dict[str, torch.Tensor]:
-    """Read the tensors whose names start with `prefix`, which is taken off.
+    """Read the tensors whose names start with `prefix`; the result has names without it.
 
     Raises:
         CheckpointError: the file is missing or damaged.
     """
     with opened(Path(path)) as handle:
-        names = handle.keys()  # not a dictionary: it cannot be iterated itself
+        names = handle.keys()  # the handle itself is not iterable
         return {
             name.removeprefix(prefix): handle.get_tensor(name) for name in names if name.startswith(prefix)
         }
 
 
 def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
-    """Load a model by path, by the name of a bundled model, or the default bundled one.
+    """Load a model by path or bundled name; None is the default bundled model.
+
+    Prefixes that PyTorch adds to weight names (`module.`, `_orig_mod.`) are removed, with a note.
 
     Raises:
-        CheckpointError: missing, damaged, or its weights do not fit its own configuration. Prefixes that PyTorch adds
-            to the names of weights (`module.`, `_orig_mod.`) are taken off, with a note.
+        CheckpointError: the file is missing or damaged, or its weights do not fit its configuration.
 
     >>> load_checkpoint().card.window  # of the bundled model, HU
     (-1000.0, 1000.0)
@@ -130,7 +131,7 @@ def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
     difference = misfit(weights, expected)
     if difference is not None:
         raise CheckpointError(_does_not_fit(path, card, difference))
-    method.load_state_dict(weights)  # which keeps the method's own types: float32, and whole numbers whole
+    method.load_state_dict(weights)  # keeps the dtypes of the method
     return LoadedModel(method.eval(), card, (naming.note,) if naming.note else ())
 
 

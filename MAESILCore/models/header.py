@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read without PyTorch, and what else a file of weights may be."""
+"""The header of a safetensors file, read without PyTorch, and detection of other file types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEVER = (
     "which could run any program when it is read and is never unpickled: "
     "give a MAESIL checkpoint (.safetensors), or save its tensors with safetensors.torch.save_file"
 )
-#: The first bytes of other files, and what to say of them.
+#: First bytes of other file types, and the message for each.
 _KINDS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
     (b"PK\x03\x04", f"is a PyTorch file, a zip archive with a pickle, {_NEVER}"),
@@ -22,7 +22,7 @@ _KINDS = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
     (b"<", "is a web page: download the file itself"),
 )
-#: Headers of real files are far shorter.
+#: Real headers are far shorter.
 _LONGEST_HEADER = 100 * 2**20
 _DAMAGED = (
     struct.error,
@@ -36,10 +36,10 @@ _DAMAGED = (
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The texts that a safetensors file carries beside its tensors.
+    """The metadata of a safetensors file.
 
     Raises:
-        CheckpointError: there is no file, or it is damaged, cut short or of another kind.
+        CheckpointError: the file is missing, damaged, truncated or of another type.
     """
     if not path.is_file():
         message = f"There is no checkpoint {path}; check the path."
@@ -59,7 +59,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def kind_of(path: Path) -> str:
-    """What a file is that is no whole safetensors file: the end of a sentence that begins with its name."""
+    """The type of an invalid safetensors file, as a phrase that follows its name."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -75,7 +75,7 @@ def kind_of(path: Path) -> str:
 
 
 def _announced_size(file: IO[bytes]) -> int | None:
-    """Bytes that a safetensors file has by its own header; None if the header is not whole."""
+    """File size in bytes according to the header; None if the header is truncated."""
     try:
         header = _header(file)
         return file.tell() + _bytes_of_tensors(header)
@@ -84,7 +84,7 @@ def _announced_size(file: IO[bytes]) -> int | None:
 
 
 def _header(file: IO[bytes]) -> dict[str, Any]:
-    """The header as JSON; the file stands at the first tensor then."""
+    """The header as JSON; leaves the file position at the first tensor."""
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _LONGEST_HEADER:
         raise ValueError("a header of this length is none")

@@ -1,4 +1,4 @@
-"""Safetensors files, opened under any name."""
+"""Opening of safetensors files with any file name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from MAESILCore.models.header import kind_of
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The file as `safetensors.safe_open` gives it.
+    """Open a file with `safetensors.safe_open`.
 
     Raises:
-        CheckpointError: there is no file, or it is damaged, cut short or of another kind.
+        CheckpointError: the file is missing, damaged, truncated or of another type.
     """
     if not path.is_file():
         message = f"There is no checkpoint {path}; check the path."
@@ -34,7 +34,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[str]:
-    """A name in UTF-8 for the file, which is all that safetensors takes."""
+    """A UTF-8 name for the file, as safetensors accepts no other."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Weights for a method: which tensors of a file they are, and in what they differ from what the method needs."""
+"""Matching of the tensors of a file to the weights of a method."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-#: Tensors whose names start with these hold a model: the averaged one is preferred.
+#: Name prefixes of weights; averaged weights are preferred.
 WEIGHT_PREFIXES = ("average.", "model.")
 
-#: The parts of a training run that are no weights.
+#: Name prefixes of training state.
 _OTHER_PARTS = ("optimizer.", "random.")
 
-#: What other programs put into the names of tensors, as a part between dots, and who does.
+#: Name parts that other programs insert, and those programs.
 _WRAPPERS = {
     "module": "DistributedDataParallel or DataParallel",
     "_orig_mod": "torch.compile",
@@ -23,11 +23,11 @@ _WRAPPERS = {
 
 @dataclass(frozen=True)
 class Naming:
-    """Which tensors of a file are a model's weights.
+    """The tensors of a file that are a model's weights.
 
     Attributes:
-        names: name that the weight has without prefixes: name in the file.
-        removed: parts between dots that were taken out of names to make them fit.
+        names: name in the file by weight name.
+        removed: parts that were removed from names.
     """
 
     names: dict[str, str]
@@ -35,20 +35,20 @@ class Naming:
 
     @property
     def note(self) -> str | None:
-        """A sentence on the parts that were taken out of the names, None if there were none."""
+        """A sentence on the removed parts; None if there were none."""
         told = " and ".join(f"'{part}.' (of {_WRAPPERS[part]})" for part in self.removed)
         return f"The names of the model's weights were read without {told}." if told else None
 
 
 def find_weights(names: Iterable[str], expected: Iterable[str]) -> Naming:
-    """The tensors of a file that are a model's weights, also under the prefixes that other programs add.
+    """Find a model's weights in a file, with or without the prefixes of other programs.
 
     Args:
-        names: of all tensors of the file.
-        expected: of the tensors that the method has.
+        names: names of all tensors of the file.
+        expected: names of the method's tensors.
 
     Returns:
-        The first set of tensors with the expected names, else the one that has most of them.
+        The first set with all expected names, else the set with most of them.
     """
     wanted = set(expected)
     namings = [
@@ -63,7 +63,7 @@ def find_weights(names: Iterable[str], expected: Iterable[str]) -> Naming:
 
 
 def _candidates(names: list[str]) -> Iterator[dict[str, str]]:
-    """Sets of tensors that may be weights, by their names without the prefix that MAESIL itself uses."""
+    """Possible sets of weights, by name without MAESIL's own prefix."""
     for prefix in WEIGHT_PREFIXES:
         yield {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
     yield {name: name for name in names if not name.startswith(_OTHER_PARTS)}
@@ -80,7 +80,7 @@ def _unwrapped(candidates: dict[str, str], wanted: set[str]) -> Naming:
 
 
 def shortened(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors in half precision; whole numbers, and what half precision cannot hold, stay as they are."""
+    """Tensors in half precision; integers and tensors that would overflow stay unchanged."""
     halves = {
         name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
     }
@@ -90,11 +90,11 @@ def shortened(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
-    """In what weights differ from those that a method needs, as the end of a sentence; None if they fit.
+    """How weights differ from those of a method, as the end of a sentence; None if they fit.
 
     Args:
         given: tensors by name.
-        expected: the method's own.
+        expected: the method's tensors by name.
     """
     missing = [name for name in expected if name not in given]
     unknown = [name for name in given if name not in expected]
