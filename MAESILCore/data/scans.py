@@ -19,7 +19,7 @@ def discover_scans(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[st
     """Scans at and below the given paths, each with a name of its own, and what had to be left out.
 
     Raises:
-        VolumeError: A path is not there or cannot be opened, or there is no scan at all.
+        VolumeError: a path is not there or cannot be opened, or there is no scan at all.
     """
     several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     return discovery.discover(Path(path) for path in several)
@@ -29,7 +29,7 @@ def read_scan(path: Path, series: str | None = None) -> Volume:
     """Read a scan that a user named; see `read_volume`.
 
     Raises:
-        VolumeError: It cannot be read, for whatever reason; the sentence names the file.
+        VolumeError: it cannot be read, for whatever reason; the sentence names the file.
     """
     refuse_unreadable(path)
     try:
@@ -45,8 +45,8 @@ def try_reading(path: Path, name: str) -> Volume | str:
     """The volume of a scan, or a sentence that names the scan and says why it cannot be read.
 
     Args:
-        path: A file or DICOM folder.
-        name: What the scan is called in the sentence.
+        path: a file or DICOM folder.
+        name: what the scan is called in the sentence.
     """
     try:
         return read_volume(path)

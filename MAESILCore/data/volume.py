@@ -33,8 +33,8 @@ class Volume:
     Attributes:
         voxels: (k, j, i), real numbers; HU for CT.
         ijk_to_ras: (4, 4) float64, maps (i, j, k, 1) of a voxel centre to RAS in mm.
-        name: File or folder stem.
-        notes: Sentences about what a user should know of this scan (8 bit, MR, sheared, not HU, ...).
+        name: file or folder stem.
+        notes: sentences about what a user should know of this scan (8 bit, MR, sheared, not HU, ...).
 
     >>> import numpy as np
     >>> Volume(np.zeros((40, 60, 80), np.int16), np.diag([0.7, 0.7, 2.5, 1.0])).spacing
@@ -106,10 +106,10 @@ class Volume:
 
         Args:
             voxels: (k, j, i), of this volume's shape.
-            name: Of the new volume; this one's if left out.
+            name: of the new volume; this one's if left out.
 
         Raises:
-            VolumeError: If the shape differs.
+            VolumeError: the shape differs.
         """
         if voxels.shape != self.shape:
             raise VolumeError(f"The voxels have the shape {voxels.shape}, and the volume {self.shape}.")
@@ -139,13 +139,13 @@ def read_volume(
     Slope and intercept are applied, nothing is resampled, and a sheared or oblique geometry is kept as it is.
 
     Args:
-        path: The file or folder.
-        series: Which DICOM series of a folder with several, by its number or UID as `list_series` gives them.
-        within: The folder in which all data that a header names must lie: for files that somebody else has sent, which
+        path: the file or folder.
+        series: which DICOM series of a folder with several, by its number or UID as `list_series` gives them.
+        within: the folder in which all data that a header names must lie: for files that somebody else has sent, which
             could name any file of this machine. None trusts the header.
 
     Raises:
-        VolumeError: If the file is damaged, or is not one real-valued 3D volume with a usable geometry.
+        VolumeError: the file is damaged, or is not one real-valued 3D volume with a usable geometry.
     """
     from MAESILCore.data.formats import files, names, voxeltypes
 
@@ -164,7 +164,7 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
     """The DICOM image series of a folder, by number; one of them can be given to `read_volume`.
 
     Raises:
-        VolumeError: If there is no DICOM image, or one is damaged.
+        VolumeError: there is no DICOM image, or one is damaged.
     """
     from MAESILCore.data.formats.dicom.series import find_series
 
@@ -184,7 +184,7 @@ def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> li
         Sorted paths, each scan once.
 
     Raises:
-        VolumeError: If a path does not exist, or there is no scan at all.
+        VolumeError: a path does not exist, or there is no scan at all.
     """
     from MAESILCore.data.formats import discovery
 
@@ -198,7 +198,7 @@ def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
     The geometry comes back exactly, from NIfTI (32-bit floats) within 1e-4 mm.
 
     Raises:
-        VolumeError: If the format cannot hold the volume, or the place cannot be written to.
+        VolumeError: the format cannot hold the volume, or the place cannot be written to.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:

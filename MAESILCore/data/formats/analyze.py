@@ -23,7 +23,7 @@ def read(path: Path) -> Scan:
     """Read one Analyze pair, named by either half; each half may be compressed with gzip.
 
     Raises:
-        VolumeError: If a half is missing or damaged, or the pair holds no real-valued 3D volume.
+        VolumeError: a half is missing or damaged, or the pair holds no real-valued 3D volume.
     """
     from nibabel.imageglobals import LoggingOutputSuppressor
 

@@ -31,7 +31,7 @@ def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> No
     """Refuse a data file too small for the image its header announces, before memory is taken for it.
 
     Raises:
-        VolumeError: If the file cannot hold `voxel_bytes`.
+        VolumeError: the file cannot hold `voxel_bytes`.
     """
     size = path.stat().st_size
     if voxel_bytes > size * (_LARGEST_DEFLATE_RATIO if is_compressed else 1):
@@ -42,7 +42,7 @@ def numbered_names(path: Path, pattern: str, first: str, last: str, step: str) -
     """The file names of a header that gives a pattern such as "slice%03d.raw" and a range of numbers.
 
     Raises:
-        VolumeError: If the pattern has not exactly one number, or the range is empty or endless.
+        VolumeError: the pattern has not exactly one number, or the range is empty or endless.
     """
     is_plain = len(re.findall(r"%0?\d*[di]", pattern)) == pattern.count("%") == 1
     numbers = (
@@ -59,7 +59,7 @@ def squeeze_to_3d(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, i
     """The three spatial lengths of an (i, j, k, ...) shape, and a note if empty axes were dropped.
 
     Raises:
-        VolumeError: If there are several frames or components, or an axis is one voxel long.
+        VolumeError: there are several frames or components, or an axis is one voxel long.
     """
     text = dimensions_text(shape)
     if any(length > 1 for length in shape[3:]):
@@ -80,7 +80,7 @@ def refuse_flat(path: Path, shape: tuple[int, ...]) -> None:
     """Refuse images without depth.
 
     Raises:
-        VolumeError: If one axis (a single slice) or several (a line, a point) are one voxel long.
+        VolumeError: one axis (a single slice) or several (a line, a point) are one voxel long.
     """
     flat = sum(length <= 1 for length in shape)
     if flat == 1:
@@ -96,7 +96,7 @@ def refuse_pixel_kind(path: Path, dtype: np.dtype) -> None:
     """Refuse voxels that are no real numbers.
 
     Raises:
-        VolumeError: If the voxels are colours (structured) or complex.
+        VolumeError: the voxels are colours (structured) or complex.
     """
     if dtype.fields is not None:
         message = f"{path.name} holds colours, and one number a voxel is needed: save a single channel of it."

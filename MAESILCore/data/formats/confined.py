@@ -12,12 +12,12 @@ def refuse_elsewhere(path: Path, names: Sequence[str], folder: Path | None) -> N
     """Refuse a header that names data outside of a folder.
 
     Args:
-        path: The file with the header.
-        names: The data files as the header names them, relative to it.
-        folder: Where the data must lie; None allows any place.
+        path: the file with the header.
+        names: the data files as the header names them, relative to it.
+        folder: where the data must lie; None allows any place.
 
     Raises:
-        VolumeError: If one lies elsewhere, links followed.
+        VolumeError: one lies elsewhere, links followed.
     """
     if folder is None:
         return

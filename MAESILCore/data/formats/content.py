@@ -51,11 +51,11 @@ def refuse_other_content(path: Path, extension: str) -> None:
     """Refuse a scan file that is empty, a pointer, a web page, of another format, or compressed against its name.
 
     Args:
-        path: A regular file.
-        extension: Its extension, in lower case and ".nii.gz" in one piece.
+        path: a regular file.
+        extension: its extension, in lower case and ".nii.gz" in one piece.
 
     Raises:
-        VolumeError: With what the file is, and what to do.
+        VolumeError: with what the file is, and what to do.
     """
     first, size = _beginning(path)
     wanted = _FORMATS.get(extension, "")
@@ -75,7 +75,7 @@ def refuse_unknown_extension(path: Path) -> None:
     """Refuse a file without a known extension if its content says what it is.
 
     Raises:
-        VolumeError: With what the file is, and what to do.
+        VolumeError: with what the file is, and what to do.
     """
     first, size = _beginning(path)
     is_gzip = first.startswith(GZIP_MARK)
@@ -89,7 +89,7 @@ def refuse_stand_in(path: Path) -> None:
     """Refuse a file of voxels alone if it is empty, a pointer to the voxels, or a web page.
 
     Raises:
-        VolumeError: With what the file is, and what to do.
+        VolumeError: with what the file is, and what to do.
     """
     problem = _stand_in(*_beginning(path))
     if problem:
@@ -100,7 +100,7 @@ def refuse_archive(path: Path) -> None:
     """Refuse a file of voxels alone that is too short for them if it is compressed or an archive.
 
     Raises:
-        VolumeError: With what the file is, and what to do.
+        VolumeError: with what the file is, and what to do.
     """
     first, _ = _beginning(path)
     if first.startswith(GZIP_MARK):

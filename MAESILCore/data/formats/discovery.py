@@ -27,8 +27,8 @@ class LeftOut:
     """Something below a folder that is not read.
 
     Attributes:
-        name: Its path below the folder, displayable.
-        reason: Why, such as "it is a broken link".
+        name: its path below the folder, displayable.
+        reason: why, such as "it is a broken link".
     """
 
     name: str
@@ -43,8 +43,8 @@ class Discovery:
     """What was found at and below some paths.
 
     Attributes:
-        scans: Sorted by path, each scan once.
-        left_out: What is not read though it might be a scan: broken links, pipes, unreadable files and folders, ...
+        scans: sorted by path, each scan once.
+        left_out: what is not read though it might be a scan: broken links, pipes, unreadable files and folders, ...
     """
 
     scans: tuple[FoundScan, ...]
@@ -60,7 +60,7 @@ def find_scans(paths: Iterable[Path]) -> list[Path]:
     """The paths of `discover`.
 
     Raises:
-        VolumeError: See there.
+        VolumeError: see there.
     """
     return [scan.path for scan in discover(paths).scans]
 
@@ -72,7 +72,7 @@ def discover(paths: Iterable[Path]) -> Discovery:
     regular files are opened.
 
     Raises:
-        VolumeError: If a given path is not there or cannot be opened, or there is no scan at all.
+        VolumeError: a given path is not there or cannot be opened, or there is no scan at all.
     """
     starts = list(paths)
     search = _Search()
@@ -99,8 +99,8 @@ class _Search:
     """A search over several starting points, which counts nothing twice.
 
     Attributes:
-        found: By resolved path: the path of the scan, and how many of its last parts name it.
-        left_out: As in `Discovery`.
+        found: by resolved path: the path of the scan, and how many of its last parts name it.
+        left_out: as in `Discovery`.
     """
 
     found: dict[Path, tuple[Path, int]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ def refuse_unreadable(path: Path) -> None:
     """Refuse a path at which there is no file or folder that can be opened; a pipe or device is not touched.
 
     Raises:
-        VolumeError: If there is nothing, something else than a file or folder, or it may not be opened.
+        VolumeError: there is nothing, something else than a file or folder, or it may not be opened.
     """
     try:
         os.lstat(path)

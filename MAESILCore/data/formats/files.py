@@ -28,12 +28,12 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     """Read a file by its extension, or a DICOM folder.
 
     Args:
-        path: The file or folder.
-        series: Number or UID of the wanted series of a DICOM folder.
-        within: The folder in which all data that a header names must lie; None trusts the header.
+        path: the file or folder.
+        series: number or UID of the wanted series of a DICOM folder.
+        within: the folder in which all data that a header names must lie; None trusts the header.
 
     Raises:
-        VolumeError: If there is nothing at the path, or what is there cannot be used.
+        VolumeError: there is nothing at the path, or what is there cannot be used.
     """
     entries.refuse_unreadable(path)
     try:
@@ -78,7 +78,7 @@ def write(scan: Scan, path: Path) -> None:
     """Write a file by its extension; on any failure the path is left as it was.
 
     Raises:
-        VolumeError: If the format is unknown, cannot hold the scan, or the folder cannot be written to.
+        VolumeError: the format is unknown, cannot hold the scan, or the folder cannot be written to.
     """
     write_file = _writer_of(path)
     try:
@@ -92,7 +92,7 @@ def check_target(path: Path) -> None:
     """See that a volume could be written to a path, before one is made; nothing is left behind.
 
     Raises:
-        VolumeError: If the format is unknown, or the folder cannot be written to.
+        VolumeError: the format is unknown, or the folder cannot be written to.
     """
     _writer_of(path)
     try:

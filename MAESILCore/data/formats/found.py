@@ -22,9 +22,9 @@ class FoundScan:
     """A scan with the names that tell it from the others that were found with it.
 
     Attributes:
-        path: The file or DICOM folder.
-        file: Its path below the searched folder, such as "s0001/ct.nii.gz"; displayable, with "/" on every system.
-        name: The same without the extension, such as "s0001/ct".
+        path: the file or DICOM folder.
+        file: its path below the searched folder, such as "s0001/ct.nii.gz"; displayable, with "/" on every system.
+        name: the same without the extension, such as "s0001/ct".
     """
 
     path: Path
@@ -60,12 +60,12 @@ def check_patterns(scans: Sequence[FoundScan], patterns: Iterable[str], option: 
     """See that every pattern fits a scan: one that fits none is a mistake that would change the result unseen.
 
     Args:
-        scans: All scans.
-        patterns: Globs; see `FoundScan.fits`.
-        option: What the patterns are given by, for the sentence.
+        scans: all scans.
+        patterns: globs; see `FoundScan.fits`.
+        option: what the patterns are given by, for the sentence.
 
     Raises:
-        ConfigError: A pattern fits none.
+        ConfigError: a pattern fits none.
     """
     for pattern in patterns:
         if not any(scan.fits(pattern) for scan in scans):
@@ -86,7 +86,7 @@ def named(scans: Iterable[tuple[Path, int]]) -> list[FoundScan]:
     """Scans in the same order, each with names of its own.
 
     Args:
-        scans: Paths, and by how many of its last parts each is called; more parts are taken where two are alike.
+        scans: paths, and by how many of its last parts each is called; more parts are taken where two are alike.
     """
     given = list(scans)
     paths = [Path(os.path.abspath(path)) for path, _ in given]

@@ -76,7 +76,7 @@ def ras_from_lps(
 
     Args:
         directions: (3, 3), unit vectors of the i, j, k axes in LPS as columns.
-        spacing: Voxel edges along i, j, k in mm.
+        spacing: voxel edges along i, j, k in mm.
         origin: LPS position of the centre of voxel (0, 0, 0) in mm.
     """
     ijk_to_lps = np.eye(4)

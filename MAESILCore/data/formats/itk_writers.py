@@ -18,7 +18,7 @@ def write_meta_image(scan: Scan, path: Path) -> None:
     """Write compressed MetaImage.
 
     Raises:
-        VolumeError: If the geometry is sheared: MetaImage's matrix is meant to be a rotation.
+        VolumeError: the geometry is sheared: MetaImage's matrix is meant to be a rotation.
     """
     if geometry.is_sheared(scan.ijk_to_ras):
         raise VolumeError(f"{path.name}: MetaImage cannot hold a sheared geometry; write .nii.gz or .nrrd.")

@@ -49,11 +49,11 @@ def read(path: Path, within: Path | None = None) -> Scan:
     """Read one MetaImage file, with its data inside or beside.
 
     Args:
-        path: The file with the header.
-        within: The folder in which its data must lie; None trusts the header.
+        path: the file with the header.
+        within: the folder in which its data must lie; None trusts the header.
 
     Raises:
-        VolumeError: If the file is damaged, or holds no real-valued 3D volume.
+        VolumeError: the file is damaged, or holds no real-valued 3D volume.
     """
     fields, listed, start = _read_header(path)
     size, dtype, channels = _layout(path, fields)

@@ -23,7 +23,7 @@ def read(path: Path) -> Scan:
     """Read one MGH file.
 
     Raises:
-        VolumeError: If the file is damaged, or holds no real-valued 3D volume.
+        VolumeError: the file is damaged, or holds no real-valued 3D volume.
     """
     from nibabel.freesurfer.mghformat import MGHHeader
 

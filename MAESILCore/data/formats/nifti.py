@@ -23,7 +23,7 @@ def read(path: Path) -> Scan:
     """Read one NIfTI file or pair.
 
     Raises:
-        VolumeError: If the file is damaged, or holds no real-valued 3D volume.
+        VolumeError: the file is damaged, or holds no real-valued 3D volume.
     """
     is_single = extension_of(path) in (".nii", ".nii.gz")
     header_path, data_path = (path, path) if is_single else pair(path)
@@ -97,7 +97,7 @@ def is_nifti(path: Path) -> bool:
     """Whether a .nii or .hdr file has the mark of NIfTI-1 or NIfTI-2.
 
     Raises:
-        VolumeError: If the file is damaged.
+        VolumeError: the file is damaged.
     """
     with readable(path), voxeldata.decompressed(path) as stream:
         return nifti_header.has_mark(stream.read(nifti_header.LONGEST))

@@ -27,13 +27,13 @@ def ijk_to_ras_of(
     """The (4, 4) IJK-to-RAS matrix in mm: the sform, else the qform, else the spacing alone.
 
     Args:
-        path: The file that is named in errors.
-        header: The header, repaired.
-        qfac: The sign of the k axis as the file states it.
+        path: the file that is named in errors.
+        header: the header, repaired.
+        qfac: the sign of the k axis as the file states it.
         shape: (i, j, k).
 
     Raises:
-        VolumeError: If the qform is needed and not valid.
+        VolumeError: the qform is needed and not valid.
     """
     sform = header.get_sform(coded=True)[0]
     qform = _qform(path, header, is_needed=sform is None)
@@ -63,7 +63,7 @@ def _qform(path: Path, header: Nifti1Header, *, is_needed: bool) -> np.ndarray |
     """The qform matrix, None if there is none, or if it is invalid and the sform is there.
 
     Raises:
-        VolumeError: If the quaternion is too long or the spacing negative, and no sform replaces it.
+        VolumeError: the quaternion is too long or the spacing negative, and no sform replaces it.
     """
     from nibabel.spatialimages import HeaderDataError
 

@@ -37,11 +37,11 @@ class CheckedHeader:
     """A header that nibabel has checked and repaired.
 
     Attributes:
-        header: The repaired header.
-        qfac: The sign of the k axis as the file states it, before any repair.
-        end: Byte behind the header and its extensions, of a single file; else 0.
-        has_extensions: Whether extensions are between the header and `end`.
-        notes: What was repaired.
+        header: the repaired header.
+        qfac: the sign of the k axis as the file states it, before any repair.
+        end: byte behind the header and its extensions, of a single file; else 0.
+        has_extensions: whether extensions are between the header and `end`.
+        notes: what was repaired.
     """
 
     header: Nifti1Header
@@ -68,12 +68,12 @@ def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
     """Read and check a header.
 
     Args:
-        path: The file that is named in errors.
-        header_path: The file with the header.
-        is_single: Whether the voxels are in the same file.
+        path: the file that is named in errors.
+        header_path: the file with the header.
+        is_single: whether the voxels are in the same file.
 
     Raises:
-        VolumeError: If there is no NIfTI header, or one of the other kind.
+        VolumeError: there is no NIfTI header, or one of the other kind.
     """
     from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
     from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
@@ -154,7 +154,7 @@ def voxel_offset(path: Path, checked: CheckedHeader, *, is_single: bool) -> tupl
     """The byte at which the voxels begin, and a note if the header does not state it.
 
     Raises:
-        VolumeError: If the header states a byte inside of itself.
+        VolumeError: the header states a byte inside of itself.
     """
     offset = float(checked.header["vox_offset"])
     earliest = len(checked.header.binaryblock) + _FLAG_BYTES if is_single else 0
@@ -175,13 +175,13 @@ def refuse_extensions_as_voxels(path: Path, checked: CheckedHeader, offset: int,
     A file without such a surplus has a damaged chain of extensions, and its voxels are where it says.
 
     Args:
-        path: The file that is named in errors.
-        checked: Its header.
-        offset: The byte from which the voxels were read.
-        extra: How many bytes were left behind them.
+        path: the file that is named in errors.
+        checked: its header.
+        offset: the byte from which the voxels were read.
+        extra: how many bytes were left behind them.
 
     Raises:
-        VolumeError: If the voxels that were read are in part a header extension, or may be.
+        VolumeError: the voxels that were read are in part a header extension, or may be.
     """
     if not checked.has_extensions or not extra:
         return

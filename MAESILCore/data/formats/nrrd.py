@@ -83,11 +83,11 @@ def read(path: Path, within: Path | None = None) -> Scan:
     """Read one NRRD file, attached or detached.
 
     Args:
-        path: The file with the header.
-        within: The folder in which its data must lie; None trusts the header.
+        path: the file with the header.
+        within: the folder in which its data must lie; None trusts the header.
 
     Raises:
-        VolumeError: If the file is damaged, or holds no real-valued 3D volume.
+        VolumeError: the file is damaged, or holds no real-valued 3D volume.
     """
     fields, data_files, start = _read_header(path)
     sizes, dtype, data = _layout(path, fields, data_files, start)

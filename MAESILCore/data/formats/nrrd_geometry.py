@@ -32,12 +32,12 @@ def ijk_to_ras_of(
     """The (4, 4) IJK-to-RAS matrix in mm, and notes.
 
     Args:
-        path: The file that is named in errors.
-        fields: The header's fields by their lower-case names without spaces.
-        spatial: Which of the file's axes are i, j and k.
+        path: the file that is named in errors.
+        fields: the header's fields by their lower-case names without spaces.
+        spatial: which of the file's axes are i, j and k.
 
     Raises:
-        VolumeError: If directions, spacings, origin or units cannot be read.
+        VolumeError: directions, spacings, origin or units cannot be read.
     """
     count = len(words(fields["sizes"]))
     directions = directions_of(path, fields, count)

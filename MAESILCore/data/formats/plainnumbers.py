@@ -24,7 +24,7 @@ def integer(text: str) -> int:
     """A whole number.
 
     Raises:
-        ValueError: If the text is anything else.
+        ValueError: the text is anything else.
     """
     if not _INTEGER.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no whole number")
@@ -35,7 +35,7 @@ def decimal(text: str) -> float:
     """A number, NaN and infinity included.
 
     Raises:
-        ValueError: If the text is anything else.
+        ValueError: the text is anything else.
     """
     if not _DECIMAL.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no number")

@@ -14,7 +14,7 @@ class Scan:
     Attributes:
         voxels: (k, j, i), with slope and intercept applied.
         ijk_to_ras: (4, 4) float64, voxel centre (i, j, k, 1) to RAS in mm.
-        notes: Sentences about what a reader of results should know.
+        notes: sentences about what a reader of results should know.
     """
 
     voxels: np.ndarray

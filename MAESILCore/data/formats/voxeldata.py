@@ -34,11 +34,11 @@ class VoxelData:
     """Where voxels lie, and how they are written.
 
     Attributes:
-        files: The data files; the voxels of several follow each other.
+        files: the data files; the voxels of several follow each other.
         encoding: "raw", "deflate" (gzip or zlib), "bzip2", "text" or "hex".
-        skip_lines: Lines before the data of each file.
-        skip_bytes: Bytes before the voxels of each file, once decompressed; -1 if they are the file's end.
-        start: Byte at which the data begin in the (single) file that holds the header as well.
+        skip_lines: lines before the data of each file.
+        skip_bytes: bytes before the voxels of each file, once decompressed; -1 if they are the file's end.
+        start: byte at which the data begin in the (single) file that holds the header as well.
     """
 
     files: Sequence[Path]
@@ -52,16 +52,16 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
     """Read the voxels of an (i, j, k, ...) shape, (..., k, j, i), in the byte order of `dtype`.
 
     Args:
-        path: The file that is named in errors, of which the header is.
-        data: Where the voxels are.
-        dtype: Of the stored values.
-        shape: Fastest axis first.
+        path: the file that is named in errors, of which the header is.
+        data: where the voxels are.
+        dtype: of the stored values.
+        shape: fastest axis first.
 
     Returns:
         The voxels, and how many bytes there are behind them that the header does not announce.
 
     Raises:
-        VolumeError: If a data file is missing, shorter than announced, or does not decode; with several files, also if
+        VolumeError: a data file is missing, shorter than announced, or does not decode; with several files, also if
             one is longer, or if they do not hold whole slices.
     """
     count = int(np.prod([int(length) for length in shape], dtype=object))
@@ -123,7 +123,7 @@ def read_exactly(path: Path, stream: IO[bytes], view: memoryview) -> None:
     """Fill a buffer from a stream.
 
     Raises:
-        VolumeError: If the stream ends before.
+        VolumeError: the stream ends before.
     """
     filled = 0
     while filled < len(view):
@@ -138,7 +138,7 @@ def skip(path: Path, stream: IO[bytes], count: int) -> None:
     """Pass over bytes of a stream.
 
     Raises:
-        VolumeError: If the stream ends before.
+        VolumeError: the stream ends before.
     """
     while count > 0:
         piece = stream.read(min(_CHUNK, count))

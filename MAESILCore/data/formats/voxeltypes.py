@@ -13,9 +13,9 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
     Integers stay integers when slope and intercept are whole numbers; all else becomes float32.
 
     Args:
-        stored: Any shape, real.
-        slope: Factor.
-        intercept: Summand.
+        stored: any shape, real.
+        slope: factor.
+        intercept: summand.
     """
     if stored.dtype.kind in "biu":
         if (slope, intercept) == (1.0, 0.0):
@@ -61,7 +61,7 @@ def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
         The voxels (the same array, changed in place if it can be) and a note, "" when all were finite.
 
     Raises:
-        VolumeError: If no voxel is finite.
+        VolumeError: no voxel is finite.
     """
     if voxels.dtype.kind != "f":
         return voxels, ""
@@ -105,7 +105,7 @@ def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:
 
     Args:
         voxels: (k, j, i), none negative, below 65536.
-        most: Where counting stops.
+        most: where counting stops.
     """
     is_present = np.zeros(np.iinfo(np.uint16).max + 1, dtype=bool)
     for plane in voxels:

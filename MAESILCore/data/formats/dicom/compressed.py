@@ -41,15 +41,15 @@ def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[n
     """The stored values of compressed frames.
 
     Args:
-        path: The file, named in errors.
-        dataset: With the pixels and their description.
-        shape: Frames, rows and columns.
+        path: the file, named in errors.
+        dataset: with the pixels and their description.
+        shape: frames, rows and columns.
 
     Returns:
         The values in this shape, and what speaks against them, as the end of a sentence, "" if nothing does.
 
     Raises:
-        VolumeError: If the pixels do not decode to this shape.
+        VolumeError: the pixels do not decode to this shape.
     """
     _refuse_broken_fragments(path, dataset.PixelData, shape[0])
     if dataset.file_meta.TransferSyntaxUID == _RLE:

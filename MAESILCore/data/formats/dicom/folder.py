@@ -27,9 +27,9 @@ class Contents:
     """What the files of a folder hold.
 
     Attributes:
-        headers: Of all frames of all images.
+        headers: of all frames of all images.
         others: DICOM files without an image.
-        strangers: Files that are no DICOM images, except those that usually lie beside slices.
+        strangers: files that are no DICOM images, except those that usually lie beside slices.
     """
 
     headers: list[FrameHeader] = field(default_factory=list)
@@ -43,7 +43,7 @@ def read_contents(folder: Path) -> Contents:
     Images in the folder itself come first; only if there are none, all folders below are searched.
 
     Raises:
-        VolumeError: If a file that is an image, or looks like one, cannot be read, or there is no DICOM image.
+        VolumeError: a file that is an image, or looks like one, cannot be read, or there is no DICOM image.
     """
     contents = _read(folder.iterdir())
     if not contents.headers:

@@ -25,11 +25,11 @@ def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[Fram
     The k axis is the step from one slice's position to the next: a gantry tilt stays in the matrix as shear.
 
     Args:
-        folder: Named in errors.
-        slices: At least two.
+        folder: named in errors.
+        slices: at least two.
 
     Raises:
-        VolumeError: If a slice lacks its place, slices differ in size, pixel spacing or orientation, two
+        VolumeError: a slice lacks its place, slices differ in size, pixel spacing or orientation, two
             share a position, or one is missing or unevenly spaced.
     """
     axes, pixel_spacing = _common_plane(folder, slices)

@@ -67,8 +67,8 @@ class Part:
 
     Attributes:
         of: UID of the whole image.
-        number: From 1.
-        count: Number of all parts, 0 if not stated.
+        number: from 1.
+        count: number of all parts, 0 if not stated.
     """
 
     of: str
@@ -81,30 +81,30 @@ class FrameHeader:
     """The part of a DICOM frame's header that sorting, geometry and rescaling need; a classic image is one frame.
 
     Attributes:
-        path: The file.
-        frame: Index of the frame in the file.
-        frames: Number of frames in the file.
-        series_uid: Series instance UID, "" if the tag is empty.
-        series_number: As written, "" if the tag is empty.
-        modality: Such as "CT", "" if the tag is empty.
-        size: Columns and rows.
-        is_colour: Whether a pixel is a colour.
-        is_localizer: Whether the frame is marked as a scout.
+        path: the file.
+        frame: index of the frame in the file.
+        frames: number of frames in the file.
+        series_uid: series instance UID, "" if the tag is empty.
+        series_number: as written, "" if the tag is empty.
+        modality: such as "CT", "" if the tag is empty.
+        size: columns and rows.
+        is_colour: whether a pixel is a colour.
+        is_localizer: whether the frame is marked as a scout.
         position: (3,) LPS mm of the first pixel's centre, or None.
         orientation: (2, 3) LPS unit vectors along i and j, or None.
         pixel_spacing: (2,) mm along i and j, or None.
-        has_rescale: Whether slope and intercept are stated.
-        slope: Rescale slope.
-        intercept: Rescale intercept.
-        rescale_type: Unit after rescaling, such as "HU", "" if not stated.
-        has_modality_lut: Whether a Modality LUT replaces slope and intercept.
-        has_coloured_values: Whether some values stand for colours, as in perfusion maps over grey images.
-        kernel: Convolution kernel, "" if not stated.
-        acquisition: Values of the tags that are equal for all slices of one acquisition, by keyword; numbers and times
+        has_rescale: whether slope and intercept are stated.
+        slope: rescale slope.
+        intercept: rescale intercept.
+        rescale_type: unit after rescaling, such as "HU", "" if not stated.
+        has_modality_lut: whether a Modality LUT replaces slope and intercept.
+        has_coloured_values: whether some values stand for colours, as in perfusion maps over grey images.
+        kernel: convolution kernel, "" if not stated.
+        acquisition: values of the tags that are equal for all slices of one acquisition, by keyword; numbers and times
             are written alike.
-        acquisition_time: Date or time at which the slice was measured, as written, "" if not stated.
-        content_time: Time at which the image was made, as written, "" if not stated.
-        part: Which part of a larger image the file is, or None.
+        acquisition_time: date or time at which the slice was measured, as written, "" if not stated.
+        content_time: time at which the image was made, as written, "" if not stated.
+        part: which part of a larger image the file is, or None.
     """
 
     path: Path
@@ -137,10 +137,10 @@ class FileHeader:
     """The header of a DICOM file.
 
     Attributes:
-        path: The file.
-        kind: What it holds.
-        modality: Such as "CT", "" if the tag is empty.
-        frames: One entry a frame; empty unless the file is an image.
+        path: the file.
+        kind: what it holds.
+        modality: such as "CT", "" if the tag is empty.
+        frames: one entry a frame; empty unless the file is an image.
     """
 
     path: Path
@@ -153,7 +153,7 @@ def read_header(path: Path) -> FileHeader:
     """Read the header of a DICOM file with all its frames.
 
     Raises:
-        VolumeError: If the header cannot be read.
+        VolumeError: the header cannot be read.
     """
     with parsing(path):
         from pydicom import dcmread

@@ -48,7 +48,7 @@ def is_dicom(path: Path) -> bool:
     """Whether this is a regular file with the DICOM mark.
 
     Raises:
-        VolumeError: If the file cannot be opened.
+        VolumeError: the file cannot be opened.
     """
     return _first_bytes(path, 132)[128:] == b"DICM"
 
@@ -57,7 +57,7 @@ def is_dicom_image(path: Path) -> bool:
     """Whether the file is a CT, MR, PET, NM or secondary-capture image, by its meta header if that states a class.
 
     Raises:
-        VolumeError: If the file cannot be opened, or a header without such a class cannot be read.
+        VolumeError: the file cannot be opened, or a header without such a class cannot be read.
     """
     first = _first_bytes(path, _META_BYTES)
     if first[128:132] != b"DICM":

@@ -68,7 +68,7 @@ class Slices:
     """Names and sizes of the slices that were read, which tell a lost slice from other files.
 
     Args:
-        paths: The files of the slices.
+        paths: the files of the slices.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:

@@ -57,7 +57,7 @@ def left_out_notes(others: Sequence[Path], strangers: Sequence[Path]) -> list[st
 
     Args:
         others: DICOM files without an image.
-        strangers: Files that are no DICOM.
+        strangers: files that are no DICOM.
     """
     notes = []
     if others:
@@ -77,8 +77,8 @@ def stack_notes(ordered: Sequence[FrameHeader], scouts: Sequence[FrameHeader]) -
     """Notes on the slices of a stack.
 
     Args:
-        ordered: The slices along the stack.
-        scouts: Images of the series that are not in the stack.
+        ordered: the slices along the stack.
+        scouts: images of the series that are not in the stack.
     """
     notes = []
     if scouts:

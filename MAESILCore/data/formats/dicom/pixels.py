@@ -33,7 +33,7 @@ def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, 
         The voxels (k, j, i), and notes on files whose pixels are more than announced, or did not decode without fault.
 
     Raises:
-        VolumeError: If the pixels of a file are fewer than its header announces, or do not decode.
+        VolumeError: the pixels of a file are fewer than its header announces, or do not decode.
     """
     slices: list[np.ndarray] = []
     file: _File | None = None
@@ -58,10 +58,10 @@ class _File:
     """The pixels of one file.
 
     Attributes:
-        path: The file.
-        frames: Stored values, (frames, j, i).
-        modality_lut: First input value, then the outputs; None if there is no table.
-        doubt: What speaks against the pixels, as the end of a sentence, "" if nothing does.
+        path: the file.
+        frames: stored values, (frames, j, i).
+        modality_lut: first input value, then the outputs; None if there is no table.
+        doubt: what speaks against the pixels, as the end of a sentence, "" if nothing does.
     """
 
     path: Path

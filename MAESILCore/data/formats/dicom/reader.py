@@ -24,11 +24,11 @@ def read_folder(folder: Path, series: str | None) -> Scan:
     """Read the scan of a DICOM folder, of classic slices or of enhanced multi-frame images.
 
     Args:
-        folder: With the images in it, or in folders below it.
-        series: Number or UID of the wanted series where several can be a scan.
+        folder: with the images in it, or in folders below it.
+        series: number or UID of the wanted series where several can be a scan.
 
     Raises:
-        VolumeError: If the series is not clear, or its slices make no evenly spaced stack of real numbers.
+        VolumeError: the series is not clear, or its slices make no evenly spaced stack of real numbers.
     """
     found, contents = find_series(folder)
     chosen = choose_series(folder, found, series)
@@ -46,7 +46,7 @@ def read_file(path: Path) -> Scan:
     """Read an enhanced multi-frame file.
 
     Raises:
-        VolumeError: If the file holds a single slice, as classic DICOM does, or no stack of real numbers.
+        VolumeError: the file holds a single slice, as classic DICOM does, or no stack of real numbers.
     """
     if not is_dicom(path):
         content.refuse_other_content(path, ".dcm")
@@ -115,7 +115,7 @@ def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list
     """A note on images in the folders below, which are not read.
 
     Raises:
-        VolumeError: If slices among them continue the stack of these.
+        VolumeError: slices among them continue the stack of these.
     """
     below, is_all = images_below(folder)
     lost = [header for header in below if _continues(header, headers)]

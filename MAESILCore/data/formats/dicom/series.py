@@ -23,11 +23,11 @@ class SeriesInfo:
     """A DICOM series, described without anything that tells the patient.
 
     Attributes:
-        uid: Series instance UID, "" if the files give none.
-        number: Series number as written, "" if the files give none.
-        modality: Such as "CT".
-        slices: Number of images.
-        is_volume: Whether it can be a scan: several slices, no colours, no scout, no segmentation.
+        uid: series instance UID, "" if the files give none.
+        number: series number as written, "" if the files give none.
+        modality: such as "CT".
+        slices: number of images.
+        is_volume: whether it can be a scan: several slices, no colours, no scout, no segmentation.
     """
 
     uid: str
@@ -57,7 +57,7 @@ def find_series(folder: Path) -> tuple[list[Series], Contents]:
     """The image series of a folder by number, and what else lies there.
 
     Raises:
-        VolumeError: See `read_contents`.
+        VolumeError: see `read_contents`.
     """
     contents = read_contents(folder)
     groups = defaultdict(list)
@@ -82,7 +82,7 @@ def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> 
     """The series with the wanted number or UID, else the only one that can be a scan.
 
     Raises:
-        VolumeError: If none or several fit.
+        VolumeError: none or several fit.
     """
     if wanted is not None:
         fitting = [one for one in found if wanted.strip() in (one.info.uid, one.info.number)]
