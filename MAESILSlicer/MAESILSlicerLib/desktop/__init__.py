@@ -1,1 +1,1 @@
-"""The desktop module's face: one panel for each section of the window. Qt is known here and nowhere below."""
+"""The desktop module's face: one panel per section of the window. Only this package uses Qt."""

@@ -1,4 +1,4 @@
-"""How long a reconstruction will take, from a small measurement of this computer in the background."""
+"""Estimates the duration of a reconstruction from a short background benchmark of this computer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ INTERVAL_MS = 200
 
 
 class Estimate:
-    """Measures how fast the devices are when it is asked to, keeps that for next time, and estimates from it.
+    """Measures the speed of the devices, stores it in the settings and estimates durations from it.
 
     Args:
-        session: what is to be reconstructed.
-        onMeasured: called when there is something to foretell from.
+        session: the session to estimate for.
+        onMeasured: called when a measurement is available.
         makeProbe: starts the measurement.
     """
 
@@ -44,22 +44,22 @@ class Estimate:
 
     @property
     def isKnown(self) -> bool:
-        """Whether the devices were measured, now or when the module was used before."""
+        """Whether a measurement is available, from now or from an earlier use."""
         return bool(self._devices)
 
     def measure(self) -> None:
-        """Measure in the background, unless that was done; not while a job wants the device for itself."""
+        """Measure in the background, unless already done or a job is using the device."""
         if self._probe is None and not self._session.isRunning:
             self._probe = self._makeProbe()
             self._timer.start()
 
     def text(self, device: str, coverage: int, scores: bool) -> str:
-        """A sentence for people; "" where nothing is hidden, or the model or the device was not measured.
+        """The estimate as a sentence; "" without a mask, or if the model or device was not measured.
 
         Args:
             device: auto, cpu, cuda:N or mps.
-            coverage: masks; 0 for the one that is shown.
-            scores: whether the result is scored.
+            coverage: number of masks; 0 is the shown mask.
+            scores: whether to compute scores.
         """
         session = self._session
         if session.grid is None or session.mask is None or not self._knowsModel():
@@ -75,7 +75,7 @@ class Estimate:
         return _("This takes {time} on {device}.").format(time=estimate_text(seconds, _), device=found.name)
 
     def close(self) -> None:
-        """End the measurement."""
+        """Stop the measurement."""
         self._timer.stop()
         self._timer.disconnect("timeout()", self._poll)
         if self._probe is not None:
@@ -90,24 +90,24 @@ class Estimate:
             self._onMeasured()
 
     def _device(self, identifier: str) -> Device | None:
-        # The fastest kind comes first, as the automatic choice takes it.
+        # Devices are sorted fastest first, so the automatic choice is the first one.
         return next((one for one in self._devices if identifier in (settings.AUTOMATIC, one.id)), None)
 
     def _knowsModel(self) -> bool:
-        """Only a bundled model was measured."""
+        """Whether the model was measured; only bundled models are."""
         try:
             return self._session.model.path.parent == models_folder()
         except CheckpointError:
             return False
 
     def _workGrid(self) -> SuperpatchGrid:
-        """The grid of the reconstruction, whose superpatches overlap."""
+        """The grid of the reconstruction, with overlapping superpatches."""
         sizes = self._session.model.superpatchSize, self._session.model.patchSize
         return SuperpatchGrid(self._session.grid.shape, *sizes, usual_overlap(*sizes))
 
 
 def _devicesOf(text: str) -> tuple[Device, ...]:
-    """The devices that were kept in the settings; none if another version has kept them."""
+    """The devices stored in the settings; none if another version stored them in another format."""
     try:
         return tuple(Device(**fields) for fields in json.loads(text or "[]"))
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Brings the session in line with the parameter node, no matter what has changed it: a slider, a script, a scene."""
+"""Applies the parameter node to the session after every change, by a widget, a script or a loaded scene."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParame
 from MAESILSlicerLib.session.choices import NothingHidden
 from MAESILSlicerLib.session.session import Session
 
-#: A dragged ROI is followed this often: snapping it to patches takes longer on a large volume than drawing a mask.
+#: Delay for a dragged ROI: on a large volume, snapping it to patches is slower than drawing a mask.
 REGION_DELAY_MS = 100
 
 
 class ParameterFollower:
-    """Has a session apply a parameter node; many changes in one go count as one.
+    """Applies a parameter node to a session; changes within one event loop pass are applied together.
 
     Args:
-        session: what is kept in line.
+        session: the session that receives the choices.
 
     Attributes:
-        onApplied: called after every application; the window shows what has become of it.
+        onApplied: called after each time the choices are applied.
     """
 
     def __init__(self, session: Session) -> None:
@@ -42,21 +42,21 @@ class ParameterFollower:
 
     @property
     def problem(self) -> str:
-        """One sentence why the choices cannot be followed, "" if they are."""
+        """One sentence why the choices cannot be applied; "" if they are."""
         return _sentenceOf(self._session.problem)
 
     @property
     def maskProblem(self) -> str:
-        """One sentence why nothing is hidden, "" if something is."""
+        """One sentence why there is no mask; "" if there is one."""
         return _sentenceOf(self._session.problems.get("mask"))
 
     @property
     def modelProblem(self) -> str:
-        """One sentence why the chosen model is not the one in use, "" if it is."""
+        """One sentence why the chosen model is not in use; "" if it is."""
         return _sentenceOf(self._session.problems.get("model"))
 
     def follow(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Follow a parameter node from now on, in place of the one before; None follows nothing."""
+        """Follow this parameter node instead of the previous one; None follows none."""
         self._timer.stop()
         self._node.close()
         self._parameters = parameters
@@ -65,7 +65,7 @@ class ParameterFollower:
             self.applyNow()
 
     def applyNow(self) -> None:
-        """Apply what has changed; a choice that cannot be applied is a `problem`."""
+        """Apply pending changes now; a choice that cannot be applied sets `problem`."""
         if self._parameters is None:
             return
         self._timer.stop()
@@ -74,10 +74,10 @@ class ParameterFollower:
         self.onApplied()
 
     def appliedMask(self) -> Mask:
-        """The mask that is shown now.
+        """The current mask.
 
         Raises:
-            ConfigError: none is, because the volume or a choice cannot be used; the message says why.
+            ConfigError: there is no mask, because the volume or a choice cannot be used; the message gives the reason.
         """
         problem = self._session.check.problem or self.problem
         if problem or self._session.mask is None:
@@ -99,7 +99,7 @@ class ParameterFollower:
             self._timer.start(REGION_DELAY_MS)
 
     def _onDisplay(self, _topics: frozenset[str] = frozenset()) -> None:
-        """Take a superpatch that the volume does not have out of the parameter node."""
+        """Clear a superpatch index in the parameter node that is out of range."""
         parameters, session = self._parameters, self._session
         if parameters is None or session.grid is None or "display" in session.problems:
             return

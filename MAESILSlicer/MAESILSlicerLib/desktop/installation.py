@@ -1,4 +1,4 @@
-"""Installs what the model needs, at the press of a button, and goes on after a restart of Slicer."""
+"""Installs the packages for reconstruction on request, and resumes after a restart of Slicer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from MAESILSlicerLib.system.report import SystemReport
 
 
 class Installation:
-    """Asks, installs and tells how it went; Slicer waits meanwhile.
+    """Asks for consent, installs and reports the outcome; blocks Slicer meanwhile.
 
     Args:
-        onNotice: called with a sentence, and whether it tells of a failure.
-        onReport: called with the check that follows an installation.
-        onBroken: called when an installation has failed halfway and nobody knows what it left.
-        installers: gives the ways to install.
+        onNotice: called with a sentence and whether it reports a failure.
+        onReport: called with the report of the system check after an installation.
+        onBroken: called when an installation failed partway, so the installed state is unknown.
+        installers: returns the installers.
 
     Attributes:
-        failureLog: everything that the last installation said, if it failed; else "".
+        failureLog: the output of the last installation if it failed; else "".
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Installation:
         self.failureLog = ""
 
     def run(self, report: SystemReport, reinstallTorch: bool = False, folder: str = "") -> None:
-        """Install what a report misses.
+        """Install the packages that a report lists as missing.
 
         Args:
-            report: of the last system check.
-            reinstallTorch: whether PyTorch is replaced although nothing seems wrong with it.
-            folder: of wheels to install from; "" for the internet.
+            report: report of the last system check.
+            reinstallTorch: whether to replace a PyTorch that seems to work.
+            folder: folder of wheels to install from; "" is the internet.
         """
         settings.setPendingInstallation("")
         self.failureLog = ""
         try:
-            # Whoever is asked needs the usual cursor; the other one comes with the answer.
+            # The question needs the normal cursor; the wait cursor follows the answer.
             with ExitStack() as waiting:
                 outcome = self._installed(report, reinstallTorch, folder, _confirmation(waiting))
         except InstallError as error:
@@ -67,7 +67,7 @@ class Installation:
         self._onNotice(outcome.sentence, False)
 
     def resume(self, report: SystemReport) -> None:
-        """Go on with what waited for a restart of Slicer, once the extension that it brought is there."""
+        """Resume the installation that waited for a restart, if its extension is now installed."""
         pending = settings.pendingInstallation()
         if pending and report.hasPyTorchExtension:
             self.run(report, reinstallTorch=pending == settings.REINSTALL)

@@ -1,4 +1,4 @@
-"""Looks after the running job some times a second, while there is one."""
+"""Polls the running job several times a second."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class JobTimer:
         session.changed.connect(self._onSessionChanged, "job")
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         self._session.changed.disconnect(self._onSessionChanged)
         self._timer.stop()
         self._timer.disconnect("timeout()", self._poll)

@@ -1,4 +1,4 @@
-"""Section "Superpatches and masks": what is hidden, how it is seen, and which superpatch is looked at."""
+"""Section "Superpatches and masks": the mask, its display and the outlined superpatch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from MAESILSlicerLib.session.session import Session
 
 
 class MaskPanel:
-    """Shows what fits the mode, counts what is hidden, and moves through the superpatches.
+    """Shows the widgets of the mode, counts hidden patches and steps through the superpatches.
 
     Args:
         ui: the window's widgets.
-        session: what is shown.
-        problem: why nothing is hidden, "" if something is.
+        session: the session to show.
+        problem: returns why there is no mask; "" if there is one.
     """
 
     def __init__(self, ui: SimpleNamespace, session: Session, problem: Callable[[], str]) -> None:
@@ -42,7 +42,7 @@ class MaskPanel:
         self._connections.connect(ui.roiSelector, "nodeAddedByUser(vtkMRMLNode*)", self._placeRoi)
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Work on another parameter node."""
+        """Use another parameter node."""
         self._parameters = parameters
         if parameters is None:
             self._ui.pickButton.setChecked(False)
@@ -50,7 +50,7 @@ class MaskPanel:
             self._jumpedTo = parameters.superpatch
 
     def refresh(self) -> None:
-        """Show parameters and session."""
+        """Show the parameters and the session."""
         if self._parameters is None:
             return
         self._showRows(self._parameters.mode)
@@ -82,7 +82,7 @@ class MaskPanel:
     def _count(self) -> str:
         mask = self._session.mask
         if mask is None:
-            # The label shows marked-up text, and the name of a node may hold anything.
+            # The label shows rich text, and a node name may contain markup.
             return escape(self._problem()) if self._session.grid is not None else ""
         hidden = len(mask.hidden_indices)
         count = _("{share:.1f} % hidden: {hidden} of {total} patches.").format(
@@ -102,7 +102,7 @@ class MaskPanel:
         grid = self._session.grid
         hasOne = grid is not None and 0 <= index < len(grid)
         if grid is not None:
-            # The maximum never falls below the chosen value, or the spin box would change it; the follower does that.
+            # The maximum stays at or above the chosen value: the follower clears that, not the spin box.
             self._ui.superpatchSpinBox.setMaximum(max(len(grid) - 1, index))
         self._ui.superpatchSpinBox.setEnabled(grid is not None)
         self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
@@ -135,7 +135,7 @@ class MaskPanel:
 
     def _choose(self, index: int) -> None:
         if self._parameters is not None:
-            # The views already show the place that was clicked.
+            # The views already show the clicked place.
             self._jumpedTo = index
             self._parameters.superpatch = index
 
@@ -148,7 +148,7 @@ class MaskPanel:
     def _showSegment(self, parameters: MAESILSlicerParameterNode) -> None:
         selector, segmentation = self._ui.segmentSelector, parameters.segmentation
         isThere = segmentation is not None and segmentation.GetSegmentation().GetSegment(parameters.segmentId)
-        # The selector picks the first segment of another segmentation by itself; the user has not chosen that.
+        # The selector picks the first segment of a new segmentation by itself; that is not the user's choice.
         wasBlocked = selector.blockSignals(True)
         if selector.currentNode() is not segmentation:
             selector.setCurrentNode(segmentation)
@@ -166,7 +166,7 @@ class MaskPanel:
             self._parameters.segmentId = segmentId
 
     def _placeRoi(self, roiNode: slicer.vtkMRMLNode) -> None:
-        """Put a new ROI where it is seen and hides something."""
+        """Place a new ROI inside the volume."""
         if self._session.volumeNode is None:
             return
         placeRoi(roiNode, self._session.volumeNode)

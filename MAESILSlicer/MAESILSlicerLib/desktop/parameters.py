@@ -1,4 +1,4 @@
-"""The study's choices, which are saved with the scene; what belongs to the computer is in `settings.py`."""
+"""The study's choices, saved with the scene; `settings.py` holds the settings of the computer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from MAESILSlicerLib.session.choices import (
     StudyChoices,
 )
 
-#: What the spin box of superpatches holds when none is chosen.
+#: Value of the superpatch spin box for no superpatch.
 NO_SUPERPATCH = -1
 
 _DRAWN, _SHOWN = MaskStrategy(), OverlayDisplay()
 
 
 class MaskMode(enum.Enum):
-    """What is hidden. Scenes keep the members' names: add some, rename none."""
+    """How the mask is made. Scenes store the member names: never rename one."""
 
     NESTED = "nested"
     RANDOM = "random"
@@ -44,33 +44,33 @@ class MaskMode(enum.Enum):
     SEGMENT = "segment"
 
     def label(self) -> str:
-        """How the mode is called in the window."""
+        """Display name of the mode."""
         return _(MODE_TITLES[self.value])
 
     @property
     def isRegion(self) -> bool:
-        """Whether the mask is made by hand, not drawn."""
+        """Whether the mask is a region made by hand."""
         return self.value in REGION_MODES
 
     @property
     def hasTwoStages(self) -> bool:
-        """Whether two shares describe the mask."""
+        """Whether the mask has two stages, each with its own share."""
         return self in (MaskMode.NESTED, MaskMode.PRODUCT)
 
 
 class Prediction(enum.Enum):
-    """Which patches the model predicts. Scenes keep the members' names: add some, rename none."""
+    """The patches that the model predicts. Scenes store the member names: never rename one."""
 
     EVERY_PATCH = "every patch"
     SHOWN_MASK = "shown mask"
 
     def label(self) -> str:
-        """How the choice is called in the window."""
+        """Display name of the choice."""
         return _(COVERAGE_TITLES[self is Prediction.EVERY_PATCH])
 
 
 class RenderingPreset(enum.Enum):
-    """How the volume rendering looks. Scenes keep the members' names: add some, rename none."""
+    """Appearance of the volume rendering. Scenes store the member names: never rename one."""
 
     CHEST_CONTRAST_ENHANCED = "CT-Chest-Contrast-Enhanced"
     BONES = "CT-Bones"
@@ -85,41 +85,41 @@ class RenderingPreset(enum.Enum):
     XRAY = "CT-X-ray"
 
     def label(self) -> str:
-        """How the preset is called in the window."""
+        """Display name of the preset."""
         return _(PRESETS[self.value])
 
 
 @parameterNodeWrapper
 class MAESILSlicerParameterNode:
-    """Everything a person chooses for a study.
+    """The choices of a study.
 
     Attributes:
         inputVolume: the CT.
-        mode: what is hidden.
+        mode: how the mask is made.
         ratio: hidden share of the one-stage modes.
         planeRatio: hidden share of the first stage of the two-stage modes.
-        axisRatio: hidden share of their second stage.
-        blockSize: patches of a block's edge.
+        axisRatio: hidden share of the second stage of the two-stage modes.
+        blockSize: edge of a block, in patches.
         planeAxis: the axis along which the planes of plane, nested and product are stacked: k, j or i.
-        seed: of the mask.
+        seed: the mask's seed.
         roi: the region of mode `ROI`.
-        segmentation: that of mode `SEGMENT`.
-        segmentId: in the segmentation.
-        prediction: every patch, or the mask that is shown.
-        maskCount: masks that together hide every patch, when every patch is predicted.
+        segmentation: the segmentation of mode `SEGMENT`.
+        segmentId: the segment of mode `SEGMENT`.
+        prediction: predict every patch, or only those of the shown mask.
+        maskCount: number of masks if every patch is predicted.
         model: a checkpoint's path or a bundled model's name; "" is the default.
-        scores: whether PSNR, SSIM and the like are measured.
-        export: whether files and a report are written.
-        showGrid: borders of the superpatches.
-        showLabels: their places i-j-k.
-        showMask2d: hidden patches in the slices.
-        showMask3d: hidden patches as cubes.
-        showOutlines: borders of hidden patches.
-        opacity: of the mask.
-        superpatch: the outlined one, `NO_SUPERPATCH` for none.
-        clipToSuperpatch: whether the cubes of that superpatch alone are shown.
-        showRendering: whether the volume is rendered in 3D.
-        renderingPreset: how that looks.
+        scores: whether to compute PSNR, SSIM and other scores.
+        export: whether to write files and a report.
+        showGrid: show borders of the superpatches.
+        showLabels: show the places i-j-k of the superpatches.
+        showMask2d: show hidden patches in the slices.
+        showMask3d: show hidden patches as cubes in 3D.
+        showOutlines: show borders of hidden patches.
+        opacity: opacity of the mask, 0 to 1.
+        superpatch: index of the outlined superpatch; `NO_SUPERPATCH` for none.
+        clipToSuperpatch: show the cubes of the outlined superpatch only.
+        showRendering: render the volume in 3D.
+        renderingPreset: appearance of the rendering.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -151,7 +151,7 @@ class MAESILSlicerParameterNode:
 
 
 def choicesOf(parameters: MAESILSlicerParameterNode) -> StudyChoices:
-    """What a parameter node asks the session for."""
+    """The choices of a parameter node, for `Session.apply`."""
     chosen = parameters.superpatch if parameters.superpatch != NO_SUPERPATCH else None
     strategy, region = _DRAWN, _regionOf(parameters)
     if region is None:
@@ -198,7 +198,7 @@ def _regionOf(parameters: MAESILSlicerParameterNode) -> Region | Nothing | None:
 
 
 def coverageOf(parameters: MAESILSlicerParameterNode) -> int:
-    """How many masks a reconstruction takes; 0 for the one that is shown, as always for a region."""
+    """The number of masks of a reconstruction; 0 is the shown mask, as always for a region."""
     if parameters.mode.isRegion or parameters.prediction is Prediction.SHOWN_MASK:
         return 0
     return parameters.maskCount

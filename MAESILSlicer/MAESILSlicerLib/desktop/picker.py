@@ -1,4 +1,4 @@
-"""Chooses a superpatch by a click in a slice view."""
+"""Selects a superpatch by a click in a slice view."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILSlicerLib.session.session import Session
 
 
 class SuperpatchPicker:
-    """While active, a left click in a slice view chooses the superpatch below it.
+    """While active, a left click in a slice view selects the superpatch under the pointer.
 
     Args:
         session: the volume and its grid.
@@ -26,11 +26,11 @@ class SuperpatchPicker:
 
     @property
     def isPossible(self) -> bool:
-        """Whether there are views to click in."""
+        """Whether the application has slice views."""
         return hasViews()
 
     def setActive(self, isActive: bool) -> None:
-        """Start or stop listening to clicks."""
+        """Start or stop handling clicks."""
         self._connections.close()
         if not (isActive and hasViews()):
             return
@@ -40,7 +40,7 @@ class SuperpatchPicker:
             self._connections.observe(interactor, vtk.vtkCommand.LeftButtonPressEvent, self._onClick)
 
     def _onClick(self, _caller: object, _event: str) -> None:
-        # The crosshair node follows the mouse in every view of the application.
+        # The crosshair node follows the mouse in every view.
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         ras = [0.0, 0.0, 0.0]
         if crosshair is None or not crosshair.GetCursorPositionRAS(ras):

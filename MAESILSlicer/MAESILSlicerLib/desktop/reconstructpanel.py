@@ -1,4 +1,4 @@
-"""Section "Reconstruct": what is predicted, by which model, on what; the button, and how far the job is."""
+"""Section "Reconstruct": prediction, model, device, the button and the progress."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
 
-#: The progress bar counts to this.
+#: Maximum of the progress bar.
 WHOLE = 1000
 
 
 class ReconstructPanel:
-    """Starts and cancels the reconstruction, and says why it cannot be started.
+    """Starts and cancels the reconstruction; shows why it cannot be started.
 
     Args:
         ui: the window's widgets.
-        session: whose job is shown.
-        onStart: called when the button is pressed while nothing runs.
-        onFailed: called with a sentence when a chosen file is no model.
-        obstacle: why a reconstruction cannot be started at all, "" if nothing stands in its way.
-        modelProblem: why the scene's model cannot be used, "" if it is.
-        estimate: how long it will take.
+        session: the session to show.
+        onStart: called when the button is pressed and no job is running.
+        onFailed: called with a sentence when a chosen file is not a usable model.
+        obstacle: returns why a reconstruction cannot be started; "" if it can.
+        modelProblem: returns why the scene's model cannot be used; "" if it is in use.
+        estimate: estimates the duration.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class ReconstructPanel:
                 ui.modelComboBox.addItem(model.title, model.title)
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Work on another parameter node."""
+        """Use another parameter node."""
         self._parameters = parameters
 
     def refresh(self) -> None:
-        """Show parameters, session and settings."""
+        """Show the parameters, the session and the settings."""
         self._showSettings()
         self.showJob()
         if self._parameters is not None:
@@ -81,7 +81,7 @@ class ReconstructPanel:
             self._showEstimate(self._parameters)
 
     def showJob(self) -> None:
-        """Show whether a job runs, and how far it is."""
+        """Show the state and progress of the job."""
         self._showButton()
         self._showProgress()
 
@@ -112,7 +112,7 @@ class ReconstructPanel:
         bar.setVisible(job is not None)
         if job is None:
             return
-        # A bar without a range moves to and fro: nothing is known yet, but something happens.
+        # A bar without a range shows activity while the progress is unknown.
         bar.setMaximum(WHOLE if job.fraction else 0)
         bar.setValue(round(WHOLE * job.fraction))
         left = job.seconds_left
@@ -153,7 +153,7 @@ class ReconstructPanel:
         self._useModel(self._ui.modelComboBox.itemData(index))
 
     def _useModel(self, model: str) -> None:
-        """Choose a model, unless it is none: the one before stays then, in the window and in the scene."""
+        """Choose a model; if it cannot be used, the previous one stays in the window and the scene."""
         if self._parameters is None:
             return
         try:
@@ -180,7 +180,7 @@ class ReconstructPanel:
         isRegion = parameters.mode.isRegion
         shown = Prediction.SHOWN_MASK if isRegion else parameters.prediction
         combo, spinBox = self._ui.predictionComboBox, self._ui.maskCountSpinBox
-        # What is shown of a region is what happens; what was chosen for the other masks stays.
+        # For a region, show the value in effect; the choice for other modes stays in the parameter node.
         wasBlocked = combo.blockSignals(True)
         combo.setCurrentIndex(list(Prediction).index(shown))
         combo.blockSignals(wasBlocked)
@@ -204,7 +204,7 @@ class ReconstructPanel:
     # The computer
 
     def showDevices(self, report: SystemReport | None) -> None:
-        """Offer the devices that a system check has found; the automatic choice alone while it runs."""
+        """List the devices of a system check; only the automatic choice while the check runs."""
         self._report = report
         combo, chosen = self._ui.deviceComboBox, settings.device()
         devices = [device for device in report.devices if not device.problem] if report is not None else []
@@ -218,7 +218,7 @@ class ReconstructPanel:
         combo.setCurrentIndex(combo.findData(chosen))
 
     def _showSettings(self) -> None:
-        """They may have been deleted as a whole."""
+        """Show the stored settings, which may have been deleted."""
         if self._ui.deviceComboBox.currentData != settings.device():
             self.showDevices(self._report)
         if self._ui.batchSizeSpinBox.value != (settings.batchSize() or 0):

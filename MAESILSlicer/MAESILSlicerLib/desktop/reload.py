@@ -1,4 +1,4 @@
-"""Reloads MAESILSlicerLib after its files were edited, for the Reload button of Slicer's developer mode."""
+"""Reloads MAESILSlicerLib for the Reload button of Slicer's developer mode."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _PACKAGE = "MAESILSlicerLib"
 
 
 def reloadLibrary() -> None:
-    """Reload the modules that are loaded, each after those that it imports."""
+    """Reload all loaded modules in import order."""
     loaded = {name: module for name, module in sys.modules.items() if name.split(".")[0] == _PACKAGE}
     for name in _inOrder(loaded):
         importlib.reload(loaded[name])
 
 
 def _inOrder(modules: dict[str, ModuleType]) -> list[str]:
-    """Names of modules, those that others import first."""
+    """Names of modules in import order: dependencies first."""
     ordered: list[str] = []
 
     def visit(name: str) -> None:
@@ -37,7 +37,7 @@ def _inOrder(modules: dict[str, ModuleType]) -> list[str]:
 
 
 def _importsOf(module: ModuleType, modules: dict[str, ModuleType]) -> set[str]:
-    """Names of those modules that a module's file imports when it is loaded."""
+    """Names of the modules that this module's file imports at load time."""
     names = set()
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -1,4 +1,4 @@
-"""Section "Display", volume rendering: whether the volume is rendered in 3D beside the mask, and how."""
+"""Section "Display": volume rendering of the volume beside the mask in 3D."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from MAESILSlicerLib.session.session import Session
 
 
 class RenderingPanel:
-    """Renders the session's volume as the parameter node says, whoever has changed that.
+    """Renders the session's volume according to the parameter node.
 
     Args:
         ui: the window's widgets.
-        session: whose volume is rendered.
+        session: the session whose volume is rendered.
         onFailed: called with a sentence when there is not enough memory.
-        onReady: called when a 3D view has been drawn for the first time; `refresh` renders the volume then.
+        onReady: called when a 3D view was drawn for the first time; `refresh` can then render the volume.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class RenderingPanel:
         self._look: tuple[str, bool] | None = None
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Work on another parameter node; None leaves 3D as it is until another volume is chosen."""
+        """Use another parameter node; None keeps the 3D view unchanged until another volume is chosen."""
         self._parameters = parameters
 
     def enter(self) -> None:
-        """The module was opened: `refresh` renders the volume again if the user wants it."""
+        """Enable rendering when the module is opened; `refresh` then renders the volume if it is switched on."""
         self._isEntered = True
 
     def leave(self) -> None:
-        """Hide the rendering: other modules do not list it, so nobody could switch it off there."""
+        """Hide the rendering, because other modules do not list it and users could not switch it off there."""
         self._isEntered = False
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the parameters, and render what they say."""
+        """Show the parameters and render accordingly."""
         node, parameters = self._session.volumeNode, self._parameters
         reason = self._obstacle()
         for widget, purpose in (
@@ -79,18 +79,18 @@ class RenderingPanel:
             isVisible = self._isEntered and parameters.showRendering and not reason
             self._render(node, parameters.renderingPreset.value, isVisible)
         elif node is not self._shown:
-            # The rendering must not outlast its volume, nor stay beside the mask of another one.
+            # The rendering must not outlive its volume or stay beside the mask of another one.
             self._render(node, USUAL_PRESET, False)
 
     def close(self) -> None:
-        """Take the rendering out of the scene."""
+        """Remove the rendering from the scene."""
         self._parameters = None
         self._firstDrawing.close()
         if self._rendering is not None:
             self._rendering.show(None)
 
     def _obstacle(self) -> str:
-        """Why the volume cannot be rendered, "" if it can."""
+        """Why the volume cannot be rendered; "" if it can."""
         if not self._session.check.usable:
             return _("Choose a volume that can be used first.")
         if not holdsHu(self._session.volumeNode):
@@ -118,7 +118,7 @@ class RenderingPanel:
         self._shown, self._look = node, look
         try:
             if isNew:
-                # Invisible until the preset is set as well.
+                # Invisible until the preset is set.
                 self._rendering.show(node, isVisible=False)
             self._rendering.set(preset, 0.0, isVisible)
         except MaesilError as error:
@@ -126,7 +126,7 @@ class RenderingPanel:
             self._onFailed(str(error))
 
     def _readyWindow(self) -> vtk.vtkRenderWindow | None:
-        """The window of a 3D view that can tell how it draws; None until one was drawn, which `onReady` tells."""
+        """The window of a drawn 3D view, which reports its renderer; None until `onReady` is called."""
         self._firstDrawing.close()
         windows = renderWindows()
         ready = next(filter(isReady, windows), None)

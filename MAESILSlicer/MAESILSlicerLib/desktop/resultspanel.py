@@ -1,4 +1,4 @@
-"""Section "Results": scores, the way to a superpatch, and the views side by side."""
+"""Section "Results": scores, jumps to superpatches and the comparison."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from MAESILSlicerLib.session.session import Session
 
 
 class ResultsPanel:
-    """Shows the newest results of the chosen volume, also those of a scene that was loaded.
+    """Shows the newest results of the chosen volume, including those of a loaded scene.
 
     Args:
         ui: the window's widgets.
-        session: whose results are shown.
+        session: the session to show.
         onSuperpatch: called with the superpatch of a chosen row.
-        onComparing: called with whether the comparison has come onto the screen, or has left it.
-        onNotice: called with a sentence, and whether it tells of a failure.
+        onComparing: called with whether the comparison is now on the screen.
+        onNotice: called with a sentence and whether it reports a failure.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class ResultsPanel:
         self._connections.connect(ui.superpatchTable, "selectionChanged()", self._onRow)
 
     def enter(self) -> None:
-        """The module was opened: results that come now may take the views."""
+        """Let new results use the views, because the module is open."""
         self._isEntered = True
 
     def leave(self) -> None:
-        """Give the user's own layout back."""
+        """Restore the user's layout."""
         self._isEntered = False
         self._views.leave()
 
     def refresh(self) -> None:
-        """Show what there is; results that have just come are opened and compared."""
+        """Show the results; open and compare new ones."""
         arrived = self._session.results is not None and self._session.results is not self._arrived
         self._arrived = self._session.results
-        # Looked for in the scene, where a result may have been deleted, or loaded.
+        # Searched in the scene, because results may have been deleted or loaded.
         before, self._results = self._results, self._found()
         if self._results is None:
             self._views.leave()
@@ -78,7 +78,7 @@ class ResultsPanel:
         self._showChecked()
 
     def close(self) -> None:
-        """Give the layout back and undo all connections."""
+        """Restore the user's layout and undo all connections."""
         self._views.close()
         self._connections.close()
 
@@ -139,7 +139,7 @@ class ResultsPanel:
             view.resizeColumnsToContents()
 
     def _showChecked(self) -> None:
-        """The user may have chosen another layout."""
+        """Update the buttons, because the user may have changed the layout."""
         if self._views.isComparing != self._wasComparing:
             self._wasComparing = self._views.isComparing
             self._onComparing(self._wasComparing)
@@ -157,7 +157,7 @@ class ResultsPanel:
         try:
             self._views.compare(self._results, self._session.volumeNode)
         except MaesilError as error:
-            # What was compared before is of another volume, or is outdated.
+            # The previous comparison is outdated or of another volume.
             self._views.leave()
             self._onNotice(str(error), True)
 
@@ -169,7 +169,7 @@ class ResultsPanel:
         self._showChecked()
 
     def _saveFiles(self) -> None:
-        """Copy the written files out of the temporary folder, from which they go with the scene."""
+        """Copy the files out of the temporary folder, which is deleted with the scene."""
         written, name = self._session.exportFolder, self._session.volumeNode.GetName()
         chosen = qt.QFileDialog.getExistingDirectory(
             slicer.util.mainWindow(), _("Choose the folder to save the files in")

@@ -1,4 +1,4 @@
-"""Two layouts for results, the comparison and the plot; one at a time, and the user's own layout back afterwards."""
+"""Switches between the layouts for results, comparison or plot, and the user's own layout."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ResultViews:
     """Shows results in the views.
 
     Args:
-        onLayout: called when the layout of the main window has changed, by whomever.
+        onLayout: called when the layout of the main window has changed for any reason.
     """
 
     def __init__(self, onLayout: Callable[[], None]) -> None:
         self._comparison = Comparison(slicer.mrmlScene)
-        # Slicer itself describes this layout.
+        # Slicer defines this layout.
         self._plotLayout = LayoutSwitch(_PLOT_LAYOUT_ID, "")
         self._isPlotOurs = False
         self._connections = Connections()
@@ -44,7 +44,7 @@ class ResultViews:
 
     @property
     def isPlotting(self) -> bool:
-        """Whether the plot that was asked for here is on the screen."""
+        """Whether the plot shown by `plot` is on the screen."""
         node = layoutNode()
         return self._isPlotOurs and node is not None and self._plotLayout.isOn(node)
 
@@ -52,12 +52,12 @@ class ResultViews:
         """Show a volume and its results side by side.
 
         Raises:
-            MaesilError: a volume was deleted or cannot be used as it is now, or there are no views; then the user's
-                own layout is shown, or the comparison that was there before.
+            MaesilError: a volume was deleted or is no longer usable, or there are no views. The previous comparison or
+                the user's layout is then shown.
         """
         self._leavePlot()
         self._comparison.enter(layoutNode(), results, volumeNode)
-        # New views have their size only once they have been laid out.
+        # New views get their size only after layout.
         qt.QTimer.singleShot(0, lambda: self._fit(volumeNode))
 
     def plot(self, chartNode: slicer.vtkMRMLPlotChartNode) -> None:
@@ -71,17 +71,17 @@ class ResultViews:
             viewNode.SetPlotChartNodeID(chartNode.GetID())
 
     def leave(self) -> None:
-        """Bring the user's own layout back."""
+        """Restore the user's layout."""
         self._leavePlot()
         self._comparison.leave(layoutNode())
 
     def close(self) -> None:
-        """Bring the user's own layout back and stop watching it."""
+        """Restore the user's layout and stop observing it."""
         self._connections.close()
         self.leave()
 
     def _fit(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Fit the views, unless all has changed until they were laid out."""
+        """Fit the views, unless the comparison has ended since."""
         if self.isComparing and checkVolume(volumeNode).usable:
             self._comparison.fit(volumeNode)
 

@@ -1,4 +1,4 @@
-"""A reconstruction that was started from the console."""
+"""A reconstruction started by a script."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class RunningReconstruction:
-    """A job under way, to be waited for or cancelled.
+    """A running job that can be awaited or cancelled.
 
     Args:
-        session: whose job has just been started.
-        onProgress: called with the share that is done, 0 to 1, and a sentence.
+        session: the session that has just started the job.
+        onProgress: called with the fraction done, 0 to 1, and a sentence.
     """
 
     def __init__(self, session: Session, onProgress: ProgressCallback | None = None) -> None:
@@ -32,34 +32,34 @@ class RunningReconstruction:
 
     @property
     def isRunning(self) -> bool:
-        """Whether it has not ended yet; once it has, `message` is about the end and `results` are there."""
+        """Whether the job is running; once False, `message` is the outcome and `results` is set."""
         if self._session.job is not self._job:
             self._settle()
         return not self._isSettled
 
     @property
     def message(self) -> str:
-        """What was told last; once it has ended, how."""
+        """The latest message; after the end, the outcome."""
         self.isRunning  # noqa: B018 - settles
         return self._message
 
     @property
     def results(self) -> ResultSet | None:
-        """The nodes, once it has finished; of its own volume, whichever is shown by then."""
+        """The results of the job, once it has finished, even if another volume is shown by then."""
         self.isRunning  # noqa: B018 - settles
         return self._results
 
     def cancel(self) -> None:
-        """Ask it to end; it has once `isRunning` is False."""
+        """Request the end of the job; it has ended once `isRunning` is False."""
         if self.isRunning:
             self._session.cancel()
 
     def wait(self) -> ResultSet:
-        """Wait until it has ended; the application stays responsive meanwhile.
+        """Wait for the end of the job; the application stays responsive.
 
         Raises:
-            Cancelled: it was cancelled, or its scene was closed.
-            MaesilError: it failed, or its volume was deleted or changed; the message says why.
+            Cancelled: the job was cancelled, or its scene was closed.
+            MaesilError: the job failed, or its volume was deleted or changed; the message gives the reason.
         """
         while self.isRunning:
             self._session.poll()
@@ -78,7 +78,7 @@ class RunningReconstruction:
                 self._onProgress(self._job.fraction, self._message)
 
     def _settle(self) -> None:
-        """Keep how it ended, whoever asks first: other listeners may come before this one."""
+        """Store the outcome. Properties call this too, because other listeners may run before this one."""
         if self._isSettled:
             return
         self._isSettled = True

@@ -1,4 +1,4 @@
-"""Keeps the window on the parameter node of the scene while scenes are closed, imported and loaded."""
+"""Keeps the window on the scene's parameter node while scenes are closed, imported and loaded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from MAESILSlicerLib.scene.nodes import nodesOfClass
 
 
 class SceneFollower:
-    """Connects the scene's parameter node with the widgets while the module is open.
+    """Connects the scene's parameter node to the widgets while the module is open.
 
     Args:
         ui: the widgets of `MAESILSlicer.ui` by name.
-        study: follows the parameter node.
-        window: shows it.
+        study: the study that follows the parameter node.
+        window: the window that shows the parameter node.
     """
 
     def __init__(self, ui: SimpleNamespace, study: Study, window: Window) -> None:
@@ -32,20 +32,20 @@ class SceneFollower:
         scene = slicer.mrmlScene
         self._connections.observe(scene, scene.StartCloseEvent, self._onStartClose)
         self._connections.observe(scene, scene.StartImportEvent, self._onStartImport)
-        # A scene is closed and loaded in one batch, during which selectors and views do not follow it. The low priority
-        # has them receive the end of the batch first.
+        # Selectors and views ignore the scene during the batch in which it is closed and loaded. With this low priority
+        # they handle the end of the batch first.
         self._connections.observe(scene, scene.EndBatchProcessEvent, self._onEndBatch, priority=-1.0)
 
     def enter(self) -> None:
-        """The module was opened."""
+        """Called when the module is opened."""
         self._isEntered = True
         self._useParameterNode()
         self._window.enter()
 
     def leave(self) -> None:
-        """Another module was opened."""
+        """Called when another module is opened."""
         self._isEntered = False
-        # While the parameters are there: what the comparison changed in them is put back.
+        # First, while the parameters exist: this restores the parameters that the comparison changed.
         self._window.leave()
         self._setParameters(None)
 
@@ -67,7 +67,7 @@ class SceneFollower:
             catchUp()
 
     def _useParameterNode(self) -> None:
-        """Work on the scene's parameter node; the first volume is chosen to save a click."""
+        """Use the scene's parameter node; the first volume is selected by default."""
         parameters = self._study.parameterNode()
         if parameters.inputVolume is None:
             volumes = nodesOfClass(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")

@@ -1,4 +1,4 @@
-"""Choices that come from a script: checked, with a sentence for each that does not fit."""
+"""Validates choices from scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, MaskMo
 
 _DRAWN = MaskStrategy()
 
-#: What `choose` accepts beside the mode, and what it writes where nothing is chosen.
+#: The choices that `choose` accepts beside the mode, with their defaults.
 DEFAULTS: dict[str, Any] = {
     "inputVolume": None,
     "model": "",
@@ -29,16 +29,16 @@ DEFAULTS: dict[str, Any] = {
 
 
 def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) -> None:  # noqa: ANN401
-    """Write choices into a parameter node, and the default of each one that is left out.
+    """Write choices into a parameter node; omitted choices get their defaults.
 
     Args:
-        parameters: where to.
+        parameters: the parameter node.
         mode: value of a `MaskMode`.
-        choices: fields of the parameter node, as `DEFAULTS` names them.
+        choices: fields of the parameter node, named as in `DEFAULTS`.
 
     Raises:
-        TypeError: a choice has another name.
-        ConfigError: a choice is unknown or outside of its range; those before it are kept.
+        TypeError: the name of a choice is unknown.
+        ConfigError: the value of a choice is unknown or out of range; earlier choices stay written.
     """
     unknown = set(choices) - set(DEFAULTS)
     if unknown:
@@ -62,7 +62,7 @@ def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) 
 
 
 def _kindOf(name: str) -> str:
-    """What a field of the parameter node holds, as one says it."""
+    """The value type of a field of the parameter node, in words."""
     kind = get_type_hints(MAESILSlicerParameterNode)[name]
     return {int: "a whole number", float: "a number", str: "text"}.get(kind, f"a {kind.__name__}")
 

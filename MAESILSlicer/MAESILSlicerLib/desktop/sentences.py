@@ -1,4 +1,4 @@
-"""Sentences of other rooms in the language of the application."""
+"""Translates sentences of MAESILCore and the other packages into the language of the application."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from MAESILCore.wording import Sentence
 
 
 def translated(text: str) -> str:
-    """A text as the application's language has it; in English where that has no template for it.
+    """Translate a text into the application's language; English if there is no translation.
 
     Args:
-        text: a `Sentence`, with its parameters; any other text is returned as it is.
+        text: a `Sentence` with its parameters; any other text is returned unchanged.
     """
     if not isinstance(text, Sentence):
         return text
-    # The explanations of the system check, which are in a file, are looked up by their English text.
+    # The system check's explanations come from a file and are looked up by their English text.
     template = _templates().get(text.code) or _(text.template)
     return template.format(
         **{
@@ -29,7 +29,7 @@ def translated(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _templates() -> dict[str, str]:
-    """Templates by the code of a sentence; literals, since the tools of translators look for these."""
+    """Templates by the code of a sentence; string literals, because translation tools extract those."""
     return {
         "exports.not-saved": _("The files could not be saved in {folder} ({reason}); choose another folder."),
         "exports.not-kept": _(

@@ -1,4 +1,4 @@
-"""What is kept for the computer and not with a scene: device, batch size, speeds, and what goes on after a restart."""
+"""Settings of the computer, not of a scene: device, batch size, speeds and a pending installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPEEDS = _GROUP + "speeds"
 _PENDING = _GROUP + "pendingInstallation"
 AUTOMATIC = "auto"
 
-#: What an installation that waits for a restart is to do.
+#: Values of a pending installation.
 INSTALL, REINSTALL = "install", "reinstall"
 
 
@@ -25,44 +25,44 @@ def device() -> str:
 
 
 def setDevice(identifier: str) -> None:
-    """Choose a device for this computer."""
+    """Store the device."""
     _keep(_DEVICE, "" if identifier == AUTOMATIC else identifier)
 
 
 def batchSize() -> int | None:
-    """The chosen number of superpatches a pass; None leaves it to the device."""
+    """The superpatches per forward pass; None chooses by the device."""
     text = _text(_BATCH_SIZE)
     return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def setBatchSize(count: int | None) -> None:
-    """Choose a number of superpatches a pass for this computer; None leaves it to the device."""
+    """Store the superpatches per forward pass; None chooses by the device."""
     _keep(_BATCH_SIZE, str(count or ""))
 
 
 def speeds() -> str:
-    """The measured devices of this computer, as `setSpeeds` has kept them; "" if none were measured."""
+    """The measured devices, as stored by `setSpeeds`; "" if none were measured."""
     return _text(_SPEEDS)
 
 
 def setSpeeds(text: str) -> None:
-    """Keep the measured devices of this computer."""
+    """Store the measured devices."""
     _keep(_SPEEDS, text)
 
 
 def pendingInstallation() -> str:
-    """`INSTALL` or `REINSTALL` if that is to go on after the restart of Slicer that it needed, else ""."""
+    """`INSTALL` or `REINSTALL` if an installation must resume after a restart of Slicer; else ""."""
     text = _text(_PENDING)
     return text if text in (INSTALL, REINSTALL) else ""
 
 
 def setPendingInstallation(what: str) -> None:
-    """Note what is to go on after the next start of Slicer; "" for nothing."""
+    """Store which installation must resume after the next start of Slicer; "" for none."""
     _keep(_PENDING, what)
 
 
 def keptSettings() -> KeptSettings:
-    """All of this, to be listed and deleted with what else MAESIL keeps."""
+    """All these settings, for the list of stored items."""
     return KeptSettings(Path(qt.QSettings().fileName()), _keys, _forget)
 
 
@@ -80,7 +80,7 @@ def _text(key: str) -> str:
 
 
 def _keep(key: str, text: str) -> None:
-    """Write a setting; an empty text removes it."""
+    """Store a setting; an empty text removes it."""
     if text:
         qt.QSettings().setValue(key, text)
     else:

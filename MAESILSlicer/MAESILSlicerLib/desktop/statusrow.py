@@ -1,4 +1,4 @@
-"""The one line that says what has happened and what is wrong."""
+"""The status line for the latest message or problem."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from MAESILSlicerLib.desktop.sentences import translated
 
 
 class StatusRow:
-    """A sentence with an icon, so that a failure is not told by colour alone."""
+    """A sentence with an icon, so that colour is not the only sign of a failure."""
 
     def __init__(self, ui: SimpleNamespace) -> None:
         self._label, self._icon = ui.statusLabel, ui.statusIcon
         self.show("")
 
     def show(self, sentence: str, failed: bool = False) -> None:
-        """Show a sentence in the language of the application; an empty one takes the row away."""
+        """Show a sentence in the language of the application; an empty one hides the row."""
         sentence = translated(sentence)
         if self._label.text != sentence:
             self._label.setText(sentence)

@@ -1,4 +1,4 @@
-"""The list of what MAESIL keeps on disk, and the button that deletes it."""
+"""The list of items that MAESIL stores on disk, with a button to delete them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.storage import Place, Storage, StoredItem
 from MAESILSlicerLib.system.wording import sizeText
 
-#: Whoever is asked cannot answer for so long: the second press of a double click is no answer.
+#: Delay before a question accepts an answer, so that a double click does not confirm it.
 PAUSE_MS = 700
 
 
 class StoragePanel:
-    """Shows jobs, kept files, the sample and the settings with their sizes, and deletes what is chosen.
+    """Lists jobs, exported files, the sample and the settings with their sizes, and deletes the selection.
 
     Args:
         ui: the window's widgets.
-        session: whose jobs leave files.
-        onNotice: called with a sentence, and whether it tells of a failure.
+        session: the session whose jobs create files.
+        onNotice: called with a sentence and whether it reports a failure.
     """
 
     def __init__(self, ui: SimpleNamespace, session: Session, onNotice: Callable[[str, bool], None]) -> None:
@@ -49,7 +49,7 @@ class StoragePanel:
         self._connections.connect(self._pause, "timeout()", self._showButton)
 
     def refresh(self) -> None:
-        """Look at the disk again; no row is chosen then, as the one in its place may be another thing."""
+        """Read the disk again and clear the selection, because rows may have moved."""
         self._items = self._storage.items()
         table = self._ui.storageTable
         table.setCurrentCell(-1, -1)
@@ -69,7 +69,7 @@ class StoragePanel:
         self._onRow()
 
     def showRunning(self) -> None:
-        """Look again when a job has begun or ended."""
+        """Read the disk again when a job has started or ended."""
         if self._session.isRunning != self._wasRunning:
             self._wasRunning = self._session.isRunning
             self.refresh()
@@ -134,7 +134,7 @@ class StoragePanel:
         return _("Job ({name})").format(name=_scanOfJob(item.path) or item.path.name)
 
     def _scanOfFiles(self, folder: Path) -> str:
-        """The name of the scan of which files were written; "" where it is not the volume that is shown."""
+        """The name of the scan of these exported files; "" if it is not the shown volume."""
         files = self._session.exportFolder
         return self._session.volumeNode.GetName() if files is not None and files.parent == folder else ""
 
@@ -146,12 +146,12 @@ def _places(session: Session) -> list[Place]:
 
 
 def _isWork(item: StoredItem) -> bool:
-    """Whether it cannot be had again without another reconstruction."""
+    """Whether only another reconstruction can restore the item."""
     return item.kind == "job" and item.path.name.startswith("export-")
 
 
 def _scanOfJob(folder: Path) -> str:
-    """The name of the scan that a job works on, or has worked on; "" if its folder does not tell."""
+    """The name of a job's input scan; "" if its folder does not contain it."""
     try:
         return ReconstructionRequest.read(folder).name
     except ConfigError:

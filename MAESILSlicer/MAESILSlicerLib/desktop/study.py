@@ -1,4 +1,4 @@
-"""What the window and scripts share: the session, kept in line with the parameter node, and its commands."""
+"""The session, its parameter node and its commands, shared by the window and scripts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from MAESILSlicerLib.session.session import Session
 
 
 class Study:
-    """One session of the desktop and what follows it.
+    """The desktop's session and its commands.
 
     Args:
-        parameterNode: gives the scene's parameter node.
+        parameterNode: returns the scene's parameter node.
 
     Attributes:
-        session: the work on the chosen volume.
-        follower: keeps it in line with a parameter node.
+        session: the session of the chosen volume.
+        follower: applies a parameter node to the session.
     """
 
     def __init__(self, parameterNode: Callable[[], MAESILSlicerParameterNode]) -> None:
@@ -46,26 +46,26 @@ class Study:
         model: str | None = None,
         **choices: Any,  # noqa: ANN401 - as the parameter node has them
     ) -> Mask:
-        """Show superpatches and mask of a volume.
+        """Show the superpatches and the mask of a volume.
 
         Args:
             volumeNode: a CT.
             mode: nested, random, block, plane, axis, product, roi or segment.
             model: a checkpoint's path or a bundled model's name; None is the default.
-            choices: those below; one that is left out takes its default.
+            choices: the choices below; an omitted one gets its default.
             ratio: hidden share of random, block, plane and axis, 0.05 to 0.95; 0.75 by default.
             planeRatio: hidden share of the first stage of nested and product, 0 to 0.95; 0.5 by default.
-            axisRatio: hidden share of their second stage; 0.5 by default.
-            blockSize: patches of a block's edge, 1 to 8; 2 by default.
+            axisRatio: hidden share of the second stage of nested and product; 0.5 by default.
+            blockSize: edge of a block in patches, 1 to 8; 2 by default.
             planeAxis: the axis along which planes are stacked, k, j or i; k by default.
-            seed: of the mask; 0 by default.
-            roi: the vtkMRMLMarkupsROINode that is hidden in mode roi.
-            segmentation: the vtkMRMLSegmentationNode that is hidden in mode segment, with `segmentId`.
-            segmentId: of the segmentation.
+            seed: the mask's seed; 0 by default.
+            roi: the vtkMRMLMarkupsROINode to hide in mode roi.
+            segmentation: the vtkMRMLSegmentationNode of mode segment.
+            segmentId: the segment to hide in mode segment.
 
         Raises:
-            TypeError: a choice has another name.
-            MaesilError: the volume or a choice cannot be used; the message says why.
+            TypeError: the name of a choice is unknown.
+            MaesilError: the volume or a choice cannot be used; the message gives the reason.
         """
         parameters = self.parameterNode()
         choose(parameters, inputVolume=volumeNode, mode=mode, model=model or "", **choices)
@@ -86,27 +86,28 @@ class Study:
         onProgress: ProgressCallback | None = None,
         **mask: Any,  # noqa: ANN401 - those of showMask
     ) -> ResultSet | RunningReconstruction:
-        """Hide parts of a volume, let the model fill them in, and put the results beside the volume.
+        """Hide parts of a volume, reconstruct them and add the results beside the volume.
 
         Args:
             volumeNode: a CT.
-            coverage: masks that together hide every patch; 0 for a single mask, as always for roi and segment.
+            coverage: number of masks that together hide every patch; 0 for a single mask, as always for roi and
+                segment.
             device: auto, cpu, cuda, cuda:N or mps.
-            batchSize: superpatches a pass; None leaves it to the device.
-            overlap: voxels that neighbouring superpatches share; None is an eighth of a superpatch.
-            scores: whether PSNR, SSIM and the like are measured.
-            export: whether files and a report are written too, to `session.exportFolder`; copy them from there, since
-                they are deleted with the volume, the scene, and when the next reconstruction has ended.
-            waitForCompletion: whether to return only when it has ended.
-            onProgress: called with the share that is done, 0 to 1, and a sentence.
-            mask: what is hidden, as in `showMask`.
+            batchSize: superpatches per forward pass; None chooses by the device.
+            overlap: voxels shared by neighbouring superpatches; None is an eighth of a superpatch.
+            scores: whether to compute PSNR, SSIM and other scores.
+            export: whether to write files and a report to `session.exportFolder` as well. Copy them from there: they
+                are deleted with the volume or the scene, and when the next reconstruction ends.
+            waitForCompletion: whether to block until the end.
+            onProgress: called with the fraction done, 0 to 1, and a sentence.
+            mask: the mask, as in `showMask`.
 
         Returns:
-            The nodes of the results; without `waitForCompletion` a job to be waited for or cancelled.
+            The results; without `waitForCompletion`, a running job that can be awaited or cancelled.
 
         Raises:
-            Cancelled: it was cancelled while it was waited for.
-            MaesilError: it cannot be started or has failed; the message says why.
+            Cancelled: the reconstruction was cancelled while waiting.
+            MaesilError: the reconstruction cannot be started or has failed; the message gives the reason.
         """
         if self.session.isRunning:
             raise ConfigError(_("A reconstruction is running already; wait for it, or cancel it."))
@@ -126,11 +127,11 @@ class Study:
         return running.wait() if waitForCompletion else running
 
     def cancel(self) -> None:
-        """Ask the running reconstruction to end; nothing of it is kept."""
+        """Request the end of the running reconstruction; its results are discarded."""
         self.session.cancel()
 
     def close(self) -> None:
-        """End a running job and take the overlays out of the scene."""
+        """End a running job and remove the overlays."""
         self.follower.close()
         self._timer.close()
         self.session.close()

@@ -1,4 +1,4 @@
-"""Section "System check": whether reconstructions can run here, and what repairs it if not."""
+"""Section "System check": whether reconstructions can run on this computer, and how to repair problems."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ INTERVAL_MS = 200
 
 
 class SystemPanel:
-    """Checks the computer in the background, once when the section is opened and again when asked to.
+    """Checks the computer in the background, once when the section is opened and again on request.
 
     Args:
         ui: the window's widgets.
-        session: whose last failure goes into the diagnostics.
-        onChanged: called when there is something new to show.
-        onNotice: called with a sentence, and whether it tells of a failure.
-        check: makes a system check that has not been started.
+        session: the session whose last failure goes into the diagnostics.
+        onChanged: called when the report or the obstacle has changed.
+        onNotice: called with a sentence and whether it reports a failure.
+        check: creates a system check without starting it.
 
     Attributes:
-        report: what the last check found; None until it has ended.
+        report: report of the last check; None until it has ended.
     """
 
     def __init__(
@@ -69,32 +69,32 @@ class SystemPanel:
 
     @property
     def obstacle(self) -> str:
-        """Why no reconstruction can run on this computer; "" if one can, or if that is not known yet."""
+        """Why no reconstruction can run on this computer; "" if one can or if that is unknown yet."""
         if self.report is not None:
             if self.report.canCompute:
                 return ""
             problem = self.report.problem
             return translated(problem.text if problem is not None else self.report.line)
-        # Known without a check.
+        # This needs no check.
         if importlib.util.find_spec("torch") is None:
             return _("PyTorch, which runs the model, is not installed yet.")
         return ""
 
     @property
     def _action(self) -> Action:
-        """What the button beside the obstacle does."""
+        """The action of the button beside the obstacle."""
         if self.report is None:
-            return "install"  # What is known at once is that PyTorch is missing.
+            return "install"  # Without a report, the only known obstacle is a missing PyTorch.
         return self.report.problem.action if self.report.problem is not None else ""
 
     def enter(self) -> None:
-        """The module was opened: an installation that waited for a restart goes on, otherwise nothing is started."""
+        """Called when the module is opened; resumes an installation that waited for a restart."""
         if settings.pendingInstallation():
             self._checkOnce()
         self._storage.refresh()
 
     def start(self) -> None:
-        """Check anew in the background."""
+        """Check again in the background."""
         self._stop()
         self.report = None
         self._check = self._makeCheck()
@@ -123,11 +123,11 @@ class SystemPanel:
         self._storage.showRunning()
 
     def showStorage(self) -> None:
-        """Something may have been written to the disk."""
+        """Update the storage list after a possible change on disk."""
         self._storage.refresh()
 
     def close(self) -> None:
-        """Stop a check and undo all connections."""
+        """Stop the check and undo all connections."""
         self._stop()
         self._storage.close()
         self._connections.close()
@@ -141,14 +141,14 @@ class SystemPanel:
         ui.repairButton.setText(_buttonOf(self._action)[0] if self._check is None else _("Checking ..."))
 
     def _showButtons(self) -> None:
-        """Which buttons can be pressed, and why the others cannot."""
+        """Enable the usable buttons; tooltips give the reason for the others."""
         ui, report = self._ui, self.report
         checking = (
             _("The computer is being checked; this takes a few seconds.") if self._check is not None else ""
         )
         unknown = checking or (_("Check the computer first.") if report is None else "")
         running = _("A reconstruction is running.") if self._session.isRunning else ""
-        # A check that failed does not know what to install.
+        # After a failed check, the missing packages are unknown.
         failed = "" if report is None or report.system else _("The check has failed; check again first.")
         for button, purpose, reason in (
             (ui.checkButton, _buttonOf("checkAgain")[1], checking),
@@ -194,7 +194,7 @@ class SystemPanel:
         self._onChanged()
 
     def _copy(self) -> None:
-        # Names of nodes are as a rule those of patients.
+        # Node names often contain patient names.
         names = {
             node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLStorableNode") if node.GetName()
         }
@@ -204,7 +204,7 @@ class SystemPanel:
 
     def _repair(self) -> None:
         if self.report is None:
-            # What is to be installed is known after a check.
+            # The packages to install are known after the check.
             self._isRepairing = True
             self._checkOnce()
         elif self._action == "checkAgain":
@@ -221,7 +221,7 @@ class SystemPanel:
             slicer.util.mainWindow(), _("Choose the folder of wheel files")
         )
         if folder and self.report is not None:
-            # Where nothing is missing, it is another PyTorch that the folder is chosen for.
+            # If nothing is missing, the folder is meant to replace PyTorch.
             isComplete = self.report.hasTorch and not self.report.missing
             self._installation.run(self.report, reinstallTorch=isComplete, folder=folder)
 
@@ -232,7 +232,7 @@ class SystemPanel:
 
 
 def _detailsOf(report: SystemReport | None) -> str:
-    """What a problem means and what repairs it, without what the line above says already."""
+    """Explanation and repair of a problem, without the text of the line above."""
     if report is None or report.problem is None:
         return ""
     problem = report.problem
@@ -240,7 +240,7 @@ def _detailsOf(report: SystemReport | None) -> str:
 
 
 def _buttonOf(action: Action) -> tuple[str, str]:
-    """Text and purpose of the button for a repair."""
+    """Text and tooltip of the button for a repair."""
     if action == "checkAgain":
         return _("Check again"), _("Look again for PyTorch, graphics cards and drivers.")
     purpose = _("Install what the model needs to run. The size is told first.")

@@ -1,4 +1,4 @@
-"""What the desktop's views show: nothing of it is needed without a main window."""
+"""Functions for the desktop's views; without a main window, nothing needs them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import vtk
 from MAESILSlicerLib.results.comparison import isCompared
 from MAESILSlicerLib.scene.nodes import nodesOfClass
 
-#: From a camera to the volume that it was fitted to.
+#: Node reference from a camera to the volume it was fitted to.
 _FITTED_REFERENCE = "MAESIL.fitted"
-#: From where a volume is seen at first: left, anterior, superior; no unit.
+#: Initial viewing direction, from the volume to the camera: left, anterior, superior; no unit.
 _DIRECTION_RAS = (-0.6, 1.0, 0.45)
 _STRAIGHT_COSINE = 0.999
 
 
 def hasViews() -> bool:
-    """Whether this application shows views at all."""
+    """Whether the application has views."""
     return slicer.app.layoutManager() is not None
 
 
 def layoutNode() -> slicer.vtkMRMLLayoutNode | None:
-    """What chooses the layout of the views."""
+    """The layout node of the views."""
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode") if hasViews() else None
 
 
 def catchUp() -> None:
-    """Redraw models in the slices: a slice that is moved during a batch sends them no event."""
+    """Redraw models in the slices, which get no event when a slice moves during a batch."""
     for sliceNode in nodesOfClass(slicer.mrmlScene, "vtkMRMLSliceNode"):
         sliceNode.Modified()
 
 
 def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Bring a volume into the user's slice views, unless one of them shows it; those of the comparison stay."""
+    """Show a volume in the user's slice views, unless one shows it already; the comparison's views stay."""
     if not hasViews():
         return
     logics = slicer.app.layoutManager().mrmlSliceLogics()
@@ -50,9 +50,9 @@ def showVolume(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Fit each 3D view on the screen to a volume, once; what the user turns afterwards stays.
+    """Fit each visible 3D view to a volume once; later changes by the user stay.
 
-    A camera that is fitted for the first time and looks straight along an axis is turned, so that depth is seen.
+    A camera that is fitted for the first time and looks along an axis is turned, so that depth is visible.
     """
     boundsRas = [0.0] * 6
     volumeNode.GetRASBounds(boundsRas)
@@ -61,7 +61,7 @@ def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         renderer = window.GetRenderers().GetFirstRenderer()
         camera = renderer.GetActiveCamera()
         node = next((one for one in cameraNodes if one.GetCamera() is camera), None)
-        # A reference is saved with the scene, so that the camera of a loaded scene stays as well.
+        # The reference is saved with the scene, so the camera of a loaded scene stays as well.
         if node is None or node.GetNodeReference(_FITTED_REFERENCE) is volumeNode:
             continue
         if node.GetNodeReference(_FITTED_REFERENCE) is None and _isStraight(camera):
@@ -72,7 +72,7 @@ def fitCameras(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def renderWindows() -> list[vtk.vtkRenderWindow]:
-    """Those of the 3D views that are on the screen: a view of another layout exists, but has no size yet."""
+    """The windows of visible 3D views; a view of another layout exists but has no size yet."""
     if not hasViews():
         return []
     layoutManager = slicer.app.layoutManager()

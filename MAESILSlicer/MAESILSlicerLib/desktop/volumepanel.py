@@ -1,4 +1,4 @@
-"""Section "Volume": which CT, and what there is to say about it."""
+"""Section "Volume": the CT and its check."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class VolumePanel:
 
     Args:
         ui: the window's widgets.
-        session: what is shown.
+        session: the session to show.
         onSample: called with the sample's volume once it is in the scene.
-        onFailed: called with a sentence when it could not be made.
+        onFailed: called with a sentence when the sample could not be created.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class VolumePanel:
         if self._session.check.usable:
             if isNew:
                 showVolume(node)
-            # Views of another layout may be new, too.
+            # A change of the layout may have added views.
             fitCameras(node)
 
     def close(self) -> None:

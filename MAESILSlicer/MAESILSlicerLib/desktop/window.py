@@ -1,4 +1,4 @@
-"""The module's window: its panels, and what one tells the other."""
+"""The module's window: its panels and the connections between them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """Shows a study's session and hands on what a person does.
+    """Shows a study's session and forwards the user's actions.
 
     Args:
         ui: the widgets of `MAESILSlicer.ui` by name.
-        study: what is shown.
+        study: the study to show.
     """
 
     def __init__(self, ui: SimpleNamespace, study: Study) -> None:
@@ -44,7 +44,7 @@ class Window:
         self._hadMask2d = False
         self._notice: tuple[str, bool] = ("", False)
         self._shownReport: SystemReport | None = None
-        # A slider sends many events a second; the window is refreshed once for all of them.
+        # Debounce: a slider sends many events a second.
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._refreshChanged)
@@ -66,8 +66,8 @@ class Window:
         self._results = ResultsPanel(
             ui, self._session, self._useSuperpatch, self._uncoverComparison, self._tell
         )
-        # What each panel shows: topics of the session, "choices" of the parameter node, "system" of the system check,
-        # "layout" of the views and the sections.
+        # The topics that refresh each panel: those of the session, "choices" for the parameter node, "system" for the
+        # system check, "layout" for the views and the sections.
         self._panels = {
             self._system: {"job", "system"},
             self._volume: {"volume", "job", "layout"},
@@ -86,19 +86,19 @@ class Window:
             ui.resultsSection,
             ui.systemSection,
         ):
-            # An open section may need more width.
+            # An opened section may need more width.
             self._connections.connect(section, "contentsCollapsed(bool)", self._onLayout)
         self._connections.connect(ui.advancedGroup, "toggled(bool)", self._onLayout)
         layout = layoutNode()
         if layout is not None:
-            # A 3D view that comes onto the screen is fitted and shows the rendering.
+            # A 3D view that becomes visible must be fitted and show the rendering.
             self._connections.observe(layout, vtk.vtkCommand.ModifiedEvent, self._onLayout)
         self._session.changed.connect(self._onSessionChanged)
         study.follower.onApplied = lambda: self._schedule("choices")
         self.refresh()
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Show another parameter node; None while there is none."""
+        """Show another parameter node; None for none."""
         self._parameters = parameters
         self._rendering.setParameters(parameters)
         self._mask.setParameters(parameters)
@@ -106,14 +106,14 @@ class Window:
         self.refresh()
 
     def enter(self) -> None:
-        """The module was opened."""
+        """Called when the module is opened."""
         self._system.enter()
         self._results.enter()
         self._rendering.enter()
         self.refresh()
 
     def leave(self) -> None:
-        """Another module was opened."""
+        """Called when another module is opened."""
         self._results.leave()
         self._rendering.leave()
 
@@ -129,13 +129,13 @@ class Window:
         self._timer.disconnect("timeout()", self._refreshChanged)
 
     def refresh(self) -> None:
-        """Show everything as it is."""
+        """Refresh all panels."""
         for topics in self._panels.values():
             self._news |= topics
         self._refreshChanged()
 
     def _refreshChanged(self) -> None:
-        """Refresh the panels that show what has changed."""
+        """Refresh the panels whose topics have changed."""
         news, self._news = self._news, set()
         for panel, topics in self._panels.items():
             if topics & news:
@@ -155,7 +155,7 @@ class Window:
         self._keepWidth()
 
     def _keepWidth(self) -> None:
-        """Ask for the width that the sections need, as a scroll area itself asks for next to none."""
+        """Set the minimum width to that of the sections, because a scroll area requests almost none."""
         area = self._ui.scrollArea
         width = (
             self._ui.scrollAreaContents.minimumSizeHint.width() + area.verticalScrollBar().sizeHint.width()
@@ -176,24 +176,24 @@ class Window:
         self._timer.start(0)
 
     def _onLayout(self, *_: object) -> None:
-        """The views or the width that the open sections need have changed."""
+        """Called when the layout of the views or the needed width has changed."""
         self._schedule("layout")
 
     def _onSessionChanged(self, topics: frozenset[str]) -> None:
         self._notice = ("", False)
         if "job" in topics:
-            # At once, so that button and status never tell of different states.
+            # At once, so that button and status never contradict each other.
             self._showStatus()
             self._reconstruct.showJob()
         self._schedule(*topics)
 
     def _tell(self, sentence: str, failed: bool) -> None:
-        """Say something; it stays until something else happens."""
+        """Show a sentence until the next event."""
         self._notice = (sentence, failed)
         self._schedule()
 
     def _tellOfSystem(self, sentence: str, failed: bool) -> None:
-        """Something was installed, or deleted from the disk: the settings, which panels show, may be gone."""
+        """Show a sentence and refresh the settings, which an installation or deletion may have changed."""
         self._tell(sentence, failed)
         self._schedule("system")
 
@@ -201,13 +201,13 @@ class Window:
         self._tell(sentence, True)
 
     def _obstacle(self) -> str:
-        """Why a reconstruction cannot be started, "" if nothing stands in its way."""
+        """Why a reconstruction cannot be started; "" if it can."""
         if self._parameters is None or self._session.volumeNode is None:
             return _("Choose a volume first.")
         return self._session.check.problem or self._study.follower.problem or self._system.obstacle
 
     def _useVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """The sample has come, which leaves a file."""
+        """Select the sample's volume; its file on disk is new."""
         self._system.showStorage()
         if self._parameters is not None:
             self._parameters.inputVolume = node
@@ -217,7 +217,7 @@ class Window:
             self._parameters.superpatch = index
 
     def _uncoverComparison(self, isComparing: bool) -> None:
-        """Hide the mask while results are compared, because it covers them; the user may tick it again."""
+        """Hide the mask while results are compared, because it covers them; the user may show it again."""
         if self._parameters is None:
             return
         if isComparing:
@@ -227,7 +227,7 @@ class Window:
             self._parameters.showMask2d = True
 
     def _start(self) -> None:
-        # A slider may just have been moved, and its mask not yet been drawn.
+        # A slider's change may still be pending.
         self._study.follower.applyNow()
         if self._obstacle():
             return
