@@ -1,1 +1,1 @@
-"""Volumes and where they come from: geometry, intensity, and the readers and writers of files."""
+"""Volumes: geometry, intensity, and readers and writers of files."""

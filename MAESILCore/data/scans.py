@@ -1,4 +1,4 @@
-"""The scans of a folder for work on many of them, of which a single bad one must not end the work."""
+"""Scans of a folder for batch work, which continues after a bad scan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from MAESILCore.wording import displayable
 
 
 def discover_scans(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Discovery:
-    """Scans at and below the given paths, each with a name of its own, and what had to be left out.
+    """Scans at and below the given paths, and skipped paths.
 
     Raises:
         VolumeError: a path is not there or cannot be opened, or there is no scan at all.
@@ -29,7 +29,7 @@ def read_scan(path: Path, series: str | None = None) -> Volume:
     """Read a scan that a user named; see `read_volume`.
 
     Raises:
-        VolumeError: it cannot be read, for whatever reason; the sentence names the file.
+        VolumeError: the scan cannot be read; the message names the file.
     """
     refuse_unreadable(path)
     try:
@@ -42,22 +42,22 @@ def read_scan(path: Path, series: str | None = None) -> Volume:
 
 
 def try_reading(path: Path, name: str) -> Volume | str:
-    """The volume of a scan, or a sentence that names the scan and says why it cannot be read.
+    """The volume of a scan, or a sentence with its name and the reason why it cannot be read.
 
     Args:
         path: a file or DICOM folder.
-        name: what the scan is called in the sentence.
+        name: name of the scan in the sentence.
     """
     try:
         return read_volume(path)
     except MaesilError as error:
         return with_name(name, str(error))
     except Exception as error:
-        # Libraries raise whatever they like on a damaged file, and the other scans can still be used.
+        # Libraries raise any exception on a damaged file; the other scans are still usable.
         return f"{name}: {failed_unexpectedly('Reading', error)}"
 
 
 def failed_unexpectedly(what: str, error: Exception) -> str:
-    """A sentence on an error that is no mistake of the user, in one line."""
+    """A one-line sentence on an unexpected error."""
     reason = displayable(" ".join(str(error).split()))
     return f"{what} failed unexpectedly ({type(error).__name__}: {reason}); please report this."

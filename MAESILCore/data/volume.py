@@ -1,4 +1,4 @@
-"""A volume: voxels with their place in the patient, from and to files without loss of geometry."""
+"""The volume: voxels and geometry, with lossless reading and writing of the geometry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from MAESILCore.data.formats.dicom.series import SeriesInfo
 
-#: In mm; a matrix with larger numbers is damaged, and its squares would overflow.
+#: Maximum matrix entry in mm; larger ones are damage, and their squares would overflow.
 _LARGEST_LENGTH = 1e12
 
 _SURELY_LABELS = 16
@@ -34,7 +34,7 @@ class Volume:
         voxels: (k, j, i), real numbers; HU for CT.
         ijk_to_ras: (4, 4) float64, maps (i, j, k, 1) of a voxel centre to RAS in mm.
         name: file or folder stem.
-        notes: sentences about what a user should know of this scan (8 bit, MR, sheared, not HU, ...).
+        notes: sentences for the user about this scan (8 bit, MR, sheared, not HU, ...).
 
     >>> import numpy as np
     >>> Volume(np.zeros((40, 60, 80), np.int16), np.diag([0.7, 0.7, 2.5, 1.0])).spacing
@@ -82,12 +82,12 @@ class Volume:
 
     @property
     def is_sheared(self) -> bool:
-        """Whether the axes are not perpendicular to each other, as with a gantry tilt kept in the matrix."""
+        """Whether the axes are not perpendicular, as with a gantry tilt."""
         return geometry.is_sheared(self.ijk_to_ras)
 
     @property
     def is_oblique(self) -> bool:
-        """Whether an axis is turned away from the patient's axes."""
+        """Whether an axis deviates from the patient's axes."""
         return geometry.is_oblique(self.ijk_to_ras)
 
     @cached_property
@@ -106,7 +106,7 @@ class Volume:
 
         Args:
             voxels: (k, j, i), of this volume's shape.
-            name: of the new volume; this one's if left out.
+            name: name of the new volume; the default is this volume's name.
 
         Raises:
             VolumeError: the shape differs.
@@ -136,20 +136,20 @@ def read_volume(
 ) -> Volume:
     """Read a scan: a NIfTI, NRRD, MetaImage or MGH file, or a folder of DICOM slices.
 
-    Slope and intercept are applied, nothing is resampled, and a sheared or oblique geometry is kept as it is.
+    Slope and intercept are applied. Nothing is resampled; a sheared or oblique geometry is kept.
 
     Args:
         path: the file or folder.
-        series: which DICOM series of a folder with several, by its number or UID as `list_series` gives them.
-        within: the folder in which all data that a header names must lie: for files that somebody else has sent, which
-            could name any file of this machine. None trusts the header.
+        series: number or UID of the DICOM series if a folder has several; see `list_series`.
+        within: the folder that must contain all data files of a header; headers of uploaded files could name any file
+            of this machine. None allows all folders.
 
     Raises:
         VolumeError: the file is damaged, or is not one real-valued 3D volume with a usable geometry.
     """
     from MAESILCore.data.formats import files, names, voxeltypes
 
-    # Absolute, so that "." has a name.
+    # Only the absolute form of "." has a name.
     path = Path(os.path.abspath(path))
     scan = files.read(path, series, None if within is None else Path(within))
     try:
@@ -161,7 +161,7 @@ def read_volume(
 
 
 def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
-    """The DICOM image series of a folder, by number; one of them can be given to `read_volume`.
+    """The DICOM image series of a folder, sorted by number, for `read_volume`.
 
     Raises:
         VolumeError: there is no DICOM image, or one is damaged.
@@ -177,8 +177,8 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
 def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
     """Scans at and below the given paths: files by their extension, and folders that hold DICOM images.
 
-    A two-file scan counts once, by its header. A DICOM folder is one path, also if its images lie in a
-    single folder below it. Label maps are found like images: see `looks_like_label`.
+    A two-file scan counts once, by its header. A DICOM folder is one path, even if its images are in a
+    single subfolder. Label maps are found like images: see `looks_like_label`.
 
     Returns:
         Sorted paths, each scan once.
@@ -193,12 +193,12 @@ def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> li
 
 
 def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
-    """Write a volume as .nii, .nii.gz, .nrrd, .mha or .mhd, whole or not at all.
+    """Write a volume as .nii, .nii.gz, .nrrd, .mha or .mhd, atomically.
 
-    The geometry comes back exactly, from NIfTI (32-bit floats) within 1e-4 mm.
+    The geometry is exact, except in NIfTI (32-bit floats), where it is accurate to 1e-4 mm.
 
     Raises:
-        VolumeError: the format cannot hold the volume, or the place cannot be written to.
+        VolumeError: the format cannot hold the volume, or the folder cannot be written to.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -215,8 +215,8 @@ def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
 def looks_like_label(volume: Volume) -> bool:
     """Whether this is a label map rather than an image: few distinct whole numbers, none negative.
 
-    Up to 16 distinct values settle it; up to 256 do when most neighbours inside the foreground are equal,
-    which tells a segmentation of a hundred organs from an 8-bit image.
+    Up to 16 distinct values are a label map. Up to 256 are one if most foreground neighbours are equal, which
+    distinguishes a segmentation of a hundred organs from an 8-bit image.
     """
     from MAESILCore.data.formats import voxeltypes
 
@@ -230,9 +230,9 @@ def looks_like_label(volume: Volume) -> bool:
 
 
 def describe(volume: Volume, superpatch_size: int = 128, patch_size: int = 8) -> dict[str, Any]:
-    """What there is to say about a volume and the superpatch grid it would get, ready for JSON.
+    """Properties of a volume and its superpatch grid, ready for JSON.
 
-    Lists along axes are in the order that the key's last letters name.
+    The last letters of a key give the axis order of its list.
     """
     from MAESILCore.lattice import SuperpatchGrid
 
@@ -260,7 +260,7 @@ def describe(volume: Volume, superpatch_size: int = 128, patch_size: int = 8) ->
 
 
 def _content_notes(volume: Volume) -> tuple[str, ...]:
-    """What the voxels and the matrix themselves tell, whatever the file format."""
+    """Notes on voxels and matrix, for all file formats."""
     notes = []
     if volume.is_sheared:
         degrees = geometry.shear_degrees(volume.ijk_to_ras)

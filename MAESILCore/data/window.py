@@ -1,4 +1,4 @@
-"""The window: the map between Hounsfield units and the [0, 1] that a network sees."""
+"""The window: the map between Hounsfield units and [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from MAESILCore.errors import ConfigError
 
 @dataclass(frozen=True)
 class Window:
-    """A linear map from HU to [0, 1]; what lies outside is clipped.
+    """A linear map from HU to [0, 1] with clipping.
 
     Attributes:
-        low: HU that becomes 0.
-        high: HU that becomes 1.
+        low: HU that map to 0.
+        high: HU that map to 1.
 
     >>> Window(-1000, 1000).apply([-2000, -1000, 0, 500])
     array([0.  , 0.  , 0.5 , 0.75], dtype=float32)
@@ -52,7 +52,7 @@ class Window:
         return f"[{self.low:g}, {self.high:g}] HU"
 
 
-#: Lungs to dense bone: what the bundled model sees.
+#: The window of the bundled model, from lungs to dense bone.
 LUNG_TO_BONE = Window(-1000.0, 1000.0)
 
 #: The abdominal window of the published CT work (docs/methods.md, Windows), used as a second scale for scores.

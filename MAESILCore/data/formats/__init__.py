@@ -1,1 +1,1 @@
-"""The file formats: each reader returns a `Scan`, each writer takes one, and no format knows another."""
+"""The file formats: readers return a `Scan`, writers take one, and formats are independent of each other."""

@@ -1,4 +1,4 @@
-"""Analyze 7.5 pairs (.hdr/.img), those of SPM included: headers through nibabel, the voxels read whole."""
+"""Analyze 7.5 and SPM pairs (.hdr/.img), with headers through nibabel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from MAESILCore.errors import VolumeError
 
 _HEADER_BYTES = 348
 
-#: Of the file in which SPM places a pair, compressed or in capitals like the pair itself.
+#: Extensions of SPM's matrix file, compressed or in capitals like the pair.
 _MATRIX_ENDINGS = (".mat", ".MAT", ".mat.gz")
 
 
 def read(path: Path) -> Scan:
-    """Read one Analyze pair, named by either half; each half may be compressed with gzip.
+    """Read an Analyze pair by the path of either half; gzip is supported.
 
     Raises:
         VolumeError: a half is missing or damaged, or the pair holds no real-valued 3D volume.
@@ -47,7 +47,7 @@ def read(path: Path) -> Scan:
 
 
 def _image(path: Path, header_path: Path) -> Any:  # noqa: ANN401 - nibabel is untyped
-    """The header as nibabel's image of SPM2, SPM99 or plain Analyze; it has no voxels."""
+    """The header as a nibabel image (SPM2, SPM99 or plain Analyze) without voxels."""
     from nibabel import AnalyzeImage, Spm2AnalyzeImage, Spm99AnalyzeImage
     from nibabel.fileholders import FileHolder
 
@@ -64,7 +64,7 @@ def _image(path: Path, header_path: Path) -> Any:  # noqa: ANN401 - nibabel is u
 
 
 def _matrix_of_spm(header_path: Path) -> bytes:
-    """The MATLAB file with which SPM places a pair, empty if there is none."""
+    """The content of SPM's MATLAB matrix file, empty if there is none."""
     stem = header_path.name[: -len(extension_of(header_path))]
     for ending in _MATRIX_ENDINGS:
         path = header_path.with_name(stem + ending)

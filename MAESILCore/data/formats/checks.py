@@ -1,4 +1,4 @@
-"""What every reader refuses, and the sentences in which it says so."""
+"""Checks and error messages that all readers share."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 
-#: deflate cannot shrink data by more than this (zlib's technical notes): a shorter file cannot be whole.
+#: Maximum compression ratio of deflate (zlib's technical notes); smaller files are truncated.
 _LARGEST_DEFLATE_RATIO = 1032
 
 _MOST_DATA_FILES = 100_000
 
 
 def dimensions_text(shape: tuple[int, ...]) -> str:
-    """A shape as people write it, "512 x 512 x 133"."""
+    """A shape as text, such as "512 x 512 x 133"."""
     return " x ".join(str(int(length)) for length in shape)
 
 
 def damaged(path: Path, reason: object) -> VolumeError:
-    """The error for a file that ends too early or does not decode."""
+    """The error for a file that is truncated or does not decode."""
     detail = " ".join(str(reason).split()).rstrip(".")
     message = f"{path.name} is cut short or damaged ({detail}): copy or export it again."
     return VolumeError(message)
 
 
 def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> None:
-    """Refuse a data file too small for the image its header announces, before memory is taken for it.
+    """Reject a data file that is too small for its header, before memory is allocated.
 
     Raises:
         VolumeError: the file cannot hold `voxel_bytes`.
@@ -39,10 +39,10 @@ def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> No
 
 
 def numbered_names(path: Path, pattern: str, first: str, last: str, step: str) -> list[str]:
-    """The file names of a header that gives a pattern such as "slice%03d.raw" and a range of numbers.
+    """The file names for a pattern such as "slice%03d.raw" and a range of numbers.
 
     Raises:
-        VolumeError: the pattern has not exactly one number, or the range is empty or endless.
+        VolumeError: the pattern does not have exactly one number, or the range is empty or infinite.
     """
     is_plain = len(re.findall(r"%0?\d*[di]", pattern)) == pattern.count("%") == 1
     numbers = (
@@ -77,7 +77,7 @@ def squeeze_to_3d(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, i
 
 
 def refuse_flat(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse images without depth.
+    """Reject images without depth.
 
     Raises:
         VolumeError: one axis (a single slice) or several (a line, a point) are one voxel long.
@@ -93,7 +93,7 @@ def refuse_flat(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def refuse_pixel_kind(path: Path, dtype: np.dtype) -> None:
-    """Refuse voxels that are no real numbers.
+    """Reject voxels that are no real numbers.
 
     Raises:
         VolumeError: the voxels are colours (structured) or complex.

@@ -1,4 +1,4 @@
-"""Files that somebody else sends: their headers may take voxels from nowhere but from what came with them."""
+"""Confinement of uploaded files: headers may name data files only inside the upload."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from MAESILCore.errors import VolumeError
 
 
 def refuse_elsewhere(path: Path, names: Sequence[str], folder: Path | None) -> None:
-    """Refuse a header that names data outside of a folder.
+    """Reject a header that names data outside a folder.
 
     Args:
         path: the file with the header.
-        names: the data files as the header names them, relative to it.
-        folder: where the data must lie; None allows any place.
+        names: the data files, relative to the header.
+        folder: the allowed folder; None allows all folders.
 
     Raises:
-        VolumeError: one lies elsewhere, links followed.
+        VolumeError: a data file is outside the folder, after links are resolved.
     """
     if folder is None:
         return

@@ -1,4 +1,4 @@
-"""What a file really holds when its name promises something else."""
+"""Detection of files whose content does not match their name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LONGEST_POINTER = 1024
 _PROBE_BYTES = 2048
 _TAR_PLACE = 257
 
-#: First bytes, in lower case, of links that macOS (XSym), Windows (.lnk) and Interix write as small files.
+#: First bytes, in lower case, of the link files of macOS (XSym), Windows (.lnk) and Interix.
 _LINKS = (b"xsym\n", b"l\0\0\0\x01\x14\x02\0\0", b"intxlnk\x01")
 
-#: First bytes of archives, and what to do about them.
+#: First bytes of archives, and the advice for each.
 _ARCHIVES = (
     (b"PK\x03\x04", "is a zip archive: unpack it"),
     (b"Rar!", "is a RAR archive: unpack it"),
@@ -29,7 +29,7 @@ _ARCHIVES = (
     (b"\x89HDF\r\n", "is an HDF5 file (MINC 2, MATLAB), which is not read here: convert it to NIfTI"),
 )
 
-#: Extensions of which the format has a mark, and the format.
+#: Formats with a magic number, by extension.
 _FORMATS = {
     **dict.fromkeys((".nii", ".nii.gz", ".hdr", ".hdr.gz"), "NIfTI"),
     **dict.fromkeys((".mgh", ".mgz"), "MGH"),
@@ -40,7 +40,7 @@ _FORMATS = {
 _COMPRESSED = {".nii": ".nii.gz", ".hdr": ".hdr.gz", ".img": ".img.gz", ".mgh": ".mgz"}
 _UNCOMPRESSED = {compressed: plain for plain, compressed in _COMPRESSED.items()}
 
-#: Of the headers that are text.
+#: Formats with a text header.
 _TEXT_FORMATS = ("NRRD", "MetaImage")
 _TEXT = re.compile(rb"[\t\n\f\r\x20-\x7e]+")
 _META_IMAGE = re.compile(rb"\s*(ObjectType|ObjectSubType|NDims|DimSize|Comment)[ \t]*=")
@@ -48,14 +48,14 @@ _MGH_TYPES = (0, 1, 3, 4, 10)
 
 
 def refuse_other_content(path: Path, extension: str) -> None:
-    """Refuse a scan file that is empty, a pointer, a web page, of another format, or compressed against its name.
+    """Reject a scan file that is empty, a pointer, a web page, or of another format or compression than its name.
 
     Args:
         path: a regular file.
-        extension: its extension, in lower case and ".nii.gz" in one piece.
+        extension: its lower-case extension, such as ".nii.gz".
 
     Raises:
-        VolumeError: with what the file is, and what to do.
+        VolumeError: the file is of such a kind; the message gives the kind and the next step.
     """
     first, size = _beginning(path)
     wanted = _FORMATS.get(extension, "")
@@ -72,10 +72,10 @@ def refuse_other_content(path: Path, extension: str) -> None:
 
 
 def refuse_unknown_extension(path: Path) -> None:
-    """Refuse a file without a known extension if its content says what it is.
+    """Reject a file without a known extension if its content has a known type.
 
     Raises:
-        VolumeError: with what the file is, and what to do.
+        VolumeError: the file is of such a kind; the message gives the kind and the next step.
     """
     first, size = _beginning(path)
     is_gzip = first.startswith(GZIP_MARK)
@@ -86,10 +86,10 @@ def refuse_unknown_extension(path: Path) -> None:
 
 
 def refuse_stand_in(path: Path) -> None:
-    """Refuse a file of voxels alone if it is empty, a pointer to the voxels, or a web page.
+    """Reject a raw voxel file that is empty, a pointer, or a web page.
 
     Raises:
-        VolumeError: with what the file is, and what to do.
+        VolumeError: the file is of such a kind; the message gives the kind and the next step.
     """
     problem = _stand_in(*_beginning(path))
     if problem:
@@ -97,10 +97,10 @@ def refuse_stand_in(path: Path) -> None:
 
 
 def refuse_archive(path: Path) -> None:
-    """Refuse a file of voxels alone that is too short for them if it is compressed or an archive.
+    """Reject a too short raw voxel file that is compressed or an archive.
 
     Raises:
-        VolumeError: with what the file is, and what to do.
+        VolumeError: the file is of such a kind; the message gives the kind and the next step.
     """
     first, _ = _beginning(path)
     if first.startswith(GZIP_MARK):
@@ -125,13 +125,13 @@ def why_no_dicom(path: Path) -> str:
 
 
 def _beginning(path: Path) -> tuple[bytes, int]:
-    """The first bytes of a file, and its size."""
+    """The first bytes and the size of a file."""
     with path.open("rb") as file:
         return file.read(_PROBE_BYTES), path.stat().st_size
 
 
 def _unpacked(first: bytes) -> bytes:
-    """What the first bytes of a gzip stream unpack to; empty if they do not."""
+    """The decompressed start of a gzip stream; empty on failure."""
     try:
         return zlib.decompressobj(wbits=31).decompress(first, _PROBE_BYTES)
     except zlib.error:
@@ -166,7 +166,7 @@ def _archive(first: bytes) -> str:
 
 
 def _other_format(start: bytes, wanted: str, *, is_gzip: bool, is_voxels: bool = False) -> str:
-    """The problem of a file that has the mark of another format than its name; voxels may look like some marks."""
+    """The problem of a file with the magic number of another format; raw voxels may match some by chance."""
     found, ending = _format_of(start)
     if not found or found == wanted or (is_voxels and found != "DICOM"):
         return ""
@@ -179,7 +179,7 @@ def _other_format(start: bytes, wanted: str, *, is_gzip: bool, is_voxels: bool =
 
 
 def _format_of(start: bytes) -> tuple[str, str]:
-    """The format whose mark a file has, and the extension of such files; empty if it has none."""
+    """The format by magic number and its extension; both are empty if unknown."""
     if re.match(rb"NRRD000[1-9]", start):
         return "NRRD", ".nrrd"
     if _META_IMAGE.match(start):
@@ -224,7 +224,7 @@ def _is_analyze(start: bytes, extension: str) -> bool:
 
 
 def _no_header(start: bytes, wanted: str) -> str:
-    """The problem of a file that begins with anything but a header of the format."""
+    """The problem of a file without a header of its format."""
     if start[_TAR_PLACE:].startswith(b"ustar"):
         return "is a tar archive that is compressed with gzip: unpack it"
     if start.startswith(GZIP_MARK):

@@ -15,20 +15,20 @@ from MAESILCore.data.formats.names import READABLE, extension_of
 from MAESILCore.errors import VolumeError
 from MAESILCore.wording import displayable
 
-#: The halves of two-file formats that are not a scan of their own.
+#: Extensions of the data files of two-file formats.
 _SECOND_HALVES = (".img", ".img.gz")
 
-#: Device and inode: what a folder is known by, however it is reached.
+#: Device and inode, which identify a folder.
 _Identity = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something below a folder that is not read.
+    """A skipped file or folder.
 
     Attributes:
-        name: its path below the folder, displayable.
-        reason: why, such as "it is a broken link".
+        name: displayable path below the searched folder.
+        reason: the reason, such as "it is a broken link".
     """
 
     name: str
@@ -40,11 +40,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What was found at and below some paths.
+    """The result of a search.
 
     Attributes:
         scans: sorted by path, each scan once.
-        left_out: what is not read though it might be a scan: broken links, pipes, unreadable files and folders, ...
+        left_out: skipped paths that might be scans: broken links, pipes, unreadable files and folders, ...
     """
 
     scans: tuple[FoundScan, ...]
@@ -52,7 +52,7 @@ class Discovery:
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Discovery:
-        """These scans and no others, in this order: nothing is searched."""
+        """A result with these scans in this order, without a search."""
         return cls(tuple(named((path, 1) for path in paths)))
 
 
@@ -60,7 +60,7 @@ def find_scans(paths: Iterable[Path]) -> list[Path]:
     """The paths of `discover`.
 
     Raises:
-        VolumeError: see there.
+        VolumeError: see `discover`.
     """
     return [scan.path for scan in discover(paths).scans]
 
@@ -68,8 +68,8 @@ def find_scans(paths: Iterable[Path]) -> list[Path]:
 def discover(paths: Iterable[Path]) -> Discovery:
     """Find the files and DICOM folders at and below the given paths.
 
-    Links to folders are followed. Each folder counts once, and a link to a folder that holds it is not followed. Only
-    regular files are opened.
+    Links to folders are followed, except to their own ancestors. Each folder counts once. Only regular files are
+    opened.
 
     Raises:
         VolumeError: a given path is not there or cannot be opened, or there is no scan at all.
@@ -96,10 +96,10 @@ def _nothing_found(starts: list[Path], left_out: list[LeftOut]) -> str:
 
 @dataclass
 class _Search:
-    """A search over several starting points, which counts nothing twice.
+    """A search from several paths without duplicates.
 
     Attributes:
-        found: by resolved path: the path of the scan, and how many of its last parts name it.
+        found: path of the scan and number of trailing path parts in its name, by resolved path.
         left_out: as in `Discovery`.
     """
 
@@ -108,7 +108,7 @@ class _Search:
     _visited: set[_Identity] = field(default_factory=set)
 
     def take(self, scan: Path, parts: int) -> None:
-        """Count a scan that goes by so many last parts of its path."""
+        """Add a scan whose name has this number of trailing path parts."""
         self.found.setdefault(scan.resolve(), (scan, parts))
 
     def below(self, start: Path) -> None:
@@ -122,12 +122,12 @@ class _Search:
             if any(self._is_dicom_image(path, start) for path in rest):
                 dicom_folders.append(folder)
         scans = [*files, *(_widest(folder, start, files, dicom_folders) for folder in dicom_folders)]
-        # A scan that is there itself and by a link goes by its own name.
+        # A scan's own path takes precedence over a link.
         for scan in sorted(sorted(scans), key=os.path.islink):
             self.take(scan, max(1, len(scan.relative_to(start).parts)))
 
     def _folders(self, start: Path) -> Iterator[tuple[Path, list[str]]]:
-        """Every folder with the names of its files: first all that lie below the start, then those behind links."""
+        """All folders with their file names; folders behind links come last."""
         links = deque([(start, _ancestors(start))])
         while links:
             root, above = links.popleft()
@@ -144,7 +144,7 @@ class _Search:
                 yield folder, names
 
     def _entries(self, folder: Path, start: Path) -> tuple[list[str], list[Path], list[Path]]:
-        """File names, folders and links to folders in a folder; hidden ones are passed over."""
+        """File names, folders and links to folders in a folder; hidden ones are skipped."""
         files: list[str] = []
         folders: list[Path] = []
         linked: list[Path] = []
@@ -159,12 +159,12 @@ class _Search:
     def _names_in(self, folder: Path, start: Path) -> list[str]:
         try:
             return sorted(name for name in os.listdir(folder) if not name.startswith("."))
-        except OSError as error:  # it opens, and a network drive or a damaged disk fails after that
+        except OSError as error:  # network drives and damaged disks can fail after opening
             self._leave_out(folder, start, reason_of(folder, error))
             return []
 
     def _opens(self, path: Path, start: Path) -> bool:
-        """Whether a file or folder can be read; it is left out with the reason otherwise."""
+        """Whether a file or folder can be read; otherwise records it as left out."""
         reason = obstacle(path)
         if reason is not None:
             self._leave_out(path, start, reason)
@@ -187,7 +187,7 @@ def _identity(folder: Path) -> _Identity:
 
 
 def _ancestors(folder: Path) -> frozenset[_Identity]:
-    """The folders around a folder, which a link below it must not lead back to."""
+    """The ancestors of a folder, to detect link cycles."""
     return frozenset(_identity(parent) for parent in folder.resolve().parents)
 
 
@@ -197,7 +197,7 @@ def _is_scan_file(path: Path) -> bool:
 
 
 def _widest(folder: Path, start: Path, files: list[Path], dicom_folders: list[Path]) -> Path:
-    """The outermost folder, up to `start`, below which this is the only scan: it names it best."""
+    """The outermost folder, up to `start`, with no other scan: it gives the best name."""
     others = [*files, *(other for other in dicom_folders if other != folder)]
     # A folder behind a link is read through the link, since readers do not follow links to folders.
     while (

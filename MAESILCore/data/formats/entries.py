@@ -1,4 +1,4 @@
-"""What lies at a path: only regular files and folders are read, and nothing else is ever opened."""
+"""Checks of paths: only regular files and folders are opened."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KINDS = (
 
 
 def refuse_unreadable(path: Path) -> None:
-    """Refuse a path at which there is no file or folder that can be opened; a pipe or device is not touched.
+    """Reject a path that is no readable file or folder, without opening pipes or devices.
 
     Raises:
-        VolumeError: there is nothing, something else than a file or folder, or it may not be opened.
+        VolumeError: the path does not exist, is no file or folder, or cannot be opened.
     """
     try:
         os.lstat(path)
@@ -54,7 +54,7 @@ def _kind_of(mode: int) -> str:
 
 
 def reason_of(path: Path, error: OSError) -> str:
-    """The words of `obstacle` for an error that a path gave."""
+    """The reason, as in `obstacle`, for an error on a path."""
     if error.errno == errno.ELOOP:
         return "it is a link to itself"
     if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR):

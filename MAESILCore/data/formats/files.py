@@ -1,4 +1,4 @@
-"""Which reader or writer a path gets, and writing that leaves nothing half-written."""
+"""Choice of reader or writer by path, and atomic writing."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     Args:
         path: the file or folder.
         series: number or UID of the wanted series of a DICOM folder.
-        within: the folder in which all data that a header names must lie; None trusts the header.
+        within: the folder that must contain all data files of a header; None allows all folders.
 
     Raises:
-        VolumeError: there is nothing at the path, or what is there cannot be used.
+        VolumeError: the path does not exist or cannot be read as a scan.
     """
     entries.refuse_unreadable(path)
     try:
@@ -75,7 +75,7 @@ def _read_nifti_or_analyze(path: Path, extension: str) -> Scan:
 
 
 def write(scan: Scan, path: Path) -> None:
-    """Write a file by its extension; on any failure the path is left as it was.
+    """Write a file by its extension, atomically.
 
     Raises:
         VolumeError: the format is unknown, cannot hold the scan, or the folder cannot be written to.
@@ -89,7 +89,7 @@ def write(scan: Scan, path: Path) -> None:
 
 
 def check_target(path: Path) -> None:
-    """See that a volume could be written to a path, before one is made; nothing is left behind.
+    """Check in advance that a volume can be written to a path; leaves no file.
 
     Raises:
         VolumeError: the format is unknown, or the folder cannot be written to.

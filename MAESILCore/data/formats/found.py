@@ -1,4 +1,4 @@
-"""What found scans are called, in tables, files and patterns: by their path below the searched folder."""
+"""Names of found scans: their paths below the searched folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from MAESILCore.data.formats.names import stem_of
 from MAESILCore.errors import ConfigError
 from MAESILCore.wording import displayable
 
-#: Names in a sentence; more are counted.
+#: Maximum number of names in a message.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan with the names that tell it from the others that were found with it.
+    """A scan with unique names.
 
     Attributes:
         path: the file or DICOM folder.
@@ -32,7 +32,7 @@ class FoundScan:
     name: str
 
     def fits(self, pattern: str) -> bool:
-        """Whether a pattern means this scan.
+        """Whether a pattern matches this scan.
 
         It does if it matches the path below the searched folder, a folder on this path, or the end of the path, with
         or without the extension. "*" also matches "/". Thus "s1*", "s1000", "s1000/ct" and "ct.nii.gz" all fit
@@ -57,15 +57,15 @@ class FoundScan:
 
 
 def check_patterns(scans: Sequence[FoundScan], patterns: Iterable[str], option: str) -> None:
-    """See that every pattern fits a scan: one that fits none is a mistake that would change the result unseen.
+    """Check that every pattern matches a scan, since a typo would silently change the result.
 
     Args:
         scans: all scans.
         patterns: globs; see `FoundScan.fits`.
-        option: what the patterns are given by, for the sentence.
+        option: name of the option, for the message.
 
     Raises:
-        ConfigError: a pattern fits none.
+        ConfigError: a pattern matches no scan.
     """
     for pattern in patterns:
         if not any(scan.fits(pattern) for scan in scans):
@@ -77,16 +77,16 @@ def check_patterns(scans: Sequence[FoundScan], patterns: Iterable[str], option: 
 
 
 def listed(names: Sequence[str], most: int = _NAMED) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
 
 
 def named(scans: Iterable[tuple[Path, int]]) -> list[FoundScan]:
-    """Scans in the same order, each with names of its own.
+    """Scans with unique names, in the same order.
 
     Args:
-        scans: paths, and by how many of its last parts each is called; more parts are taken where two are alike.
+        scans: paths, and the number of trailing path parts in each name; duplicates get more parts.
     """
     given = list(scans)
     paths = [Path(os.path.abspath(path)) for path, _ in given]
@@ -101,7 +101,7 @@ def named(scans: Iterable[tuple[Path, int]]) -> list[FoundScan]:
 
 
 def _told_apart(paths: list[Path], parts: list[int]) -> list[str]:
-    """The last parts of each absolute path, as many as it takes to tell them apart."""
+    """The trailing parts of each absolute path that make it unique."""
     while True:
         names = [_ending(path, count) for path, count in zip(paths, parts, strict=True)]
         shared = Counter(names)
@@ -119,7 +119,7 @@ def _ending(path: Path, count: int) -> str:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Names of which a repetition, as of different bytes that are displayed alike, gets a number."""
+    """Number repeated names, which different bytes with the same display can cause."""
     seen: Counter[str] = Counter()
     numbered = []
     for name in names:

@@ -1,4 +1,4 @@
-"""IJK-to-RAS matrices: taken apart, put together, and turned between RAS and the LPS of DICOM and ITK."""
+"""IJK-to-RAS matrices: spacing, directions, checks, and conversion from the LPS of DICOM and ITK."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import permutations
 
 import numpy as np
 
-#: Turns LPS coordinates into RAS, and back.
+#: Converts between LPS and RAS.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: Axes whose cosine is below this count as perpendicular: headers round to about 1e-4.
+#: Tolerance for the cosine of perpendicular axes, as headers round to about 1e-4.
 PERPENDICULAR_COSINE = 1e-3
 
-#: The note on a file that states which way no axis points.
+#: Note on a file without axis directions.
 NO_ORIENTATION = "The file stores no orientation: which side is left is a guess."
 
 _AXIS_LETTERS = ("LR", "PA", "IS")
@@ -31,7 +31,7 @@ def directions_of(ijk_to_ras: np.ndarray) -> np.ndarray:
 
 
 def shear_degrees(ijk_to_ras: np.ndarray) -> float:
-    """How far the axes are from perpendicular: the largest deviation from 90 degrees over the three pairs."""
+    """The largest deviation of two axes from 90 degrees."""
     directions = directions_of(ijk_to_ras)
     cosines = np.abs((directions.T @ directions)[np.triu_indices(3, 1)])
     return float(np.degrees(np.arcsin(min(cosines.max(), 1.0))))
@@ -43,7 +43,7 @@ def is_sheared(ijk_to_ras: np.ndarray) -> bool:
 
 
 def is_oblique(ijk_to_ras: np.ndarray) -> bool:
-    """Whether an axis is turned away from the patient's axes by more than rounding explains."""
+    """Whether an axis deviates from the patient's axes by more than rounding."""
     return bool((np.sort(np.abs(directions_of(ijk_to_ras)), axis=0)[:2] > PERPENDICULAR_COSINE).any())
 
 
@@ -86,7 +86,7 @@ def ras_from_lps(
 
 
 def largest_distance(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
-    """The largest distance in mm between where two matrices put the corners of an (i, j, k) shaped grid."""
+    """The largest distance in mm between the corners of an (i, j, k) grid under two matrices."""
     ends = np.array(np.meshgrid(*([0, length - 1] for length in shape), indexing="ij")).reshape(3, -1)
     corners = np.vstack([ends, np.ones(ends.shape[1])])
     return float(np.linalg.norm(((first - second) @ corners)[:3], axis=0).max())

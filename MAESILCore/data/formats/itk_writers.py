@@ -1,4 +1,4 @@
-"""NRRD and MetaImage are written through SimpleITK; RAS becomes LPS here."""
+"""NRRD and MetaImage writers through SimpleITK, with conversion from RAS to LPS."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _write(scan: Scan, path: Path, image_io: str) -> None:
 
 
 def _refuse_undecodable(path: Path) -> None:
-    """Refuse a path that is not UTF-8, which SimpleITK cannot be given."""
+    """Reject a path that is not UTF-8, as SimpleITK accepts no other."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""MetaImage: the header, the voxels, and the geometry as ITK understands it."""
+"""The MetaImage reader, with ITK's interpretation of the geometry."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 
-#: What MetaIO itself writes for a unit that is not known.
+#: MetaIO's value for an unknown unit.
 _NO_UNITS = ("?", "unknown")
 
-#: The names of each field of the geometry, and the default that ITK takes without it.
+#: The names of each geometry field, and ITK's default.
 _SPACING = ("ElementSpacing", "ElementSize")
 _ORIGIN = ("Offset", "Position", "Origin")
 _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _DEFAULTS = {_SPACING: "1 mm", _ORIGIN: "position 0", _MATRIX: "no rotation"}
 _BYTE_ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 
-#: A line that can be read in one way only: other readers also take ":" for "=", and continue on the next line.
+#: An unambiguous line; other readers also accept ":" for "=" and continuation lines.
 _LINE = re.compile(r"([A-Za-z]\w*)[ \t]*=[ \t]*([^\s=:].*|)")
 _PATTERN = re.compile(r"(.*%.*?)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)")
 _LONGEST_LINE = 4096
@@ -50,7 +50,7 @@ def read(path: Path, within: Path | None = None) -> Scan:
 
     Args:
         path: the file with the header.
-        within: the folder in which its data must lie; None trusts the header.
+        within: the folder that must contain its data; None allows all folders.
 
     Raises:
         VolumeError: the file is damaged, or holds no real-valued 3D volume.

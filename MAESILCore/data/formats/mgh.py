@@ -1,4 +1,4 @@
-"""FreeSurfer MGH (.mgh, .mgz): the header through nibabel, the voxels read whole."""
+"""FreeSurfer MGH (.mgh, .mgz), with the header through nibabel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADER_BYTES = 284
 
 _VERSION, _KNOWN_VERSION = slice(0, 4), b"\0\0\0\1"
 
-#: Where the header says whether its directions and its position count.
+#: Bytes of the flag for valid directions and position.
 _GOOD_RAS_FLAG = slice(28, 30)
 
 
@@ -32,14 +32,14 @@ def read(path: Path) -> Scan:
             block = stream.read(_HEADER_BYTES)
         if block[_VERSION] != _KNOWN_VERSION:
             raise VolumeError(f"{path.name} has no readable MGH header: copy or export it again.")
-        # nibabel would print what it checks.
+        # nibabel would print its checks.
         header = MGHHeader(block, check=False)
         dtype = np.dtype(header.get_data_dtype())
         size = tuple(int(length) for length in header.get_data_shape())
         shape, notes = checks.squeeze_to_3d(path, size)
         encoding = "deflate" if extension_of(path) == ".mgz" else "raw"
         data = voxeldata.VoxelData([path], encoding, skip_bytes=_HEADER_BYTES)
-        # What follows the voxels are the scan parameters and tags of FreeSurfer.
+        # FreeSurfer's scan parameters and tags follow the voxels.
         stored, _ = voxeldata.read_voxels(path, data, dtype, size)
         ijk_to_ras = np.array(header.get_affine(), dtype=np.float64)
     # nibabel sets the flag in its own header when it fills in the default geometry.

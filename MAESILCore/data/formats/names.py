@@ -1,4 +1,4 @@
-"""Extensions: which there are, and where a file's name ends and its extension begins."""
+"""Known extensions, and the stems of file names."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def stem_of(path: Path) -> str:
 
 
 def with_name(name: str, reason: str) -> str:
-    """A reason that names its scan, once: errors of reading begin with the last part of the name already."""
+    """Prefix a reason with the scan's name, unless it already starts with the file name."""
     last = name.rsplit("/", 1)[-1]
     return name + reason.removeprefix(last) if reason.startswith(last) else f"{name}: {reason}"

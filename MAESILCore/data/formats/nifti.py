@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 (.nii, .nii.gz, .hdr/.img): headers through nibabel, voxels read whole, shear included."""
+"""NIfTI-1 and NIfTI-2 (.nii, .nii.gz, .hdr/.img), with headers through nibabel; shear is kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def read(path: Path) -> Scan:
 def write(scan: Scan, path: Path) -> None:
     """Write NIfTI-1 with the geometry in the sform, and in the qform too unless it is sheared.
 
-    NIfTI stores the matrix in 32-bit floats: positions come back within 1e-4 mm.
+    NIfTI stores the matrix in 32-bit floats: positions are accurate to 1e-4 mm.
     """
     import nibabel
 
@@ -70,9 +70,9 @@ def write(scan: Scan, path: Path) -> None:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what nibabel raises on a damaged file into one sentence."""
+    """Convert nibabel's exceptions on damaged files to a `VolumeError`."""
     try:
-        # Damaged headers hold numbers that overflow; what comes of them is checked where it is used.
+        # Numbers of damaged headers may overflow; their results are checked later.
         with np.errstate(all="ignore"):
             yield
     except FileNotFoundError as error:
@@ -85,7 +85,7 @@ def readable(path: Path) -> Iterator[None]:
             raise
         raise checks.damaged(path, "its voxels end too early or do not decode") from error
     except Exception as error:
-        # nibabel checks a header field where it is used: a damaged one raises any of some ten kinds of error.
+        # nibabel checks fields lazily; damaged ones raise about ten exception types.
         reason = f" ({error})" if type(error).__name__ == "HeaderDataError" else ""
         message = (
             f"{path.name} has no readable NIfTI, MGH or Analyze header{reason}: copy or export it again."
@@ -124,6 +124,6 @@ def _slope_and_intercept(header: Nifti1Header) -> tuple[float, float, tuple[str,
     slope, intercept = header.get_slope_inter()
     if slope is not None:
         return float(slope), float(intercept), ()
-    # A slope of 0 means that there is none, and nibabel writes NaN for the same.
+    # Slope 0, or NaN in nibabel, means no rescaling.
     is_usual = not np.isinf(header["scl_slope"])
     return 1.0, 0.0, () if is_usual else ("The header's slope is infinite and was not applied.",)

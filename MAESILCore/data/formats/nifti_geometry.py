@@ -14,7 +14,7 @@ from MAESILCore.errors import VolumeError
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-#: How much longer than 1 rounding may make a qform quaternion: 1e-5, and what 32-bit floats add to it.
+#: Tolerance for the length of a qform quaternion: 1e-5 plus 32-bit rounding.
 _QUATERNION_ROUNDING = 1.5e-5
 
 #: Units of length by the lowest three bits of xyzt_units; 0 is the standard's code for an unknown one.
@@ -27,9 +27,9 @@ def ijk_to_ras_of(
     """The (4, 4) IJK-to-RAS matrix in mm: the sform, else the qform, else the spacing alone.
 
     Args:
-        path: the file that is named in errors.
+        path: the file for error messages.
         header: the header, repaired.
-        qfac: the sign of the k axis as the file states it.
+        qfac: sign of the k axis in the file.
         shape: (i, j, k).
 
     Raises:

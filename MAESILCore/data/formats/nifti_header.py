@@ -1,4 +1,4 @@
-"""NIfTI headers through nibabel: what it repairs in them, and where the voxels begin behind them."""
+"""NIfTI headers through nibabel: repairs, extensions and the voxel offset."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 _NIFTI_1_BYTES = 348
 
-#: What a header of NIfTI-2 takes, the longer one.
+#: Size of a NIfTI-2 header, the longer one.
 LONGEST = 540
 
 _PAIR_MAGIC, _SINGLE_MAGIC = b"ni1", b"n+1"
 
-#: Four bytes behind the header say whether header extensions follow; else, the voxels do.
+#: Size of the flag after the header that announces extensions.
 _FLAG_BYTES = 4
 
 #: An extension begins with its length, a multiple of this, and its kind.
 _EXTENSION_UNIT, _EXTENSION_START = 16, 8
 
-#: What nibabel reports without need: alignment concerns SPM alone.
+#: Irrelevant report of nibabel, as alignment concerns only SPM.
 _HARMLESS = ("not divisible by 16",)
 
 _CHUNK = 1 << 20
@@ -38,7 +38,7 @@ class CheckedHeader:
 
     Attributes:
         header: the repaired header.
-        qfac: the sign of the k axis as the file states it, before any repair.
+        qfac: sign of the k axis in the file, before repairs.
         end: byte behind the header and its extensions, of a single file; else 0.
         has_extensions: whether extensions are between the header and `end`.
         notes: what was repaired.
@@ -68,7 +68,7 @@ def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
     """Read and check a header.
 
     Args:
-        path: the file that is named in errors.
+        path: the file for error messages.
         header_path: the file with the header.
         is_single: whether the voxels are in the same file.
 
@@ -107,7 +107,7 @@ def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
 
 
 class _Repairs(logging.Handler):
-    """What nibabel reports while it repairs a header."""
+    """Collects nibabel's reports on repairs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,12 +170,12 @@ def voxel_offset(path: Path, checked: CheckedHeader, *, is_single: bool) -> tupl
 
 
 def refuse_extensions_as_voxels(path: Path, checked: CheckedHeader, offset: int, extra: int) -> None:
-    """Refuse voxels that begin before the header's extensions end, if there are as many bytes too many at the end.
+    """Reject voxels that begin before the header's extensions end, if there are as many bytes too many at the end.
 
     A file without such a surplus has a damaged chain of extensions, and its voxels are where it says.
 
     Args:
-        path: the file that is named in errors.
+        path: the file for error messages.
         checked: its header.
         offset: the byte from which the voxels were read.
         extra: how many bytes were left behind them.

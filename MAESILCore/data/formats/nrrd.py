@@ -84,7 +84,7 @@ def read(path: Path, within: Path | None = None) -> Scan:
 
     Args:
         path: the file with the header.
-        within: the folder in which its data must lie; None trusts the header.
+        within: the folder that must contain its data; None allows all folders.
 
     Raises:
         VolumeError: the file is damaged, or holds no real-valued 3D volume.
@@ -164,7 +164,7 @@ def _layout(
             raise ValueError
         kind = _TYPES[" ".join(fields["type"].lower().split())]
         encoding = _ENCODINGS[fields["encoding"].lower()]
-        # The order of bytes matters neither to text nor to single bytes.
+        # Text and single bytes have no byte order.
         is_needed = encoding != "text" and not kind.endswith("1")
         endian = _ENDIANS[(fields["endian"] if is_needed else fields.get("endian", "little")).lower()]
         skip_lines = integer(fields.get("lineskip", "0"))

@@ -1,4 +1,4 @@
-"""The geometry of a NRRD header: the exact IJK-to-RAS matrix, shear included, and what had to be guessed."""
+"""The geometry of a NRRD header: the exact IJK-to-RAS matrix, with shear, and notes on assumptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ijk_to_ras_of(
     """The (4, 4) IJK-to-RAS matrix in mm, and notes.
 
     Args:
-        path: the file that is named in errors.
+        path: the file for error messages.
         fields: the header's fields by their lower-case names without spaces.
         spatial: which of the file's axes are i, j and k.
 
@@ -135,16 +135,16 @@ def _matrix_without_directions(
 
 
 def _space_factors(path: Path, fields: dict[str, str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What turns the units along the three axes of the space into mm, and notes."""
+    """Factors from the units of the three space axes to mm, and notes."""
     stated = _tokens(fields["spaceunits"])
-    # The space of "left-posterior-superior-time" and the like has a fourth unit.
+    # Spaces such as "left-posterior-superior-time" have a fourth unit.
     return _factors(path, stated[:3], range(3), 3)
 
 
 def _axis_factors(
     path: Path, fields: dict[str, str], spatial: Sequence[int]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What turns the units along the i, j and k axes into mm, and notes."""
+    """Factors from the units of the i, j and k axes to mm, and notes."""
     return _factors(path, _tokens(fields.get("units", "")), spatial, len(words(fields["sizes"])))
 
 

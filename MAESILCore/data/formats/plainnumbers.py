@@ -16,7 +16,7 @@ BLANKS = " \t\r\n"
 
 
 def words(text: str) -> list[str]:
-    """The parts of a text between blanks; any other white space stays in them."""
+    """Split a text at blanks only."""
     return [word for word in re.split(f"[{BLANKS}]+", text) if word]
 
 
@@ -24,7 +24,7 @@ def integer(text: str) -> int:
     """A whole number.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: the text is no such number.
     """
     if not _INTEGER.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no whole number")
@@ -35,7 +35,7 @@ def decimal(text: str) -> float:
     """A number, NaN and infinity included.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: the text is no such number.
     """
     if not _DECIMAL.fullmatch(text.strip(BLANKS)):
         raise ValueError(f"{text!r} is no number")

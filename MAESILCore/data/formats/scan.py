@@ -1,4 +1,4 @@
-"""What a reader hands over and a writer takes: voxels and geometry, before they become a `Volume`."""
+"""The exchange type of readers and writers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Scan:
-    """An image as a file format holds it.
+    """Voxels and geometry of a file.
 
     Attributes:
         voxels: (k, j, i), with slope and intercept applied.
         ijk_to_ras: (4, 4) float64, voxel centre (i, j, k, 1) to RAS in mm.
-        notes: sentences about what a reader of results should know.
+        notes: sentences for the user.
     """
 
     voxels: np.ndarray

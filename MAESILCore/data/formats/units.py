@@ -1,4 +1,4 @@
-"""Units of length as headers write them."""
+"""Length units in headers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _MILLIMETRES = {
 
 
 def millimetres(units: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What turns lengths in these units into mm, one factor per axis, and notes on what was done.
+    """Factors from these units to mm, one per axis, and notes.
 
-    A unit that is not known counts as mm; an empty one does so without a note.
+    Unknown units count as mm, with a note; empty units count as mm.
     """
     factors = np.array([_MILLIMETRES.get(_singular(unit), 1.0) for unit in units])
     notes = []

@@ -1,6 +1,6 @@
-"""Voxels behind a header: read whole from raw, compressed or text files, checksums verified.
+"""Voxel data in raw, compressed or text files, with verified checksums.
 
-Readers of the formats' own libraries stop at the last voxel, before the checksum, or return what a broken stream gives.
+The libraries of the formats stop before the checksum, or return the partial data of a broken stream.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from MAESILCore.errors import VolumeError
 _CHUNK = 1 << 20
 _LONGEST_NAME = 80
 
-#: The most that a byte of a file can stand for: deflate by zlib's technical notes, bzip2 by its run lengths.
+#: Maximum bytes per compressed byte: deflate by zlib's technical notes, bzip2 by its run lengths.
 _LARGEST_RATIOS = {"raw": 1, "deflate": 1032, "bzip2": 1 << 16, "text": 1 << 3, "hex": 1}
 
 
 @dataclass(frozen=True)
 class VoxelData:
-    """Where voxels lie, and how they are written.
+    """Location and encoding of voxels.
 
     Attributes:
-        files: the data files; the voxels of several follow each other.
+        files: the data files, in order.
         encoding: "raw", "deflate" (gzip or zlib), "bzip2", "text" or "hex".
         skip_lines: lines before the data of each file.
-        skip_bytes: bytes before the voxels of each file, once decompressed; -1 if they are the file's end.
-        start: byte at which the data begin in the (single) file that holds the header as well.
+        skip_bytes: decompressed bytes before the voxels of each file; -1 if the voxels end the file.
+        start: byte offset of the data in a single file with header.
     """
 
     files: Sequence[Path]
@@ -52,13 +52,13 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
     """Read the voxels of an (i, j, k, ...) shape, (..., k, j, i), in the byte order of `dtype`.
 
     Args:
-        path: the file that is named in errors, of which the header is.
-        data: where the voxels are.
-        dtype: of the stored values.
-        shape: fastest axis first.
+        path: the header file, for error messages.
+        data: location of the voxels.
+        dtype: type of the stored values.
+        shape: lengths of the axes, fastest first.
 
     Returns:
-        The voxels, and how many bytes there are behind them that the header does not announce.
+        The voxels, and the number of extra bytes after them.
 
     Raises:
         VolumeError: a data file is missing, shorter than announced, or does not decode; with several files, also if
@@ -81,7 +81,7 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
         for n, file in enumerate(data.files):
             extra = _fill(path, file, data, dtype, view[n * share : (n + 1) * share])
             if extra and len(data.files) > 1:
-                # Nobody can tell whether they are a header before the voxels, or something behind them.
+                # Extra bytes may be before or after the voxels.
                 raise VolumeError(
                     f"{file.name} holds {extra} bytes more than the {share} of voxels that {path.name} announces in "
                     "each of its data files: correct the header, or save the scan as one file, such as .nii.gz."
@@ -103,7 +103,7 @@ def decompressed(path: Path) -> Iterator[IO[bytes]]:
 
 
 def verify_rest(stream: IO[bytes]) -> int:
-    """Read a stream to its end, so that its checksum is compared; the number of bytes that were left."""
+    """Read a stream to its end, which verifies its checksum; returns the number of bytes."""
     count = 0
     while piece := stream.read(_CHUNK):
         count += len(piece)
@@ -111,7 +111,7 @@ def verify_rest(stream: IO[bytes]) -> int:
 
 
 def extra_bytes_notes(extra: int) -> tuple[str, ...]:
-    """The note about bytes that no header announces, if there are any."""
+    """The note about extra bytes, if there are any."""
     return (
         (f"{extra} bytes behind the voxels were ignored; the header does not announce them.",)
         if extra
@@ -123,7 +123,7 @@ def read_exactly(path: Path, stream: IO[bytes], view: memoryview) -> None:
     """Fill a buffer from a stream.
 
     Raises:
-        VolumeError: the stream ends before.
+        VolumeError: the stream ends too early.
     """
     filled = 0
     while filled < len(view):
@@ -135,10 +135,10 @@ def read_exactly(path: Path, stream: IO[bytes], view: memoryview) -> None:
 
 
 def skip(path: Path, stream: IO[bytes], count: int) -> None:
-    """Pass over bytes of a stream.
+    """Skip bytes of a stream.
 
     Raises:
-        VolumeError: the stream ends before.
+        VolumeError: the stream ends too early.
     """
     while count > 0:
         piece = stream.read(min(_CHUNK, count))
@@ -150,7 +150,7 @@ def skip(path: Path, stream: IO[bytes], count: int) -> None:
 class _Inflated(io.RawIOBase):
     """A gzip or zlib file, decompressed while it is read; its last read compares the checksum.
 
-    Several gzip members count as one stream. What follows the last one is ignored.
+    Several gzip members are one stream. Data after the last one are ignored.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -196,7 +196,7 @@ def _detached(path: Path, data: VoxelData) -> list[Path]:
 
 
 def _refuse_cut_slices(path: Path, count: int, shape: Sequence[int]) -> None:
-    """Refuse several data files that hold neither one piece of the image each nor as many of its slices.
+    """Reject several data files that hold neither one piece of the image each nor as many of its slices.
 
     NRRD defines pieces of any number of the fastest axes, and files of equally many pieces along the slowest.
     """
@@ -209,7 +209,7 @@ def _refuse_cut_slices(path: Path, count: int, shape: Sequence[int]) -> None:
 
 
 def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memoryview) -> int:
-    """Fill the part of the voxels that one file holds; how many bytes of it are left."""
+    """Fill the voxels of one file; returns the number of remaining bytes."""
     with file.open("rb") as stored:
         stored.seek(data.start)
         for _ in range(data.skip_lines):
@@ -250,7 +250,7 @@ def _bytes_before_end(path: Path, file: Path, data: VoxelData, voxel_bytes: int)
 
 
 def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, view: memoryview) -> int:
-    """Fill a buffer with numbers in text; how many bytes are behind them."""
+    """Fill a buffer from numbers in text; returns the number of remaining bytes."""
     if encoding == "hex":
         decoded = bytes.fromhex(text.decode("ascii"))
         values, extra = decoded[: len(view)], len(decoded[len(view) :])
@@ -258,7 +258,7 @@ def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, vie
         parse, count = (integer if dtype.kind in "iu" else decimal), len(view) // dtype.itemsize
         words = text.split(None, count)
         extra = len(words.pop().rstrip()) if len(words) > count else 0
-        # An integer that does not fit its type raises OverflowError.
+        # Integers that do not fit their type raise OverflowError.
         values = np.array([parse(word.decode("ascii")) for word in words], dtype).tobytes()
     if len(values) < len(view):
         raise checks.damaged(path, f"it has {len(values)} of {len(view)} bytes of voxels")

@@ -1,4 +1,4 @@
-"""Voxel types: which one holds the stored values exactly in the least memory."""
+"""Voxel types: the smallest type that stores values exactly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from MAESILCore.errors import VolumeError
 def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> np.ndarray:
     """Apply slope and intercept.
 
-    Integers stay integers when slope and intercept are whole numbers; all else becomes float32.
+    Integers stay integers if slope and intercept are whole numbers; otherwise the result is float32.
 
     Args:
         stored: any shape, real.
@@ -22,7 +22,7 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
             return to_native(stored)
         if slope.is_integer() and intercept.is_integer():
             ends = [int(end) * int(slope) + int(intercept) for end in (stored.min(), stored.max())]
-            # Slope and intercept must fit too; what overflows in between wraps back, since the ends fit.
+            # Slope and intercept must fit, too; intermediate overflows wrap back, as the results fit.
             dtype = _smallest_integer(np.array([*ends, int(slope), int(intercept)]))
             if dtype is not None:
                 return _scaled(stored, np.dtype(dtype), slope, intercept)
@@ -30,7 +30,7 @@ def rescale(stored: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> n
 
 
 def _scaled(stored: np.ndarray, dtype: np.dtype, slope: float, intercept: float) -> np.ndarray:
-    # What overflows becomes infinite, which is named later.
+    # Overflows become infinite, which is reported later.
     with np.errstate(over="ignore", invalid="ignore"):
         values = stored.astype(dtype, order="K", copy=(slope, intercept) != (1.0, 0.0))
         if slope != 1:
@@ -41,7 +41,7 @@ def _scaled(stored: np.ndarray, dtype: np.dtype, slope: float, intercept: float)
 
 
 def to_native(array: np.ndarray) -> np.ndarray:
-    """The same values in this machine's byte order."""
+    """Convert to native byte order."""
     return array.astype(array.dtype.newbyteorder("="), order="K", copy=False)
 
 
@@ -58,7 +58,7 @@ def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
     """Replace NaN and infinite voxels by the lowest finite one.
 
     Returns:
-        The voxels (the same array, changed in place if it can be) and a note, "" when all were finite.
+        The voxels (changed in place if possible) and a note, "" if all were finite.
 
     Raises:
         VolumeError: no voxel is finite.
@@ -101,11 +101,11 @@ def _smallest_integer(values: np.ndarray) -> type[np.signedinteger] | None:
 
 
 def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:
-    """How many distinct values there are, or None if one is no whole number or they are more than `most`.
+    """The number of distinct values; None if one is no whole number or there are more than `most`.
 
     Args:
         voxels: (k, j, i), none negative, below 65536.
-        most: where counting stops.
+        most: maximum count.
     """
     is_present = np.zeros(np.iinfo(np.uint16).max + 1, dtype=bool)
     for plane in voxels:
@@ -119,7 +119,7 @@ def count_whole_numbers(voxels: np.ndarray, most: int) -> int | None:
 
 
 def share_of_equal_neighbours(voxels: np.ndarray) -> float:
-    """Among neighbours along i of which at least one is above the lowest value, the share that is equal."""
+    """Share of equal neighbours along i, among pairs with a voxel above the lowest value."""
     lowest, pairs, equal = voxels.min(), 0, 0
     for plane in voxels:
         left, right = plane[:, :-1], plane[:, 1:]

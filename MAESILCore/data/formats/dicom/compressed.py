@@ -1,7 +1,7 @@
 """Compressed DICOM pixels: RLE through pydicom, JPEG of any kind through GDCM.
 
-GDCM reads a temporary file that holds the pixel description alone: it would invert MONOCHROME1 and rescale all frames
-alike, and nothing of the patient is written.
+GDCM reads a temporary file with only the pixel description. It thus cannot invert MONOCHROME1 or apply one rescaling to
+all frames, and no patient data are written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from MAESILCore.data.formats import checks
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-#: What is said of more pixels than a header announces.
+#: Message on more pixels than the header announces.
 TOO_LONG = "are more than the header announces"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -31,29 +31,29 @@ _RLE = "1.2.840.10008.1.2.5"
 #: The tag before each fragment of compressed pixels.
 _ITEM = b"\xfe\xff\x00\xe0"
 
-#: The first byte of a JPEG image of any kind.
+#: First byte of all JPEG images.
 _JPEG_MARKER = b"\xff"
 
 _DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
 def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, str]:
-    """The stored values of compressed frames.
+    """Decode the stored values of compressed frames.
 
     Args:
         path: the file, named in errors.
-        dataset: with the pixels and their description.
+        dataset: the pixels and their description.
         shape: frames, rows and columns.
 
     Returns:
-        The values in this shape, and what speaks against them, as the end of a sentence, "" if nothing does.
+        The values in this shape, and a doubt about them as the end of a sentence, or "".
 
     Raises:
         VolumeError: the pixels do not decode to this shape.
     """
     _refuse_broken_fragments(path, dataset.PixelData, shape[0])
     if dataset.file_meta.TransferSyntaxUID == _RLE:
-        # GDCM hangs on some damaged RLE frames, and refuses those of an odd number of pixels.
+        # GDCM hangs on some damaged RLE frames, and rejects odd numbers of pixels.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             pixels = _decoded_by_pydicom(path, dataset)
@@ -69,7 +69,7 @@ def _decoded_by_pydicom(path: Path, dataset: Dataset) -> np.ndarray:
     try:
         return dataset.pixel_array
     except Exception as error:
-        # Damaged RLE segments raise any of several kinds of error.
+        # Damaged RLE segments raise various exceptions.
         raise checks.damaged(path, "its pixel data do not decode") from error
 
 
@@ -90,7 +90,7 @@ def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> tuple[np.ndar
 
 @contextmanager
 def _errors_of_c(path: Path) -> Iterator[Path]:
-    """Redirect what C libraries write to standard error into a file: JPEG decoders report damage nowhere else."""
+    """Redirect the standard error of C libraries to a file, as JPEG decoders report damage only there."""
     path.touch()
     try:
         usual = os.dup(2)
@@ -108,9 +108,9 @@ def _errors_of_c(path: Path) -> Iterator[Path]:
 
 
 def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> None:
-    """Refuse compressed pixels that are not a chain of fragments (PS3.5, annex A.4): GDCM searches on for minutes.
+    """Reject pixels without a valid chain of fragments (PS3.5, annex A.4), which GDCM would search for minutes.
 
-    The first item is a table of offsets, which some programs leave out; each frame has one fragment or more.
+    The first item is an offset table, which some programs omit; each frame has at least one fragment.
     """
     place, items = 0, 0
     while place + 8 <= len(encapsulated) and encapsulated[place : place + 4] == _ITEM:
@@ -125,7 +125,7 @@ def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> No
 
 
 def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
-    """Write the pixels with their description alone: no rescaling, no display mark, nothing of the patient."""
+    """Write only the pixels and their description, without rescaling, display settings or patient data."""
     from pydicom.dataset import Dataset as NewDataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.filewriter import dcmwrite

@@ -1,4 +1,4 @@
-"""The files of a DICOM folder: images, other DICOM objects, and what is neither."""
+"""The files of a DICOM folder: images, other DICOM objects, and other files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from MAESILCore.data.formats.dicom.kinds import Kind, is_dicom, is_dicom_image
 from MAESILCore.data.formats.dicom.lookalikes import Slices, is_companion
 from MAESILCore.errors import VolumeError
 
-#: Folders of copies and of what systems know about files: macOS archives, Synology stations.
+#: Folders with copies or metadata of files, made by macOS archives and Synology stations.
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 
-#: How many files are opened below a folder that has images itself: their headers are compared, their pixels not read.
+#: Maximum number of files to open below a folder with images; only their headers are read.
 _MOST_BELOW = 1000
 
 _UNCLEAR = "its SOP class, the kind of object, is missing or damaged: copy the folder again"
@@ -24,12 +24,12 @@ _UNCLEAR = "its SOP class, the kind of object, is missing or damaged: copy the f
 
 @dataclass
 class Contents:
-    """What the files of a folder hold.
+    """The contents of a folder.
 
     Attributes:
-        headers: of all frames of all images.
+        headers: headers of all frames of all images.
         others: DICOM files without an image.
-        strangers: files that are no DICOM images, except those that usually lie beside slices.
+        strangers: files that are not DICOM, except usual companions of slices.
     """
 
     headers: list[FrameHeader] = field(default_factory=list)
@@ -40,10 +40,10 @@ class Contents:
 def read_contents(folder: Path) -> Contents:
     """Read the headers of a folder.
 
-    Images in the folder itself come first; only if there are none, all folders below are searched.
+    The folders below are searched only if the folder itself has no images.
 
     Raises:
-        VolumeError: a file that is an image, or looks like one, cannot be read, or there is no DICOM image.
+        VolumeError: an image cannot be read, a file looks like a lost slice, or there is no DICOM image.
     """
     contents = _read(folder.iterdir())
     if not contents.headers:
@@ -60,9 +60,9 @@ def read_contents(folder: Path) -> Contents:
 
 
 def images_below(folder: Path) -> tuple[list[FrameHeader], bool]:
-    """Headers of DICOM images in the folders below a folder, without those in the folder itself.
+    """Headers of DICOM images in the subfolders of a folder.
 
-    Files that cannot be read are passed over, and only the first `_MOST_BELOW` files are opened.
+    Unreadable files are skipped, and at most `_MOST_BELOW` files are opened.
 
     Returns:
         The headers, and whether all files were opened.
@@ -93,7 +93,7 @@ def _read(paths: Iterable[Path]) -> Contents:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All files in and below a folder, links followed, each folder once; hidden folders are passed over."""
+    """All files in and below a folder; follows links, visits each folder once, skips hidden ones."""
     visited: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(place)
@@ -111,12 +111,12 @@ def _is_readable_dicom(path: Path) -> bool:
     try:
         return is_dicom(path)
     except VolumeError:
-        # A file that may not be read matters where it is named like a slice; the reason is looked up there.
+        # An unreadable file matters only if it is named like a slice, which is checked later.
         return False
 
 
 def _sort_out_strangers(folder: Path, contents: Contents) -> None:
-    """Refuse files that look like a slice and are none: leaving one out would shorten the scan."""
+    """Reject non-DICOM files that look like slices, as skipping a lost slice would shorten the scan."""
     slices = Slices(header.path for header in contents.headers)
     losses = [(path, slices.loss(path)) for path in contents.strangers]
     unclear = [other.path for other in contents.others if other.kind is Kind.UNCLEAR]

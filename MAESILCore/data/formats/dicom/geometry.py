@@ -1,4 +1,4 @@
-"""Slices into a stack: their order along the normal and the exact matrix, or the reason why there is none."""
+"""Stacking of slices: their order along the normal and the exact matrix."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.notes import named_files
 from MAESILCore.errors import VolumeError
 
-#: Cosines and millimetres that differ by less than this are one value written with different rounding.
+#: Tolerance for rounding of cosines and millimetres.
 ROUNDING = 1e-3
 
-#: A slice may lie this far from its evenly spaced place, as a share of the spacing: headers round positions.
+#: Tolerance of slice positions as a share of the spacing, as headers round positions.
 _EVEN_SHARE = 0.05
 
 
 def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.ndarray]:
     """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
 
-    The k axis is the step from one slice's position to the next: a gantry tilt stays in the matrix as shear.
+    The k axis is the step between slice positions, so the matrix keeps a gantry tilt as shear.
 
     Args:
-        folder: named in errors.
-        slices: at least two.
+        folder: the folder for error messages.
+        slices: at least two slices.
 
     Raises:
         VolumeError: a slice lacks its place, slices differ in size, pixel spacing or orientation, two
@@ -87,7 +87,7 @@ def _count_distinct(values: np.ndarray) -> int:
 
 
 def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
-    """Refuse sorted (N, 3) positions that are not evenly spaced on a line."""
+    """Reject sorted (N, 3) positions that are not evenly spaced on a line."""
     gaps = np.diff(positions @ normal)
     same = int((gaps < ROUNDING).sum())
     if same:

@@ -1,4 +1,4 @@
-"""The headers of DICOM images, through pydicom: one entry per frame; tags that name a patient are never read."""
+"""Headers of DICOM images through pydicom, one entry per frame. Patient tags are never read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 _COLOURS = ("RGB", "YBR_", "PALETTE COLOR", "ARGB", "HSV", "CMYK", "XYB")
 
-#: Tags that are equal for all slices of one acquisition, each with its functional group in enhanced images.
+#: Tags that are constant within an acquisition, with their functional group in enhanced images.
 _ACQUISITION_TAGS = (
     ("", "AcquisitionNumber"),
     ("", "AcquisitionTime"),
@@ -44,12 +44,12 @@ _ACQUISITION_TAGS = (
     ("MREchoSequence", "EffectiveEchoTime"),
 )
 
-#: Those that are measures.
+#: Tags with numeric values.
 _MEASURES = frozenset(
     {"SliceThickness", "KVP", "EchoTime", "EffectiveEchoTime", "NominalPercentageOfCardiacPhase"}
 )
 
-#: All that is read of a header.
+#: All tags that are read.
 _TAGS = [
     *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "ContentTime"),
     *(keyword for _, keyword in _ACQUISITION_TAGS),
@@ -63,11 +63,11 @@ _TAGS = [
 
 @dataclass(frozen=True)
 class Part:
-    """The place of a file among those into which a large image is divided (a concatenation).
+    """The index of a file in a concatenation (a large image in several files).
 
     Attributes:
         of: UID of the whole image.
-        number: from 1.
+        number: index from 1.
         count: number of all parts, 0 if not stated.
     """
 
@@ -78,7 +78,7 @@ class Part:
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """The part of a DICOM frame's header that sorting, geometry and rescaling need; a classic image is one frame.
+    """The header of a DICOM frame, for sorting, geometry and rescaling; a classic image is one frame.
 
     Attributes:
         path: the file.
@@ -98,13 +98,12 @@ class FrameHeader:
         intercept: rescale intercept.
         rescale_type: unit after rescaling, such as "HU", "" if not stated.
         has_modality_lut: whether a Modality LUT replaces slope and intercept.
-        has_coloured_values: whether some values stand for colours, as in perfusion maps over grey images.
+        has_coloured_values: whether some values are colours, as in perfusion maps over grey images.
         kernel: convolution kernel, "" if not stated.
-        acquisition: values of the tags that are equal for all slices of one acquisition, by keyword; numbers and times
-            are written alike.
+        acquisition: values of the tags that are constant within an acquisition, by keyword, in a normalised format.
         acquisition_time: date or time at which the slice was measured, as written, "" if not stated.
         content_time: time at which the image was made, as written, "" if not stated.
-        part: which part of a larger image the file is, or None.
+        part: index of the file in a concatenation, or None.
     """
 
     path: Path
@@ -138,9 +137,9 @@ class FileHeader:
 
     Attributes:
         path: the file.
-        kind: what it holds.
+        kind: the kind of its content.
         modality: such as "CT", "" if the tag is empty.
-        frames: one entry a frame; empty unless the file is an image.
+        frames: one entry per frame; empty unless the file is an image.
     """
 
     path: Path
@@ -172,7 +171,7 @@ def _frames(path: Path, dataset: Dataset) -> list[FrameHeader]:
     if frames < 1 or (of_frames and len(of_frames) != frames):
         raise checks.damaged(path, f"it announces {frames} frames and describes {len(of_frames)}")
     shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
-    # Frames that are not described one by one have no positions.
+    # Frames without individual descriptions have no positions.
     described = of_frames or [None]
     return [
         _header(path, dataset, n, frames, [*([group] if group is not None else []), *shared])
@@ -237,7 +236,7 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
 
 
 def _alike(keyword: str, text: str) -> str:
-    """A value so that it is the same text however it was rounded: "2.50" is 2.5, and "101000.00" is 101000."""
+    """Normalise the text of a value: "2.50" becomes 2.5, and "101000.00" becomes 101000."""
     if keyword.endswith("Time") and keyword not in _MEASURES:
         return text.rstrip("0").rstrip(".") if "." in text else text
     if keyword not in _MEASURES or not text:

@@ -1,4 +1,4 @@
-"""What a DICOM file holds: the mark in its first bytes, and its SOP class."""
+"""The kind of a DICOM file, by its magic number and SOP class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from MAESILCore.errors import VolumeError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-#: Modalities of objects that belong to a scan and are none.
+#: Modalities of objects that accompany a scan but are no scan.
 DERIVED_MODALITIES = frozenset({"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG"})
 
 #: SOP classes of CT, MR, secondary capture, NM and PET images (DICOM PS3.4, table B.5-1); 4.2 is MR spectroscopy.
@@ -26,7 +26,7 @@ _IMAGE_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?!4\.2$)(2|4|7|2
 
 _UID = re.compile(r"\d+(\.\d+)+")
 
-#: UIDs below this one are listed in the standard.
+#: Prefix of the UIDs of the standard.
 _STANDARD_ROOT = "1.2.840.10008."
 
 #: The element (0002,0002) Media Storage SOP Class UID; the file meta group is always explicit little endian.
@@ -36,16 +36,16 @@ _META_BYTES = 1024
 
 
 class Kind(Enum):
-    """What a DICOM file holds."""
+    """The kind of a DICOM file."""
 
     IMAGE = auto()
     OTHER = auto()
-    #: The SOP class is missing or damaged, or the two places that state it contradict each other.
+    #: The SOP class is missing or damaged, or its two values differ.
     UNCLEAR = auto()
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether this is a regular file with the DICOM mark.
+    """Whether this is a regular file with the DICOM magic number.
 
     Raises:
         VolumeError: the file cannot be opened.
@@ -54,7 +54,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_dicom_image(path: Path) -> bool:
-    """Whether the file is a CT, MR, PET, NM or secondary-capture image, by its meta header if that states a class.
+    """Whether the file is a CT, MR, PET, NM or secondary-capture image, by the class in its meta header if possible.
 
     Raises:
         VolumeError: the file cannot be opened, or a header without such a class cannot be read.
@@ -74,12 +74,12 @@ def is_dicom_image(path: Path) -> bool:
 
 
 def kind_of(dataset: Dataset) -> Kind:
-    """The kind by the SOP class of the data set, or of the meta header where the data set's one is unusable."""
+    """The kind by the SOP class of the data set; the fallback is the class of the meta header."""
     own, meta = text_of(dataset, "SOPClassUID"), text_of(dataset.file_meta, "MediaStorageSOPClassUID")
     kinds = [_kind_of_class(own), _kind_of_class(meta)]
     is_derived = text_of(dataset, "Modality") in DERIVED_MODALITIES
     if kinds == [Kind.UNCLEAR, Kind.UNCLEAR]:
-        # A class that is stated twice may be newer than the list of the standard; a slice with it is a lost one.
+        # A class stated twice without rows may be newer than the list; with rows, it may be a lost slice.
         is_new = own == meta and _UID.fullmatch(own) is not None and "Rows" not in dataset
         return Kind.OTHER if is_new or is_derived else Kind.UNCLEAR
     if kinds[0] is Kind.UNCLEAR:
@@ -98,7 +98,7 @@ def _kind_of_class(uid: str) -> Kind:
 
     if not _UID.fullmatch(uid):
         return Kind.UNCLEAR
-    # A UID may be cut anywhere; one that the standard does not list is its own name.
+    # A UID may be truncated; the name of an unlisted UID is the UID itself.
     is_of_standard = uid.startswith(_STANDARD_ROOT) or _STANDARD_ROOT.startswith(uid)
     return Kind.UNCLEAR if is_of_standard and UID(uid).name == uid else Kind.OTHER
 
@@ -115,7 +115,7 @@ def plain(value: object) -> str:
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Run pydicom silently, and turn whatever it raises on a damaged file into one sentence."""
+    """Silence pydicom, and convert its exceptions on damaged files to a `VolumeError`."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -126,7 +126,7 @@ def parsing(path: Path) -> Iterator[None]:
     except (VolumeError, OSError, MemoryError, ImportError):
         raise
     except Exception as error:
-        # Values are converted when they are first used: a damaged one raises any of some ten kinds of error.
+        # pydicom converts values lazily; damaged ones raise about ten exception types.
         raise checks.damaged(path, "its DICOM header cannot be read") from error
     finally:
         logger.setLevel(level)

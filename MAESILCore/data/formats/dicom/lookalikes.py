@@ -1,4 +1,4 @@
-"""Which unreadable files of a DICOM folder are lost slices, and which merely lie beside the slices."""
+"""Distinction between lost slices and other files of a DICOM folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from MAESILCore.data.formats import content, names
 
-#: Names of files that lie beside DICOM slices and are none; hidden files are those of the system or of a tool.
+#: Names of usual companions of DICOM slices; hidden files belong to the system or a tool.
 _COMPANIONS = re.compile(
     r"DICOMDIR|LOCKFILE|VERSION|README.*|LICEN[CS]E.*|CHANGES.*|Makefile|_?SUCCESS|Thumbs\.db|desktop\.ini|\..*|"
     r"(md5|sha\d+|check)sums?|manifest.*",
     re.IGNORECASE,
 )
 
-#: Extensions of texts, tables, pictures, other scans, and of the viewers that come with scans on a disc.
+#: Extensions of texts, tables, pictures, other scans, and viewers on scan discs.
 _COMPANION_EXTENSIONS = frozenset(
     {
         *(".txt", ".md", ".rtf", ".doc", ".docx", ".pdf", ".log", ".ini", ".db", ".inf"),
@@ -47,7 +47,7 @@ _COMPRESSED = "it is compressed: unpack it"
 _SHORTCUT = "it is a shortcut to another file: copy that file here"
 _UNFINISHED = "it is an unfinished download: download it again"
 
-#: What programs append to the name of a slice that they hold in another form.
+#: Suffixes of slices in another form, such as compressed ones.
 _WRAPPINGS = {
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".z", ".zip", ".7z"), _COMPRESSED),
     **dict.fromkeys((".lnk", ".url", ".webloc"), _SHORTCUT),
@@ -55,17 +55,17 @@ _WRAPPINGS = {
     ".icloud": "it is a placeholder of iCloud: download the file",
 }
 
-#: Beside slices whose names are mere numbers, "1.zip" and "2020.tmp" rather hold something else.
+#: Beside slices with plain numbers as names, "1.zip" and "2020.tmp" are probably no slices.
 _OF_WHOLE_SERIES = frozenset({".zip", ".7z", ".tmp"})
 
-#: Compression may add this to a slice; an archive of the whole series is larger.
+#: Maximum growth of a slice by compression; archives of a series are larger.
 _WRAPPING_BYTES = 1024
 
 _AGAIN = "copy the folder again"
 
 
 class Slices:
-    """Names and sizes of the slices that were read, which tell a lost slice from other files.
+    """Names and sizes of the readable slices, to recognise lost slices.
 
     Args:
         paths: the files of the slices.
@@ -80,18 +80,18 @@ class Slices:
         self._starts = {_leading_letters(path.name) for path in distinct}
         self._lengths = {len(path.name) for path in distinct}
         wordy = [path.name.lower() for path in distinct if not re.search(r"\d", path.name)]
-        # A single scout beside numbered slices says nothing of their names.
+        # A single scout is no evidence for the names of slices.
         self._wordy = wordy if len(wordy) > max(1, len(distinct) // 2) else []
 
     def loss(self, path: Path) -> str:
-        """Why a file that is no DICOM is a lost slice, and what to do, as "it is empty: copy ..."; "" if it is none."""
+        """Reason and advice for a lost slice, such as "it is empty: copy ..."; "" for other files."""
         wrapping = self._wrapping(path)
         if wrapping:
             return wrapping
         return f"{content.why_no_dicom(path)}: {_AGAIN}" if self.are_like(path) else ""
 
     def are_like(self, path: Path) -> bool:
-        """Whether the name or size of a file is that of a slice."""
+        """Whether a file has the name or size of a slice."""
         name, extension = path.name, _extension(path.name)
         if _shape(name) in self._shapes:
             return True
@@ -105,7 +105,7 @@ class Slices:
         return (is_among_such and self._are_named_like(name.lower())) or self._are_as_large_as(path)
 
     def _wrapping(self, path: Path) -> str:
-        """What is said of "IM7.dcm.gz" where slices are called "IM6.dcm" and there is no "IM7.dcm"."""
+        """The message on "IM7.dcm.gz" beside "IM6.dcm" if "IM7.dcm" is missing."""
         inner, extension = os.path.splitext(path.name)
         inner = inner.removeprefix(".") if extension == ".icloud" else inner
         reason = _WRAPPINGS.get(extension.lower(), "")
@@ -118,7 +118,7 @@ class Slices:
         return path.is_file() and path.stat().st_size <= max(self._sizes) + _WRAPPING_BYTES
 
     def _are_named_like(self, name: str) -> bool:
-        """Whether a name without extension is one more of the slices' names: numbered, or of letters as theirs are."""
+        """Whether a name without extension follows the pattern of the slices' names."""
         if re.search(r"\d", name):
             return _leading_letters(name) in self._starts or len(name) in self._lengths
         start = os.path.commonprefix(self._wordy)  # noqa: RUF071 - of letters, not of folders
@@ -127,22 +127,22 @@ class Slices:
         )
 
     def _are_as_large_as(self, path: Path) -> bool:
-        """Whether a file is as large as a slice, up to what headers differ by."""
+        """Whether a file has the size of a slice, within the variation of headers."""
         return path.is_file() and any(abs(path.stat().st_size - size) <= size // 50 for size in self._sizes)
 
 
 def is_companion(path: Path) -> bool:
-    """Whether such a file is so usual beside slices that nothing needs to be said of it."""
+    """Whether a file is a usual companion of slices, which needs no note."""
     return names.extension_of(path) in _COMPANION_EXTENSIONS or bool(_COMPANIONS.fullmatch(path.name))
 
 
 def _shape(name: str) -> str:
-    """The name with each number replaced, so that the slices of an export share it; a UID is one number."""
+    """The name with a placeholder for each number, the same for all slices of an export; a UID is one number."""
     return re.sub(r"\d+(\.\d+)*", "#", name.lower())
 
 
 def _leading_letters(name: str) -> str:
-    """What stands before the first number of a name."""
+    """The part of a name before its first number."""
     return re.split(r"\d", name.lower(), maxsplit=1)[0]
 
 
@@ -153,7 +153,7 @@ def _extension(name: str) -> str:
 
 
 def _may_be_regular(path: Path) -> bool:
-    """Whether a path is a regular file, or leads to one that is not there or may not be looked at."""
+    """Whether a path is a regular file, a broken link, or not accessible."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a user should know of a DICOM scan: files left out, and slices that may not belong together."""
+"""Notes on a DICOM scan: skipped files, and slices that may not belong together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from MAESILCore.wording import displayable
 
 _NAMED_FILES = 3
 
-#: Time of day, of which the end may be missing, and the day before it; a time zone may follow.
+#: An optional date, a time of day that may be truncated, and an optional time zone.
 _TIME = re.compile(r"(\d{8})?(\d\d)(\d\d)?(\d\d(?:\.\d*)?)?(?:[+-]\d{4})?")
 
-#: These tags differ from one acquisition to the next, and nothing else changes them.
+#: Tags that change only between acquisitions.
 _OF_ACQUISITIONS = (
     *(
         "AcquisitionNumber",
@@ -28,21 +28,21 @@ _OF_ACQUISITIONS = (
     *("FrameAcquisitionNumber", "FrameAcquisitionDateTime", "TemporalPositionIndex", "EffectiveEchoTime"),
 )
 
-#: Alternating values of at least so many slices are a pattern.
+#: Minimum number of slices for an alternating pattern.
 _FEWEST_SLICES = 6
 
-#: So often two values come again, where they take turns; a single slice may be annotated, or lack a value.
+#: Minimum runs of an alternating value; a single slice may be annotated or lack a value.
 _FEWEST_RUNS = 3
 
-#: Times of one acquisition differ by less where they go to and fro: the rows of a detector are read one by one.
+#: Alternating times of one acquisition differ by less, as detector rows are read one by one.
 _FEWEST_SECONDS = 1.0
 
-#: Times that rise and fall along the stack, at least twice and in this share of the steps, are those of several
-#: acquisitions: a scanner passes through a patient in one direction.
+#: Minimum count and share of steps in each direction for times of several acquisitions, as a scanner moves in one
+#: direction.
 _ZIGZAG_STEPS = 2
 _ZIGZAG_SHARE = 0.2
 
-#: Slices of which so many differ from the one before them are made in turns.
+#: Minimum share of slices that differ from the previous one in interleaved series.
 _ALTERNATING_SHARE = 0.8
 
 
@@ -53,11 +53,11 @@ def named_files(paths: Iterable[Path]) -> str:
 
 
 def left_out_notes(others: Sequence[Path], strangers: Sequence[Path]) -> list[str]:
-    """Notes on the files of a folder that are no images.
+    """Notes on files that are no images.
 
     Args:
         others: DICOM files without an image.
-        strangers: files that are no DICOM.
+        strangers: files that are not DICOM.
     """
     notes = []
     if others:
@@ -120,13 +120,13 @@ def _is_interleaved(ordered: Sequence[FrameHeader]) -> bool:
     is_ct = ordered[0].modality == "CT"
     for tag in ordered[0].acquisition:
         values = [header.acquisition[tag] for header in ordered]
-        # The frames of an enhanced MR image are often measured in turns, with times by the second.
+        # Frames of an enhanced MR image are often interleaved, with times in seconds.
         is_telling = tag in _OF_ACQUISITIONS and (is_ct or tag != "FrameAcquisitionDateTime")
         if _comes_back(values) if is_telling else _takes_turns(values):
             return True
     if _alternates([header.content_time for header in ordered]):
         return True
-    # The slices of one MR acquisition are often measured in turns, the odd ones first.
+    # Slices of an MR acquisition are often interleaved, odd ones first.
     return is_ct and _zigzags([header.acquisition_time for header in ordered])
 
 
@@ -136,20 +136,20 @@ def _runs(values: Sequence[str]) -> list[str]:
 
 
 def _comes_back(values: Sequence[str]) -> bool:
-    """Whether a value comes back after another one, along the stack."""
+    """Whether a value recurs after another value along the stack."""
     runs = _runs(values)
     return len(set(runs)) < len(runs)
 
 
 def _takes_turns(values: Sequence[str]) -> bool:
-    """Whether at least two values come again and again, along the stack."""
+    """Whether at least two values recur repeatedly along the stack."""
     return sum(count >= _FEWEST_RUNS for count in Counter(_runs(values)).values()) > 1
 
 
 def _alternates(times: Sequence[str]) -> bool:
-    """Whether the same times, seconds apart, take turns from one end of the stack to the other.
+    """Whether the same times, seconds apart, alternate along the whole stack.
 
-    The times at which images are made also differ within a series, in any order; but they go on.
+    Content times also vary within a series, but do not repeat.
     """
     steps = _steps(times)
     is_in_turns = sum(abs(step) >= _FEWEST_SECONDS for step in steps) >= _ALTERNATING_SHARE * (len(times) - 1)

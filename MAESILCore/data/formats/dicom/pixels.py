@@ -1,4 +1,4 @@
-"""The pixels of DICOM frames: stored values, checked against the header, and rescaled to HU."""
+"""Pixels of DICOM frames, checked against the header and rescaled to HU."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
-#: Implicit, explicit, deflated and big endian: pixels are not compressed by themselves.
+#: Implicit, explicit, deflated and big endian, without pixel compression.
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
 _STANDARD_TYPES = {8: "u1", 16: "<u2", 32: "<u4"}
 
 
 def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read the frames of headers, rescaled, in the smallest type that holds them.
+    """Read and rescale frames, in the smallest exact type.
 
     Returns:
-        The voxels (k, j, i), and notes on files whose pixels are more than announced, or did not decode without fault.
+        The voxels (k, j, i), and notes on files with excess pixels or decoding warnings.
 
     Raises:
-        VolumeError: the pixels of a file are fewer than its header announces, or do not decode.
+        VolumeError: a file has fewer pixels than its header announces, or its pixels do not decode.
     """
     slices: list[np.ndarray] = []
     file: _File | None = None
@@ -61,7 +61,7 @@ class _File:
         path: the file.
         frames: stored values, (frames, j, i).
         modality_lut: first input value, then the outputs; None if there is no table.
-        doubt: what speaks against the pixels, as the end of a sentence, "" if nothing does.
+        doubt: a doubt about the pixels as the end of a sentence, or "".
     """
 
     path: Path
@@ -73,7 +73,7 @@ class _File:
 def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -> np.ndarray:
     if lut is not None:
         first, values = int(lut[0]), lut[1:]
-        # PS3.3 C.11.1: what lies outside the table gets its first or last value.
+        # PS3.3 C.11.1: inputs outside the table map to its first or last value.
         return voxeltypes.narrowed(values[np.clip(stored.astype(np.int64) - first, 0, len(values) - 1)])
     slope, intercept = header.slope, header.intercept
     if slope.is_integer() and intercept.is_integer():
@@ -103,7 +103,7 @@ def _read_file(path: Path) -> _File:
         used = int(dataset.BitsStored)
         if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
             raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
-        # Pydicom finds out itself whether value types are written where the transfer syntax is not stated.
+        # pydicom detects explicit value types if the transfer syntax is missing.
         is_stated = "TransferSyntaxUID" in dataset.file_meta
         syntax = str(dataset.file_meta.TransferSyntaxUID) if is_stated else _NATIVE[0]
         if syntax in _NATIVE:
@@ -126,14 +126,14 @@ def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndar
     if dataset.file_meta.get("TransferSyntaxUID") == _BIG_ENDIAN:
         dtype = dtype.newbyteorder(">")
         if bits == 8 and dataset["PixelData"].VR == "OW":
-            # Two pixels share a word, which is swapped as a whole.
+            # Two pixels share a word, so bytes are swapped per word.
             data = np.frombuffer(data, "<u2").byteswap().tobytes()
     values = np.frombuffer(data, dtype, count=int(np.prod(shape))).reshape(shape)
     values = values.astype(dtype.newbyteorder("="), copy=False)
     used = int(dataset.BitsStored)
     if _is_signed(dataset):
         values = values.view(values.dtype.str.replace("u", "i"))
-    # The bits above the stored ones may hold anything; shifting them out and back also extends the sign.
+    # Shifting left and right clears undefined high bits and extends the sign.
     return values if used == bits else (values << (bits - used)) >> (bits - used)
 
 
@@ -157,6 +157,6 @@ def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
     if len(outputs) < count:
         raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
     signed = _is_signed(dataset)
-    # The first input value is signed where the pixels are; pydicom gives it as it is written, unsigned.
+    # The first input value has the sign of the pixels; pydicom returns it unsigned.
     first = first - (1 << 16) if signed and first >= 1 << 15 else first
     return np.concatenate([[first], outputs[:count]])

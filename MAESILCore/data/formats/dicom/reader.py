@@ -21,14 +21,14 @@ from MAESILCore.errors import VolumeError
 
 
 def read_folder(folder: Path, series: str | None) -> Scan:
-    """Read the scan of a DICOM folder, of classic slices or of enhanced multi-frame images.
+    """Read the scan of a DICOM folder with classic slices or enhanced multi-frame images.
 
     Args:
-        folder: with the images in it, or in folders below it.
-        series: number or UID of the wanted series where several can be a scan.
+        folder: the folder; images may be in subfolders.
+        series: number or UID of the wanted series; None if only one can be a scan.
 
     Raises:
-        VolumeError: the series is not clear, or its slices make no evenly spaced stack of real numbers.
+        VolumeError: the series is ambiguous, or its slices are no evenly spaced stack of real numbers.
     """
     found, contents = find_series(folder)
     chosen = choose_series(folder, found, series)
@@ -66,7 +66,7 @@ def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
     if len(stack) == 1:
         size = checks.dimensions_text(stack[0].size)
         remedy = "a 3D scan of at least two is needed" if path.is_dir() else "give the folder of its series"
-        # The pixels are decoded all the same, so that a damaged file is named as such.
+        # Decoding the pixels first reports damaged files as such.
         read_frames(stack)
         raise VolumeError(f"{path.name} has only one slice ({size}): {remedy}.")
     checks.refuse_flat(path, (*stack[0].size, len(stack)))
@@ -90,7 +90,7 @@ def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
 
 
 def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
-    """Refuse an image of which parts are missing; a note if the number of its parts is not stated."""
+    """Reject an image with missing parts; returns a note if the number of parts is unknown."""
     images = defaultdict(list)
     for part in (header.part for header in headers if header.part is not None):
         images[part.of].append(part)
@@ -112,10 +112,10 @@ def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
 
 
 def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list[str]:
-    """A note on images in the folders below, which are not read.
+    """A note on images in subfolders, which are not read.
 
     Raises:
-        VolumeError: slices among them continue the stack of these.
+        VolumeError: some of them continue this stack.
     """
     below, is_all = images_below(folder)
     lost = [header for header in below if _continues(header, headers)]
@@ -134,9 +134,9 @@ def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list
 
 
 def _continues(header: FrameHeader, headers: Sequence[FrameHeader]) -> bool:
-    """Whether a slice is of the same series and kind as others, and lies where none of them does: it is no copy."""
+    """Whether a slice has the series and kind of others, but a new position, so that it is no copy."""
     first = headers[0]
-    # Blank identifiers say nothing, and resampled copies may keep the UID of their series.
+    # Blank identifiers match nothing, and resampled copies may keep the series UID.
     is_alike = header.series_uid != "" and all(
         header.acquisition[tag] == first.acquisition[tag]
         for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "ImageType")

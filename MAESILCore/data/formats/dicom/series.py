@@ -1,4 +1,4 @@
-"""The DICOM series of a folder, and which of them is the scan."""
+"""The DICOM series of a folder, and the choice of the scan."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import DERIVED_MODALITIES
 from MAESILCore.errors import VolumeError
 
-#: Cosines of one plane differ by less than this, however they are rounded; those of a scout differ by more.
+#: Tolerance for the cosines of one plane; those of a scout differ by more.
 _SAME_PLANE = 0.05
 
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """A DICOM series, described without anything that tells the patient.
+    """A DICOM series, described without patient data.
 
     Attributes:
         uid: series instance UID, "" if the files give none.
@@ -54,7 +54,7 @@ class Series:
 
 
 def find_series(folder: Path) -> tuple[list[Series], Contents]:
-    """The image series of a folder by number, and what else lies there.
+    """The image series of a folder, sorted by number, and the folder's contents.
 
     Raises:
         VolumeError: see `read_contents`.
@@ -68,7 +68,7 @@ def find_series(folder: Path) -> tuple[list[Series], Contents]:
 
 
 def listing(series: Sequence[Series], among: Sequence[Series]) -> str:
-    """The series in a sentence, each by its number, and by its UID too where series among them share the number."""
+    """The series as text, by number, with the UID if numbers are ambiguous."""
     counts = Counter(one.info.number for one in among)
     return ", ".join(
         one.info.described(f"number {one.info.number}, UID {one.info.uid or '(none)'}")
@@ -82,7 +82,7 @@ def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> 
     """The series with the wanted number or UID, else the only one that can be a scan.
 
     Raises:
-        VolumeError: none or several fit.
+        VolumeError: no series or several match.
     """
     if wanted is not None:
         fitting = [one for one in found if wanted.strip() in (one.info.uid, one.info.number)]
@@ -104,7 +104,7 @@ def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> 
 def without_strays(headers: Sequence[FrameHeader]) -> tuple[list[FrameHeader], list[FrameHeader]]:
     """Separate the stack of a series from scouts that carry its UID.
 
-    A scout is marked as LOCALIZER, or it is the single frame of its orientation beside three or more that agree.
+    A scout is marked as LOCALIZER, or has a unique orientation beside three or more equal ones.
 
     Returns:
         The frames of the stack, and the scouts.
@@ -122,7 +122,7 @@ def without_strays(headers: Sequence[FrameHeader]) -> tuple[list[FrameHeader], l
 
 
 def _planes(headers: Sequence[FrameHeader]) -> list[list[FrameHeader]]:
-    """The frames by orientation, those without one together."""
+    """The frames grouped by orientation; frames without one are a group."""
     planes: list[list[FrameHeader]] = []
     for header in headers:
         plane = next((plane for plane in planes if _is_same_plane(header, plane[0])), None)
@@ -140,7 +140,7 @@ def _is_same_plane(one: FrameHeader, other: FrameHeader) -> bool:
 
 
 def _lacks_only_orientation(header: FrameHeader, of_stack: FrameHeader) -> bool:
-    """Whether a frame is a damaged slice of the stack rather than a picture without a place."""
+    """Whether a frame is a damaged slice of the stack, not a picture without position."""
     return header.orientation is None and header.position is not None and header.size == of_stack.size
 
 
