@@ -1,4 +1,4 @@
-"""The card of a checkpoint. Needs neither PyTorch nor pydantic, so models can be listed before their installation."""
+"""The card of a checkpoint. Needs neither PyTorch nor pydantic, so models can be listed without them."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _is_true(text: str) -> bool:
 
 
 def _geometry(path: Path, fields: dict[str, str], dimensions: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The (4, 4) IJK-to-RAS matrix in mm, and notes on the unit and on what is not stated."""
+    """The (4, 4) IJK-to-RAS matrix in mm, and notes on the unit and on missing fields."""
     unit = fields.get("DistanceUnits", "mm")
     factors, notes = units.millimetres(["" if unit.lower() in _NO_UNITS else unit])
     factor = float(factors[0])

@@ -171,7 +171,7 @@ def _tokens(text: str) -> list[str]:
 def _plain_geometry(
     path: Path, fields: dict[str, str], spatial: Sequence[int], count: int
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Spacings (3,), the position (3,) from the axis minima, in the file's units, and a note on what is missing."""
+    """Spacings (3,), the position (3,) from the axis minima, in the file's units, and a note on missing fields."""
     try:
         spacings = [decimal(part) for part in words(fields.get("spacings", "nan " * count))]
         minima = [decimal(part) for part in words(fields.get("axismins", "nan " * count))]
