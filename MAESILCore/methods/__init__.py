@@ -71,8 +71,10 @@ def create(name: str, config: Mapping[str, Any] | None = None, preset: str | Non
 
     method = find(name)
     if preset is not None and preset not in method.presets:
-        known = ", ".join(method.presets) or "it has none"
-        message = f"Method {name!r} has no preset {preset!r}; choose one of {known}."
+        choice = (
+            f"choose one of {', '.join(method.presets)}" if method.presets else "it has none: leave it out"
+        )
+        message = f"Method {name!r} has no preset {preset!r}; {choice}."
         raise ConfigError(message)
     fields = {**(method.presets[preset] if preset else {}), **(config or {})}
     try:
