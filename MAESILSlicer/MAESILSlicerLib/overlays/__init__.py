@@ -1,1 +1,1 @@
-"""What is drawn over a volume: the grid of superpatches, the mask in slices and in 3D, and labels."""
+"""Overlays of a volume: the grid of superpatches, the mask in slices and in 3D, and labels."""

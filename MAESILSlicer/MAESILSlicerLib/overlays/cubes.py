@@ -1,4 +1,4 @@
-"""The mask in 3D: hidden patches as solid cubes, of which only the faces are drawn that can be seen from outside."""
+"""The mask in 3D: hidden patches as solid cubes, drawn as their outer faces only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CUBES_ROLE = "overlay.cubes"
 def addCubes(
     placed: PlacedGrid, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
 ) -> slicer.vtkMRMLModelNode:
-    """A model of faces, empty until `drawCubes`."""
+    """Add a model of faces, empty until `drawCubes`."""
     mesh = vtk.vtkPolyData()
     mesh.SetPoints(points)
     node = addModel(placed.volumeNode, CUBES_ROLE, "MAESIL mask in 3D", mesh)
@@ -33,9 +33,9 @@ def addCubes(
 
 
 def cullInside(node: slicer.vtkMRMLModelNode, placed: PlacedGrid) -> None:
-    """Leave out the faces that look away, which draws several times faster; to be called when the volume has moved."""
+    """Cull back faces, which is several times faster; call it again when the volume has moved."""
     rasToWorld = placed.rasToWorld()
-    # A mirrored volume turns every face inside out, a warped one perhaps some.
+    # Mirroring inverts every face; warping may invert some.
     handedness = 0.0 if rasToWorld is None else np.linalg.det((rasToWorld @ placed.ijkToRas)[:3, :3])
     display = node.GetDisplayNode()
     display.SetBackfaceCulling(bool(handedness > 0))
@@ -43,13 +43,13 @@ def cullInside(node: slicer.vtkMRMLModelNode, placed: PlacedGrid) -> None:
 
 
 def drawCubes(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
-    """Show the hidden patches of (Dk, Dj, Di) stages."""
+    """Show the hidden patches of `stages`, (Dk, Dj, Di)."""
     faces, ofStage = lattice.outerFaces(closed(stages))
     drawByStage(node, cellsOf(faces), ofStage)
 
 
 def closed(stages: np.ndarray) -> np.ndarray:
-    """The stages with every cavity filled that cannot be seen into; its faces would only cost time."""
+    """The stages with enclosed cavities filled, because their faces are never visible."""
     from scipy import ndimage
 
     cavities, _ = ndimage.label(np.pad(stages == 0, 1, constant_values=True))

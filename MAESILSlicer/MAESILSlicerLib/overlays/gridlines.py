@@ -1,4 +1,4 @@
-"""Where superpatches meet, and which one is meant: lines in 3D, and where a slice cuts them."""
+"""Borders of the superpatches and the outlined superpatch, as lines in 3D and in slices."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
 GRID_ROLE, HIGHLIGHT_ROLE = "overlay.grid", "overlay.highlight"
 
 GRID_COLOR = (0.85, 0.85, 0.85)
-#: Unlike both stages and unlike any grey.
+#: Distinct from the colours of both stages and from grey.
 HIGHLIGHT_COLOR = (0.941, 0.894, 0.259)
 
 
 def addGrid(placed: PlacedGrid) -> slicer.vtkMRMLModelNode:
-    """A model of all faces of all superpatches, in 3D as wires."""
+    """Add a model of all faces of all superpatches, drawn as a wireframe in 3D."""
     mesh = vtk.vtkPolyData()
     mesh.SetPoints(pointsOf(lattice.cornersRas(lattice.superpatchEdges(placed.grid), placed.ijkToRas)))
     mesh.SetPolys(cellsOf(lattice.gridFaces(placed.grid.counts)))
@@ -27,7 +27,7 @@ def addGrid(placed: PlacedGrid) -> slicer.vtkMRMLModelNode:
 
 
 def addHighlight(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLModelNode:
-    """A model of one box, empty until `drawHighlight`."""
+    """Add a model of one box, empty until `drawHighlight`."""
     mesh = vtk.vtkPolyData()
     mesh.SetPoints(vtk.vtkPoints())
     node = addModel(volumeNode, HIGHLIGHT_ROLE, "MAESIL superpatch", mesh)
@@ -36,7 +36,7 @@ def addHighlight(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLModelNod
 
 
 def drawHighlight(node: slicer.vtkMRMLModelNode, placed: PlacedGrid, index: int | None) -> None:
-    """Put the box around a superpatch; None takes it away."""
+    """Move the box to a superpatch; None hides it."""
     mesh = node.GetMesh()
     with slicer.util.NodeModify(node):
         mesh.SetPolys(vtk.vtkCellArray())

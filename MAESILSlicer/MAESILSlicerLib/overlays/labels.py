@@ -1,4 +1,4 @@
-"""The places i-j-k of superpatches, written where there is room: in 3D at their centres, in slices at their corners."""
+"""Labels i-j-k of superpatches: at their centres in 3D, at their corners in slices, where there is room."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, node
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
-#: More than this many in 3D would cover each other; then only those of superpatches that were chosen are written.
+#: More labels in 3D would overlap; then only chosen superpatches are labelled.
 MOST_IN_3D = 18
-#: Pixels of width and height that a label needs to itself.
+#: Minimum width and height of a label's section, pixels.
 LEAST_ROOM = (56, 28)
 
 _INSET = 4.0
@@ -25,7 +25,7 @@ _TEXT_SCALE = 2.4
 
 
 def addLabels(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Add a list of labels in 3D, empty until `drawLabels`."""
+    """Add the list of 3D labels, empty until `drawLabels`."""
     node = _addMarkups(volumeNode, LABELS_ROLE, "MAESIL superpatch labels")
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.GetDisplayNode().SetVisibility2D(False)
@@ -40,7 +40,7 @@ def drawLabels(node: slicer.vtkMRMLMarkupsFiducialNode, placed: PlacedGrid, indi
 
 
 class SliceLabels:
-    """Labels in every slice view, which follow its slice."""
+    """Labels in every slice view; they follow its slice."""
 
     def __init__(self, placed: PlacedGrid) -> None:
         self._placed = placed
@@ -56,7 +56,7 @@ class SliceLabels:
 
     @property
     def isWhole(self) -> bool:
-        """Whether all labels are there that were made."""
+        """Whether all label nodes still exist."""
         return all(
             node.GetScene() is not None and node.GetDisplayNode() is not None
             for node in self._labels.values()
@@ -69,12 +69,12 @@ class SliceLabels:
             self.update()
 
     def update(self) -> None:
-        """Put all labels anew, after the volume has moved."""
+        """Place all labels again, after the volume has moved."""
         for sliceNode in self._labels:
             self._updateView(sliceNode)
 
     def remove(self) -> None:
-        """Take the labels out of the scene and stop following the slices."""
+        """Remove the labels and stop following the slices."""
         for source, observation in self._observations:
             source.RemoveObserver(observation)
         for node in self._labels.values():
@@ -96,7 +96,7 @@ class SliceLabels:
         with slicer.util.NodeModify(display):
             display.SetViewNodeIDs([sliceNode.GetID()])
             display.SetVisibility3D(False)
-            # Drawn at their place in the view however far the slice has moved on within the superpatch.
+            # Keep labels visible while the slice moves within the superpatch.
             display.SetSliceProjection(True)
             display.SetSliceProjectionUseFiducialColor(True)
             display.SetSliceProjectionOpacity(1.0)
@@ -112,13 +112,13 @@ class SliceLabels:
         xyToWorld = slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS())
         labels, placesXy = self._labelsIn(xyToWorld) if self._isVisible else ([], np.empty((0, 2)))
         if labels == _labelsOn(node) and np.allclose(_seenAt(node, xyToWorld), placesXy, atol=0.5):
-            # A slice that moves on within its superpatches shows the same labels at the same places.
+            # Labels do not change while the slice moves within its superpatches.
             return
         flat = np.column_stack([placesXy, np.zeros(len(labels)), np.ones(len(labels))])
         _write(node, (flat @ xyToWorld.T)[:, :3], labels)
 
     def _labelsIn(self, xyToWorld: np.ndarray) -> tuple[list[str], np.ndarray]:
-        """The labels that have room in a view, and where they begin, in pixels x, y."""
+        """The labels that fit into a view, and their positions, (N, 2) pixels x, y."""
         rasToWorld = self._placed.rasToWorld()
         if rasToWorld is None:
             return [], np.empty((0, 2))
@@ -133,7 +133,7 @@ class SliceLabels:
 def _addMarkups(
     volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str
 ) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Add a list of points of which only the labels are seen, and which nobody can grab."""
+    """Add a locked list of points that shows labels only."""
     scene = volumeNode.GetScene()
     node = newNode(scene, "vtkMRMLMarkupsFiducialNode", name)
     node.SetHideFromEditors(True)
@@ -163,13 +163,13 @@ def _labelsOn(node: slicer.vtkMRMLMarkupsFiducialNode) -> list[str]:
 
 
 def _seenAt(node: slicer.vtkMRMLMarkupsFiducialNode, xyToWorld: np.ndarray) -> np.ndarray:
-    """Where a view shows the points of a list, (N, 2), in pixels x, y."""
+    """The positions of a list's points in a view, (N, 2) pixels x, y."""
     places = slicer.util.arrayFromMarkupsControlPoints(node, world=True).reshape(-1, 3)
     return np.linalg.solve(xyToWorld, np.column_stack([places, np.ones(len(places))]).T)[:2].T
 
 
 def _write(node: slicer.vtkMRMLMarkupsFiducialNode, places: np.ndarray, labels: Sequence[str]) -> None:
-    """Give a list of points other places and labels."""
+    """Replace the positions and labels of a list of points."""
     if _labelsOn(node) == labels:
         slicer.util.updateMarkupsControlPointsFromArray(node, places)
         return

@@ -1,7 +1,7 @@
-"""Shapes on the patch lattice as corner numbers: pure functions on arrays, fast enough to follow a slider.
+"""Shapes on the patch lattice as corner indices: pure functions on arrays, fast enough to follow a slider.
 
-The corners of all patches are numbered once, row-major over (k, j, i); along each axis there is one more of them than
-there are patches. Every shape is a row of such numbers: a new mask changes which corners are joined, and moves none.
+Patch corners are indexed row-major over (k, j, i), with one more corner than patches along each axis. Every shape is a
+row of corner indices: a new mask changes the indices and moves no corner.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from MAESILCore.lattice import SECOND_STAGE, LatticeBox, SuperpatchGrid, Triple
 
 
 def patchEdges(grid: SuperpatchGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where patches begin and end along k, j, i, in voxel indices; float64, one more than there are patches.
+    """Edges of the patches along k, j, i, in voxel indices; float64, one more than patches.
 
-    Edges lie between voxels, half an index from their centres. A partial last patch ends where the volume ends.
+    Edges lie between voxels, half an index from their centres. A partial last patch ends at the volume's border.
     """
     k, j, i = (
         np.minimum(np.arange(count + 1) * patch, size) - 0.5
@@ -27,7 +27,7 @@ def patchEdges(grid: SuperpatchGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def superpatchEdges(grid: SuperpatchGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where superpatches of the partition begin and end along k, j, i, in voxel indices; float64."""
+    """Edges of the partition's superpatches along k, j, i, in voxel indices; float64."""
     k, j, i = (
         np.append(np.arange(0, size, length), size) - 0.5
         for length, size in zip(grid.superpatch_size, grid.shape, strict=True)
@@ -36,14 +36,14 @@ def superpatchEdges(grid: SuperpatchGrid) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def cornersRas(edges: Sequence[np.ndarray], ijkToRas: np.ndarray) -> np.ndarray:
-    """All crossings of edges along k, j, i, row-major: (N, 3) float64, in RAS mm."""
+    """All crossings of edges along k, j, i, row-major: (N, 3) float64, RAS in mm."""
     k, j, i = np.meshgrid(*edges, indexing="ij")
     cornersIjk = np.stack([i, j, k], axis=-1).reshape(-1, 3)
     return cornersIjk @ ijkToRas[:3, :3].T + ijkToRas[:3, 3]
 
 
 def boxes(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden patches as few boxes: neighbours of one stage in a row are one box.
+    """The hidden patches as boxes; neighbours of one stage along an axis are merged.
 
     Args:
         stages: (Dk, Dj, Di) uint8, 0 where visible.
@@ -61,7 +61,7 @@ def boxes(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def outerFaces(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The faces between hidden patches and what is visible or outside; neighbours in a row are one face.
+    """The faces between hidden patches and visible patches or the outside; neighbours along an axis are merged.
 
     Returns:
         Corners of each face, (N, 4) int32, and the stage of the hidden patch behind it, (N,) uint8. Seen from outside,
@@ -84,10 +84,10 @@ def outerFaces(stages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hatching(stages: np.ndarray, stage: int = SECOND_STAGE) -> np.ndarray:
-    """Triangles through the patches of a stage whose cut by any slice is a hatching, (N, 3) int32.
+    """Triangles through the patches of a stage that any slice cuts into a hatching, (N, 3) int32.
 
-    They lie on the planes where i + j + k of the lattice is whole, which run on from patch to patch; two of these pass
-    through every patch, along its corners.
+    They lie on the planes where i + j + k of the lattice is an integer, which continue from patch to patch. Two of
+    these planes cross every patch along its corners.
     """
     k, j, i = _strides(stages.shape)
     first = _firstCorners(stages.shape, 2)[np.flatnonzero(stages == stage), None]
@@ -113,20 +113,20 @@ def gridFaces(counts: Triple) -> np.ndarray:
 
 
 def onlyInside(stages: np.ndarray, box: LatticeBox) -> np.ndarray:
-    """A copy of the stages in which everything outside a box is visible."""
+    """A copy of the stages with everything outside a box visible."""
     clipped = np.zeros_like(stages)
     clipped[box.slices] = stages[box.slices]
     return clipped
 
 
 def _strides(shape: Sequence[int]) -> Triple:
-    """How far apart the numbers of neighbouring corners are along k, j, i, on a lattice of `shape` patches."""
+    """The index strides of neighbouring corners along k, j, i, on a lattice of `shape` patches."""
     return (shape[1] + 1) * (shape[2] + 1), shape[2] + 1, 1
 
 
 @lru_cache(maxsize=8)
 def _firstCorners(shape: Triple, axis: int) -> np.ndarray:
-    """The number of each patch's first corner, int32, flat, with patches in a row along `axis` side by side."""
+    """The index of each patch's first corner, int32, flattened with `axis` last."""
     k, j, i = _strides(shape)
     ranges = np.ogrid[: shape[0], : shape[1], : shape[2]]
     corners = (ranges[0] * k + ranges[1] * j + ranges[2] * i).astype(np.int32)
@@ -134,7 +134,7 @@ def _firstCorners(shape: Triple, axis: int) -> np.ndarray:
 
 
 def _exposed(stages: np.ndarray, normal: int, far: bool) -> np.ndarray:
-    """The stages where the patch before (or, if `far`, behind) along an axis is visible or outside, else 0."""
+    """The stages where the previous (or, if `far`, next) patch along an axis is visible or outside; else 0."""
     exposed = stages.copy()
     before, after = [slice(None)] * 3, [slice(None)] * 3
     before[normal], after[normal] = slice(None, -1), slice(1, None)
@@ -144,15 +144,15 @@ def _exposed(stages: np.ndarray, normal: int, far: bool) -> np.ndarray:
 
 
 def _byLikeness(stages: np.ndarray) -> list[int]:
-    """The axes k, j, i, the one along which most neighbours are alike first."""
+    """The axes k, j, i, the one with the fewest runs first."""
     ahead = (np.moveaxis(stages, axis, 0) for axis in range(3))
-    # Each row begins once more than its stage changes, so an axis of few patches has many rows.
+    # Each line of patches has one more run than stage changes, so a short axis has many runs.
     rows = [np.count_nonzero(moved[1:] != moved[:-1]) + moved[0].size for moved in ahead]
     return sorted(range(3), key=rows.__getitem__)
 
 
 def _runs(stages: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of equal stages along an axis: the first corners of the first and the last patch, and the stage."""
+    """Runs of equal stages along an axis: the first corners of the first and last patch, and the stage."""
     rows = np.ascontiguousarray(np.moveaxis(stages, axis, -1))
     differs = rows[..., 1:] != rows[..., :-1]
     begins = rows != 0

@@ -1,4 +1,4 @@
-"""Model nodes that show shapes over a volume: made once, after which only their cells change."""
+"""Model nodes over a volume: created once, then only their cells change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAGE_ARRAY = "stage"
 def addModel(
     volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str, mesh: vtk.vtkPointSet
 ) -> slicer.vtkMRMLModelNode:
-    """Add an invisible model node over a volume: under its parent transform, not listed, and out of a picker's way."""
+    """Add an invisible, unlisted and unpickable model node under a volume's parent transform."""
     scene = volumeNode.GetScene()
     node = newNode(scene, "vtkMRMLModelNode", name)
     node.SetHideFromEditors(True)
@@ -39,19 +39,19 @@ def addModel(
 
 
 def setVisible(node: slicer.vtkMRMLDisplayableNode, isVisible: bool) -> None:
-    """Show or hide a node in the views that it is made for."""
+    """Show or hide a node in its views."""
     node.GetDisplayNode().SetVisibility(isVisible)
 
 
 def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:
-    """Corners, (N, 3) in RAS mm, as points that several meshes may share."""
+    """Corners, (N, 3) RAS in mm, as points that meshes can share."""
     points = vtk.vtkPoints()
     points.SetData(numpy_to_vtk(np.asarray(cornersRas, dtype=np.float32), deep=True))
     return points
 
 
 def cellsOf(*shapes: np.ndarray) -> vtk.vtkCellArray:
-    """Rows of point numbers, each (N, corners of a cell) int32, as one list of cells."""
+    """Rows of point indices, each array (N, corners of a cell) int32, as one cell array."""
     connectivity = np.concatenate([rows.ravel() for rows in shapes])
     sizes = np.concatenate([np.full(len(rows), rows.shape[1], dtype=np.int32) for rows in shapes])
     offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
@@ -66,7 +66,7 @@ def _integers(values: np.ndarray) -> vtk.vtkDataArray:
 
 
 def drawByStage(node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: np.ndarray) -> None:
-    """Give a model other cells, each of one stage (uint8); watchers hear of it once."""
+    """Replace a model's cells, each with one stage (uint8), with a single event."""
     mesh = node.GetMesh()
     scalars = numpy_to_vtk(stages, deep=True)
     scalars.SetName(_STAGE_ARRAY)
@@ -80,7 +80,7 @@ def drawByStage(node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: 
 
 
 def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTableNode) -> None:
-    """Have a model show the stages that `drawByStage` sets in the colours of `addStageColors`."""
+    """Colour a model by the stages of `drawByStage` with the table of `addStageColors`."""
     display = node.GetDisplayNode()
     with slicer.util.NodeModify(display):
         display.SetAndObserveColorNodeID(colorNode.GetID())
@@ -91,12 +91,12 @@ def colorByStage(node: slicer.vtkMRMLModelNode, colorNode: slicer.vtkMRMLColorTa
 
 
 def addStageColors(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLColorTableNode:
-    """Add the table of the stages' colours, for the models over a volume."""
+    """Add the colour table of the stages for the models over a volume."""
     node = newNode(volumeNode.GetScene(), "vtkMRMLColorTableNode", "MAESIL stages")
     node.SetHideFromEditors(True)
     node.SetTypeToUser()
     node.SetNumberOfColors(1 + max(STAGE_COLOURS))
-    # Opaque, though never seen: one transparent colour has 3D views draw everything as translucent, in many passes.
+    # Opaque, though unused: one transparent colour makes 3D views render everything translucent, in many passes.
     node.SetColor(0, "visible", 0.0, 0.0, 0.0, 1.0)
     for stage, color in STAGE_COLOURS.items():
         node.SetColor(stage, f"hidden by stage {stage}", *map(float, rgb(color)), 1.0)

@@ -1,4 +1,4 @@
-"""Superpatches and the mask over a volume: in the slice views and in 3D, exact at the edges of its voxels."""
+"""Overlays of superpatches and mask in the slice views and in 3D, exact at voxel edges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from MAESILSlicerLib.scene.nodes import findNodes, removeNodes
 
 __all__ = ["HIGHLIGHT_COLOR", "OverlayDisplay", "Overlays"]
 
-#: In the order in which slice views draw them, one over the other.
+#: Roles in the drawing order of slice views.
 _ROLES = (
     slicemask.FILL_ROLE,
     slicemask.LINES_ROLE,
@@ -26,22 +26,22 @@ _ROLES = (
     gridlines.HIGHLIGHT_ROLE,
     labels.LABELS_ROLE,
 )
-#: Of these, what shows the mask.
+#: The roles that show the mask.
 _MASK_ROLES = (slicemask.FILL_ROLE, slicemask.LINES_ROLE, cubes.CUBES_ROLE)
 
 
 @dataclass(frozen=True)
 class OverlayDisplay:
-    """What of grid and mask is seen, and how.
+    """Appearance of grid and mask.
 
     Attributes:
         grid: lines between superpatches.
-        labels: i-j-k of superpatches, counted from 0, where there is room for them.
+        labels: i-j-k of superpatches, counted from 0, where there is room.
         mask2d: hidden patches in the slice views.
         mask3d: hidden patches in 3D.
-        opacity: of the fill in the slice views, 0 to 1. In 3D the cubes are solid, or one could not tell near from far.
-        outline: in the slice views hatch the second stage and, where patches are not too many, outline what is hidden.
-        clip: the superpatch to which the cubes in 3D are confined; None shows all.
+        opacity: opacity of the fill in the slice views, 0 to 1; the cubes in 3D are solid, so that depth is visible.
+        outline: in the slice views, hatch the second stage and, unless there are too many, outline hidden patches.
+        clip: the only superpatch whose cubes are shown in 3D; None shows all.
     """
 
     grid: bool = True
@@ -56,7 +56,7 @@ class OverlayDisplay:
 class Overlays:
     """Grid, mask and highlight of one volume at a time, as nodes of a scene.
 
-    A superpatch's index is its place in the partition, the grid without overlap, row-major over k, j, i.
+    A superpatch's index counts the partition, the grid without overlap, row-major over k, j, i.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
@@ -72,11 +72,11 @@ class Overlays:
     # What is shown
 
     def show(self, volumeNode: slicer.vtkMRMLVolumeNode, grid: SuperpatchGrid) -> None:
-        """Show the grid of a volume, without a mask, in place of what was shown.
+        """Show the grid of a volume without a mask; this replaces all previous overlays.
 
         Raises:
-            ConfigError: the grid is not one of this volume.
-            SceneError: the volume lies under a transform that is not linear.
+            ConfigError: the grid does not fit this volume.
+            SceneError: the volume is under a non-linear transform.
         """
         placed, before = PlacedGrid(volumeNode, grid), self._placed
         isSame = before is not None and before.volumeNode is volumeNode and before.grid == placed.grid
@@ -91,10 +91,10 @@ class Overlays:
         self._refresh()
 
     def setMask(self, mask: Mask | None) -> None:
-        """Show which patches are hidden, and by which stage; None shows none.
+        """Show a mask by its stages; None shows none.
 
         Raises:
-            ConfigError: no grid is shown, or the mask is not on its lattice.
+            ConfigError: no grid is shown, or the mask does not fit its patch lattice.
         """
         if mask is not None and mask.shape != self._shown().grid.lattice_shape:
             latticeShape = self._shown().grid.lattice_shape
@@ -123,10 +123,10 @@ class Overlays:
         return self._highlight
 
     def setDisplay(self, display: OverlayDisplay) -> None:
-        """Choose what is seen, and how.
+        """Set the appearance.
 
         Raises:
-            ConfigError: the cubes are to be confined to a superpatch that does not exist.
+            ConfigError: the superpatch of `clip` does not exist.
         """
         if display == self._display:
             return
@@ -138,7 +138,7 @@ class Overlays:
         self._refresh()
 
     def remove(self) -> None:
-        """Take everything out of the scene, also what an earlier session has left or a file has brought."""
+        """Remove all overlays from the scene, including those of an earlier session or a loaded file."""
         if self._placed is not None:
             self._placed.volumeNode.RemoveObserver(self._observation)
         self._removeNodes()
@@ -147,7 +147,7 @@ class Overlays:
     # Where superpatches are
 
     def superpatchAt(self, ras: Sequence[float]) -> int | None:
-        """The superpatch at a point in world RAS mm; None outside the volume, and when nothing is shown."""
+        """The superpatch at a point (world RAS, mm); None outside the volume or when nothing is shown."""
         return None if self._placed is None else self._placed.superpatchAt(ras)
 
     def centerOf(self, index: int) -> tuple[float, float, float]:
@@ -159,7 +159,7 @@ class Overlays:
         return self._shown().centerOf(index)
 
     def labelOf(self, index: int) -> str:
-        """The place of a superpatch as i-j-k, counted from 0, as the views write it.
+        """The label i-j-k of a superpatch, counted from 0.
 
         Raises:
             ConfigError: nothing is shown.
@@ -176,7 +176,7 @@ class Overlays:
 
     @property
     def gridNode(self) -> slicer.vtkMRMLModelNode | None:
-        """The lines between superpatches; like the others None when nothing is shown."""
+        """The lines between superpatches; like all overlay nodes, None when nothing is shown."""
         return self._node(gridlines.GRID_ROLE)
 
     @property
@@ -201,11 +201,11 @@ class Overlays:
 
     @property
     def labelsNode(self) -> slicer.vtkMRMLMarkupsFiducialNode | None:
-        """The labels of superpatches in 3D; each slice view has some of its own."""
+        """The labels of superpatches in 3D; slice views have their own labels."""
         return self._node(labels.LABELS_ROLE)
 
     def _node(self, role: str) -> slicer.vtkMRMLDisplayableNode | None:
-        """By role and not by reference: a loaded scene brings nodes of its own."""
+        """The node of a role, looked up in the scene because loading replaces nodes."""
         return next(iter(findNodes(self.scene, role)), None)
 
     def _addNodes(self) -> None:
@@ -229,7 +229,7 @@ class Overlays:
             removeNodes(self.scene, role)
 
     def _addMissing(self) -> None:
-        """Make all nodes anew if a script or a person has deleted one, hidden as they are."""
+        """Recreate all nodes if a script or the user has deleted one of these hidden nodes."""
         nodes = [self._node(role) for role in _ROLES]
         isWhole = all(node is not None and node.GetDisplayNode() is not None for node in nodes)
         if not isWhole or self._node(COLORS_ROLE) is None or not self._sliceLabels.isWhole:
@@ -237,7 +237,7 @@ class Overlays:
             self._addNodes()
 
     def _refresh(self) -> None:
-        """Bring the nodes in line with mask, highlight and display."""
+        """Update the nodes to mask, highlight and display."""
         if self._placed is None:
             return
         self._addMissing()
@@ -257,7 +257,7 @@ class Overlays:
     def _refreshMask(
         self, node: slicer.vtkMRMLModelNode, role: str, draw: Callable[..., None], isWanted: bool
     ) -> None:
-        """Draw the mask anew if it has changed, and only if it is seen: nothing else takes time."""
+        """Redraw the mask only if it has changed and is visible, because this is the slow part."""
         isSeen = isWanted and self._mask is not None
         if isSeen and role in self._outdated:
             isClipped = role == cubes.CUBES_ROLE and self._display.clip is not None
@@ -272,7 +272,7 @@ class Overlays:
         setVisible(node, isSeen)
 
     def _labelled(self) -> Sequence[int]:
-        """The superpatches that are labelled in 3D."""
+        """The superpatches with a label in 3D."""
         count = len(self._placed.grid)
         return (
             range(count)
@@ -281,7 +281,7 @@ class Overlays:
         )
 
     def _onTransformModified(self, volumeNode: slicer.vtkMRMLVolumeNode, _event: str) -> None:
-        """Follow the volume under another parent transform; a change of the same one reaches the nodes by itself."""
+        """Follow a new parent transform; changes of the same transform reach the nodes without help."""
         self._refresh()
         for role in _ROLES:
             self._node(role).SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())

@@ -1,4 +1,4 @@
-"""Where the superpatches of a volume lie in the world, under the volume's own geometry and its parent transform."""
+"""The superpatches of a volume in world coordinates: the volume's geometry and parent transforms applied."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTrans
 
 
 class PlacedGrid:
-    """The partition of a volume into superpatches, in its place.
+    """The partition of a volume into superpatches, placed in the world.
 
     Args:
         volumeNode: a scalar volume.
-        grid: of this volume; an overlap is left out.
+        grid: the volume's grid; its overlap is ignored.
 
     Attributes:
         ijkToRas: the volume's own matrix, (4, 4), without its parent transform.
 
     Raises:
-        ConfigError: the grid is not one of this volume.
-        SceneError: the volume lies under a transform that is not linear.
+        ConfigError: the grid does not fit this volume.
+        SceneError: the volume is under a non-linear transform.
     """
 
     def __init__(self, volumeNode: slicer.vtkMRMLVolumeNode, grid: SuperpatchGrid) -> None:
@@ -38,14 +38,14 @@ class PlacedGrid:
         self.ijkToRas = geometryOf(volumeNode)
 
     def rasToWorld(self) -> np.ndarray | None:
-        """What the transforms above the volume do now, (4, 4); None while one of them is not linear."""
+        """The current matrix from the volume's RAS to world RAS, (4, 4); None under a non-linear transform."""
         try:
             return linearTransformToWorld(self.volumeNode)
         except SceneError:
             return None
 
     def superpatchAt(self, ras: Sequence[float]) -> int | None:
-        """The superpatch at a point in world RAS mm; None outside the volume."""
+        """The superpatch at a point (world RAS, mm); None outside the volume."""
         ijkToWorld = linearTransformToWorld(self.volumeNode) @ self.ijkToRas
         voxelKji = np.floor(np.linalg.solve(ijkToWorld, [*ras, 1.0])[2::-1] + 0.5)
         if (voxelKji < 0).any() or (voxelKji >= self.grid.shape).any():
@@ -54,7 +54,7 @@ class PlacedGrid:
         return int(np.ravel_multi_index(tuple(place), self.grid.counts))
 
     def centerOf(self, index: int) -> tuple[float, float, float]:
-        """The centre of a superpatch's middle voxel, in world RAS mm: a slice there never runs between two patches.
+        """The centre of a superpatch's middle voxel (world RAS, mm), so that a slice there is never between patches.
 
         Raises:
             ConfigError: there is no such superpatch.
@@ -64,12 +64,12 @@ class PlacedGrid:
         return right, anterior, superior
 
     def centerRas(self, index: int) -> np.ndarray:
-        """As `centerOf`, but in the volume's own RAS, (3,)."""
+        """Like `centerOf`, but in the volume's own RAS, (3,), mm."""
         voxels = self.grid.box(index).voxel_slices(self.grid.patch_size, self.grid.shape)
         middleIjk = [(part.start + part.stop) // 2 for part in reversed(voxels)]
         return (self.ijkToRas @ [*middleIjk, 1.0])[:3]
 
     def labelOf(self, index: int) -> str:
-        """The place of a superpatch among the others as i-j-k, counted from 0."""
+        """The label i-j-k of a superpatch, counted from 0."""
         k, j, i = np.unravel_index(index, self.grid.counts)
         return f"{i}-{j}-{k}"

@@ -1,4 +1,4 @@
-"""Where a slice cuts the boxes of a grid: pure functions on arrays."""
+"""Sections of a slice with the boxes of a grid: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: The pairs of a box's corners that its edges join; corner n lies at the far end of k, j, i where bit 2, 1, 0 is set.
+#: Corner pairs of a box's edges; corner n is at the far end of k, j, i where bit 2, 1, 0 of n is set.
 _EDGES = np.array([(a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit])
 
 
@@ -14,8 +14,8 @@ class Sections(NamedTuple):
     """The boxes that a slice cuts, N of them.
 
     Attributes:
-        index: (N,) int64, of each box, row-major over k, j, i.
-        topLeft: (N, 2), the corner of each section that lies farthest to the top left, in pixels x, y; y points up.
+        index: (N,) int64, index of each box, row-major over k, j, i.
+        topLeft: (N, 2), the corner of each section nearest to the top left, in pixels x, y; y points up.
         size: (N, 2), width and height of each section in pixels.
     """
 
@@ -28,7 +28,7 @@ def sectionsOf(cornersXyz: np.ndarray) -> Sections:
     """The sections of a grid's boxes with the plane z = 0.
 
     Args:
-        cornersXyz: (Ck + 1, Cj + 1, Ci + 1, 3), the crossings of the grid's edges in a slice's x, y, z; in pixels.
+        cornersXyz: (Ck + 1, Cj + 1, Ci + 1, 3), crossings of the grid's edges in a slice's x, y, z, pixels.
     """
     ends = (slice(None, -1), slice(1, None))
     boxes = [cornersXyz[ends[n >> 2 & 1], ends[n >> 1 & 1], ends[n & 1]].reshape(-1, 3) for n in range(8)]

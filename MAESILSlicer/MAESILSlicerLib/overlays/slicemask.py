@@ -1,4 +1,4 @@
-"""The mask in the slice views: hidden patches filled, outlined, and the second stage hatched."""
+"""The mask in the slice views: hidden patches are filled and outlined, the second stage is hatched."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from MAESILSlicerLib.overlays.modelnodes import addModel, cellsOf, colorByStage,
 
 FILL_ROLE, LINES_ROLE = "overlay.mask", "overlay.maskLines"
 
-#: Outlines of more patches than this would be a tangle in a view, and too slow to follow a slider.
+#: Outlines of more patches would be unreadable and too slow to follow a slider.
 MOST_OUTLINED = 100_000
 
 
 def addFill(
     volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
 ) -> slicer.vtkMRMLModelNode:
-    """A model of solid boxes, whose cut by a slice is filled; empty until `drawFill`."""
+    """Add a model of solid boxes that slices show filled; empty until `drawFill`."""
     return _addFlat(volumeNode, FILL_ROLE, "MAESIL mask", vtk.vtkUnstructuredGrid(), points, colorNode)
 
 
 def addLines(
     volumeNode: slicer.vtkMRMLVolumeNode, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
 ) -> slicer.vtkMRMLModelNode:
-    """A model of surfaces, whose cuts by a slice are lines; empty until `drawLines`."""
+    """Add a model of surfaces that slices show as lines; empty until `drawLines`."""
     return _addFlat(volumeNode, LINES_ROLE, "MAESIL mask outlines", vtk.vtkPolyData(), points, colorNode)
 
 
@@ -38,7 +38,7 @@ def _addFlat(
     points: vtk.vtkPoints,
     colorNode: slicer.vtkMRMLColorTableNode,
 ) -> slicer.vtkMRMLModelNode:
-    """A model that slice views alone show."""
+    """Add a model that only slice views show."""
     mesh.SetPoints(points)
     node = addModel(volumeNode, role, name, mesh)
     colorByStage(node, colorNode)
@@ -47,13 +47,13 @@ def _addFlat(
 
 
 def drawFill(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
-    """Fill the hidden patches of (Dk, Dj, Di) stages."""
+    """Fill the hidden patches of `stages`, (Dk, Dj, Di)."""
     boxes, ofStage = lattice.boxes(stages)
     drawByStage(node, cellsOf(boxes), ofStage)
 
 
 def drawLines(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
-    """Hatch the second stage, a cue for whoever cannot tell the colours apart, and outline what is hidden."""
+    """Hatch the second stage, a cue without colour, and outline hidden patches."""
     hatching = lattice.hatching(stages, SECOND_STAGE)
     ofHatching = np.full(len(hatching), SECOND_STAGE, dtype=np.uint8)
     if stages.size > MOST_OUTLINED:

@@ -1,1 +1,1 @@
-"""Between a MRML scene and MAESIL: nodes to volumes and back, what changes in the scene, and sample data."""
+"""Converts between MRML nodes and MAESIL's types, observes changes in the scene and provides the sample."""

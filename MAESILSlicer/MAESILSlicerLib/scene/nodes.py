@@ -1,19 +1,19 @@
-"""Which nodes of a scene MAESIL has made, and for which volume: found again also after saving and loading."""
+"""Marks the nodes that MAESIL creates and finds them again, also after saving and loading the scene."""
 
 from __future__ import annotations
 
 import slicer
 
-#: Node attribute that says what a node is for.
+#: Node attribute with a node's role.
 ROLE_ATTRIBUTE = "MAESIL.role"
-#: Node reference to the volume for which the node was made.
+#: Node reference to the node's input volume.
 INPUT_REFERENCE = "MAESIL.input"
 
 
 def newNode(scene: slicer.vtkMRMLScene, className: str, name: str | None = None) -> slicer.vtkMRMLNode:
-    """Create a node that is not in the scene yet, so that watchers of the scene first see it complete."""
+    """Create a node outside the scene, so that observers of the scene first see it complete."""
     node = scene.CreateNodeByClass(className)
-    # CreateNodeByClass hands over a reference that Python does not know of.
+    # CreateNodeByClass returns an extra reference that Python does not release.
     node.UnRegister(None)
     if name is not None:
         node.SetName(name)
@@ -21,46 +21,46 @@ def newNode(scene: slicer.vtkMRMLScene, className: str, name: str | None = None)
 
 
 def markNode(node: slicer.vtkMRMLNode, role: str, inputNode: slicer.vtkMRMLNode | None = None) -> None:
-    """Note on a node what it is for and, if it was made for one volume, for which."""
+    """Store a node's role and, if it has one, its input volume."""
     node.SetAttribute(ROLE_ATTRIBUTE, role)
     node.SetNodeReferenceID(INPUT_REFERENCE, inputNode.GetID() if inputNode is not None else None)
 
 
 def roleOf(node: slicer.vtkMRMLNode) -> str | None:
-    """What MAESIL made this node for; None if it is not MAESIL's."""
+    """The node's role; None if MAESIL did not create it."""
     return node.GetAttribute(ROLE_ATTRIBUTE)
 
 
 def inputOf(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:
-    """The volume for which this node was made, while that is in the scene."""
+    """The node's input volume; None if it has none or that is no longer in the scene."""
     return node.GetNodeReference(INPUT_REFERENCE)
 
 
 def findNodes(
     scene: slicer.vtkMRMLScene, role: str, inputNode: slicer.vtkMRMLNode | None = None
 ) -> list[slicer.vtkMRMLNode]:
-    """The nodes of a role, in the scene's order; with `inputNode` only those made for that volume."""
+    """The nodes of a role in scene order; with `inputNode`, only those of that volume."""
     ours = [node for node in scene.GetNodes() if roleOf(node) == role]
     return [node for node in ours if inputNode is None or inputOf(node) is inputNode]
 
 
 def nodesOfClass(scene: slicer.vtkMRMLScene, className: str) -> list[slicer.vtkMRMLNode]:
-    """The nodes of a class and of those that inherit from it, in the scene's order.
+    """The nodes of a class and its subclasses in scene order.
 
-    `GetNodesByClass` hands over a collection that Python does not know it owns, and that keeps every node alive.
+    `GetNodesByClass` is avoided: Python does not release the collection it returns, which keeps every node alive.
     """
     count = scene.GetNumberOfNodesByClass(className)
     return [scene.GetNthNodeByClass(index, className) for index in range(count)]
 
 
 def leaveOutOfFiles(node: slicer.vtkMRMLNode) -> None:
-    """Have saved scenes go without a node and those that serve it alone, as it is made anew from what they hold."""
+    """Exclude a node and its display and storage nodes from saved scenes, because it is recreated after loading."""
     for part in (node, *_parts(node)):
         part.SetSaveWithScene(False)
 
 
 def removeNode(node: slicer.vtkMRMLNode | None) -> None:
-    """Take a node out of its scene, with its display and storage nodes; None or one already out is no error."""
+    """Remove a node with its display and storage nodes from its scene; None or a removed node is ignored."""
     scene = node.GetScene() if node is not None else None
     if scene is None:
         return
@@ -70,12 +70,12 @@ def removeNode(node: slicer.vtkMRMLNode | None) -> None:
     scene.RemoveNode(node)
     hierarchy, item = hierarchyItemOf(scene, node)
     if item:
-        # In the application the item goes with its node; without Qt's plugins it would stay, and point nowhere.
+        # In the application the item is removed with its node; without Qt's plugins it would stay.
         hierarchy.RemoveItem(item, False, False)
 
 
 def removeNodes(scene: slicer.vtkMRMLScene, role: str, inputNode: slicer.vtkMRMLNode | None = None) -> None:
-    """Take the nodes that `findNodes` gives out of the scene."""
+    """Remove the nodes that `findNodes` returns."""
     for node in findNodes(scene, role, inputNode):
         removeNode(node)
 
@@ -83,13 +83,13 @@ def removeNodes(scene: slicer.vtkMRMLScene, role: str, inputNode: slicer.vtkMRML
 def hierarchyItemOf(
     scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode
 ) -> tuple[slicer.vtkMRMLSubjectHierarchyNode | None, int]:
-    """The subject hierarchy of a scene, if there is one, and the node's item in it; 0 if it has none."""
+    """The subject hierarchy of a scene, or None, and the node's item in it, or 0."""
     hierarchy = scene.GetSubjectHierarchyNode()
     return hierarchy, hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
 
 
 def _parts(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
-    """Nodes that serve this one alone: without an application around it a scene leaves them behind."""
+    """The node's display and storage nodes, which a scene without the application does not remove."""
     parts = []
     if node.IsA("vtkMRMLDisplayableNode"):
         parts += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]

@@ -1,4 +1,4 @@
-"""Masks by hand: what a markups ROI or a segment covers is hidden, snapped to patches."""
+"""Masks made by hand: a markups ROI or a segment, snapped to patches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def maskFromRegion(
     node: slicer.vtkMRMLMarkupsROINode | slicer.vtkMRMLSegmentationNode,
     segmentId: str | None = None,
 ) -> Mask:
-    """Hide what a ROI or a segment covers, as the two functions below do.
+    """The mask of a ROI or a segment; see `maskFromRoi` and `maskFromSegment`.
 
     Raises:
-        ConfigError: no segment of the segmentation is named.
-        SceneError: nothing of the volume would be hidden.
+        ConfigError: `node` is a segmentation and `segmentId` is missing.
+        SceneError: the mask would hide nothing.
     """
     if not node.IsA("vtkMRMLSegmentationNode"):
         return maskFromRoi(grid, volumeNode, node)
@@ -37,7 +37,7 @@ def maskFromRegion(
 
 
 def placeRoi(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Put a ROI into the middle of a volume, with a quarter of its edges."""
+    """Place a ROI in the centre of a volume, with a quarter of its edge lengths."""
     bounds = [0.0] * 6
     volumeNode.GetRASBounds(bounds)
     low, high = np.array(bounds[::2]), np.array(bounds[1::2])
@@ -51,15 +51,15 @@ def maskFromRoi(
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
     roiNode: slicer.vtkMRMLMarkupsROINode,
 ) -> Mask:
-    """Hide every patch with a voxel centre inside the box that Slicer draws for a ROI, however it is turned.
+    """Hide every patch with a voxel centre inside the box of a ROI, in any orientation.
 
     Args:
         grid: the volume's grid.
-        volumeNode: under linear transforms only, as is the ROI.
-        roiNode: of either type.
+        volumeNode: the volume, under linear transforms only.
+        roiNode: a ROI of either type, under linear transforms only.
 
     Raises:
-        SceneError: the ROI is not placed yet, is turned inside out, or contains no voxel of the volume.
+        SceneError: the ROI is not placed yet, is inverted, or contains no voxel of the volume.
     """
     cornersRas = _cornersOf(roiNode) @ np.linalg.inv(linearTransformToWorld(volumeNode)).T
     ijkToRas = geometryOf(volumeNode)
@@ -83,13 +83,13 @@ def maskFromSegment(
     segmentationNode: slicer.vtkMRMLSegmentationNode,
     segmentId: str,
 ) -> Mask:
-    """Hide every patch with a voxel centre inside a segment, whatever geometry and transforms that has.
+    """Hide every patch with a voxel centre inside a segment.
 
     Args:
         grid: the volume's grid.
-        volumeNode: under linear transforms only, as is the segmentation.
-        segmentationNode: is left as it is, also if it holds surfaces alone.
-        segmentId: of the segment; not its name.
+        volumeNode: the volume, under linear transforms only.
+        segmentationNode: the segmentation, under linear transforms only; not modified, even if it has only surfaces.
+        segmentId: the segment's ID, not its name.
 
     Raises:
         SceneError: there is no such segment, or it contains no voxel of the volume.
@@ -98,7 +98,7 @@ def maskFromSegment(
     if segment is None:
         message = f'"{segmentationNode.GetName()}" has no segment "{segmentId}"; choose one that it has.'
         raise SceneError(message)
-    # From the volume's voxels to the segmentation's own frame.
+    # From the volume's IJK to the segmentation's own frame.
     ijkToRas = np.linalg.solve(
         linearTransformToWorld(segmentationNode), linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
     )
@@ -118,11 +118,11 @@ def maskFromSegment(
 
 @dataclass(frozen=True)
 class _Part:
-    """The patches around a region, so that not every voxel of a volume needs a look.
+    """The patches around a region; the rest of the volume is not examined.
 
     Attributes:
-        box: the patches, on the lattice of the volume.
-        grid: of these patches alone.
+        box: the patches, on the patch lattice of the volume.
+        grid: the grid of these patches alone.
         toIjk: (4, 4), from voxel indices of the part to those of the volume.
     """
 
@@ -131,14 +131,14 @@ class _Part:
     toIjk: np.ndarray
 
     def paste(self, mask: Mask, grid: SuperpatchGrid) -> Mask:
-        """The mask of the whole volume that hides what `mask` hides of the part."""
+        """Extend a mask of the part to the whole volume."""
         stages = np.zeros(grid.lattice_shape, dtype=np.uint8)
         stages[self.box.slices] = mask.stages
         return Mask(stages)
 
 
 def _partAround(grid: SuperpatchGrid, cornersIjk: np.ndarray) -> _Part | None:
-    """The patches that hold every voxel between corners, (N, 4) homogeneous; None outside of the volume."""
+    """The patches with all voxels between corners, (N, 4) homogeneous IJK; None outside the volume."""
     cornersKji = cornersIjk[:, 2::-1]
     first = np.maximum(np.ceil(cornersKji.min(axis=0) - 1e-6).astype(int), 0) // grid.patch_size
     last = np.minimum(np.floor(cornersKji.max(axis=0) + 1e-6).astype(int), np.subtract(grid.shape, 1))
@@ -154,13 +154,13 @@ def _partAround(grid: SuperpatchGrid, cornersIjk: np.ndarray) -> _Part | None:
 
 
 def _boxCorners(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """(8, 4) homogeneous corners of a box; corner n is at `stop` of axis 0, 1, 2 where bit 0, 1, 2 of n is set."""
+    """(8, 4) homogeneous corners of a box; corner n is at `stop` along axis a if bit a of n is set."""
     isFar = np.array([[index & 1, index >> 1 & 1, index >> 2 & 1] for index in range(8)], dtype=bool)
     return np.column_stack([np.where(isFar, stop, start), np.ones(8)])
 
 
 def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
-    """The box that Slicer draws for a ROI, (8, 4) homogeneous in world RAS."""
+    """The corners of a ROI's box, (8, 4) homogeneous in world RAS, mm."""
     if not roiNode.IsA("vtkMRMLMarkupsROINode"):
         message = f'"{roiNode.GetName()}" is no region; choose a ROI or a segment.'
         raise SceneError(message)
@@ -180,7 +180,7 @@ def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
 
 
 def _emptyImage(shape: tuple[int, int, int], ijkToRas: np.ndarray) -> slicer.vtkOrientedImageData:
-    """A grid of (k, j, i) voxels without values, for sampling others upon it."""
+    """An image geometry of (k, j, i) voxels without values, as a reference for resampling."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(shape[::-1])
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
@@ -192,7 +192,7 @@ def _labelmapOf(
     segmentId: str,
     reference: slicer.vtkOrientedImageData,
 ) -> slicer.vtkOrientedImageData:
-    """One segment as an image that is 0 outside of it; a surface is made one on the grid of `reference`."""
+    """One segment as an image, 0 outside; a surface is converted on the grid of `reference`."""
     segmentation = segmentationNode.GetSegmentation()
     image = slicer.vtkOrientedImageData()
     if segmentation.ContainsRepresentation(_LABELMAP):
@@ -214,7 +214,7 @@ def _labelmapOf(
 
 
 def _labelCorners(image: slicer.vtkOrientedImageData) -> np.ndarray | None:
-    """The corners of the box around what is labelled, (8, 4) homogeneous in the image's frame; None if nothing is."""
+    """The corners of the labelled voxels' box, (8, 4) homogeneous in the image's frame; None if there are none."""
     extent = [0] * 6
     hasVoxels = image.GetPointData().GetScalars() is not None
     if not hasVoxels or not slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent):
@@ -226,7 +226,7 @@ def _labelCorners(image: slicer.vtkOrientedImageData) -> np.ndarray | None:
 
 
 def _sampled(image: slicer.vtkOrientedImageData, reference: slicer.vtkOrientedImageData) -> np.ndarray:
-    """The nearest voxel of an image for each one of `reference`, (k, j, i); 0 outside of the image."""
+    """The image resampled on `reference` by nearest neighbour, (k, j, i); 0 outside the image."""
     sampled = slicer.vtkOrientedImageData()
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
         image, reference, sampled

@@ -1,4 +1,4 @@
-"""Notices when a ROI or a segment is moved, painted or deleted, or moves relative to a volume."""
+"""Observes a region: a ROI or segment that is moved, painted or deleted, or moves relative to its volume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEGMENTATION_EVENTS = (
 
 
 class RegionWatch:
-    """Watches one region and one volume at a time.
+    """Observes one region and one volume at a time.
 
     Args:
         onMoved: called when the region may cover other voxels of the volume.
@@ -28,7 +28,7 @@ class RegionWatch:
         self._observations: list[tuple[vtk.vtkObject, int]] = []
 
     def follow(self, region: slicer.vtkMRMLNode | None, volume: slicer.vtkMRMLNode | None) -> None:
-        """Watch another region and volume; None watches nothing."""
+        """Observe another region and volume; None observes nothing."""
         if (region, volume) == self._watched:
             return
         for observed, tag in self._observations:

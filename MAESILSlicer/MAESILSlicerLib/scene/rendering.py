@@ -1,4 +1,4 @@
-"""Volume rendering of a CT in 3D: presets for HU, their shift, and a size that software rendering can bear."""
+"""Volume rendering of a CT: presets in HU, their shift, and a voxel limit for software rendering."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from MAESILSlicerLib.scene.volumes import addDisplayWithoutWindow, checkVolume, 
 
 ROLE = "rendered"
 
-#: The presets worth a try on a CT of the trunk, by what people look for.
+#: Presets for a CT of the trunk, by their purpose.
 PRESETS = {
     "CT-Chest-Contrast-Enhanced": "Bones and contrast",
     "CT-Bones": "Bones, red",
@@ -30,9 +30,9 @@ PRESETS = {
 USUAL_PRESET = "CT-Chest-Contrast-Enhanced"
 SHIFT_RANGE = (-300, 300)
 
-#: More voxels than this are thinned out before the processor casts rays through them.
+#: Volumes with more voxels are subsampled for software rendering.
 _MOST_IN_SOFTWARE = 3_000_000
-#: How drivers that draw with the processor name themselves, in lower case.
+#: Names of software renderers, in lower case.
 _SOFTWARE = (
     "apple software renderer",
     "basic render driver",
@@ -53,15 +53,15 @@ _EVENTS = (
 
 
 class Rendering:
-    """Renders one volume at a time, by a hidden node beside it, which follows its voxels, its place and its transforms.
+    """Renders one volume at a time through a hidden copy, which follows its voxels, geometry and transforms.
 
-    The volume itself keeps its display nodes, so that a rendering that the user has made of it is left alone.
+    The volume's own display nodes, including a rendering by the user, are not touched.
 
     Args:
-        scene: where the volumes are.
+        scene: the scene of the volumes.
         logic: the scene's vtkSlicerVolumeRenderingLogic, or trame-slicer's wrapper of it.
-        isSoftware: whether the processor draws; large volumes are then thinned out.
-        isVisible: whether a volume is rendered before `set` is called.
+        isSoftware: whether rendering is by the CPU; large volumes are then subsampled.
+        isVisible: the initial visibility, before `set` is called.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Rendering:
 
     @property
     def node(self) -> slicer.vtkMRMLScalarVolumeNode | None:
-        """What is rendered in place of the volume; None before the first time it is visible."""
+        """The hidden copy that is rendered; None before it is first visible."""
         return self._node
 
     def show(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None, isVisible: bool | None = None) -> None:
@@ -88,7 +88,7 @@ class Rendering:
 
         Args:
             volumeNode: the volume.
-            isVisible: as for `set`; None leaves it as it is.
+            isVisible: as for `set`; None keeps the current state.
 
         Raises:
             SceneError: there is not enough memory.
@@ -102,12 +102,12 @@ class Rendering:
             self._apply()
 
     def set(self, preset: str, shiftHu: float, isVisible: bool) -> None:
-        """Choose how the volume looks.
+        """Set the appearance of the volume.
 
         Args:
             preset: one of `PRESETS`.
-            shiftHu: by how many HU the preset's colours and opacities are moved.
-            isVisible: whether the volume is rendered at all; else 3D is left to grid and mask.
+            shiftHu: shift of the preset's colours and opacities, in HU.
+            isVisible: whether to render the volume; grid and mask stay visible either way.
 
         Raises:
             SceneError: there is not enough memory.
@@ -127,20 +127,20 @@ class Rendering:
         propertyNode = display.GetVolumePropertyNode()
         with slicer.util.NodeModify(display), slicer.util.NodeModify(propertyNode):
             propertyNode.Copy(self._logic.GetPresetByName(self._preset))
-            # Copied along: a preset is listed and saved.
+            # A preset is listed and saved, and its copy inherits that.
             _keepInternal(propertyNode)
             _shift(propertyNode.GetVolumeProperty(), self._shift)
             display.SetVisibility(self._isVisible)
 
     def _isThere(self) -> bool:
-        """A script or a closed scene may have taken the node away."""
+        """Whether the node still exists; a script or a closed scene may have removed it."""
         return self._node is not None and self._node.GetScene() is self._scene
 
     def _add(self) -> None:
-        """Make the node, with a display node of its own for every 3D view.
+        """Create the node with its own display node for every 3D view.
 
         Raises:
-            SceneError: there is not enough memory; the scene is then as it was.
+            SceneError: there is not enough memory; the scene is then unchanged.
         """
         self._removeNodes()
         node = _newHiddenNode(self._scene, "vtkMRMLScalarVolumeNode")
@@ -154,20 +154,20 @@ class Rendering:
         display = _newHiddenNode(self._scene, method)
         display.SetFollowVolumeDisplayNode(False)
         self._scene.AddNode(display)
-        # The logic copies the colours of this display node, and warns where there is none.
+        # The logic copies the colours of this display node and warns if it is missing.
         addDisplayWithoutWindow(node)
         node.AddAndObserveDisplayNodeID(display.GetID())
-        # Finds the display node, and adds what that needs.
+        # Finds the display node and adds its property and ROI nodes.
         self._logic.CreateDefaultVolumeRenderingNodes(node)
         for part in (node, *_servantsOf(display)):
             _keepInternal(part)
 
     def _fill(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Give the node the voxels to cast rays through: the volume's own ones, unless they are too many or padded."""
+        """Set the voxels to render: those of the volume, or a copy if they are too many or padded."""
         image, ijkToRas = self._input.GetImageData(), geometryOf(self._input)
         voxels = voxelsOf(self._input)
         k, j, i = _steps(voxels.shape, ijkToRas, _MOST_IN_SOFTWARE if self._isSoftware else 2**31)
-        # Only what lies a little below air is padding of a CT, and only such a type can hold air.
+        # A minimum slightly below air means a padded CT, whose voxel type can represent air.
         isPadded = _LOWEST_PADDING_HU <= image.GetScalarRange()[0] < _AIR_HU
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRas @ np.diag((i, j, k, 1.0))))
         if (k, j, i) == (1, 1, 1) and not isPadded:
@@ -181,7 +181,7 @@ class Rendering:
             raise SceneError(message) from error
 
     def _onModified(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, _event: str) -> None:
-        """Follow the volume under another parent transform at once; other voxels or another place need another copy."""
+        """Follow a new parent transform at once; changed voxels or geometry need a new copy."""
         if not self._isThere():
             return
         if self._state() != self._copied:
@@ -201,9 +201,9 @@ class Rendering:
         self._removeNodes()
 
     def _removeNodes(self) -> None:
-        """Take the node and all that serves it out of the scene."""
+        """Remove the node and its helper nodes."""
         node, self._node = self._node, None
-        # It holds the volume's voxels, which would stay in memory after the volume.
+        # Drop this reference to the voxels; otherwise they would outlive the volume.
         self._copied = ()
         if node is None:
             return
@@ -215,19 +215,19 @@ class Rendering:
 
 
 def isReady(window: vtk.vtkRenderWindow) -> bool:
-    """Whether a window can draw: Qt's windows say so, and cannot before they were on the screen."""
+    """Whether a window can render; Qt's windows cannot before they were first shown."""
     return bool(getattr(window, "GetReadyForRendering", lambda: True)())
 
 
 def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
-    """Whether the processor computes the pictures of a window that `isReady`, for want of a graphics card."""
+    """Whether a window that `isReady` renders in software, without a graphics card."""
     window.Render()
     told = window.ReportCapabilities().lower()
     return any(name in told for name in _SOFTWARE)
 
 
 def _newHiddenNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
-    """A node that is not in the scene yet, and that no list or selector will offer."""
+    """Create a node outside the scene that is hidden from lists and selectors."""
     node = newNode(scene, className)
     node.SetHideFromEditors(True)
     node.SetSelectable(False)
@@ -241,13 +241,13 @@ def _keepInternal(node: slicer.vtkMRMLNode) -> None:
 
 
 def _servantsOf(display: slicer.vtkMRMLVolumeRenderingDisplayNode) -> list[slicer.vtkMRMLNode]:
-    """Nodes that serve this display node alone, which a scene leaves behind without it."""
+    """The helper nodes of this display node, which the scene does not remove with it."""
     servants = (display.GetVolumePropertyNode(), display.GetShaderPropertyNode(), display.GetROINode())
     return [node for node in servants if node is not None]
 
 
 def _shift(volumeProperty: vtk.vtkVolumeProperty, shiftHu: float) -> None:
-    """Move the colours and opacities of a preset by some HU."""
+    """Shift the colours and opacities of a preset by `shiftHu`."""
     if not shiftHu:
         return
     for function, size, add in (
@@ -263,7 +263,7 @@ def _shift(volumeProperty: vtk.vtkVolumeProperty, shiftHu: float) -> None:
 
 
 def _steps(shapeKji: tuple[int, int, int], ijkToRas: np.ndarray, most: int) -> tuple[int, int, int]:
-    """Every how many voxels along k, j, i one is kept, the finest axis thinned first."""
+    """The subsampling steps along k, j, i; the finest axis is subsampled first."""
     spacing = np.linalg.norm(ijkToRas[:3, :3], axis=0)[::-1]
     steps = np.ones(3, dtype=int)
     while np.prod(np.ceil(np.array(shapeKji) / steps)) > most:

@@ -1,4 +1,4 @@
-"""The sample that needs no network: an artificial CT of a torso, made on this computer and kept for next time."""
+"""The sample: a synthetic CT of a torso, generated on this computer without network and cached."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from MAESILCore.errors import VolumeError
 from MAESILSlicerLib.scene.volumes import addVolume
 
 NAME = "Torso phantom"
-#: In the folder in which Slicer keeps downloaded samples. Another phantom gets another file.
+#: File in Slicer's cache of samples. A changed phantom needs a new file name.
 FILE_NAME = "MAESIL-torso-phantom-1.nrrd"
-#: Voxels along k, j, i: the whole torso, reconstructed within a minute or two on two cores.
+#: Voxels along k, j, i; two cores reconstruct it within a minute or two.
 SHAPE = (96, 192, 192)
 
-#: Wide enough for lungs and bones, HU.
+#: A display window wide enough for lungs and bones, HU.
 _WINDOW, _LEVEL = 1500.0, -250.0
 
 
 def loadSample(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add the sample to a scene, shown in a window for CT; it takes some seconds the first time.
+    """Add the sample to a scene with a window for CT; takes several seconds the first time.
 
     Raises:
-        SceneError: there is not enough memory; the scene is then as it was.
+        SceneError: there is not enough memory; the scene is then unchanged.
     """
     node = addVolume(scene, readSample(cacheFolder(scene)), scene.GenerateUniqueName(NAME), autoWindow=False)
     display = node.GetDisplayNode()
@@ -35,10 +35,10 @@ def loadSample(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
 
 
 def readSample(folder: Path | None = None) -> Volume:
-    """The sample, without a scene and so in any thread.
+    """The sample as a volume; needs no scene and is safe in any thread.
 
     Args:
-        folder: in which it is kept; None makes it anew each time.
+        folder: the cache folder; None generates the sample each time.
     """
     if folder is None:
         return _makeSample()
@@ -55,23 +55,23 @@ def readSample(folder: Path | None = None) -> Volume:
         folder.mkdir(parents=True, exist_ok=True)
         write_volume(volume, file)
     except (OSError, VolumeError) as error:
-        # It can be used all the same, only not kept.
+        # Without the cache, the sample is still usable.
         logging.warning("MAESIL: the sample could not be kept for the next time: %s", error)
     return volume
 
 
 def cacheFolder(scene: slicer.vtkMRMLScene) -> Path | None:
-    """Where the application keeps downloaded samples; None if it keeps none."""
+    """The application's cache folder for samples; None if it has none."""
     manager = scene.GetCacheManager()
     folder = manager.GetRemoteCacheDirectory() if manager is not None else None
     return Path(folder) if folder else None
 
 
 def loadIntoViews(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
-    """Add the sample to a scene and show it in the slice views, as the button in Sample Data does.
+    """Add the sample to a scene and show it in the slice views, like the module Sample Data.
 
     Raises:
-        SceneError: there is not enough memory; the scene is then as it was.
+        SceneError: there is not enough memory; the scene is then unchanged.
     """
     node = loadSample(scene)
     if slicer.app.layoutManager() is not None:

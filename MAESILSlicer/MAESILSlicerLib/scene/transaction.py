@@ -1,4 +1,4 @@
-"""Changes to a scene that are made as a whole or not at all."""
+"""Atomic changes to a scene."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import vtk
 
 @contextmanager
 def allOrNothing(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Take out again all nodes and subject hierarchy items that were added inside, if an exception comes out of it."""
+    """If the block raises, remove all nodes and subject hierarchy items that it has added."""
     nodesBefore, itemsBefore = _nodeIds(scene), _itemIds(scene)
     try:
         yield
     except BaseException:
-        # Items first, and without their nodes: once those are gone, only the application's plugins remove them.
+        # Items first, without their nodes: after their nodes, only the application's plugins would remove them.
         for item in _itemIds(scene) - itemsBefore:
             scene.GetSubjectHierarchyNode().RemoveItem(item, False, False)
         for nodeId in sorted(_nodeIds(scene) - nodesBefore):
-            # The removal of another one may have taken it along.
+            # The removal of another node may have removed this one.
             if scene.GetNodeByID(nodeId) is not None:
                 scene.RemoveNode(scene.GetNodeByID(nodeId))
         raise

@@ -1,4 +1,4 @@
-"""Where a node lies: its own geometry, the transforms above it, its place in the subject hierarchy."""
+"""A node's geometry, its parent transforms and its place in the subject hierarchy."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from MAESILSlicerLib.scene.nodes import hierarchyItemOf
 
 
 class SceneError(MaesilError):
-    """A node that is missing, or is not what is needed."""
+    """A node is missing or cannot be used."""
 
 
 def geometryOf(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
-    """The node's own IJK-to-RAS matrix, (4, 4) float64, in mm, without its parent transform."""
+    """The node's IJK-to-RAS matrix, (4, 4) float64, in mm, without its parent transform."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def linearTransformToWorld(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """What the transforms above a node make of its RAS, (4, 4) float64; the identity if there are none.
+    """The matrix from a node's RAS to world RAS, (4, 4) float64; the identity without a parent transform.
 
     Raises:
-        SceneError: a transform above it is not linear, or flattens space.
+        SceneError: a parent transform is non-linear or singular.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
@@ -50,7 +50,7 @@ def linearTransformToWorld(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
 
 
 def putBeside(node: slicer.vtkMRMLTransformableNode, like: slicer.vtkMRMLTransformableNode) -> None:
-    """Put a node under the parent transform of another of the same scene, and beside it in the subject hierarchy."""
+    """Give a node the parent transform of another node, and place it beside that in the subject hierarchy."""
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
     hierarchy, likeItem = hierarchyItemOf(like.GetScene(), like)
     if not likeItem:
@@ -60,5 +60,5 @@ def putBeside(node: slicer.vtkMRMLTransformableNode, like: slicer.vtkMRMLTransfo
     if item:
         hierarchy.SetItemParent(item, parentItem)
     else:
-        # Without the application's Qt plugins nothing else makes items.
+        # Without the application's Qt plugins, nothing else creates items.
         hierarchy.CreateItem(parentItem, node)

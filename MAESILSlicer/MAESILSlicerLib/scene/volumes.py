@@ -1,4 +1,4 @@
-"""Volumes between a MRML scene and MAESIL: looked at, read, and put back exactly where they were."""
+"""Checks and reads volumes of a MRML scene, and adds volumes with exact geometry."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTrans
 
 @dataclass(frozen=True)
 class VolumeCheck:
-    """What there is to say about a volume before it is used.
+    """The check of a volume before its use.
 
     Attributes:
-        problem: one sentence why it cannot be used, and what to do; None if it can.
-        warnings: sentences about what to know of the results.
+        problem: one sentence why the volume cannot be used and what to do; None if it can.
+        warnings: sentences about limits of the results.
     """
 
     problem: str | None
@@ -34,7 +34,7 @@ class VolumeCheck:
 
 
 def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
-    """Whether MAESIL can work on a node, and what to warn of; quick enough for every change of the selection."""
+    """Check whether MAESIL can use a node; fast enough for every change of the selection."""
     if node is None or node.GetScene() is None:
         return VolumeCheck("Choose a volume.")
     problem = _kindProblem(node) or _contentProblem(node) or _placeProblem(node)
@@ -63,7 +63,7 @@ def _kindProblem(node: slicer.vtkMRMLNode) -> str | None:
 
 
 def _isFrame(node: slicer.vtkMRMLNode) -> bool:
-    """Whether a sequence browser exchanges the node's content as it plays."""
+    """Whether a sequence browser replaces the node's content during playback."""
     browsers = [other for other in node.GetScene().GetNodes() if other.IsA("vtkMRMLSequenceBrowserNode")]
     sequences = [browser.GetSequenceNode(node) for browser in browsers]
     return any(sequence is not None and sequence.GetNumberOfDataNodes() > 1 for sequence in sequences)
@@ -74,7 +74,7 @@ def _contentProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
         return f'"{name}" has no voxels; load an image into it, or choose another volume.'
     if image.GetExtent()[::2] != (0, 0, 0):
-        # Slicer itself shows such an image in one place and tells its bounds in another.
+        # Slicer itself shows such an image and reports its bounds in different places.
         return f'The voxels of "{name}" are not counted from 0; crop or resample it, and use the result.'
     low, high = _finiteRange(image)
     if low > high:
@@ -83,10 +83,10 @@ def _contentProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 
 
 def _finiteRange(image: vtk.vtkImageData) -> tuple[float, float]:
-    """Lowest and highest value, which VTK keeps until the voxels change; the lowest is above if there is none."""
+    """Lowest and highest finite value, cached by VTK until the voxels change; lowest > highest if there is none."""
     scalars = image.GetPointData().GetScalars()
     if scalars.GetDataType() not in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
-        # The very range that the volume's display has asked for already.
+        # The volume's display has already computed this range.
         return scalars.GetRange()
     return scalars.GetFiniteRange()
 
@@ -126,12 +126,12 @@ def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
 
 
 def holdsHu(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
-    """Whether a usable volume is a CT in HU, as far as its modality and its values tell."""
+    """Whether a usable volume is a CT in HU, judged by its modality and its values."""
     return modalityOf(node) in (None, "CT") and _canBeHu(*_finiteRange(node.GetImageData()))
 
 
 def _canBeHu(low: float, high: float) -> bool:
-    """`Volume.looks_like_hu` of a range that VTK keeps, without another look at every voxel."""
+    """`Volume.looks_like_hu` for a cached range, without another pass over the voxels."""
     return Volume(np.array([[[low, high]]]), np.eye(4)).looks_like_hu
 
 
@@ -145,13 +145,12 @@ def modalityOf(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 
 
 def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
-    """A node's voxels, copied, with the node's own geometry and name.
+    """Copy a node's voxels, with the node's own geometry and name.
 
-    Parent transforms are left out: what is made of the volume is put under the same ones. Voxels that are
-    no finite number are filled, and noted.
+    Parent transforms are ignored, because results get the same ones. Non-finite voxels are replaced, with a note.
 
     Raises:
-        SceneError: the node is no volume that can be used, as `checkVolume` tells, or is too large for the memory.
+        SceneError: the node does not pass `checkVolume`, or there is not enough memory.
     """
     problem = checkVolume(node).problem
     if problem is not None:
@@ -165,7 +164,7 @@ def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
 
 
 def voxelsOf(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
-    """A view of a node's voxels, (k, j, i): valid until the node changes."""
+    """A view of a node's voxels, (k, j, i), valid until the node changes."""
     image = node.GetImageData()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
@@ -179,20 +178,19 @@ def addVolume(
     sameDisplay: bool = False,
     autoWindow: bool = True,
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Put a volume into the scene.
+    """Add a volume to the scene.
 
     Args:
-        scene: where to.
-        volume: voxels and geometry, which are both kept exactly; flips and shear included.
-        name: of the new node.
-        like: a volume from which this one was made: it gets the same parent transform and the same place in
-            the subject hierarchy.
-        role: for what MAESIL made it, as `nodes.findNodes` finds it; with `like` as its input.
-        sameDisplay: show it as `like` is shown: window, level, colours, interpolation.
-        autoWindow: find a window for its values, which takes seconds on a large volume; False if the caller sets one.
+        scene: the scene.
+        volume: voxels and geometry, both kept exactly, including flips and shear.
+        name: name of the new node.
+        like: the input volume; the new node gets its parent transform and place in the subject hierarchy.
+        role: role of the new node for `nodes.findNodes`, with `like` as its input.
+        sameDisplay: copy window, level, colours and interpolation of `like`.
+        autoWindow: compute a window, which takes seconds on a large volume; False if the caller sets one.
 
     Raises:
-        SceneError: there is not enough memory; the scene is then as it was.
+        SceneError: there is not enough memory; the scene is then unchanged.
     """
     node = _addVoxels(scene, "vtkMRMLScalarVolumeNode", name, volume.voxels, volume.ijk_to_ras)
     hasExample = sameDisplay and like is not None and like.GetDisplayNode() is not None
@@ -217,18 +215,18 @@ def addVectorVolume(
     like: slicer.vtkMRMLScalarVolumeNode,
     role: str,
 ) -> slicer.vtkMRMLVectorVolumeNode:
-    """Put a volume with several values in each voxel into the scene, beside the volume from which it was made.
+    """Add a multi-channel volume to the scene, beside its input volume.
 
     Args:
-        scene: where to.
-        channels: (C, k, j, i); three of uint8 are shown as colours.
+        scene: the scene.
+        channels: (C, k, j, i); three channels of uint8 are shown as colours.
         ijkToRas: (4, 4) in mm.
-        name: of the new node.
-        like: gives parent transform and place in the subject hierarchy.
-        role: for what MAESIL made it, with `like` as its input.
+        name: name of the new node.
+        like: the input volume; gives parent transform and place in the subject hierarchy.
+        role: role of the new node, with `like` as its input.
 
     Raises:
-        SceneError: there is not enough memory; the scene is then as it was.
+        SceneError: there is not enough memory; the scene is then unchanged.
     """
     voxels = np.moveaxis(channels, 0, -1)
     node = _addVoxels(scene, "vtkMRMLVectorVolumeNode", name, voxels, ijkToRas)
@@ -249,13 +247,13 @@ def _addVoxels(
     except MemoryError as error:
         message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
         raise SceneError(message) from error
-    # Only now, so that whoever watches the scene never sees a volume without voxels.
+    # Added last, so that observers of the scene never see a volume without voxels.
     scene.AddNode(node)
     return node
 
 
 def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """What CreateDefaultDisplayNodes does, without the histogram of all voxels from which it takes a window."""
+    """Like CreateDefaultDisplayNodes, but without the histogram of all voxels that sets the window."""
     display = newNode(node.GetScene(), "vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
     display.SetDefaultColorMap()
@@ -264,7 +262,7 @@ def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 
 def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Show one volume as another is shown; nothing changes where either has no display node."""
+    """Copy the display settings of one volume to another; without both display nodes, nothing changes."""
     shown, display = source.GetDisplayNode(), target.GetDisplayNode()
     if shown is None or display is None:
         return

@@ -1,4 +1,4 @@
-"""Notices when nothing that was drawn on a volume fits any more: it was cropped, resampled, moved in place, or bent."""
+"""Observes a volume for changes that invalidate its overlays: geometry, size or a non-linear transform."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _EVENTS = (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.Transfo
 
 
 class VolumeWatch:
-    """Watches one volume at a time.
+    """Observes one volume at a time.
 
     Args:
-        onChanged: called when its voxels have another number or another place; not when only their values change.
-        onBent: called when the transforms above it become such that it cannot be used, or are that no longer.
+        onChanged: called when the size or geometry changes, but not when only voxel values change.
+        onBent: called when the parent transforms become unusable, or usable again.
     """
 
     def __init__(self, onChanged: Callable[[], None], onBent: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class VolumeWatch:
         self._problem = ""
 
     def follow(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Watch another volume, or none."""
+        """Observe another volume; None observes none."""
         for observation in self._observations:
             self._node.RemoveObserver(observation)
         self._node, self._observations = node, []
@@ -52,7 +52,7 @@ def _stateOf(node: slicer.vtkMRMLScalarVolumeNode) -> tuple[object, ...]:
 
 
 def _problemOf(node: slicer.vtkMRMLScalarVolumeNode) -> str:
-    """Why the transforms above a volume are not such that it can be used; "" if they are."""
+    """Why the parent transforms of a volume make it unusable; "" if they do not."""
     try:
         linearTransformToWorld(node)
     except SceneError as error:
