@@ -1,4 +1,4 @@
-"""The module MAESIL as 3D Slicer loads it; MAESILSlicerLib does the work and is imported when it is first needed."""
+"""The module MAESIL for 3D Slicer. MAESILSlicerLib holds the code and is imported on first use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MAESILSlicer(ScriptedLoadableModule):
-    """What Slicer's lists and menus say about the module."""
+    """The module's entry in Slicer's lists and menus."""
 
     def __init__(self, parent: Any) -> None:  # noqa: ANN401 - a qSlicerScriptedLoadableModule, which Python cannot import
         ScriptedLoadableModule.__init__(self, parent)
@@ -42,7 +42,7 @@ class MAESILSlicer(ScriptedLoadableModule):
 
 
 def registerSample() -> None:
-    """Offer MAESIL's sample in the module Sample Data; the library is imported when the sample is asked for."""
+    """Register MAESIL's sample in the module Sample Data; the library is imported when the sample is loaded."""
     import SampleData
 
     name, fileName = "Torso phantom", "MAESIL-torso-phantom-1.nrrd"
@@ -54,7 +54,7 @@ def registerSample() -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="MAESIL",
         sampleName=name,
-        # A script that asks for the sample by name gets this file once it was made; the module's button makes it.
+        # The cached file for scripts that download by name; the button in Sample Data generates it.
         uris=(folder / fileName).absolute().as_uri(),
         fileNames=fileName,
         nodeNames=name,
@@ -70,7 +70,7 @@ def _loadSample(_source: object) -> list[slicer.vtkMRMLScalarVolumeNode]:
 
 
 def watchLayout() -> None:
-    """Have scenes that were saved while comparing show their views, also before the module is opened."""
+    """Restore the comparison's layout of loaded scenes, even before the module is opened."""
     slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndImportEvent, _registerLayout)
     _registerLayout()
 
@@ -79,14 +79,14 @@ def _registerLayout(*_event: object) -> None:
     node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     if node is None or node.IsLayoutDescription(node.GetViewArrangement()):
         return
-    # Slicer does not know the layout of this scene: it may be the comparison.
+    # Slicer does not know this layout, which may be the comparison.
     from MAESILSlicerLib.results.comparison import Comparison
 
     Comparison(slicer.mrmlScene).registerLayout(node)
 
 
 class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
-    """Opens and closes the window with the module."""
+    """Opens and closes the module's window."""
 
     def __init__(self, parent: qt.QWidget | None = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -94,13 +94,13 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
         self._isEntered = False
 
     def setup(self) -> None:
-        """Build the window; called when the module is opened for the first time."""
+        """Create the window; called when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         from MAESILSlicerLib.desktop.scenefollower import SceneFollower
         from MAESILSlicerLib.desktop.window import Window
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MAESILSlicer.ui"))
-        # Without the stretch, the section of the developer mode takes half of the height.
+        # Without the stretch, the section of the developer mode takes half the height.
         self.layout.addWidget(uiWidget, 1)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
@@ -114,12 +114,12 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
         self._scene.enter()
 
     def exit(self) -> None:
-        """Called each time another module is opened: the user's own layout comes back, a job goes on."""
+        """Called each time another module is opened; restores the user's layout, while a job continues."""
         self._isEntered = False
         self._scene.leave()
 
     def cleanup(self) -> None:
-        """Called when the application is closed and before a reload; the window may not have been built."""
+        """Called when the application closes and before a reload; the window may not exist."""
         for part in (self._scene, self.window, self.logic):
             if part is not None:
                 part.close()
@@ -130,15 +130,15 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
 
         reloadLibrary()
         ScriptedLoadableModuleWidget.onReload(self)
-        # Slicer sets the new widget up and no more: for Slicer the module is open already.
+        # Slicer only sets up the new widget, because it considers the module already open.
         if self._isEntered:
             slicer.modules.MAESILSlicerWidget.enter()
 
 
 class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
-    """Masks and reconstructions for scripts; needs no window.
+    """Masks and reconstructions for scripts, without a window.
 
-    `showMask`, `reconstruct` and `cancel` are those of `MAESILSlicerLib.desktop.study.Study`; `help` describes them.
+    `showMask`, `reconstruct` and `cancel` are methods of `MAESILSlicerLib.desktop.study.Study`; see their `help`.
 
     Example:
         logic = slicer.util.getModuleLogic("MAESILSlicer")
@@ -156,26 +156,26 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
         self.cancel, self.close = self.study.cancel, self.study.close
 
     def getParameterNode(self) -> MAESILSlicerParameterNode:
-        """The scene's choices, typed; made with their defaults if there are none yet."""
+        """The scene's parameter node, created with defaults if missing."""
         from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 
         return MAESILSlicerParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
 
 
 class MAESILSlicerTest(ScriptedLoadableModuleTest):
-    """The whole path in the real application: sample, masks, reconstruction, results."""
+    """End-to-end test in Slicer: sample, masks, reconstruction, results."""
 
     def setUp(self) -> None:
-        """Begin with an empty scene."""
+        """Clear the scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        """Run all of it."""
+        """Run all tests."""
         self.setUp()
         self.testSampleToResults()
 
     def testSampleToResults(self) -> None:
-        """Load the sample, move the mask, reconstruct and look at what came."""
+        """Load the sample, change the mask, reconstruct and check the results."""
         from MAESILSlicerLib.scene.samples import loadSample
         from MAESILSlicerLib.system.check import SystemCheck
 

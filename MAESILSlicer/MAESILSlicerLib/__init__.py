@@ -1,4 +1,4 @@
-"""Everything of MAESIL that knows a MRML scene; the desktop module and the browser face are built upon it."""
+"""MAESIL's MRML scene code with the desktop module and the browser face."""
 
 from MAESILSlicerLib import paths
 

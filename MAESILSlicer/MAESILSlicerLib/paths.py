@@ -1,4 +1,4 @@
-"""Where MAESIL's own files lie: after a build, after an installation, and in a plain checkout."""
+"""Locations of MAESIL's own files in a build, an installation and a plain checkout."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LIBRARY = Path(__file__).resolve().parent
 def ensureCore() -> None:
     """Make `import MAESILCore` work.
 
-    Built and installed, the package lies beside this one and is found. In a checkout whose `MAESILSlicer` folder was
-    added to Slicer's module paths it lies one level up, which nobody else puts on the path.
+    A build or installation has the package beside this one. In a checkout whose `MAESILSlicer` folder was added to
+    Slicer's module paths, the package is one level up and is added to `sys.path` here.
 
     Raises:
-        ImportError: the package is nowhere to be found.
+        ImportError: the package was not found.
     """
     if importlib.util.find_spec("MAESILCore") is not None:
         return
@@ -27,7 +27,7 @@ def ensureCore() -> None:
             "install the MAESIL extension again, or clone the whole repository."
         )
         raise ImportError(message)
-    # Last, so that nothing else in the checkout hides a package of the same name.
+    # Appended last, so that other folders of the checkout do not shadow packages.
     sys.path.append(str(checkout))
 
 

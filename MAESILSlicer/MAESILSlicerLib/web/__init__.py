@@ -1,1 +1,1 @@
-"""The browser face: layout and bindings over the scene code that the desktop module uses, too."""
+"""The browser face: layout and bindings over the scene code that the desktop module also uses."""

@@ -1,4 +1,4 @@
-"""Who has the page: one owner, who can change it, and any number of watchers, who see it."""
+"""Access to the page: one owner, who can change it, and any number of watchers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 OWNER, WATCHER = "owner", "watcher"
 
-#: How long a seat is kept for a tab whose connection is closed: a reload and a short loss of the network take less.
+#: Timeout of a seat whose connection was closed; a reload or a short network failure takes less.
 GRACE_SECONDS = 5.0
-#: How long a seat is kept for a tab that still loads the page.
+#: Timeout of a seat whose tab is still loading the page.
 ARRIVAL_SECONDS = 20.0
 
 
 @dataclass
 class _Seat:
-    """The place of one tab.
+    """The seat of one tab.
 
     Attributes:
-        tab: its id.
+        tab: id of the tab.
         client: id of its websocket; None while there is none.
-        until: when the seat lapses unless a websocket is opened, in seconds of the clock.
-        hasArrived: whether the tab has had a websocket.
+        until: time (seconds of the clock) at which the seat lapses without a websocket.
+        hasArrived: whether the tab has ever had a websocket.
     """
 
     tab: str
@@ -32,12 +32,12 @@ class _Seat:
 
 
 class Access:
-    """Gives the page to one tab at a time. A tab is known by the id that it keeps, a websocket by the server's.
+    """Gives the page to one tab at a time. Tabs choose their own id; the server chooses those of websockets.
 
     Args:
         close: called with the id of a websocket whose tab has lost its seat.
-        changed: called after each change of who is here.
-        clock: in seconds.
+        changed: called after each change of the seats.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -52,24 +52,24 @@ class Access:
 
     @property
     def isFree(self) -> bool:
-        """Whether nobody owns the page."""
+        """Whether the page has no owner."""
         self._lapse()
         return self._owner is None
 
     @property
     def isLeaving(self) -> bool:
-        """Whether the owner's connection has been closed, so that the page may be free in a moment."""
+        """Whether the owner's connection is closed, so that the page may soon be free."""
         self._lapse()
         return self._owner is not None and self._owner.hasArrived and self._owner.client is None
 
     @property
     def watching(self) -> int:
-        """The number of tabs that watch now."""
+        """The number of watching tabs."""
         return sum(seat.client is not None for seat in self._watchers.values())
 
     @property
     def nextLapse(self) -> float | None:
-        """Seconds until a seat lapses; None if all seats have a connection."""
+        """Seconds until the next seat lapses; None if all seats have a connection."""
         seats = [*self._watchers.values(), *([self._owner] if self._owner else [])]
         waiting = [seat.until for seat in seats if seat.client is None]
         return max(0.0, min(waiting) - self._clock()) if waiting else None
@@ -78,9 +78,9 @@ class Access:
         """Give a seat to a tab.
 
         Args:
-            tab: its id.
-            wish: `OWNER` takes the page over, `WATCHER` watches; None asks for the seat that the tab has, or for the
-                page if it is free.
+            tab: id of the tab.
+            wish: `OWNER` takes the page over, `WATCHER` watches; None requests the tab's existing seat, or the page if
+                it is free.
 
         Returns:
             `OWNER` or `WATCHER`; None if the page is in use and the tab has no seat.
@@ -89,7 +89,7 @@ class Access:
         role = wish or self.roleOfTab(tab) or (OWNER if self._owner is None else None)
         if role is None:
             return None
-        # A seat that is kept is kept anew; a tab that changes its role keeps its connection.
+        # An existing seat is renewed; a tab that changes its role keeps its connection.
         seat = self._seatOf(tab) or _Seat(tab, 0.0)
         seat.until = self._clock() + ARRIVAL_SECONDS
         previous = self._owner
@@ -106,7 +106,7 @@ class Access:
         return role
 
     def connect(self, tab: str, client: str) -> bool:
-        """Note the websocket of a tab; whether the tab has a seat. A websocket that the tab had before is closed."""
+        """Register a tab's websocket and close its previous one; return whether the tab has a seat."""
         self._lapse()
         seat = self._seatOf(tab)
         if seat is None:
@@ -118,14 +118,14 @@ class Access:
         return True
 
     def disconnect(self, client: str) -> None:
-        """Note that a websocket is closed; its seat is kept for a moment."""
+        """Unregister a closed websocket; its seat is kept for `GRACE_SECONDS`."""
         seat = self._seatOfClient(client)
         if seat is not None:
             seat.client, seat.until = None, self._clock() + GRACE_SECONDS
             self._changed()
 
     def refresh(self) -> None:
-        """Take away the seats that have lapsed."""
+        """Remove lapsed seats."""
         self._lapse()
         self._changed()
 

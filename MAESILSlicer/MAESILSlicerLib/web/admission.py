@@ -1,4 +1,4 @@
-"""Lets tabs in: answers their wish to own or to watch the page, and holds the server to it."""
+"""Admits tabs as owner or watcher and enforces their rights on requests and websockets."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Closes the websocket of a tab whose seat another one has; `gate/connection.js` knows it.
+#: Close code of a websocket whose tab has lost its seat; `gate/connection.js` handles it.
 TAKEN_CODE = 4001
 LOOK = "look"
 _TAB = re.compile(r"[A-Za-z0-9_-]{20,80}")
-#: What a watcher may call: all of it only reads.
+#: The methods that a watcher may call; all are read-only.
 _FOR_WATCHERS = {"maesil.alive", "trame.error.client", "trame.lifecycle.update", "trame.state.get"}
 _FAREWELL_SECONDS = 1.0
 _STATE_UPDATE, _SIZE = "trame.state.update", "trame.rca.size"
 
 
 class Admission:
-    """Wires `Access` to the requests and websockets of the server.
+    """Connects `Access` to the requests and websockets of the server.
 
-    The state tells the page how many `watchers` there are, and whether it `has_owner`.
+    The state holds the number of `watchers` and whether the page `has_owner`.
 
     Args:
         server: trame's.
-        redraw: has the views that are shown drawn and sent again.
+        redraw: renders and sends the shown views again.
     """
 
     def __init__(self, server: Server, redraw: Callable[[], None]) -> None:
@@ -49,16 +49,16 @@ class Admission:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._isEnding = False
-        # Tells a page that the server was started anew, so that it reloads.
+        # A page reloads when this value changes, that is, after a restart of the server.
         self._start = secrets.token_hex(8)
         self.access = Access(self._close, self._tell)
         server.state.update({"watchers": 0, "has_owner": False})
         server.add_protocol_to_configure(lambda protocol: protocol.registerLinkProtocol(_Door(self.access)))
 
     def bind(self, webServer: WebAppServer) -> None:
-        """Check each call of a websocket, once wslink's server is made."""
+        """Check each call of a websocket; requires wslink's server."""
         self._webServer = webServer
-        # wslink has no public name for the one endpoint that trame makes.
+        # wslink has no public name for the one endpoint that trame creates.
         (self._handler,) = webServer._ws_handlers
         methods = self._handler.functionMap
         for name, (target, function) in list(methods.items()):
@@ -67,12 +67,12 @@ class Admission:
     async def enter(self, request: web.Request) -> web.Response:
         """Answer `POST /enter`, JSON `{"tab": id, "wish": "owner" | "watcher" | "look" | null}`.
 
-        The answer has the `role` of the tab or null, whether the page `is_free` or the owner `is_leaving`, and the
-        `start` of the server.
+        The answer has the tab's `role` or null, whether the page `is_free` or its owner `is_leaving`, and the server's
+        `start` id.
 
         Raises:
-            HTTPServiceUnavailable: the server ends, and a websocket would break off.
-            HTTPBadRequest: the request makes no sense.
+            HTTPServiceUnavailable: the server is shutting down.
+            HTTPBadRequest: the request is malformed.
         """
         if self._isEnding:
             raise web.HTTPServiceUnavailable(text="MAESIL is being ended.")
@@ -89,11 +89,11 @@ class Admission:
         )
 
     def isOwners(self, request: web.Request) -> bool:
-        """Whether the tab that a request names as `?tab=` owns the page."""
+        """Whether the tab in a request's `?tab=` owns the page."""
         return self.access.roleOfTab(request.query.get("tab", "")) == OWNER
 
     def ownersOnly(self, handler: Handler) -> Handler:
-        """Let only the tab that owns the page have an answer."""
+        """Wrap a handler so that it answers only the owner's tab."""
 
         async def checked(request: web.Request) -> web.StreamResponse:
             if not self.isOwners(request):
@@ -105,19 +105,19 @@ class Admission:
         return checked
 
     def _checked(self, name: str, function: Callable[..., object]) -> Callable[..., object]:
-        """Let the owner call a method of a websocket; a watcher's call is ignored unless it only reads."""
+        """Wrap a websocket method: a watcher's call is ignored unless the method is read-only."""
 
         def call(target: object, *arguments: object, **keywords: object) -> object:
             client = self._webServer.last_active_client_id
             if self.access.roleOf(client) == OWNER:
                 self._ownersClient = client
                 return function(target, *arguments, **keywords)
-            # trame sends changes to all but this one, a moment later: a watcher's call must not come in between.
+            # trame later sends changes to all clients but this one; a watcher's call must not replace it meanwhile.
             self._webServer.last_active_client_id = self._ownersClient
             if name in _FOR_WATCHERS:
                 return function(target, *arguments, **keywords)
             if name == _SIZE:
-                # The size stays the owner's, but somebody who has just come needs pictures.
+                # The owner's size is kept, but a new watcher needs pictures.
                 self._redraw()
             elif name == _STATE_UPDATE:
                 self._takeBack(client, *arguments)
@@ -126,7 +126,7 @@ class Admission:
         return call
 
     def _takeBack(self, client: str, changes: object) -> None:
-        """Send a watcher the values that it has changed on its own page only."""
+        """Reset the values that a watcher has changed on its own page."""
         state = self._server.state.to_dict()
         keys = [change.get("key") for change in changes] if isinstance(changes, list) else []
         values = {key: state[key] for key in keys if key in state}
@@ -134,7 +134,7 @@ class Admission:
             self._handler.publish("trame.state.topic", values, client_id=client)
 
     def _close(self, client: str) -> None:
-        """Send nothing more to a websocket, and close it."""
+        """Stop sending to a websocket and close it."""
         self._handler.authentified_client_ids.discard(client)
         connection = self._handler.connections.get(client)
         if connection is not None:
@@ -145,7 +145,7 @@ class Admission:
             task.add_done_callback(self._closing.discard)
 
     async def end(self, **_state: object) -> None:
-        """Tell all pages that the server ends, as trame's task; a page that does not answer is not waited for."""
+        """Notify all pages of the shutdown, as trame's task, without waiting for answers."""
         self._isEnding = True
         self._handler.authentified_client_ids.clear()
         closing = [
@@ -156,13 +156,13 @@ class Admission:
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _FAREWELL_SECONDS)
 
     async def _closeLast(self, connection: web.WebSocketResponse, code: int, message: bytes) -> None:
-        # What is being sent holds this lock, or waits for it: a browser takes data after the end for an error.
+        # Pending sends hold this lock; a browser treats data after the close as an error.
         async with self._handler.attachment_atomic:
             pass
         await connection.close(code=code, message=message)
 
     def _tell(self) -> None:
-        """Write who is here into the state, and look again when a seat lapses."""
+        """Write owner and watchers into the state, and refresh when the next seat lapses."""
         with self._server.state as state:
             state.watchers, state.has_owner = self.access.watching, not self.access.isFree
         if self._timer is not None:
@@ -173,10 +173,10 @@ class Admission:
 
 
 class _Door(LinkProtocol):
-    """The part of wslink's protocol that says which websockets are let in.
+    """The part of wslink's protocol that admits websockets.
 
     Args:
-        access: who has a seat.
+        access: the seats.
     """
 
     def __init__(self, access: Access) -> None:
@@ -184,7 +184,7 @@ class _Door(LinkProtocol):
         self._access = access
 
     async def validateToken(self, tab: object, client: str) -> bool:
-        """Called by wslink with what a websocket says first; it sees and does nothing unless this is true."""
+        """Called by wslink with a websocket's first message; without True it can neither read nor call."""
         return isinstance(tab, str) and self._access.connect(tab, client)
 
     def onClose(self, client: str) -> None:
@@ -193,15 +193,15 @@ class _Door(LinkProtocol):
 
     @register("maesil.alive")
     def alive(self) -> bool:
-        """Called by the page, which learns that its connection still works."""
+        """Called by the page as a heartbeat."""
         return True
 
 
 async def _askedOf(request: web.Request) -> tuple[str, str | None]:
-    """The id of the tab, and what it wishes.
+    """The tab's id and its wish.
 
     Raises:
-        HTTPBadRequest: the request makes no sense.
+        HTTPBadRequest: the request is malformed.
     """
     try:
         asked = await request.json()

@@ -1,4 +1,4 @@
-"""The page as a whole: one scene, one session, the sections of the page, and what they share."""
+"""The page: one scene, one session and the sections."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ _SERVED = "__maesil"
 
 
 class Application:
-    """Everything behind one page: one scene, which one browser tab owns and others may watch.
+    """The server side of one page, which one browser tab owns and others may watch.
 
-    It makes the sections and hands each of them what it is to call in others.
+    It creates the sections and connects their callbacks.
 
     Args:
-        server: trame's.
-        options: what was asked for.
-        folder: for uploads and jobs; whoever makes it removes it.
+        server: the trame server.
+        options: the options of `maesil app`.
+        folder: the folder for uploads and jobs; the caller removes it.
 
     Attributes:
-        server: trame's.
-        state: of the page.
+        server: as given.
+        state: the page's state.
         scene: the MRML scene.
-        session: the work on the shown scan.
-        notice: the page's line for messages.
-        views: of the page.
-        admission: who owns the page, and who watches it.
+        session: the session of the shown scan.
+        notice: the page's message line.
+        views: the page's views.
+        admission: owner and watchers of the page.
 
     Raises:
-        MaesilError: a scan or a model that was named cannot be used.
+        MaesilError: a scan or model in the options cannot be used.
     """
 
     def __init__(self, server: Server, options: AppOptions, folder: Path) -> None:
@@ -73,7 +73,7 @@ class Application:
         self._slicer = SlicerApp()
         _quietVtk()
         self.scene = self._slicer.scene
-        # What a desktop Slicer offers under this name; scene code may rely on it.
+        # Scene code may use this name, as on the desktop.
         slicer.mrmlScene = self.scene
         self.views = Views(server, self._slicer)
         self.admission = Admission(server, self._redraw)
@@ -106,7 +106,7 @@ class Application:
         self._buildPage()
 
     def start(self) -> None:
-        """Begin with the first scan, once the server runs."""
+        """Open the first scan, once the server is running."""
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self.reconstruct.watch()),
@@ -115,7 +115,7 @@ class Application:
         self.volume.openFirst(self._first)
 
     def close(self) -> None:
-        """End the job, and whatever else runs."""
+        """End the job and all other processes."""
         for task in self._tasks:
             task.cancel()
         self.reconstruct.close()
@@ -123,7 +123,7 @@ class Application:
 
     def _onModel(self, isOtherGrid: bool) -> None:
         if isOtherGrid:
-            # The rows of the results are superpatches of another grid.
+            # The rows of these results belong to another grid.
             self.results.forget()
         self.masks.refresh()
 
@@ -154,7 +154,7 @@ class Application:
                 self.notice.tellError(error)
 
     def _buildPage(self) -> None:
-        """The page is a Vue template, `page.html`; the views are put where it says so."""
+        """Build the page from the Vue template `page.html` and insert the views."""
         before, after = (STATIC / "page.html").read_text(encoding="utf-8").split("<!-- views -->")
         with DivLayout(self.server) as layout:
             layout.root.classes = "maesil"
@@ -166,6 +166,6 @@ class Application:
 
 
 def _quietVtk() -> None:
-    """Leave VTK its errors: without a screen, it warns about each view that it makes."""
+    """Silence VTK's warnings, which come for each view without a screen; errors stay."""
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
     vtkOutputWindow.GetInstance().SetDisplayModeToNever()

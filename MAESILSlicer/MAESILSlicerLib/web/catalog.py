@@ -1,4 +1,4 @@
-"""The scans that the page offers, each under a number: the browser never names a path."""
+"""The scans on offer, identified by number, so that the browser never sends a path."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Entry:
     """One scan on offer.
 
     Attributes:
-        title: for people.
-        group: under which heading.
-        read: reads it; may take long and raise a MaesilError.
-        folder: of the upload that it came with; None for a scan of the server.
+        title: display name.
+        group: heading in the list.
+        read: reads the scan; may be slow and raise a MaesilError.
+        folder: the folder of its upload; None for a scan of the server.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Catalog:
     """Samples, scans of the server, and uploads.
 
     Attributes:
-        entries: by number; a number is never given again.
+        entries: the scans by number; numbers are never reused.
     """
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class Catalog:
 
     @property
     def items(self) -> list[dict[str, object]]:
-        """The entries for the page."""
+        """The entries as the page's list items."""
         return [
             {"id": number, "title": entry.title, "group": entry.group}
             for number, entry in self.entries.items()
         ]
 
     def add(self, entries: Iterable[Entry]) -> list[int]:
-        """Offer more scans, those of a title that there is already with a count; their numbers."""
+        """Add scans, with a count after duplicate titles; return their numbers."""
         first = self._next
         for entry in entries:
             self.entries[self._next] = replace(entry, title=self._freeTitle(entry))
@@ -66,7 +66,7 @@ class Catalog:
         return next(title for title in itertools.chain((entry.title,), counted) if title not in taken)
 
     def removeUpload(self, number: int) -> None:
-        """Offer a scan that was sent no more, and delete its files once none of them is on offer; others stay."""
+        """Remove an uploaded scan, and delete its files with the last scan of the upload; other scans are ignored."""
         folder = self.entries[number].folder
         if folder is None:
             return
@@ -76,15 +76,16 @@ class Catalog:
 
 
 def findEntries(paths: Discovery | Iterable[Path], group: str, within: Path | None = None) -> list[Entry]:
-    """The scans at and below paths; of thousands of slices this takes long.
+    """The scans at and below paths; slow for thousands of slices.
 
     Args:
-        paths: where to look, or what was found there.
-        group: under which heading they are offered.
-        within: the folder of an upload, in which all data that a header names must lie; None for scans of the server.
+        paths: the paths to search, or a finished search.
+        group: heading in the list.
+        within: the folder of an upload, which must contain all data that a header refers to; None for scans of the
+            server.
 
     Raises:
-        MaesilError: there is none.
+        MaesilError: there is no scan.
     """
     found = paths if isinstance(paths, Discovery) else discover_scans(paths)
     return [entry for scan in found.scans[:MOST_SCANS] for entry in _entriesOf(scan, group, within)]
@@ -97,13 +98,13 @@ def _entriesOf(scan: FoundScan, group: str, within: Path | None) -> list[Entry]:
     try:
         series = [one for one in list_series(path) if one.is_volume]
     except Exception:
-        # A scan with a fault is offered with the others, and reading it tells what is wrong.
+        # A faulty scan is offered as well; reading it reports the fault.
         series = []
     if len(series) < 2:
         return [Entry(scan.file, group, lambda: read_volume(path), within)]
     return [
         Entry(
-            # In place of a number, the series would tell an identifier of the examination.
+            # Without a number, the series' own name would reveal an identifier of the examination.
             f"{scan.file}, {one if one.number else f'series {place} in order'}",
             group,
             lambda one=one: read_volume(path, series=one.uid or one.number or None),

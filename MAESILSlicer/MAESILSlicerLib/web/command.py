@@ -67,7 +67,7 @@ def serve(
     from MAESILCore.optional import require
 
     require("trame_slicer", "The page")
-    # Later than that, because they import it.
+    # After `require`, because these modules import trame_slicer.
     from MAESILSlicerLib.web.options import MOST_SCANS, AppOptions
     from MAESILSlicerLib.web.server import serveApp
 

@@ -1,4 +1,4 @@
-"""What the browser can take home: results as files, all of them as a zip, and pictures of the views."""
+"""Downloads: result files, all of them as a zip, and screenshots of the views."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from MAESILCore.data.formats.names import extension_of
 ZIP = "results.zip"
 SCREENSHOT = "screenshot.png"
 
-#: Compressed or small already: packing these again would only take time.
+#: Suffixes of compressed files, which the zip stores without further compression.
 _STORED = {".nii.gz", ".png"}
 
 
 class Downloads:
-    """Answers requests for files; only names that are there at the moment are known, so no path can be asked for.
+    """Answers requests for files. Only names of existing files are accepted, so no path can be requested.
 
     Args:
-        currentFolder: gives the folder of the shown result's files, or None.
-        currentName: gives the name that downloads begin with.
-        screenshot: gives the picture of the views as PNG.
+        currentFolder: returns the folder of the shown result's files, or None.
+        currentName: returns the prefix of the names of downloads.
+        screenshot: returns the picture of the views as PNG.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Downloads:
         self._packing = asyncio.Lock()
 
     async def sendResult(self, request: web.Request) -> web.StreamResponse:
-        """Answer `GET /results/<name>` with that file of the result that is shown, or all of them as `results.zip`."""
+        """Answer `GET /results/<name>` with a file of the shown result; `results.zip` has all of them."""
         name = request.match_info["name"]
-        # Both now: packing takes a while, in which another scan may be chosen.
+        # Read both first: another scan may be chosen during the slow packing.
         files, headers = filesOf(self._currentFolder()), self._asFile(name)
         if name == ZIP and files:
             async with self._packing:
@@ -51,7 +51,7 @@ class Downloads:
         return web.FileResponse(path, headers=headers)
 
     async def sendScreenshot(self, _request: web.Request) -> web.Response:
-        """Answer `GET /screenshot.png` with the views as they are now."""
+        """Answer `GET /screenshot.png` with the current views."""
         headers = self._asFile(SCREENSHOT) | {"Cache-Control": "no-store"}
         return web.Response(body=self._screenshot(), content_type="image/png", headers=headers)
 
@@ -71,7 +71,7 @@ def filesOf(folder: Path | None) -> dict[str, Path]:
 
 
 def _zipped(files: list[Path]) -> Path | None:
-    """All files as one, made at the first wish and kept beside them; None if they have been deleted meanwhile."""
+    """All files as a zip, created on first request and cached beside them; None if they were deleted meanwhile."""
     path = files[0].parent / ZIP
     if path.exists():
         return path

@@ -1,4 +1,4 @@
-"""Who may talk to the server: asked of every request, files and websocket alike, before anything is answered."""
+"""Access control of every request, for files and the websocket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
-#: The page may load from here alone, so that no request leaves for another host. Vue compiles templates in the browser.
+#: Content security policy: only this host. `unsafe-eval` is needed because Vue compiles templates in the browser.
 _POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -42,16 +42,16 @@ _HEADERS = {
 def makeGuard(
     token: str | None, isLocal: bool, public: PublicAddress | None = None
 ) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
-    """An aiohttp middleware that lets a request pass, or answers it with one sentence.
+    """An aiohttp middleware that passes a request on or refuses it with one sentence.
 
-    The token comes once, in the address (`?token=...`), and from then on as a cookie.
+    The token is sent once in the address (`?token=...`), later as a cookie.
 
     Args:
-        token: what to ask for; None asks for nothing.
-        isLocal: whether the server listens to this machine alone. A page of another site that has its own name point
-            to this machine is then turned away by that name.
-        public: where browsers find the page behind a reverse proxy. Its name and origin are let in, too, and cookies
-            are for its path. `X-Forwarded-*` headers are not believed, as anybody can send them.
+        token: the required token; None requires none.
+        isLocal: whether the server listens on this machine only. The host name is then checked as well, against DNS
+            rebinding.
+        public: the public address behind a reverse proxy. Its host and origin are accepted as well, and cookies are
+            limited to its path. `X-Forwarded-*` headers are ignored, because any client can set them.
     """
     cookie = None if token is None else _Cookie(token, public)
     names = _LOCAL_NAMES | ({public.host.strip("[]")} if public else set())
@@ -84,7 +84,7 @@ def makeGuard(
 def _refusalOfOrigin(
     request: web.Request, names: set[str] | None, public: PublicAddress | None
 ) -> web.Response | None:
-    """Refuse a request for a host that is not one of the `names`, and one of a page of another site."""
+    """Refuse a request with a host outside `names` or from a page of another site."""
     try:
         host = urlsplit(f"//{request.host}")
         origin = urlsplit(request.headers.get("Origin", f"//{host.netloc}"))
@@ -93,7 +93,7 @@ def _refusalOfOrigin(
     if names is not None and host.hostname not in names:
         answered = "localhost" if public is None else f"localhost and {public.host}"
         return web.Response(status=421, text=f"This server answers to {answered} alone.")
-    # A proxy may pass on the name that the browser asked for, or put this server's in its place.
+    # A proxy may keep the browser's host name or replace it by this server's.
     isPublic = public is not None and f"{origin.scheme}://{origin.netloc}" == public.origin
     if origin.netloc != host.netloc and not isPublic:
         return web.Response(status=403, text="This request comes from a page of another site.")
@@ -101,7 +101,7 @@ def _refusalOfOrigin(
 
 
 class _Cookie:
-    """Holds a trace of the token, so that the cookie does not tell it; its name differs between two servers.
+    """A cookie with a hash of the token; its name differs between servers.
 
     Args:
         token: the access token.
@@ -115,11 +115,11 @@ class _Cookie:
         self._isSecure = public is not None and public.scheme == "https"
 
     def isIn(self, request: web.Request) -> bool:
-        """Whether the browser has been here before, and knew the token."""
+        """Whether the request has a valid cookie."""
         return _isSame(request.cookies.get(self._name, ""), self._value)
 
     def putInto(self, response: web.Response) -> None:
-        """Have the browser keep it, until it is closed."""
+        """Set the cookie for the browser session."""
         response.set_cookie(
             self._name,
             self._value,
@@ -131,14 +131,14 @@ class _Cookie:
 
 
 def _isSame(given: str, expected: str) -> bool:
-    # What a header brings need not be text.
+    # A header may contain undecodable bytes.
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
 def _welcome(request: web.Request, cookie: _Cookie) -> web.Response:
-    """Send the browser to the same place without the token, which would stay in its history."""
+    """Redirect to the same address without the token, which would otherwise stay in the history."""
     query = [(key, value) for key, value in request.query.items() if key != "token"]
-    # Relative, since a proxy may have taken a prefix off the path; one name alone cannot lead to another host.
+    # Relative, because a proxy may have removed a path prefix; a single name cannot lead to another host.
     place = "./" + request.rel_url.raw_path.rpartition("/")[2] + (f"?{urlencode(query)}" if query else "")
     response = web.Response(status=302, headers={"Location": place, **_HEADERS})
     cookie.putInto(response)

@@ -1,4 +1,4 @@
-"""The document that a browser loads first: it asks to be let in before it loads trame's client."""
+"""The first document of the page: it requests a seat before it loads trame's client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATIC = Path(__file__).with_name("static")
 
 
 def makeIndex() -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Answers `GET /index.html`. The scripts and styles are those that trame's own document names."""
+    """A handler of `GET /index.html`, with the scripts and styles of trame's own document."""
     from trame_client.module import vue3
 
     client = _Client((Path(vue3.www) / "index.html").read_text(encoding="utf-8"))
@@ -30,7 +30,7 @@ def makeIndex() -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 class _Client(HTMLParser):
-    """The scripts (address, and whether it is a module) and styles of trame's client, in their order."""
+    """The scripts (address, and whether it is a module) and styles of trame's client, in order."""
 
     def __init__(self, document: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Dragging a slider asks for more than can be drawn: only the latest wish counts."""
+"""Debounces actions: a dragged slider requests more than can be drawn."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from trame_server.state import State
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.web.notice import Notice
 
-#: Long enough for what has piled up in the socket to be read, too short to be seen.
+#: Long enough to read the pending messages of the socket, too short to be noticed.
 _GATHER_SECONDS = 0.008
 
 
 class Latest:
-    """Carries an action out once for all calls that come close together, and tells what goes wrong until it goes well.
+    """Runs an action once for all calls within a short time, and shows its error until it succeeds.
 
     Args:
-        state: is sent to the page afterwards.
-        notice: where a MaesilError's sentence goes.
-        action: takes its arguments from the state, so that it sees the latest.
+        state: the page's state, sent afterwards.
+        notice: shows the sentence of a MaesilError.
+        action: reads its arguments from the state, so that it uses the latest values.
     """
 
     def __init__(self, state: State, notice: Notice, action: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class Latest:
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, *_arguments: object, **_state: object) -> None:
-        """Ask for the action; also as a listener of the state."""
+        """Schedule the action; also a listener of the state."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._run)
 

@@ -1,4 +1,4 @@
-"""What a slice view says in numbers: its scale, and the place and value under the mouse."""
+"""The numbers of a slice view: its scale bar, and the place and value under the mouse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trame_server import Server
     from trame_slicer.views import SliceView
 
-#: Lengths of the scale bar in mm, of which the longest that takes at most this share of the view is drawn.
+#: Lengths of the scale bar, mm; the longest within this share of the view's width is drawn.
 _LENGTHS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
 _LARGEST_SHARE = 0.25
 _SIDES = ("RL", "AP", "SI")
@@ -22,7 +22,7 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def followMouse(server: Server, view: SliceView) -> str:
-    """Write the place and value under the mouse to the state; the name of the variable is returned."""
+    """Write the place and value under the mouse to a state variable; return its name."""
     name = f"{view.get_singleton_tag()}_probe"
     server.state[name] = ""
 
@@ -30,15 +30,15 @@ def followMouse(server: Server, view: SliceView) -> str:
         xy = view.interactor().GetEventPosition()
         server.state[name] = probeText(view, xy, server.state.unit or "")
 
-    # Before the view itself, which keeps the event to itself where the mouse is over a handle.
+    # Before the view's own observer, which consumes the event while the mouse is over a handle.
     view.interactor().AddObserver("MouseMoveEvent", tell, 1.0)
-    # The mouse may rest while the wheel brings another slice.
+    # The wheel may change the slice while the mouse rests.
     view.get_view_node().AddObserver("ModifiedEvent", tell)
     return name
 
 
 def followScale(server: Server, view: SliceView) -> str:
-    """Write the scale bar to the state, as its width in percent of the view and its length in words."""
+    """Write the scale bar to a state variable, as `percent` of the view's width and `text`; return its name."""
     name = f"{view.get_singleton_tag()}_scale"
 
     def changed(*_: object) -> None:
@@ -55,28 +55,28 @@ def followScale(server: Server, view: SliceView) -> str:
 
 
 def _sendSoon(server: Server) -> None:
-    """Send the state once what changes it now is done: a view that is resized or fitted sends nothing by itself."""
+    """Send the state after the current change, because resizing or fitting a view does not send it."""
     try:
         asyncio.get_running_loop().call_soon(server.state.flush)
     except RuntimeError:
-        # Before the server runs; each page asks for the whole state when it comes.
+        # Before the server runs, no send is needed: each page loads the whole state.
         return
 
 
 def scaleOf(widthMm: float) -> tuple[float, str]:
-    """The scale bar of a view that is so many mm wide: its width in percent, and its length in words."""
+    """The scale bar for a view of `widthMm`: its width in percent, and its length as text."""
     fitting = [length for length in _LENGTHS_MM if length <= _LARGEST_SHARE * widthMm]
     length = max(fitting, default=_LENGTHS_MM[0])
     return round(100 * length / widthMm, 2), f"{length // 10} cm" if length >= 10 else f"{length} mm"
 
 
 def probeText(view: SliceView, xy: tuple[int, int], unit: str) -> str:
-    """The place in world RAS mm, named by its sides, and the value of the volume there; "" outside the volume.
+    """The place (world RAS, mm, with the letters of its sides) and the value there; "" outside the volume.
 
     Args:
-        view: with the volume in its background.
-        xy: pixels from the lower left.
-        unit: of the values; "" for none.
+        view: the view with the volume in its background.
+        xy: pixels from the lower left corner.
+        unit: unit of the values; "" for none.
     """
     volumeId = view.get_background_volume_id()
     volumeNode = view.get_view_node().GetScene().GetNodeByID(volumeId) if volumeId else None
@@ -86,7 +86,7 @@ def probeText(view: SliceView, xy: tuple[int, int], unit: str) -> str:
     try:
         ijkToWorld = linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
     except MaesilError:
-        # Such a volume is refused with a sentence where it is chosen.
+        # Such a volume is refused when it is chosen.
         return ""
     ijk = np.rint(np.linalg.solve(ijkToWorld, ras)[:3]).astype(int)
     image = volumeNode.GetImageData()

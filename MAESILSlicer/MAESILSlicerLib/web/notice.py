@@ -1,4 +1,4 @@
-"""The one line in which the page says what happened last."""
+"""The page's message line."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Notice:
         self.clear()
 
     def tell(self, sentence: str) -> None:
-        """Say what happened."""
+        """Show a message."""
         self._about: object = None
         self._state.notice, self._state.notice_kind = sentence, "info"
 
     def tellError(self, problem: object, about: object = None) -> None:
-        """Say what went wrong; it stays until something else happens, or until what it is `about` is `settled`."""
+        """Show an error until the next message, or until `settled` is called with the same `about`."""
         self._about = about
         self._state.notice, self._state.notice_kind = str(problem), "error"
 
     def settled(self, about: object) -> None:
-        """Take an error back, since what it was about is in order again."""
+        """Clear the error about this object."""
         if self._about is about:
             self.clear()
 
     def clear(self) -> None:
-        """Say nothing."""
+        """Clear the line."""
         self.tell("")

@@ -1,4 +1,4 @@
-"""What `maesil app` was asked for."""
+"""The options of `maesil app`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from MAESILCore.optional import require
 from MAESILCore.options import check_device
 from MAESILSlicerLib.web.publicaddress import PublicAddress
 
-#: Shorter tokens could be guessed.
+#: Minimum length of a token; a shorter one could be guessed.
 SHORTEST_TOKEN = 16
 
-#: Scans that are offered of what was named; nobody can read a longer list.
+#: Maximum number of offered scans; a longer list is unreadable.
 MOST_SCANS = 500
 
 
 @dataclass(frozen=True)
 class AppOptions:
-    """How the page is served.
+    """The settings of the server.
 
     Attributes:
-        scans: files and folders that the page offers, beside samples and uploads, or what was found there.
-        port: 0 is any free one.
-        host: the address to listen at; all but this machine's own only together with a token.
-        token: who opens the page must know it; None asks for none.
-        openBrowser: whether the page opens by itself.
-        device: what reconstructions run on unless the page says otherwise.
-        model: checkpoint file or name of a bundled model; None is the default one.
-        modelFolders: in which the page offers checkpoints.
-        publicUrl: where browsers find the page behind a reverse proxy; None where they reach it directly.
+        scans: files and folders to offer beside samples and uploads, or a finished search of them.
+        port: the port; 0 is any free one.
+        host: the address to listen on; any but the loopback address requires a token.
+        token: the access token; None for none.
+        openBrowser: whether to open the page in a browser.
+        device: the default device of reconstructions.
+        model: checkpoint file or name of a bundled model; None is the default model.
+        modelFolders: folders whose checkpoints are offered.
+        publicUrl: the address behind a reverse proxy; None without one.
     """
 
     scans: Discovery | tuple[Path, ...] = ()
@@ -48,7 +48,7 @@ class AppOptions:
 
     @property
     def isLocal(self) -> bool:
-        """Whether the server listens to programs on this machine only; one of them may be a reverse proxy."""
+        """Whether the server listens on this machine only; a reverse proxy may still publish it."""
         if self.host == "localhost":
             return True
         try:
@@ -57,12 +57,12 @@ class AppOptions:
             return False
 
     def checkDevice(self) -> None:
-        """Find out now whether this computer has the device, and not with the first reconstruction.
+        """Check at startup whether this computer has the device.
 
         Raises:
-            ConfigError: it has not.
+            ConfigError: the device is not available.
         """
-        # Only a GPU is worth the seconds that loading PyTorch takes.
+        # Only a GPU is worth the seconds of loading PyTorch.
         if check_device(self.device) in ("auto", "cpu"):
             return
         require("torch", "A GPU")
@@ -74,15 +74,15 @@ class AppOptions:
         """The parts of `publicUrl`.
 
         Raises:
-            ConfigError: it is no address of a page.
+            ConfigError: `publicUrl` is not an address of a page.
         """
         return None if self.publicUrl is None else PublicAddress.parse(self.publicUrl)
 
     def effectiveToken(self) -> str | None:
-        """The token to ask for; one is made up where the page can be reached from elsewhere and none was given.
+        """The required token; a random one if none was given and other machines can reach the page.
 
         Raises:
-            ConfigError: it is so short that it could be guessed.
+            ConfigError: the token is too short.
         """
         if self.token is None:
             isReachable = not self.isLocal or self.publicUrl is not None

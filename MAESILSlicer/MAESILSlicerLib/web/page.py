@@ -1,4 +1,4 @@
-"""What every section of the page works on."""
+"""The objects shared by all sections of the page."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Page:
-    """The state that the browser shows, and the session behind it; sections do not know one another.
+    """The page's state and session. Sections share this object and do not depend on one another.
 
     Args:
-        server: trame's.
-        session: the work on the shown scan.
+        server: the trame server.
+        session: the session of the shown scan.
 
     Attributes:
-        server: trame's.
-        state: of the page.
-        session: the work on the shown scan.
-        notice: the page's line for messages.
+        server: as given.
+        state: the page's state.
+        session: as given.
+        notice: the page's message line.
     """
 
     def __init__(self, server: Server, session: Session) -> None:
@@ -32,9 +32,9 @@ class Page:
         self.notice = Notice(self.state)
 
     def latest(self, action: Callable[[], None]) -> Latest:
-        """See `Latest`."""
+        """A debounced `action`; see `Latest`."""
         return Latest(self.state, self.notice, action)
 
     def onTrigger(self, name: str, action: Callable[..., object]) -> None:
-        """Have the page call `action` by a name."""
+        """Register `action` under the name by which the page triggers it."""
         self.server.trigger(name)(action)

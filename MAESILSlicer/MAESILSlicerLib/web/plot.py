@@ -10,10 +10,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 6, 8, 20
 
 
 def scatter(points: Sequence[tuple[int, float | None, str]]) -> str:
-    """Points with a mark each, the axis in round numbers; nothing without a score.
+    """The plot as SVG, with a rounded axis; "" without any score.
 
     Args:
-        points: superpatch, PSNR in dB or None, and place.
+        points: superpatch, PSNR in dB or None, and place i-j-k.
     """
     scored = [(index, value, place) for index, value, place in points if value is not None]
     if not scored:
@@ -49,7 +49,7 @@ def scatter(points: Sequence[tuple[int, float | None, str]]) -> str:
 
 
 def _roundRange(values: Sequence[float]) -> tuple[float, float, float]:
-    """Round numbers around all values, and the step between them."""
+    """Lower and upper end of the axis and its step, as round numbers."""
     spread = max(values) - min(values)
     step = next((step for step in (1, 2, 5, 10, 20) if spread / step <= 4), 50)
     low, high = step * (min(values) // step), step * -(-max(values) // step)

@@ -1,4 +1,4 @@
-"""Where browsers find the page behind a reverse proxy."""
+"""The public address of the page behind a reverse proxy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PublicAddress:
 
     Attributes:
         scheme: `http` or `https`.
-        host: name or IP address, the latter in brackets if it is of version 6.
-        port: number.
+        host: name or IP address; IPv6 in brackets.
+        port: the port.
         path: prefix of all paths, with a slash at both ends.
     """
 
@@ -35,7 +35,7 @@ class PublicAddress:
         """Read an address such as `https://host.example/maesil/`.
 
         Raises:
-            ConfigError: it is no address of a page.
+            ConfigError: `text` is not an address of a page.
         """
         found = _ADDRESS.fullmatch(text)
         if found is None:
@@ -54,7 +54,7 @@ class PublicAddress:
 
     @property
     def origin(self) -> str:
-        """What browsers send as `Origin`: they leave the usual port out."""
+        """The `Origin` header of browsers, which omits the default port."""
         port = "" if self.port == _USUAL_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}"
 

@@ -1,4 +1,4 @@
-"""Serves the page until ctrl-C: who may come in, which addresses there are, and that nothing stays behind."""
+"""Serves the page until Ctrl-C: access control, routes and cleanup."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class ServerError(MaesilError):
 
 
 def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
-    """Serve the page until somebody stops it.
+    """Serve the page until Ctrl-C.
 
     Args:
-        options: what was asked for.
-        say: tells the address, once it can be opened.
+        options: the options of `maesil app`.
+        say: called with messages, such as the page's address once it can be opened.
 
     Raises:
-        MaesilError: the address cannot be used, or what was named cannot be read.
+        MaesilError: the address cannot be used, or a scan or model in the options cannot be read.
     """
     token = options.effectiveToken()
     options.publicAddress()
     options.checkDevice()
     _checkAddress(options)
-    # trame would read the command line of `maesil`, and wslink greet on standard output.
+    # Otherwise trame parses the command line of `maesil`, and wslink prints to standard output.
     os.environ["TRAME_ARGS"] = ""
     os.environ["WSLINK_READY_MSG"] = ""
     from trame.app import get_server
@@ -62,7 +62,7 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
             timeout=0,
         )
     except KeyboardInterrupt:
-        # Before the server runs, ctrl-C arrives like this; afterwards the server ends by itself.
+        # Before the server runs, Ctrl-C raises here; afterwards the server handles it.
         pass
     finally:
         if application is not None:
@@ -92,7 +92,7 @@ def _onReady(
     if public is not None:
         address = public.text
     else:
-        # A server that listens at all addresses is opened from elsewhere, by the name of this machine.
+        # A server on all addresses is opened from other machines, by this machine's name.
         shown = socket.gethostname() if options.host in ("0.0.0.0", "::") else options.host
         bracketed = f"[{shown}]" if ":" in shown else shown
         address = f"http://{bracketed}:{port}/"
@@ -100,12 +100,12 @@ def _onReady(
     say(address)
     application.start()
     if options.openBrowser:
-        # A browser may take long to start, or stay in front of the terminal.
+        # A browser may start slowly or block the terminal.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _checkAddress(options: AppOptions) -> None:
-    """Find out now whether the address can be listened at, before seconds are spent on the scene."""
+    """Check that the address is usable, before the slow setup of the scene."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

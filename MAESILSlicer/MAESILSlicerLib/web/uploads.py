@@ -1,4 +1,4 @@
-"""Scans that the browser sends: streamed to a folder of their own, checked as they come, and removed if refused."""
+"""Uploads of scans: streamed to a separate folder, checked while streaming, and removed if refused."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from MAESILCore.errors import MaesilError
 
 _LARGEST_BYTES = 4 * 2**30
 _MOST_FILES = 5000
-#: Left free on the disk, since a full one stops more than MAESIL.
+#: Free disk space that uploads must leave for other programs.
 _SPARE_BYTES = 2**30
 
 _CHUNK_BYTES = 2**20
-#: In bytes, of which file systems take 255.
+#: Bytes; file systems allow 255.
 _LONGEST_NAME = 200
 _DEEPEST = 16
 _DICOM_MARK_AT = 128
-#: Raw voxels belong to a header that comes with them.
+#: Suffixes of raw voxels, which belong to a separate header.
 _COMPANIONS = (".raw", ".raw.gz", ".zraw", ".bin")
-#: What stands for a name where several things were sent at once.
+#: Name of an upload of several items.
 _UNNAMED = "Upload"
 _UNSAFE = set('<>:"|?*')
 
@@ -36,17 +36,17 @@ _TOO_LARGE = (
 
 
 class UploadError(MaesilError):
-    """An upload that is refused."""
+    """An upload is refused."""
 
 
 class Uploads:
-    """Takes uploads in.
+    """Receives uploads.
 
     Args:
-        folder: where they are kept.
-        onUploaded: called with the folder of a complete upload, in which a single one named after what was sent holds
-            everything; a MaesilError of it refuses the upload.
-        mayOpen: whether the sender of a request may change the page, asked once all has come.
+        folder: the parent of their folders.
+        onUploaded: called with the folder of a complete upload, whose only subfolder is named after the upload and
+            holds all files; a MaesilError refuses the upload.
+        mayOpen: returns whether the sender of a request may change the page; called after the transfer.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Uploads:
         self._folder, self._onUploaded, self._mayOpen = folder, onUploaded, mayOpen
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Answer `POST /upload` with multipart form data: one part a file, its name with the path below the drop."""
+        """Answer `POST /upload`, multipart form data with one part per file, named by its relative path."""
         target = Path(tempfile.mkdtemp(prefix="upload-", dir=self._folder))
         sent = target / _UNNAMED
         try:
@@ -72,12 +72,12 @@ class Uploads:
             await self._onUploaded(target)
         except MaesilError as error:
             shutil.rmtree(target, ignore_errors=True)
-            # The folder's name says nothing to whoever sent it.
+            # Senders do not know the server's folder.
             sentence = re.sub(rf"{re.escape(str(target))}(/[^/:]+)?", "what you sent", str(error))
-            # As an answer and not as an HTTP error, which a browser would also print on its console.
+            # Not an HTTP error status, which a browser would also log on its console.
             return web.json_response({"error": sentence})
         except BaseException:
-            # The browser has gone away or the disk failed: nothing half-sent may stay.
+            # After a disconnect or a disk error, no partial upload may stay.
             shutil.rmtree(target, ignore_errors=True)
             raise
         return web.json_response({"ok": True})
@@ -111,7 +111,7 @@ class Uploads:
             raise UploadError(message if seen else "No file was sent.")
 
     async def _storePart(self, part: BodyPartReader, path: Path, before: int) -> tuple[int, bool]:
-        """Write one file; its size, and whether it can belong to a scan."""
+        """Write one file; return its size and whether it can belong to a scan."""
         if path.exists():
             message = f"Two of the files are called {path.name}; send one series at a time."
             raise UploadError(message)
@@ -136,7 +136,7 @@ class Uploads:
 
 
 def _nameAfterSent(folder: Path) -> None:
-    """Let a folder that holds nothing but another one have that one's place: its name says what was sent."""
+    """Replace a folder that holds only one subfolder by that subfolder, whose name describes the upload."""
     inner = list(folder.iterdir())
     if len(inner) == 1 and inner[0].is_dir() and inner[0].name != folder.name:
         inner[0].rename(folder.with_name(inner[0].name))
@@ -144,16 +144,16 @@ def _nameAfterSent(folder: Path) -> None:
 
 
 def _placeOf(name: str, target: Path) -> Path:
-    """Where below `target` a file is put.
+    """The path of a file below `target`.
 
     Raises:
-        UploadError: its name leads elsewhere, or no file system would take it.
+        UploadError: the name leads outside `target`, or is not a valid file name.
     """
-    # As Windows understands it: with drives, shares, and both slashes.
+    # Windows rules cover drives, shares and both slashes.
     named = PureWindowsPath(name)
     isPlain = not named.anchor and 0 < len(named.parts) <= _DEEPEST and all(map(_isPlainName, named.parts))
     path = target.joinpath(*named.parts) if isPlain else target
-    # Whatever the file system makes of a plain name, it must not lead out.
+    # Resolved as well, because the file system may interpret a plain name.
     if not isPlain or not path.resolve().is_relative_to(target.resolve()):
         message = "A file's name cannot be used; rename it with letters and digits, and send it again."
         raise UploadError(message)
@@ -161,6 +161,6 @@ def _placeOf(name: str, target: Path) -> Path:
 
 
 def _isPlainName(part: str) -> bool:
-    # Windows drops spaces and full stops at the end of a name.
+    # Windows drops trailing spaces and full stops.
     isNamed = part.isprintable() and part.strip(" .") != ""
     return isNamed and not _UNSAFE & set(part) and len(part.encode()) <= _LONGEST_NAME

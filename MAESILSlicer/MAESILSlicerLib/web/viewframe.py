@@ -1,4 +1,4 @@
-"""What lies over each view: its name, the sides of the patient, and the slider of a slice view."""
+"""The frame of each view: its name, the patient's sides and the slider of a slice view."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trame_server import Server
     from trame_slicer.views import SliceView, ThreeDView
 
-#: Left, right, top and bottom of each orientation, patient's right on the screen's left.
+#: Letters at left, right, top and bottom of each orientation; the patient's right is on the screen's left.
 _SIDES = {"Axial": "RLAP", "Coronal": "RLSI", "Sagittal": "APSI"}
 _NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 _MARGIN = 0.1
@@ -30,14 +30,14 @@ def sliceFrame(
     fit: Callable[[SliceView], None],
     nameOf: Callable[[str], str | None],
 ) -> None:
-    """Lay name, sides and slider over a slice view, and a button that calls `fit` with it.
+    """Add name, sides, slider and a fit button over a slice view.
 
     Args:
-        server: trame's.
+        server: the trame server.
         _viewId: not used.
-        view: below.
-        fit: called with the view.
-        nameOf: gives the name of a view of the comparison by its singleton tag; None for another view.
+        view: the slice view.
+        fit: called with the view when the button is pressed.
+        nameOf: returns the name of a comparison view by its singleton tag; None for other views.
     """
     tag = view.get_singleton_tag()
     compared = nameOf(tag)
@@ -72,35 +72,35 @@ def sliceFrame(
 
 
 def titleOf(tag: str, compared: Mapping[str, str]) -> str:
-    """The title of a view by its singleton tag; `compared` has those of the comparison."""
+    """The title of a view by its singleton tag; `compared` holds those of the comparison."""
     return compared.get(tag) or _NAMES.get(tag, "3D" if tag == "ThreeD" else tag)
 
 
 def fitSlice(view: SliceView) -> None:
-    """Show the whole slice in the middle of the scan, turned as it is, with room for the slider below it."""
+    """Show the whole middle slice of the scan in its current orientation, with room for the slider below."""
     view.fit_view_to_content()
     low, high = view.get_slice_range()
     middle = (low + high) / 2
-    # Where axes are sheared, VTK finds no step from slice to slice, and moves far away to what it takes for one.
+    # With sheared axes, VTK cannot find the slice step and jumps far away.
     if abs(view.get_slice_value() - middle) > view.get_slice_step():
         view.set_slice_value(middle)
     view.zoom(-_MARGIN)
 
 
 def threeDFrame(_server: Server, _viewId: str, view: ThreeDView) -> None:
-    """Lay its name over the 3D view."""
+    """Add the name over the 3D view."""
     _bar("3D", "ThreeD", lambda: fitThreeD(view), "3D")
 
 
 def fitThreeD(view: ThreeDView) -> None:
-    """Look at the whole from the front, a little from the side and from above, so that depth is seen."""
+    """Show the whole scene from the front, slightly from the side and above, so that depth is visible."""
     view.fit_view_to_content()
     cameraNode = view.get_camera_node()
     camera = cameraNode.GetCamera()
     camera.Azimuth(_AZIMUTH_DEGREES)
     camera.Elevation(_ELEVATION_DEGREES)
     camera.OrthogonalizeViewUp()
-    # Seen from there, the whole has another outline.
+    # The extent in the view depends on the direction.
     view.reset_camera()
     cameraNode.ResetClippingRange()
 

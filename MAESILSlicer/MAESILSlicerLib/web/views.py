@@ -1,4 +1,4 @@
-"""The views of the page: which there are, how they are arranged, and what is drawn when."""
+"""The views of the page, their layouts and the order of rendering."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 
-#: The slices of a dragged slider come first; 3D follows when the hand rests for so long.
+#: Delays of 3D views, so that slices are rendered first while a slider is dragged.
 _REST_SECONDS, _SENDING_SECONDS = 0.12, 0.03
 _DOUBLE_CLICK_SECONDS, _DOUBLE_CLICK_PIXELS = 0.5, 4
-#: Of the JPEG pictures: that of trame-rca's pictures at rest, so that nothing is drawn a second time for looks.
+#: JPEG quality: equal to that of trame-rca's still pictures, so that none is rendered twice.
 _QUALITY = 90
 
 
 class _AfterSlices(ScheduledRenderStrategy):
-    """Draws a 3D view once nothing has changed for a moment: it takes longer than all slices together."""
+    """Debounces a 3D view, which takes longer to render than all slices together."""
 
     def __init__(self, adapter: RcaViewAdapter) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _AfterSlices(ScheduledRenderStrategy):
     def schedule_render(self) -> None:
         """Called by the scene for each change."""
         if self.abstract_view is not None and _isHeld(self.abstract_view):
-            # Turned by hand, the view itself is what shall follow.
+            # While the user rotates the view, render at once.
             self._adapter.schedule_render()
             return
         if self._timer is not None:
@@ -62,9 +62,9 @@ class _AfterSlices(ScheduledRenderStrategy):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            # Before the server runs, nobody looks; each client asks for a picture when it comes.
+            # Before the server runs, there is no client; each new client requests a picture.
             return
-        # In two steps: if drawing the slices took longer than the rest, they are sent before 3D is begun.
+        # In two steps, so that slices that took longer than the delay are sent before 3D rendering starts.
         self._timer = loop.call_later(_REST_SECONDS, self._yieldOnce, loop)
 
     def _yieldOnce(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -84,7 +84,7 @@ class _ThreeDFactory(RemoteViewFactory):
         made = super()._create_view(*arguments, **keywords)
         made.slicer_view.set_scheduled_render(_AfterSlices(made.view_adapter))
         renderer = made.slicer_view.renderer()
-        # Nothing transparent lies in the volume, and peeling would draw it several times over.
+        # No object in the volume is transparent, and depth peeling would render several passes.
         renderer.SetUseDepthPeeling(False)
         renderer.SetUseDepthPeelingForVolumes(False)
         return _withoutSamples(made)
@@ -102,12 +102,12 @@ class _SliceFactory(RemoteViewFactory):
 
 
 def _still(viewClass: Callable[..., AbstractView]) -> Callable[..., AbstractView]:
-    """A view that draws nothing while it is being made: by default it would at each step, for seconds in all."""
+    """A view that does not render during its creation, where the default renders at each step, for seconds."""
     return partial(viewClass, scheduled_render_strategy=ScheduledRenderStrategy())
 
 
 def _putSliceBelow(view: SliceView) -> None:
-    """Draw the slice before the overlays that a view finds in the scene: they are blended with what was drawn."""
+    """Draw the slice before the overlays of the scene, which are blended over it."""
     renderer = view.first_renderer()
     overlays = list(renderer.GetViewProps())
     renderer.RemoveAllViewProps()
@@ -117,7 +117,7 @@ def _putSliceBelow(view: SliceView) -> None:
 
 
 def _fitAtEachSize(view: SliceView) -> None:
-    """Fit a slice anew when its place on the page has got another size: only the page knows how large it is."""
+    """Fit a slice again after each resize, because only the page knows its size."""
     size = view.render_window().GetSize()
 
     def resized(_interactor: object, _event: str) -> None:
@@ -129,22 +129,22 @@ def _fitAtEachSize(view: SliceView) -> None:
         fitSlice(view)
         view.set_slice_value(offset)
 
-    # trame-slicer sends this once the slice has its new size; the window's own event comes before.
+    # trame-slicer sends this after the slice has its new size; the window's own event is too early.
     view.interactor().AddObserver("WindowResizeEvent", resized)
 
 
 def _withoutSamples(made: RcaView) -> RcaView:
-    """Eight samples a pixel, the default, are most of the work where there is no graphics card."""
+    """Turn off multisampling (8 by default), which dominates the time of software rendering."""
     made.slicer_view.render_window().SetMultiSamples(0)
     return made
 
 
 class Views:
-    """All views of the page and their arrangement.
+    """All views of the page and their layouts.
 
     Args:
-        server: trame's.
-        app: trame-slicer's.
+        server: the trame server.
+        app: the trame-slicer application.
     """
 
     def __init__(self, server: Server, app: SlicerApp) -> None:
@@ -157,7 +157,7 @@ class Views:
         manager.register_factory(_SliceFactory(server, populate_view_ui_f=frame, **common))
         manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
         self.layouts = LayoutManager(app.scene, manager, server)
-        # A view takes a good part of a second to make, so those of the comparison wait until they are wanted.
+        # Lazy, because creating a view takes a good part of a second.
         self.layouts.register_layout_dict(_layouts(), lazy_initialization=True)
         self.layouts.create_layout_views_if_needed(FOUR_UP)
 
@@ -168,13 +168,13 @@ class Views:
 
     @property
     def shown(self) -> list[AbstractView]:
-        """All views of the present layout."""
+        """All views of the current layout."""
         views = self.layouts.get_layout(self.layouts.layout_id).get_views(is_recursive=True)
         return [self.app.view_manager.get_view(view.singleton_tag) for view in views]
 
     @property
     def shownSlices(self) -> list[SliceView]:
-        """The slice views of the present layout."""
+        """The slice views of the current layout."""
         return [view for view in self.shown if isinstance(view, SliceView)]
 
     @property
@@ -183,41 +183,41 @@ class Views:
         return self.app.view_manager.get_view("ThreeD")
 
     def compare(self, views: tuple[comparison.ComparisonView, ...]) -> None:
-        """Have `COMPARISON` consist of these views from now on."""
+        """Set the views of `COMPARISON`."""
         if views != self._compared:
             self._compared = views
             layout = slicer_layout_to_vue(comparison.layoutXml(views))
             self.layouts.register_layout(COMPARISON, layout, lazy_initialization=True)
 
     def _nameOf(self, tag: str) -> str | None:
-        """What a view of the comparison is called; None for another view."""
+        """The name of a comparison view; None for other views."""
         return next((view.label for view in self._compared if view.tag == tag), None)
 
     def show(self, layout: str) -> None:
-        """Arrange the views: `FOUR_UP`, `COMPARISON` or `ONLY_3D`."""
+        """Switch the layout: `FOUR_UP`, `COMPARISON` or `ONLY_3D`."""
         self.layouts.set_layout(layout)
 
     def showVolume(self, volumeId: str | None) -> None:
-        """Put a volume into the three slice views, whole, and nothing else."""
+        """Show the whole volume, and nothing else, in the three slice views."""
         for view in self.slices:
             view.set_background_volume_id(volumeId)
             view.set_foreground_volume_id(None)
 
     def fit(self) -> None:
-        """Show the whole of the scan in its slice views, turned to its axes, and in 3D."""
+        """Show the whole scan in the slice views, aligned to its axes, and in 3D."""
         for view in self.slices:
             view.reset_view()
             fitSlice(view)
         fitThreeD(self.threeD)
 
     def fitWith(self, view: SliceView) -> None:
-        """Show the whole of the scan in a slice view, and in those that are linked with it."""
+        """Show the whole scan in a slice view and its linked views."""
         linked = self.shownSlices if comparison.isCompared(view.get_singleton_tag()) else [view]
         for one in linked:
             fitSlice(one)
 
     def screenshot(self) -> bytes:
-        """The views of the present layout, side by side as on the page, as PNG."""
+        """The views of the current layout as PNG, arranged as on the page."""
         from PIL import Image
 
         pictures = [_pixelsOf(view) for view in self.shown]
@@ -249,7 +249,7 @@ def _layouts() -> dict[str, Layout]:
 
 
 def _titled(picture: np.ndarray, title: str) -> np.ndarray:
-    """The same picture, (rows, columns, 3) uint8, with a title in its upper left corner."""
+    """The picture, (rows, columns, 3) uint8, with a title in its upper left corner."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.fromarray(picture)
@@ -277,9 +277,9 @@ OnClick = Callable[[tuple[float, float, float]], None]
 
 
 def onDoubleClick(view: SliceView, callback: OnClick) -> None:
-    """Have `callback` called with the world RAS point (mm) of each double click into a slice view.
+    """Call `callback` with the point (world RAS, mm) of each double click in a slice view.
 
-    The browser sends presses only, so two that are close in time and place are taken for a double click.
+    The browser sends presses only, so two presses close in time and place count as a double click.
     """
     last = (0.0, 0, 0)
 

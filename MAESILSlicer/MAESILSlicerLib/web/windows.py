@@ -1,4 +1,4 @@
-"""The windows that the page offers for a scan: those of radiologists for HU, else its own range."""
+"""Window presets of a scan: the usual CT windows for HU, else its value range."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from MAESILCore.data.volume import Volume
 from MAESILCore.report.shading import viewing_window
 
-#: Width and centre in HU, by the names that radiologists use.
+#: Width and centre in HU, by the usual names.
 _OF_HU = {
     "Soft tissue": (400, 40),
     "Lung": (1500, -600),
@@ -17,7 +17,7 @@ _OF_HU = {
 }
 _USUAL_WIDTH, _USUAL_LEVELS = 4000, (-1200, 2000)
 _WHOLE_RANGE = "Whole range"
-#: Steps of a slider across values that are no whole numbers.
+#: Number of slider steps for non-integer values.
 _STEPS = 1000
 
 Number = int | float
@@ -25,14 +25,14 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Windows:
-    """What can be chosen for a scan.
+    """The window settings available for a scan.
 
     Attributes:
-        unit: of the values, "HU" or nothing.
-        presets: width and level by name, the one to begin with first.
+        unit: unit of the values, "HU" or "".
+        presets: width and level by name; the first is the default.
         widths: lowest and highest width of the slider.
         levels: lowest and highest level of the slider.
-        step: of both sliders.
+        step: step of both sliders.
     """
 
     unit: str
@@ -42,13 +42,13 @@ class Windows:
     step: Number
 
     def rounded(self, value: float) -> Number:
-        """A value as the sliders can show it."""
+        """A value rounded to the sliders' precision."""
         steps = round(value / self.step)
         return steps * self.step if isinstance(self.step, int) else float(f"{steps * self.step:.6g}")
 
 
 def windowsFor(volume: Volume | None) -> Windows:
-    """The windows for a scan; those of HU as long as there is none."""
+    """The windows of a scan; those for HU if it is None."""
     if volume is None:
         return Windows("HU", dict(_OF_HU), (1, _USUAL_WIDTH), _USUAL_LEVELS, 1)
     low, high = volume.value_range

@@ -1,1 +1,1 @@
-"""One file for each section of the page's left side."""
+"""The sections of the page, one file each."""

@@ -1,4 +1,4 @@
-"""The section of superpatches and masks: how the mask is drawn, and what of it is seen."""
+"""The section of superpatches and masks: the mask and its display."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 
-#: Shares of the way from left to right, back to front, bottom to top.
+#: Relative position from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
 
 
 class MaskPanel:
-    """Has the session apply what the page says of mask and display.
+    """Applies the page's choices of mask and display to the session.
 
     Args:
-        page: what the section works on.
-        region: the box that can be hidden.
-        segment: the label that can be hidden.
+        page: the shared objects of the page.
+        region: the section of the box.
+        segment: the section of the label map.
     """
 
     def __init__(self, page: Page, region: regions.RegionPanel, segment: segments.SegmentPanel) -> None:
@@ -48,7 +48,7 @@ class MaskPanel:
                 "show_grid": display.grid,
                 "show_labels": display.labels,
                 "show_mask2d": display.mask2d,
-                # The comparison is about what lies beneath.
+                # The mask would cover the compared images.
                 "show_mask_compared": False,
                 "show_mask3d": display.mask3d,
                 "opacity": display.opacity,
@@ -65,18 +65,18 @@ class MaskPanel:
         page.onTrigger("choose_superpatch", self.choose)
 
     def refresh(self) -> None:
-        """Take over the grid of another volume."""
+        """Use the grid of another volume."""
         state, session = self._state, self._session
         count = len(session.grid) if session.grid is not None else 0
         state.superpatches = [session.overlays.labelOf(index) for index in range(count)]
-        # In 3D, all cubes together would hide the patient: one superpatch is taken out to begin with.
+        # Show one superpatch in 3D by default, because all cubes together would cover the patient.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
         self._tellShares()
         self.redraw()
 
     def _frontSuperpatch(self) -> int | None:
-        """One between the middle of the volume and its upper corner in front, where 3D shows it well."""
+        """A superpatch between the centre and the upper front corner, where 3D shows it well."""
         node, overlays = self._session.volumeNode, self._session.overlays
         bounds = [0.0] * 6
         if node is None or self._session.grid is None:
@@ -89,7 +89,7 @@ class MaskPanel:
         return overlays.superpatchAt(ras)
 
     def choose(self, index: int) -> None:
-        """Outline a superpatch and bring it into the slices."""
+        """Outline a superpatch and jump to it in the slices."""
         state, overlays = self._state, self._session.overlays
         if not isinstance(index, int) or not -1 <= index < len(state.superpatches):
             return
@@ -99,19 +99,19 @@ class MaskPanel:
             comparison.jumpTo(self._session.scene, overlays.centerOf(index))
 
     def chooseAt(self, ras: tuple[float, float, float]) -> None:
-        """Outline the superpatch at a point, in world RAS mm."""
+        """Outline the superpatch at a point (world RAS, mm)."""
         index = self._session.overlays.superpatchAt(ras)
         if index is not None:
             self.choose(index)
 
     def apply(self) -> None:
-        """Have the session apply what the page says, except for the mask that is just being reconstructed.
+        """Apply the page's choices, except to a mask that is being reconstructed.
 
         Raises:
-            MaesilError: what is to be hidden cannot be; no mask is shown then.
+            MaesilError: the mask cannot be made; none is shown then.
         """
         session = self._session
-        # The field shows the seed that is used.
+        # Write the seed back, so that the field shows the used one.
         self._state.seed = min(max(int(self._state.seed or 0), 0), LARGEST_SEED)
         masked = session.choices if session.isRunning else self._masked(session.choices)
         self._region.showHandles()
@@ -121,7 +121,7 @@ class MaskPanel:
             raise session.problem
 
     def _masked(self, choices: StudyChoices) -> StudyChoices:
-        """Choices with what the page says of the mask."""
+        """The choices with the page's mask settings."""
         state, region = self._state, None
         if self._session.grid is not None and self._region.isChosen:
             region = self._region.choice()
@@ -142,7 +142,7 @@ class MaskPanel:
         return replace(choices, strategy=strategy, seed=int(state.seed), region=region)
 
     def _displayed(self, choices: StudyChoices) -> StudyChoices:
-        """Choices with what the page says of the display."""
+        """The choices with the page's display settings."""
         state = self._state
         chosen = state.superpatch if state.superpatch >= 0 else None
         display = OverlayDisplay(
@@ -151,13 +151,13 @@ class MaskPanel:
             mask2d=bool(state.show_mask_compared if state.layout == COMPARISON else state.show_mask2d),
             mask3d=bool(state.show_mask3d),
             opacity=float(state.opacity),
-            # A region may lie in any superpatch, and all of it is what is asked about.
+            # A region may span several superpatches and must be shown whole.
             clip=chosen if state.clip and not isinstance(choices.region, Region) else None,
         )
         return replace(choices, display=display, superpatch=chosen)
 
     def _tellShares(self) -> None:
-        """Write on the page how much is hidden."""
+        """Show the hidden shares on the page."""
         state, mask = self._state, self._session.mask
         if mask is None:
             state.hidden_share = ""

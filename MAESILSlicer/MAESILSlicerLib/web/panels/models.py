@@ -1,4 +1,4 @@
-"""The list of models: those that come with MAESIL, and checkpoints in folders that the server was given."""
+"""The list of models: bundled ones, and checkpoints in the folders of `maesil app --models`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from MAESILCore.models.catalogue import ListedModel, list_models, resolve
 from MAESILCore.wording import displayable
 from MAESILSlicerLib.web.page import Page
 
-#: Nobody can read a longer list.
+#: Maximum number of listed models; a longer list is unreadable.
 MOST_MODELS = 200
 
 
 class ModelPanel:
-    """Lets the page choose among the listed models that reconstruct, and says why the others cannot.
+    """Lets the page choose a listed model, and shows why a model cannot reconstruct.
 
-    A path cannot be given, so that nobody can look for files.
+    The page cannot send a path, so that users cannot probe the server's files.
 
     Args:
-        page: what the section works on.
-        folders: in which checkpoints are offered.
-        onModel: called when another model is in use, with whether superpatches or patches have another size.
+        page: the shared objects of the page.
+        folders: folders whose checkpoints are offered.
+        onModel: called after a change of the model with whether its superpatch or patch size differs.
     """
 
     def __init__(self, page: Page, folders: Sequence[Path], onModel: Callable[[bool], None]) -> None:
@@ -37,7 +37,7 @@ class ModelPanel:
             None,
         )
         if chosen is None:
-            # The model that `maesil app --model` named.
+            # The model of `maesil app --model`.
             self._models.insert(0, ListedModel(displayable(current.stem), current))
             chosen = 0
         self._chosen = chosen
@@ -57,7 +57,7 @@ class ModelPanel:
         before, choice = session.model, session.choices.model
         session.change(model=self._models[wanted].path)
         if "model" in session.problems:
-            # Told here: the way back to the model before is a choice that succeeds, which clears its own errors.
+            # Shown here, because the return to the previous model succeeds and would clear its own error.
             state.chosen_model = self._chosen
             self._page.notice.tellError(session.problems["model"], about=self)
             session.change(model=choice)

@@ -1,4 +1,4 @@
-"""The section that starts a reconstruction and shows how far it is."""
+"""The section that starts a reconstruction and shows its progress."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _COVERAGES = (
 
 
 class ReconstructPanel:
-    """Starts, watches and cancels the job of the session.
+    """Starts, polls and cancels the session's job.
 
     Args:
-        page: what the section works on.
-        device: the one to begin with.
-        onJob: called when a job has begun or ended.
-        onResults: called with whether a job has made results, or those of the job before are gone.
+        page: the shared objects of the page.
+        device: the default device.
+        onJob: called when a job has started or ended.
+        onResults: called with True when a job has made results, with False when the previous ones were dropped.
     """
 
     def __init__(
@@ -55,19 +55,19 @@ class ReconstructPanel:
         page.onTrigger("cancel", self.cancel)
 
     def close(self) -> None:
-        """End what looks for devices; the job is the session's."""
+        """Stop the search for devices; the session ends the job."""
         if self._probe is not None:
             self._probe.close()
 
     def start(self) -> None:
-        """Reconstruct as the page says."""
+        """Start a reconstruction with the page's settings."""
         state = self._page.state
         with state:
             if state.loading:
                 self._page.notice.tellError("The scan is still being read; reconstruct once it is shown.")
                 return
             try:
-                # A region is hidden as it is.
+                # A region is always a single mask.
                 coverage = 0 if self._page.session.isRegion else int(state.coverage)
                 controls = ("biharmonic",) if state.compare_fill and not coverage else ()
                 choices = ReconstructionChoices(coverage, str(state.device), export=True, controls=controls)
@@ -79,13 +79,13 @@ class ReconstructPanel:
             self._refresh()
 
     def cancel(self) -> None:
-        """Ask the job to end."""
+        """Request the end of the job."""
         with self._page.state:
             self._page.session.cancel()
             self._refresh()
 
     async def watch(self) -> None:
-        """Take in what the job tells, for as long as the page is served."""
+        """Poll the job while the page is served."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             self._look()
@@ -98,11 +98,11 @@ class ReconstructPanel:
                 return
             with state:
                 self._refresh()
-                # A run that was cancelled or failed leaves those of the run before.
+                # A cancelled or failed job leaves the previous results.
                 if session.results is not None and session.results is not before:
                     self._onResults(True)
         except Exception:
-            # Whatever it was, the page must not wait for ever for a job that nobody watches any more.
+            # Catch everything, or the page would wait forever for a job that is no longer polled.
             logging.exception("MAESIL: a reconstruction could not be taken in")
             with state:
                 if session.results is not before:
@@ -111,7 +111,7 @@ class ReconstructPanel:
                 self._refresh()
 
     async def findDevices(self) -> None:
-        """Ask PyTorch, in a process of its own, what it can work on."""
+        """List PyTorch's devices in a separate process."""
         self._probe = DeviceProbe()
         while (report := self._probe.poll()) is None:
             await asyncio.sleep(_POLL_SECONDS)
@@ -123,7 +123,7 @@ class ReconstructPanel:
                 {"title": f"{device.name} ({device.id})", "value": device.id} for device in report.devices
             ]
             known = {item["value"] for item in found}
-            # The one that was named at the start stays on offer, known or not: the job tells what is wrong with it.
+            # The device of the command line stays in the list; the job reports if it cannot be used.
             others = [one for one in dict.fromkeys(("auto", state.device)) if one not in known]
             state.devices = [{"title": _titleOf(one), "value": one} for one in others] + found
 

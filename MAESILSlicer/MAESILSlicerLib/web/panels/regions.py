@@ -1,4 +1,4 @@
-"""The box that is hidden in place of a drawn mask: its handles in the views, and its numbers beside them."""
+"""The box that is hidden instead of a drawn mask, with handles in the views and numbers on the page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SMALLEST_MM = 0.1
 
 
 class RegionPanel:
-    """Keeps a markups ROI in line with the page; the session follows it while it is hidden.
+    """Keeps a markups ROI in sync with the page; the session follows it while it is the mask.
 
     The state holds `roi_center` and `roi_size`, both along R, A, S in mm.
 
     Args:
-        page: what the section works on.
+        page: the shared objects of the page.
     """
 
     def __init__(self, page: Page) -> None:
@@ -33,11 +33,11 @@ class RegionPanel:
 
     @property
     def isChosen(self) -> bool:
-        """Whether the page says that the box is what is hidden."""
+        """Whether the page's mode is the box."""
         return self._state.mode == MODE
 
     def choice(self) -> Region:
-        """The box, whose numbers are written on the page; in the middle of the scan if that is a new one."""
+        """The box; its numbers are written to the page. For a new scan it is placed in the centre."""
         if self._node is None or self._placedFor is not self._session.volumeNode:
             self.center()
         node, state = self._node, self._state
@@ -48,13 +48,13 @@ class RegionPanel:
         return Region(node)
 
     def showHandles(self) -> None:
-        """Show the box while it is chosen; its handles cannot be moved while a job runs."""
+        """Show the box while it is chosen; its handles are locked while a job runs."""
         if self._node is not None:
             self._node.SetLocked(self._session.isRunning)
             self._node.SetDisplayVisibility(self.isChosen)
 
     def center(self) -> None:
-        """Put the box into the middle of the scan, with a quarter of its size."""
+        """Place the box in the centre of the scan, with a quarter of its size."""
         volumeNode = self._session.volumeNode
         if volumeNode is None or self._session.isRunning:
             return
@@ -63,10 +63,10 @@ class RegionPanel:
         placeRoi(node, volumeNode)
 
     def set(self, part: str, axis: int, millimetres: float) -> None:
-        """Take over a number of the page.
+        """Apply a number of the page.
 
         Args:
-            part: "center" or "size"; anything else is ignored, as are values that are no finite numbers.
+            part: "center" or "size"; other parts and non-finite values are ignored.
             axis: 0, 1, 2 for R, A, S.
             millimetres: the position of the centre, or the length of the edge.
         """
@@ -86,7 +86,7 @@ class RegionPanel:
     def _addNode(self) -> slicer.vtkMRMLMarkupsROINode:
         scene = self._session.scene
         node = scene.CreateNodeByClass("vtkMRMLMarkupsROINode")
-        # CreateNodeByClass hands over a reference that Python does not know of.
+        # CreateNodeByClass returns an extra reference that Python does not release.
         node.UnRegister(None)
         node.SetName("Region")
         scene.AddNode(node)
@@ -96,7 +96,7 @@ class RegionPanel:
             display.SetHandlesInteractive(True)
             display.SetTranslationHandleVisibility(True)
             display.SetScaleHandleVisibility(True)
-            # A turned box would not be what the numbers say.
+            # The numbers cannot describe a rotated box.
             display.SetRotationHandleVisibility(False)
             display.SetPropertiesLabelVisibility(False)
             display.SetFillOpacity(0.1)

@@ -1,4 +1,4 @@
-"""The section of results: scores, one row a superpatch, a plot, the comparison, and files to take home."""
+"""The section of results: scores, one row per superpatch, a plot, the comparison and downloads."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NO_SCORE = "\N{EN DASH}"
 
 
 class ResultsPanel:
-    """Shows what the last reconstruction has made.
+    """Shows the results of the last reconstruction.
 
     Args:
-        page: what the section works on.
-        views: of the page.
+        page: the shared objects of the page.
+        views: the page's views.
     """
 
     def __init__(self, page: Page, views: Views) -> None:
@@ -49,7 +49,7 @@ class ResultsPanel:
         state.change("layout", "orientation")(page.latest(self._arrange))
 
     def forget(self) -> None:
-        """Show no results, as after a change of the scan, and take those that were shown out of the scene."""
+        """Hide the results, as after a change of the scan, and remove them from the scene."""
         state = self._page.state
         self._replace(None)
         state.has_results = False
@@ -60,7 +60,7 @@ class ResultsPanel:
             self._arrange()
 
     def show(self) -> None:
-        """Fill the tables and switch to the comparison, in place of the results before."""
+        """Replace the previous results, fill the tables and switch to the comparison."""
         results, state = self._page.session.results, self._page.state
         self._replace(results)
         state.has_results = True
@@ -82,7 +82,7 @@ class ResultsPanel:
         self._arrange()
 
     def _replace(self, results: ResultSet | None) -> None:
-        # The page shows those of one run only: nobody could reach or delete the others, which take much memory.
+        # The page shows one result only; users could not reach or delete older ones, which take much memory.
         previous, self._shown = self._shown, results
         if previous is not None:
             removeResults(previous)
@@ -111,13 +111,13 @@ class ResultsPanel:
             except MaesilError as error:
                 self._page.notice.tellError(error)
                 return
-            # The page has its sliders over the pictures, and these need room for them.
+            # Leave room for the sliders over the views.
             for view in self._views.shownSlices:
                 fitSlice(view)
 
 
 def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
-    """One group for each window: its range, the titles of its columns, and its rows as text."""
+    """One group per window: its range, column titles, and rows as text."""
     if node is None:
         return []
     table = node.GetTable()
@@ -141,7 +141,7 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
 
 
 def _plainGroup(table: vtk.vtkTable, names: list[str]) -> dict[str, object]:
-    """A table of any kind, as it is; its first column heads the rows."""
+    """Any table unchanged; its first column holds the row headers."""
     rows = [
         [table.GetValueByName(row, name).ToString() for name in names]
         for row in range(table.GetNumberOfRows())

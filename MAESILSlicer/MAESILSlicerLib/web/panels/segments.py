@@ -1,4 +1,4 @@
-"""A segment that is hidden in place of a drawn mask: a label of a label map that the browser has sent."""
+"""The segment that is hidden instead of a drawn mask: a label of an uploaded label map."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SEGMENT_FIELD = re.compile(rb"^Segment(\d+)_(Name|LabelValue):=([^\r\n]*)", re.
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A label map with what its labels are called.
+    """A label map with the names of its labels.
 
     Attributes:
-        volume: whole numbers, 0 outside of every segment, on any grid in the space of the scan.
-        names: of the labels that are there, by value.
+        volume: integers, 0 outside every segment, on any grid in the scan's space.
+        names: names of the existing labels, by value.
     """
 
     volume: Volume
@@ -38,10 +38,10 @@ class LabelMap:
 
 
 def readLabelMap(folder: Path) -> LabelMap:
-    """Read the single label map in a folder of what was sent.
+    """Read the single label map in the folder of an upload.
 
     Raises:
-        VolumeError: there are several files, or it is no label map, or all of it is 0.
+        VolumeError: there are several files, or the file is not a label map or is all 0.
     """
     paths = find_scans(folder)
     if len(paths) > 1:
@@ -61,7 +61,7 @@ def readLabelMap(folder: Path) -> LabelMap:
 
 
 def _statedNames(path: Path) -> dict[int, str]:
-    """The names of labels that Slicer writes into the header of a .seg.nrrd file."""
+    """The label names in the header of a .seg.nrrd file by Slicer."""
     if not path.name.lower().endswith(".nrrd"):
         return {}
     with path.open("rb") as file:
@@ -77,13 +77,13 @@ def _statedNames(path: Path) -> dict[int, str]:
 
 
 class SegmentPanel:
-    """Takes in a label map, of which the session hides one label.
+    """Receives a label map, one label of which is the mask.
 
     The state holds `segments`, the titles and values of the labels, and `segment`, the chosen value.
 
     Args:
-        page: what the section works on.
-        onChosen: called when another label is to be hidden.
+        page: the shared objects of the page.
+        onChosen: called when another label is chosen.
     """
 
     def __init__(self, page: Page, onChosen: Callable[[], None]) -> None:
@@ -97,17 +97,17 @@ class SegmentPanel:
 
     @property
     def isChosen(self) -> bool:
-        """Whether the page says that a segment is what is hidden."""
+        """Whether the page's mode is a segment."""
         return self._state.mode == MODE
 
     async def open(self, folder: Path) -> None:
-        """Take in what the browser has sent, and choose its first label.
+        """Read an uploaded label map and choose its first label.
 
         Raises:
-            MaesilError: it is no label map; the one before stays.
+            MaesilError: the upload is not a label map; the previous one stays.
         """
         labels = await asyncio.to_thread(readLabelMap, folder)
-        # All of it is in memory; a refused upload is removed by who took it in.
+        # The label map is now in memory; `Uploads` removes a refused upload.
         shutil.rmtree(folder, ignore_errors=True)
         with self._state as state:
             self._labels = labels
@@ -117,7 +117,7 @@ class SegmentPanel:
             self._onChosen()
 
     def choice(self) -> Region | Nothing:
-        """The chosen label as a segment; without a label map, nothing is hidden."""
+        """The chosen label as a segment; `Nothing` without a label map."""
         value = self._state.segment
         if self._labels is None or value not in self._labels.names:
             return Nothing()
@@ -125,7 +125,7 @@ class SegmentPanel:
         return Region(self._node, self._segmentId)
 
     def _show(self, labels: LabelMap, value: int) -> None:
-        """Put one label into the scene as a segment."""
+        """Add one label to the scene as a segment."""
         if self._shown is not None and self._shown == (labels, value):
             return
         if self._node is None:

@@ -1,4 +1,4 @@
-"""The volume section: which scan, its window, and how it is rendered in 3D."""
+"""The volume section: the scan, its window and its rendering in 3D."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class VolumePanel:
     """Loads scans and shows them.
 
     Args:
-        page: what the section works on.
-        rendering: of the 3D view.
+        page: the shared objects of the page.
+        rendering: the volume rendering of the 3D view.
         catalog: the scans on offer.
-        onVolume: called with another scan, once the session works on it; None for none.
-        onShown: called when everything else shows it.
-        onWindow: called with the display of the scan when its window has changed.
+        onVolume: called with the new scan once it is in the session; None for none.
+        onShown: called once all views show the scan.
+        onWindow: called with the scan's display node when its window has changed.
     """
 
     def __init__(
@@ -71,30 +71,30 @@ class VolumePanel:
         page.onTrigger("open_scan", self.open)
 
     def open(self, number: int) -> None:
-        """Load a scan of the catalog in the background; the one before stays until this one can be shown."""
+        """Load a scan of the catalog in the background; the previous one stays until then."""
         entries = self.catalog.entries
         if isinstance(number, int) and number in entries:
             self._want([number])
 
     def openFirst(self, numbers: list[int]) -> None:
-        """Load the first of some scans that can be read, so that a damaged one does not leave the page empty."""
+        """Load the first readable scan of these, so that a damaged one does not leave the page empty."""
         self._want(numbers)
 
     def _want(self, numbers: list[int], wereSent: bool = False) -> None:
-        """Have the first of some scans opened that can be; `wereSent` by a browser, or lie on the server."""
+        """Request the first readable scan of these; `wereSent` is True for uploads."""
         if self._page.session.isRunning:
             self._page.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
             return
-        # What was wished for last is shown in the end, also if a scan is being read meanwhile.
+        # The latest request wins, even while another scan is being read.
         self._wanted, self._wereSent = numbers, wereSent
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._openWanted())
 
     async def openUpload(self, folder: Path) -> None:
-        """Add what the browser has sent, and open the first scan of it that can be read; the others go again.
+        """Add the scans of an upload and open the first readable one; unreadable ones are removed.
 
         Raises:
-            MaesilError: there is no scan in it; nothing is added.
+            MaesilError: the upload contains no scan; nothing is added.
         """
         found = await asyncio.to_thread(findEntries, sorted(folder.iterdir()) or [folder], "Uploads", folder)
         with self._page.state as state:
@@ -117,7 +117,7 @@ class VolumePanel:
                     self._page.notice.tellError(summarise(problems, len(numbers)))
 
     async def _open(self, number: int) -> str | None:
-        """Show a scan, unless another one is wanted by then; None, or a sentence why it cannot be shown."""
+        """Show a scan, unless another one was requested meanwhile; return a problem as a sentence, or None."""
         entry, state = self.catalog.entries[number], self._page.state
         with state:
             state.loading = f"Reading {entry.title} ..."
@@ -140,12 +140,12 @@ class VolumePanel:
                 problem = self._show(volume, entry, facts, windows)
             if problem is None:
                 state.scan = number
-            # Also where it did not change, so that the page's list shows what is really open.
+            # Sent even if unchanged, so that the page's list shows the open scan.
             state.dirty("scan")
             return problem
 
     def _show(self, volume: Volume, entry: Entry, facts: list[str], windows: Windows) -> str | None:
-        """Put a scan in the place of the one before, whole or not at all; None, or a sentence why not."""
+        """Replace the current scan atomically; return a problem as a sentence, or None."""
         session, state = self._page.session, self._page.state
         previous, node = self._node, None
         try:
@@ -159,18 +159,18 @@ class VolumePanel:
             return problem
         removeNode(previous)
         before, self._windows = self._windows, windows
-        # A window of HU is a choice of the person; another range has nothing to do with the one before.
+        # Keep the user's window between scans in HU; other value ranges are unrelated.
         self._tellWindows(keepWindow=before.unit == windows.unit == "HU")
         self._applyWindow()
         state.scan_facts = facts
-        # The reader has told of the values and the axes already.
+        # The reader's notes already cover values and axes.
         state.scan_warnings = list(volume.notes)
         if session.check.problem:
             self._page.notice.tellError(session.check.problem)
         return None
 
     def _put(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
-        """Have every view, grid and mask show one volume."""
+        """Show one volume in all views, with its grid and mask."""
         self._rendering.show(node)
         self._node = node
         self._page.session.change(volume=node)
@@ -179,7 +179,7 @@ class VolumePanel:
         self._onShown()
 
     def _tellWindows(self, keepWindow: bool = False) -> None:
-        """Write on the page which windows can be chosen; the first is, unless the present one is kept."""
+        """Write the windows to the page and choose the first, unless the current one is kept."""
         state, windows = self._page.state, self._windows
         if not keepWindow:
             state.window_width, state.window_level = next(iter(windows.presets.values()))
@@ -208,9 +208,9 @@ class VolumePanel:
 
 
 def _sentenceOf(error: Exception, entry: Entry) -> str:
-    """What to tell of an error that keeps a scan from being shown."""
+    """The message of an error that prevents showing a scan."""
     if isinstance(error, (MaesilError, OSError)):
-        # Where an upload lies on the server says nothing to whoever sent it.
+        # Senders of an upload do not know its path on the server.
         return str(error) if entry.folder is None else str(error).replace(f"{entry.folder}{os.sep}", "")
     if isinstance(error, MemoryError):
         return f"There is not enough memory on the server for {entry.title}."
@@ -219,7 +219,7 @@ def _sentenceOf(error: Exception, entry: Entry) -> str:
 
 
 def _summaryOf(problems: list[str], tried: int) -> str:
-    """One sentence for all scans of an upload that cannot be shown, of which the first is told as an example."""
+    """One sentence about all unusable scans of an upload, with the first problem as an example."""
     if tried == 1:
         return problems[0]
     if len(problems) == tried:
@@ -229,7 +229,7 @@ def _summaryOf(problems: list[str], tried: int) -> str:
 
 
 def _summaryOfOffered(problems: list[str], tried: int) -> str:
-    """One sentence for scans of the server that cannot be shown; they stay on offer."""
+    """One sentence about unusable scans of the server, which stay on offer."""
     if len(problems) == tried:
         return problems[0] if tried == 1 else f"None of the {tried} scans can be shown. {problems[0]}"
     scans = "1 scan" if len(problems) == 1 else f"{len(problems)} scans"
