@@ -1,7 +1,7 @@
-"""What reconstructions need of the machine: the check, the installation, the diagnostics and what lies on disk.
+"""System check, installation, diagnostics and storage of what reconstructions need.
 
-Beside the standard library only the light parts of MAESILCore are loaded, so that it works before anything is
-installed, and PyTorch is never imported in the process that shows a window.
+Imports only the standard library and light parts of MAESILCore, so that it works before an installation. PyTorch is
+never imported in the process with the window.
 """
 
 from MAESILCore.machine import Device

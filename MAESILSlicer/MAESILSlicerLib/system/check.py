@@ -1,4 +1,4 @@
-"""The system check: whether reconstructions can run here, on what, and what to repair first."""
+"""The system check: whether reconstructions can run on this computer, on which devices, and what to repair first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from MAESILSlicerLib.system.report import Application, SystemReport
 
 OLDEST_TORCH = "2.2"
 
-#: Of an error of `import torch`, what may be the reason; other words in it are about what was tripped over.
+#: Explanations accepted as the cause of a failed `import torch`; matches of others are side effects.
 _REASONS_FOR_A_BROKEN_TORCH = frozenset(
     {
         "windows-long-path",
@@ -27,16 +27,16 @@ _REASONS_FOR_A_BROKEN_TORCH = frozenset(
     }
 )
 
-#: Problems with which PyTorch is loaded and yet of no use.
+#: Problems with which PyTorch loads but cannot be used.
 _BLOCKING = frozenset({"numpy-mismatch", "numpy-mismatch-mac", "torch-old", "packages-missing"})
 
 
 class SystemCheck:
-    """A system check that runs beside: `start`, then `poll` some times a second until there is a report.
+    """A background system check: call `start`, then `poll` several times a second until it returns a report.
 
     Args:
-        probe: examines the machine; by default in a child process of the Python that runs this.
-        application: what the running application knows; by default asked when the check ends.
+        probe: examines the machine; by default in a child process of the current Python.
+        application: facts about the running application; by default read when the check ends.
     """
 
     def __init__(self, probe: Probe | None = None, application: Application | None = None) -> None:
@@ -52,28 +52,28 @@ class SystemCheck:
         self._report: SystemReport | None = None
 
     def start(self) -> None:
-        """Start it and return at once."""
+        """Start the check and return at once."""
         self._probe.start()
 
     def poll(self) -> SystemReport | None:
-        """The report, or None while the check runs."""
+        """The report; None while the check runs."""
         facts = self._probe.poll() if self._report is None else None
         if facts is not None:
             self._report = judge(facts, self._application or Application.current())
         return self._report
 
     def wait(self) -> SystemReport:
-        """Run the whole check, which takes some seconds, and return its report."""
+        """Run the whole check, which takes several seconds, and return its report."""
         self._report = judge(self._probe.wait(), self._application or Application.current())
         return self._report
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop the check."""
         self._probe.close()
 
 
 def judge(facts: Mapping[str, Any], application: Application) -> SystemReport:
-    """Turn what the child process found into the report."""
+    """Make the report from the facts of the child process."""
     machine, torch = facts.get("machine", {}), facts.get("torch", {})
     versions = facts.get("packages", {}).get("versions", {})
     missing = requirements.unmet(versions) if versions else []
@@ -103,7 +103,7 @@ def judge(facts: Mapping[str, Any], application: Application) -> SystemReport:
 def _firstProblem(
     facts: Mapping[str, Any], missing: list[Requirement], application: Application
 ) -> Explanation | None:
-    """What to repair first, from the ground up: the process, PyTorch, the packages, the GPU."""
+    """The problem to repair first, in the order process, PyTorch, packages, GPU."""
     torch = facts.get("torch")
     if "machine" not in facts:
         return explanation("check-failed")
@@ -126,11 +126,11 @@ def _firstProblem(
 
 
 def _gpuProblem(machine: Mapping[str, Any], torch: Mapping[str, Any]) -> Explanation | None:
-    """Why a GPU that is there is not used; None where all is well or where there is none."""
+    """Why an existing GPU is not used; None if it is or if there is none."""
     devices = torch["devices"]
     if devices:
         broken = [device["problem"] for device in devices if device["problem"]]
-        # One that works is enough: which of them is used can be chosen.
+        # One working GPU is enough, because users can choose the device.
         return (explain(broken[0]) or explanation("gpu-lost")) if len(broken) == len(devices) else None
     if torch["hip"] or not (machine["gpus"] or machine["pci_gpus"]):
         return None
@@ -154,12 +154,12 @@ def _build(torch: Mapping[str, Any]) -> str:
 
 
 def _devices(torch: Mapping[str, Any]) -> tuple[Device, ...]:
-    # What the processor is called says little to those who choose between it and a GPU.
+    # The CPU's model name does not help to choose between it and a GPU.
     return (*devices_of(torch)[:-1], Device("cpu", "Processor"))
 
 
 def _errors(facts: Mapping[str, Any]) -> str:
-    """Everything that was complained of, one after the other."""
+    """All errors, joined."""
     machine, torch = facts.get("machine", {}), facts.get("torch", {})
     said = [
         machine.get("driver_problem"),

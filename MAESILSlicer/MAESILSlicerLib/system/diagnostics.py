@@ -1,4 +1,4 @@
-"""The text of "Copy diagnostics": versions, devices and the last error, without anything of a patient or a person."""
+"""The text of "Copy diagnostics": versions, devices and the last error, without personal data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from MAESILSlicerLib.system.report import SystemReport
 _LONGEST_ERROR = 6000
 _SHORTEST_WORD = 3
 
-#: Addresses and paths, in one pass so that what stands in for one is not taken for another. A path begins at a root, or
-#: has a backslash or several slashes, or ends in the name of a file; only in quotes may it have spaces.
+#: Addresses and paths, replaced in one pass so that no placeholder is replaced again. A path begins at a root, has a
+#: backslash or several slashes, or ends in a file name; it may contain spaces only in quotes.
 _PLACES = re.compile(
     r"(?P<url>\b\w+://[^\s'\"<>]+)"
     r"|(?P<quote>['\"])(?P<quoted>(?:[A-Za-z]:[\\/]|\\\\|/|~)(?:(?!(?P=quote)).)*)(?P=quote)"
@@ -24,12 +24,12 @@ _PLACES = re.compile(
     r"|[^\s'\"/<>]+(?:/[^\s'\"/]+){2,}"
     r"|[^\s'\"/<>]+/[^\s'\"/]+\.\w+"
 )
-#: What lies below one of these folders is known to be a program's, and its name may stay.
+#: Folders of programs; paths below them are kept.
 _PROGRAM_FOLDERS = re.compile(
     r".*[\\/](?:site-packages|dist-packages|MAESILCore|MAESILSlicerLib|lib[\\/]python3\.\d+)[\\/](.*)",
     re.DOTALL,
 )
-#: The file of a scan may be called by the patient's name.
+#: Image files, whose names may contain the patient's name.
 _IMAGE_FILE = re.compile(
     r"[^\s'\"/\\<>]+\.(nii(?:\.gz)?|nrrd|nhdr|mha|mhd|dcm|mrb|mrml|npy|vtk)\b", re.IGNORECASE
 )
@@ -37,13 +37,13 @@ _REDACTIONS = (
     (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "<mail>"),
     (re.compile(r"\b\d+(\.\d+){5,}\b"), "<identifier>"),
     (re.compile(r"(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?![\w.])"), "<address>"),
-    # As DICOM writes names: DOE^JOHN.
+    # DICOM names, such as DOE^JOHN.
     (re.compile(r"[^\s'\"^]+(?:\^+[^\s'\"^]*)+"), "<name>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d\d?[./]\d\d?[./]\d{4}\b"), "<date>"),
     (re.compile(r"(?<![\w.])\d{6,}(?![\w.])"), "<number>"),
 )
 _QUOTED = re.compile(r"(?<!\w)(['\"])((?:(?!\1).)+)\1(?!\w)")
-#: Quoted words that say what went wrong rather than with whose scan.
+#: Quoted technical words, which are kept.
 _TECHNICAL = re.compile(
     r"(?:torch|numpy|nibabel|psutil|pydantic|pydicom|safetensors|scipy|SimpleITK|slicer|vtk|qt|ctk|MAESIL|PyTorchUtils"
     r"|cuda|cpu|mps)[\w.:+-]*|<path>[\w./\\+-]*|<\w+>"
@@ -54,13 +54,13 @@ _BEFORE_AN_IDENTIFIER = re.compile(r"(?:No module named|module|import name|attri
 def diagnosticsText(
     report: SystemReport, lastError: str = "", hidden: Iterable[str] = (), installLog: str = ""
 ) -> str:
-    """What to paste into a question or an issue.
+    """The diagnostics to paste into an issue.
 
     Args:
-        report: of the system check.
-        lastError: what MAESIL showed last as an error.
-        hidden: words that must not appear, for example the names of everything in the scene.
-        installLog: what was said by the last installation that failed.
+        report: report of the system check.
+        lastError: the last error shown by MAESIL.
+        hidden: words to remove, for example the names of all nodes.
+        installLog: output of the last failed installation.
     """
     rows = [("MAESIL", __version__), *report.details]
     width = max(len(label) for label, _ in rows)
@@ -73,17 +73,17 @@ def diagnosticsText(
         ("Last error", lastError),
     ):
         if text.strip():
-            # Cut afterwards: half a name would not be known as one.
+            # Truncate after redaction: a truncated name would not be recognized.
             said += ["", f"{title}:", redact(text.strip(), hidden)[-_LONGEST_ERROR:]]
     return "\n".join(said) + "\n"
 
 
 def redact(text: str, hidden: Iterable[str] = ()) -> str:
-    """A text without paths, addresses, names and numbers that could point to a person.
+    """Remove paths, addresses, names and numbers that could identify a person.
 
     Args:
-        text: what pip, PyTorch, the system or MAESIL said.
-        hidden: further words to take away.
+        text: output of pip, PyTorch, the system or MAESIL.
+        hidden: further words to remove.
     """
     text = _PLACES.sub(_shortened, text)
     text = _IMAGE_FILE.sub(r"<file>", text)
@@ -96,18 +96,18 @@ def redact(text: str, hidden: Iterable[str] = ()) -> str:
 
 
 def _ownWords() -> set[str]:
-    """The names of the user, of their home folder and of the computer."""
+    """The names of the user, the home folder and the computer."""
     words = {Path.home().name, platform.node(), platform.node().partition(".")[0]}
     try:
         words.add(getpass.getuser())
     except (KeyError, ImportError, OSError):
-        # A process without a user's name, as in some containers, has none to hide.
+        # Some containers have no user name.
         return words
     return words
 
 
 def _shortened(match: re.Match[str]) -> str:
-    """Of a path what is known to be a program's; of anything else only what it was."""
+    """The placeholder of an address or path; a program's path keeps its known part."""
     if match["url"]:
         return "<url>"
     quote = match["quote"] or ""

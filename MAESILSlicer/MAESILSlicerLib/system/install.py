@@ -1,7 +1,7 @@
-"""Installs what reconstructions need: PyTorch through its extension, the rest through Slicer's own pip.
+"""Installs the packages for reconstruction: PyTorch through its extension, the rest through Slicer's pip.
 
-On the main thread, never at import, and never without a person's yes. What pip says is overheard, so that a failure can
-be explained in a sentence instead of by an exit status.
+Runs on the main thread, never at import, and only after consent. The output of pip is captured, so that a failure can
+be explained in a sentence instead of an exit status.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Confirm = Callable[[str], bool]
 Check = Callable[[], SystemReport]
 
 _NOT_NOW = Sentence("install.not-now", "Not now: nothing was changed.")
-#: The PyTorch extension brings torchvision along.
+#: The PyTorch extension also installs torchvision.
 _TORCH = ("torch", "torchvision")
 
 
 class InstallError(MaesilError):
-    """An installation that failed; its message is fit to be shown.
+    """An installation failed; the message can be shown to the user.
 
     Attributes:
-        log: what pip said, for the diagnostics; "" if nothing was begun.
+        log: output of pip for the diagnostics; "" if pip was not started.
     """
 
     def __init__(self, message: str, log: str = "") -> None:
@@ -47,11 +47,11 @@ class InstallError(MaesilError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an installation ended.
+    """The outcome of an installation.
 
     Attributes:
-        sentence: for the status line; a "not now" is no error.
-        report: of the check afterwards, or None when nothing was changed that it could tell of.
+        sentence: text of the status line; declining is not an error.
+        report: report of the check afterwards; None if nothing was changed.
     """
 
     sentence: str
@@ -66,18 +66,18 @@ def install(
     onLine: Callable[[str], None] | None = None,
     check: Check = lambda: SystemCheck().wait(),
 ) -> Outcome:
-    """Carry out a plan after it was agreed to, and look in a new process at what came of it.
+    """Execute a plan after consent, and verify it in a new process.
 
     Args:
-        plan: as `makePlan` makes it.
-        installers: of the running Slicer, `Installers.fromSlicer()`.
-        confirm: shows a text and returns whether the person agrees.
-        folder: of wheels, to install from without internet; None for the internet.
-        onLine: called with each line that pip prints.
+        plan: a plan by `makePlan`.
+        installers: the installers of the running Slicer, `Installers.fromSlicer()`.
+        confirm: shows a text and returns whether the user agrees.
+        folder: folder of wheels for an installation without internet; None uses the internet.
+        onLine: called with each line of pip's output.
         check: the system check afterwards.
 
     Raises:
-        InstallError: it cannot be begun, it failed, or what was installed does not work.
+        InstallError: the installation cannot start, failed, or its result does not work.
     """
     if plan.isEmpty and plan.obstacle is None:
         return Outcome(plan.text)
@@ -92,9 +92,7 @@ def install(
     try:
         with listener.listening():
             agreed = _carryOut(plan, installers, folder)
-    except (
-        Exception
-    ) as error:  # Pip, the PyTorch extension and a broken PyTorch raise anything; the message says what.
+    except Exception as error:  # Pip, the PyTorch extension and a broken PyTorch may raise any exception.
         raise _failure(error, listener.log) from error
     importlib.invalidate_caches()
     if not agreed:
@@ -105,12 +103,12 @@ def install(
 def installPyTorchExtension(
     installers: Installers, confirm: Confirm, remember: Callable[[], None] = lambda: None
 ) -> Outcome:
-    """Get the extension that installs PyTorch; Slicer has to be restarted afterwards.
+    """Install the PyTorch extension; Slicer must be restarted afterwards.
 
     Args:
-        installers: of the running Slicer.
-        confirm: shows a text and returns whether the person agrees.
-        remember: called before anything is changed, to note that the installation goes on after the restart.
+        installers: the installers of the running Slicer.
+        confirm: shows a text and returns whether the user agrees.
+        remember: called before any change, to store that the installation resumes after the restart.
 
     Raises:
         InstallError: the Extensions Manager could not install it.
@@ -137,7 +135,7 @@ def installPyTorchExtension(
 
 
 def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
-    """Raise before anything is asked or changed."""
+    """Raise `InstallError` before any question or change if the plan cannot work."""
     if threading.current_thread() is not threading.main_thread():
         raise InstallError(explanation("pip-thread").text)
     if plan.obstacle is not None:
@@ -157,7 +155,7 @@ def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Pat
 
 
 def _carryOut(plan: InstallPlan, installers: Installers, folder: Path | None) -> bool:
-    """Install; False when one of the ways asked once more and was declined."""
+    """Install; return False if an installer asked again and was declined."""
     if plan.removesTorch:
         installers.uninstall(list(_TORCH))
     free = _TORCH if plan.torch else ()
@@ -182,10 +180,10 @@ def _carryOut(plan: InstallPlan, installers: Installers, folder: Path | None) ->
 
 @contextmanager
 def _pipSettings(constraints: Path) -> Iterator[None]:
-    """Have every pip that is started within the block obey the constraints and neither compile nor ask.
+    """Make every pip started within the block use the constraints and neither compile nor prompt.
 
-    The PyTorch extension passes no options on, but all pips read these variables. The constraints go as a URL, since a
-    list in a variable is split at the spaces that the paths of Slicer are full of.
+    Environment variables are used because the PyTorch extension forwards no options. The constraints are given as a
+    URL, because pip splits a variable at spaces, which Slicer's paths often contain.
     """
     others = os.environ.get("PIP_CONSTRAINT", "")
     settings = {
@@ -207,7 +205,7 @@ def _pipSettings(constraints: Path) -> Iterator[None]:
 
 
 def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
-    """The outcome, if what was installed is there and works."""
+    """The outcome, if the installed packages exist and work; else raises `InstallError`."""
     if (plan.torch and report.torchVersion is None) or (plan.packages and report.missing):
         problem = report.problem or explanation("torch-broken")
         message = Sentence(
@@ -220,7 +218,7 @@ def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
 
 
 def _failure(error: Exception, log: str) -> InstallError:
-    """The error to show for whatever was raised."""
+    """The error to show for any exception."""
     text = f"{log}\n{type(error).__name__}: {error}"
     reason = explain(text)
     if reason is not None:

@@ -1,4 +1,4 @@
-"""The ways in which a running Slicer installs something, behind plain calls that tests can stand in for."""
+"""The installers of a running Slicer as plain functions, which tests can replace."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PYTORCH_EXTENSION = "PyTorch"
 
 @dataclass(frozen=True)
 class Installers:
-    """What can be called to install something; all of it blocks, on the main thread.
+    """Functions that install packages; all block the main thread.
 
     Attributes:
-        ensure: called with requirements and the path of a constraints file; installs what is not there.
+        ensure: called with requirements and the path of a constraints file; installs missing ones.
         pip: called with the arguments of `pip install`.
         uninstall: called with the names of distributions.
-        installTorch: called with the bounds of the version (">=2.2"); None without the PyTorch extension.
-        installExtension: called with the name of an extension; returns whether that worked.
-        isTesting: whether Slicer runs in testing mode, in which nothing may be installed.
+        installTorch: called with a version specifier (">=2.2"); None without the PyTorch extension.
+        installExtension: called with the name of an extension; returns whether it was installed.
+        isTesting: whether Slicer is in testing mode, in which nothing may be installed.
     """
 
     ensure: Callable[[list[str], Path], object]
@@ -33,7 +33,7 @@ class Installers:
 
     @classmethod
     def fromSlicer(cls) -> Installers:
-        """Those of the Slicer that runs this."""
+        """The installers of the running Slicer."""
         import slicer
 
         ensure, pip, uninstall = _slicerPip()
@@ -48,7 +48,7 @@ class Installers:
 
 
 def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable[..., object]]:
-    """Slicer's own pip: `slicer.packaging`, or what came before it."""
+    """Slicer's pip: `slicer.packaging`, or its predecessor in older versions."""
     import slicer.util
 
     try:
@@ -61,7 +61,7 @@ def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable
         return ensureWithOlderSlicer, slicer.util.pip_install, slicer.util.pip_uninstall
 
     def ensure(needs: list[str], constraints: Path) -> object:
-        # The question was asked already, with the sizes that Slicer does not tell.
+        # Consent was already given, with the sizes, which Slicer does not show.
         return packaging.pip_ensure(
             needs, constraints=str(constraints), prompt_install=False, requester=REQUESTER
         )
@@ -73,7 +73,7 @@ def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable
 
 
 def _torchInstaller() -> Callable[[str], object] | None:
-    """The PyTorch extension, which picks the build for the driver; None where it is not installed."""
+    """The PyTorch extension's installer, which chooses the build for the driver; None if not installed."""
     try:
         import PyTorchUtils
     except ModuleNotFoundError:
@@ -92,7 +92,7 @@ def _installExtension(name: str) -> bool:
 
     manager = slicer.app.extensionsManagerModel()
     wasInteractive = manager.interactive
-    # No question beside ours, and no restart in the middle of the person's work.
+    # No second question, and no restart during the user's work.
     manager.interactive = False
     try:
         return bool(manager.installExtensionFromServer(name, False))

@@ -1,4 +1,4 @@
-"""Overhears what is printed while something runs, without keeping it from where it would have gone."""
+"""Captures printed output and still passes it on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _MOST_LINES = 1000
 
 
 class Writable(Protocol):
-    """What `print` wants of a file; Slicer's console is no more than that."""
+    """The part of a file that `print` needs; Slicer's console has no more."""
 
     def write(self, text: str) -> object:
-        """Take text in."""
+        """Write text."""
 
     def flush(self) -> object:
-        """Pass on what was held back."""
+        """Flush buffered text."""
 
 
 class Listener:
-    """The last lines of what was printed.
+    """Keeps the last lines of printed output.
 
     Args:
-        onLine: called with each whole line, for a log pane.
+        onLine: called with each complete line.
     """
 
     def __init__(self, onLine: Callable[[str], None] | None = None) -> None:
@@ -35,11 +35,11 @@ class Listener:
 
     @property
     def log(self) -> str:
-        """The lines so far, the unfinished one included."""
+        """The kept lines, including an incomplete last one."""
         return "\n".join([*self._lines, self._begun]).strip()
 
     def hear(self, text: str) -> None:
-        """Take in what was printed."""
+        """Add printed text."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self._lines.append(line)
@@ -48,7 +48,7 @@ class Listener:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Overhear everything that Python code prints while the block lasts."""
+        """Capture everything that Python code prints within the block."""
         with redirect_stdout(_Tee(sys.stdout, self)), redirect_stderr(_Tee(sys.stderr, self)):
             yield
 
@@ -58,7 +58,7 @@ class _Tee:
         self._stream, self._listener = stream, listener
 
     def write(self, text: str) -> int:
-        # An application without a console has no stream.
+        # Applications without a console have no stream.
         if self._stream is not None:
             self._stream.write(text)
         self._listener.hear(text)

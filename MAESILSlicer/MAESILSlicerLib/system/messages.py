@@ -1,4 +1,4 @@
-"""What the messages of pip, PyTorch and drivers mean in plain words; the table itself is `messages.json`."""
+"""Plain explanations for messages of pip, PyTorch and drivers; the table is `messages.json`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from MAESILCore.wording import Sentence, joined
 
 _TABLE = Path(__file__).with_name("messages.json")
 
-#: The button beside a sentence; "" where only the person can act.
+#: Action of the button beside an explanation; "" for none.
 Action = Literal["", "checkAgain", "install", "installExtension", "reinstallTorch"]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A known failure in plain words.
+    """The explanation of a known failure.
 
     Attributes:
-        id: its name in the table.
-        sentence: what is wrong.
-        repair: what to do.
-        action: what a button beside the sentence does about it.
+        id: key in the table.
+        sentence: the problem.
+        repair: how to solve it.
+        action: action of the button beside it.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Explanation:
 
     @property
     def text(self) -> Sentence:
-        """Both sentences."""
+        """`sentence` and `repair` together."""
         return joined(self.sentence, self.repair)
 
 
@@ -58,12 +58,12 @@ def _entries() -> tuple[_Entry, ...]:
 
 
 def _sentencesOf(entry: dict[str, str]) -> tuple[Sentence, Sentence]:
-    """What is wrong and what to do; their codes are "ID" and "ID.repair"."""
+    """The sentences of problem and repair, with the codes "ID" and "ID.repair"."""
     return Sentence(entry["id"], entry["sentence"]), Sentence(f"{entry['id']}.repair", entry["repair"])
 
 
 def explain(text: str) -> Explanation | None:
-    """The known failure that a message or a whole log tells of; the first of the table that fits, or None."""
+    """The first explanation in the table that matches a message or log; None if none does."""
     for entry in _entries():
         if any(pattern.search(text) for pattern in entry.patterns):
             return entry.explanation
@@ -71,16 +71,16 @@ def explain(text: str) -> Explanation | None:
 
 
 def explanation(name: str) -> Explanation:
-    """The entry of the table called `name`.
+    """The explanation with the key `name`.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the table has no such key.
     """
     return {entry.explanation.id: entry.explanation for entry in _entries()}[name]
 
 
 def lastWords(log: str, lines: int = 3) -> str:
-    """The lines of a log that say most about a failure: the last errors, else simply the last lines."""
+    """The last error lines of a log; without errors, its last lines."""
     said = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in said if re.match(r"(ERROR|\w*Error)\b", line)]
     return "\n".join((errors or said)[-lines:])

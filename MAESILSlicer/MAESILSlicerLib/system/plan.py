@@ -1,4 +1,4 @@
-"""What an installation would bring, how large it is, and whether it can be begun; nothing is changed here."""
+"""Plans an installation: its packages, its size and any obstacle. Nothing is changed here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from MAESILSlicerLib.system.wording import sizeText
 
 _MB, _GB = 10**6, 10**9
 
-#: About how many bytes are downloaded and how many stay on disk.
+#: Approximate bytes downloaded and bytes on disk.
 _SIZES = {
     "nibabel": (4 * _MB, 13 * _MB),
     "psutil": (1 * _MB, 2 * _MB),
@@ -30,15 +30,15 @@ _UNKNOWN = (10 * _MB, 40 * _MB)
 
 @dataclass(frozen=True)
 class InstallPlan:
-    """What an installation would do.
+    """The plan of an installation.
 
     Attributes:
-        torch: the PyTorch that is asked for, or None when the one that is there stays.
-        removesTorch: whether the PyTorch that is there is removed first.
+        torch: the required PyTorch; None keeps the installed one.
+        removesTorch: whether the installed PyTorch is removed first.
         packages: the other packages.
-        downloadBytes: about what is downloaded.
-        diskBytes: about what it takes on disk.
-        obstacle: why it cannot be begun, or None.
+        downloadBytes: approximate size of the download.
+        diskBytes: approximate size on disk.
+        obstacle: why the installation cannot start; None if it can.
     """
 
     torch: Requirement | None = None
@@ -55,7 +55,7 @@ class InstallPlan:
 
     @property
     def text(self) -> Sentence:
-        """What is to be agreed to, in a few sentences."""
+        """The text to confirm, in a few sentences."""
         if self.isEmpty:
             return Sentence("plan.nothing", "Everything that MAESIL needs is installed.")
         names = [*(["PyTorch"] if self.torch else []), *(need.name for need in self.packages)]
@@ -80,16 +80,16 @@ class InstallPlan:
 def makePlan(
     report: SystemReport, reinstallTorch: bool = False, freeBytes: int | None = None, fromFolder: bool = False
 ) -> InstallPlan:
-    """What has to be installed so that reconstructions run, and run on the GPU that is there.
+    """Plan the installation that reconstructions need, including use of an existing GPU.
 
     Args:
-        report: of the system check.
-        reinstallTorch: whether PyTorch is replaced although nothing seems wrong with it.
-        freeBytes: on the disk of Slicer's Python; asked by default.
-        fromFolder: whether it comes from a folder of wheels, for which the PyTorch extension is not needed.
+        report: report of the system check.
+        reinstallTorch: whether to replace a PyTorch that seems to work.
+        freeBytes: free space on the disk of Slicer's Python; measured by default.
+        fromFolder: whether to install from a folder of wheels, which does not need the PyTorch extension.
     """
     if not report.system:
-        # The check has failed: nothing is known, not even whether PyTorch is there.
+        # The check failed, so it is unknown whether PyTorch is installed.
         return InstallPlan(obstacle=explanation("check-failed"))
     repairs = report.problem is not None and report.problem.action == "reinstallTorch"
     removes = report.hasTorch and (repairs or reinstallTorch)
@@ -106,7 +106,7 @@ def makePlan(
     if torch is not None and not fromFolder and not report.hasPyTorchExtension:
         obstacle = explanation("extension-missing")
     elif download + disk > free:
-        # Downloads lie on a disk until they are unpacked, as a rule on the same one.
+        # Downloads usually take space on the same disk until they are unpacked.
         obstacle = explanation("disk-full")
     elif torch is None and not report.missing and not report.canCompute:
         obstacle = report.problem
@@ -114,9 +114,9 @@ def makePlan(
 
 
 def torchRequirement(system: str) -> Requirement:
-    """The PyTorch that MAESIL asks for on Linux, Windows or Darwin.
+    """The PyTorch that MAESIL requires on Linux, Windows or Darwin.
 
-    From 2.13 on the files of PyTorch have names that, below Slicer's usual folder, are too long for Windows.
+    From 2.13 on, PyTorch's file paths below Slicer's default folder are too long for Windows.
     """
     return Requirement("torch>=2.2,<2.13" if system == "Windows" else "torch>=2.2")
 

@@ -1,4 +1,4 @@
-"""What a system check finds, as plain values."""
+"""The report of a system check, as plain values."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from MAESILSlicerLib.system.messages import Explanation
 
 @dataclass(frozen=True)
 class Application:
-    """What only the running application knows.
+    """Facts about the running application.
 
     Attributes:
-        slicerVersion: for example 5.12.3, or "" outside of Slicer.
+        slicerVersion: for example 5.12.3; "" outside Slicer.
         hasPyTorchExtension: whether the module PyTorchUtils can be imported.
     """
 
@@ -26,7 +26,7 @@ class Application:
 
     @classmethod
     def current(cls) -> Application:
-        """That of this process."""
+        """The facts about this process."""
         application = getattr(sys.modules.get("slicer"), "app", None)
         return cls(
             slicerVersion=str(getattr(application, "applicationVersion", "")),
@@ -36,24 +36,24 @@ class Application:
 
 @dataclass(frozen=True)
 class SystemReport:
-    """What the system check found.
+    """The report of the system check.
 
     Attributes:
-        line: the whole in one line.
-        canCompute: whether a reconstruction can run, if only on the processor.
-        problem: what is wrong and how it is repaired, or None.
-        gpus: names of the NVIDIA GPUs of the machine, whether or not PyTorch can use them.
+        line: the summary in one line.
+        canCompute: whether a reconstruction can run, at least on the CPU.
+        problem: the problem and its repair; None if there is none.
+        gpus: names of the machine's NVIDIA GPUs, usable by PyTorch or not.
         driver: version of the NVIDIA driver, or None.
-        hasTorch: whether a PyTorch is installed, be it broken.
-        hasPyTorchExtension: whether Slicer has the extension that installs it.
-        torchVersion: of a PyTorch that works, else None.
-        build: "CUDA 12.4", "ROCm 6.2" or "processor only"; "" without a PyTorch that works.
-        devices: what PyTorch can compute on, the processor last.
-        missing: requirements of MAESIL, PyTorch aside, that are not met.
+        hasTorch: whether PyTorch is installed, even if broken.
+        hasPyTorchExtension: whether Slicer has the PyTorch extension.
+        torchVersion: version of a working PyTorch, else None.
+        build: "CUDA 12.4", "ROCm 6.2" or "processor only"; "" without a working PyTorch.
+        devices: the devices of PyTorch, the CPU last.
+        missing: unmet requirements of MAESIL other than PyTorch.
         details: rows of label and text, for a table and for the diagnostics.
         system: Linux, Windows or Darwin.
-        python: version of the Python that was examined.
-        errors: what went wrong in the words of those it went wrong for; for the diagnostics.
+        python: version of the examined Python.
+        errors: original error texts, for the diagnostics.
     """
 
     line: str
@@ -74,5 +74,5 @@ class SystemReport:
 
     @property
     def usesGpu(self) -> bool:
-        """Whether there is a GPU that works."""
+        """Whether there is a working GPU."""
         return any(device.id != "cpu" and not device.problem for device in self.devices)

@@ -1,4 +1,4 @@
-"""What MAESIL needs of Python packages and what it must not touch, read from the files in `Resources`."""
+"""The Python packages that MAESIL needs or must not change, read from the files in `Resources`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from MAESILSlicerLib import paths
 
 
 def isMet(need: Requirement, version: str | None) -> bool:
-    """Whether this version of a distribution will do; None, for one that is not installed, and no version will not."""
+    """Whether a version meets a requirement; False for None (not installed) and for an invalid version."""
     try:
         return version is not None and need.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
@@ -24,9 +24,9 @@ def isMet(need: Requirement, version: str | None) -> bool:
 
 
 def isOlder(version: str, oldest: str) -> bool:
-    """Whether the numbers of a version are below those of another; False if it is no version that can be compared.
+    """Whether a version is lower than another by its release numbers; False for an invalid version.
 
-    Only numbers count: `2.2.0a0+git`, which some vendors call their 2.2, is not older than 2.2.
+    Suffixes are ignored: `2.2.0a0+git`, as some vendors name their 2.2, is not older than 2.2.
     """
     try:
         return Version(Version(version).base_version) < Version(oldest)
@@ -35,10 +35,10 @@ def isOlder(version: str, oldest: str) -> bool:
 
 
 def read(file: Path) -> tuple[Requirement, ...]:
-    """The requirements of a file, one a line, that are for this computer; comments start with `#`.
+    """The requirements of a file that apply to this computer, one per line; comments start with `#`.
 
     Raises:
-        ValueError: a line is no requirement.
+        ValueError: a line is not a requirement.
     """
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -56,20 +56,20 @@ def read(file: Path) -> tuple[Requirement, ...]:
 
 
 def needed() -> tuple[Requirement, ...]:
-    """What MAESIL needs besides PyTorch and what Slicer brings."""
+    """The requirements of MAESIL other than PyTorch and the packages of Slicer."""
     return read(paths.resource("requirements.txt"))
 
 
 def unmet(versions: Mapping[str, str | None]) -> list[Requirement]:
-    """Those of `needed` which these installed versions (None for none) do not meet."""
+    """The requirements of `needed` that these installed versions (None: not installed) do not meet."""
     return [need for need in needed() if not isMet(need, versions.get(need.name))]
 
 
 def constraints(without: tuple[str, ...] = ()) -> list[str]:
-    """The lines that keep pip from replacing what Slicer and other extensions depend on.
+    """Constraints that keep pip from replacing packages of Slicer and other extensions.
 
     Args:
-        without: distributions to leave free, because they are what is being installed.
+        without: distributions to leave out, because they are being installed.
     """
     free = {canonicalize_name(name) for name in without}
     lines = []
@@ -85,7 +85,7 @@ def constraints(without: tuple[str, ...] = ()) -> list[str]:
 
 @contextmanager
 def constraintsFile(without: tuple[str, ...] = ()) -> Iterator[Path]:
-    """A file of `constraints` for as long as the block lasts."""
+    """A temporary file of `constraints`, deleted after the block."""
     with TemporaryDirectory(prefix="MAESIL-") as folder:
         file = Path(folder) / "constraints.txt"
         file.write_text("\n".join(constraints(without)) + "\n", encoding="utf-8")

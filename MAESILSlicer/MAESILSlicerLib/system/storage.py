@@ -1,4 +1,4 @@
-"""What MAESIL keeps on disk: a list with sizes, and a way to delete it that can touch nothing else."""
+"""Lists the items that MAESIL stores on disk with their sizes, and deletes only these."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from MAESILCore.wording import Sentence
 
 Kind = Literal["job", "sample", "settings"]
 
-#: Begins the name of what is being deleted. What a deletion could not finish is listed again and deleted by the next.
+#: Name prefix of an item during deletion. An incomplete deletion is listed again and can be repeated.
 _DELETED = ".deleted-"
 
 
 class StorageError(MaesilError):
-    """Something that is not MAESIL's to delete, is in use, or cannot be deleted."""
+    """An item does not belong to MAESIL, is in use, or cannot be deleted."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder in which MAESIL keeps one kind of thing.
+    """A folder with one kind of items.
 
     Attributes:
-        kind: of things.
-        folder: whose direct children are the things; the folder itself is never deleted.
-        pattern: which of the children are MAESIL's, as for `Path.glob`; others may share the folder.
+        kind: kind of the items.
+        folder: the parent of the items; never deleted itself.
+        pattern: glob pattern of MAESIL's items, because other programs may share the folder.
     """
 
     kind: Kind
@@ -45,12 +45,12 @@ class Place:
 
 @dataclass(frozen=True)
 class KeptSettings:
-    """MAESIL's settings, which share a file with those of Slicer.
+    """MAESIL's settings, stored in Slicer's settings file.
 
     Attributes:
-        file: the file.
-        keys: gives the names of MAESIL's settings.
-        forget: removes just those.
+        file: the settings file.
+        keys: returns the names of MAESIL's settings.
+        forget: removes only these.
     """
 
     file: Path
@@ -60,13 +60,13 @@ class KeptSettings:
 
 @dataclass(frozen=True)
 class StoredItem:
-    """Something that MAESIL keeps.
+    """An item that MAESIL stores.
 
     Attributes:
-        kind: of thing.
-        path: where it is; of settings, the file that they share with others.
-        bytes: that it takes; of settings, 0.
-        inUse: whether a job works in it, so that it cannot be deleted now.
+        kind: kind of the item.
+        path: its path; for settings, the shared file.
+        bytes: its size; for settings, 0.
+        inUse: whether a running job uses it, so that it cannot be deleted.
     """
 
     kind: Kind
@@ -76,12 +76,12 @@ class StoredItem:
 
 
 class Storage:
-    """Everything that MAESIL keeps on disk.
+    """All items that MAESIL stores on disk.
 
     Args:
-        places: where to look; folders that do not exist hold nothing.
-        runningFolders: gives the folders of the jobs that run now.
-        settings: MAESIL's settings, or None to leave them alone.
+        places: the folders to search; missing ones count as empty.
+        runningFolders: returns the folders of running jobs.
+        settings: MAESIL's settings; None leaves them out.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Storage:
         self._settings = settings
 
     def items(self) -> list[StoredItem]:
-        """What is there, the largest first."""
+        """The items, largest first."""
         running = self._running()
         found = [self._item(place, path, running) for place in self._places for path in _children(place)]
         if self._settings is not None and self._settings.keys():
@@ -103,11 +103,11 @@ class Storage:
         return sorted(found, key=lambda item: (-item.bytes, item.path))
 
     def delete(self, item: StoredItem) -> int:
-        """Delete one thing, and say how many bytes that freed.
+        """Delete an item and return the freed bytes.
 
         Raises:
-            StorageError: it is not MAESIL's, a job works in it, or the system refuses. As a rule it is then still there
-                whole; what could be deleted only in part is listed again, under another name.
+            StorageError: the item does not belong to MAESIL, a job uses it, or the system refuses. The item usually
+                stays complete; after a partial deletion it is listed under another name.
         """
         if item.kind == "settings" and self._settings is not None:
             self._settings.forget()
@@ -116,7 +116,7 @@ class Storage:
             return 0
         self._refuseWhatIsNotOurs(item.path)
         size = _size(item.path)
-        # Renamed first: where a file in it is in use, Windows refuses that, before the first of its files is gone.
+        # Rename first: Windows refuses this if a file in it is open, before any file is deleted.
         doomed = item.path.with_name(f"{_DELETED}{uuid.uuid4().hex[:8]}")
         try:
             item.path.rename(doomed)
@@ -163,7 +163,7 @@ def _children(place: Place) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links count nothing and are not followed."""
+    """Bytes of a file or of all files below a folder; links count 0 and are not followed."""
     if path.is_symlink() or not path.exists():
         return 0
     if not path.is_dir():
@@ -174,12 +174,12 @@ def _size(path: Path) -> int:
             try:
                 total += os.lstat(os.path.join(folder, name)).st_size
             except FileNotFoundError:
-                # A job that runs removes its files while they are counted.
+                # A running job may remove files during the count.
                 continue
     return total
 
 
 def _isInUse(path: Path, running: set[Path]) -> bool:
-    """Whether a running job's folder is this one, lies in it, or holds it."""
+    """Whether a running job's folder equals, contains or is inside `path`."""
     real = Path(os.path.realpath(path))
     return any(real == folder or real in folder.parents or folder in real.parents for folder in running)

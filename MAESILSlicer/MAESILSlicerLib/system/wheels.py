@@ -1,4 +1,4 @@
-"""A folder of wheels for computers without internet: what is in it, and whether it will do."""
+"""Checks a folder of wheels for computers without internet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from MAESILSlicerLib.system.requirements import isMet
 
 
 class Wheel(NamedTuple):
-    """What the file name of a wheel says."""
+    """The parts of a wheel's file name."""
 
     file: str
     name: str
@@ -26,7 +26,7 @@ class Wheel(NamedTuple):
 
 
 def wheelsIn(folder: Path) -> list[Wheel]:
-    """The wheels in a folder, by name; files with other names are left out."""
+    """The wheels in a folder, by file name; other files are ignored."""
     found = []
     for path in sorted(folder.iterdir()):
         try:
@@ -40,14 +40,14 @@ def wheelsIn(folder: Path) -> list[Wheel]:
 def shortcoming(
     folder: Path, needs: Sequence[Requirement], supported: Iterable[Tag] | None = None
 ) -> Sentence | None:
-    """One sentence on why these requirements cannot be installed from a folder, or None when they seem to be there.
+    """One sentence why these requirements cannot be installed from a folder; None if their wheels exist.
 
-    What they need in turn is left to pip, which looks into the wheels.
+    Dependencies of the wheels are checked by pip only.
 
     Args:
-        folder: of wheels.
-        needs: what is to be installed.
-        supported: the tags of wheels that can be installed; those of this Python on this computer by default.
+        folder: folder of wheels.
+        needs: the requirements.
+        supported: the installable wheel tags; by default those of this Python on this computer.
     """
     if not folder.is_dir():
         return Sentence(

@@ -1,4 +1,4 @@
-"""The words of the system check: one line, and the rows below it."""
+"""Texts of the system check: the summary line and the rows below it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 
 def sizeText(count: int) -> str:
-    """A number of bytes for people, in the decimal units of file managers: 6.4 GB, 70 MB."""
+    """A number of bytes in decimal units, as in file managers: 6.4 GB, 70 MB."""
     for unit, size in _UNITS:
         if count >= size:
             return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
@@ -21,7 +21,7 @@ def sizeText(count: int) -> str:
 
 
 def line(report: SystemReport) -> str:
-    """The one line: PyTorch and its build, the GPUs, and whether driver and build fit."""
+    """The summary line: PyTorch and its build, the GPUs, and whether driver and build match."""
     torch = f"PyTorch {report.torchVersion} ({report.build})" if report.torchVersion else "PyTorch"
     if report.problem is None:
         return _good(report, torch)
@@ -67,7 +67,7 @@ def details(
 
 
 def deviceText(device: Device) -> str:
-    """A device for a list to choose from: its name, its free memory or what is wrong with it."""
+    """A device's list entry: its name and its free memory or its problem."""
     if device.problem:
         return f"{device.name or device.id}: cannot be used"
     if device.total_bytes is None or device.free_bytes is None:
@@ -107,7 +107,7 @@ def _needed(report: SystemReport) -> str | None:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    """Names in a row, the same one counted: "2 x NVIDIA A100, NVIDIA T400"."""
+    """Names joined, with counts of duplicates: "2 x NVIDIA A100, NVIDIA T400"."""
     counts = dict.fromkeys(names, 0)
     for name in names:
         counts[name] += 1
