@@ -20,11 +20,11 @@ WINDOW = Window(-1000.0, 400.0)
 def draw() -> Image.Image:
     """Return the picture, 260 x 280 RGB."""
     scan = make_phantom((ROWS, 8, COLUMNS), spacing=(MILLIMETRES, 4.0, MILLIMETRES)).volume
-    # From the top down, as a patient stands.
+    # Reversed, so that the head is at the top.
     grey = WINDOW.apply(scan.voxels[::-1, 4])
     patches = (-(-ROWS // PATCH), -(-COLUMNS // PATCH))
     stages = np.random.default_rng(5).choice(np.arange(3, dtype=np.uint8), size=patches, p=(0.5, 0.25, 0.25))
-    # One half of the patient is left as it is.
+    # One half stays visible.
     stages[:, : patches[1] // 2] = VISIBLE
     stages = np.kron(stages, np.ones((PATCH, PATCH), dtype=np.uint8))[:ROWS, :COLUMNS]
     picture = hide(grey, stages, (PATCH, PATCH), SCALE)

@@ -1,4 +1,4 @@
-// Uploads by button and by drop, and clicks into the plot. All else of the page is its template.
+// Uploads by button and by drop, and clicks in the plot. The template does the rest.
 (function () {
   "use strict";
 
@@ -10,8 +10,8 @@
     line.classList.toggle("error", Boolean(isError));
   }
 
-  // `files` are pairs of a path below the drop and a File.
-  // `place` is where they are sent to: "upload" for scans, "labels" for a label map.
+  // `files`: pairs of a relative path and a File.
+  // `place`: the route, "upload" for scans, "labels" for a label map.
   function send(files, place) {
     if (!files.length || !maesil.mayChange()) {
       return;
@@ -46,7 +46,7 @@
 
   function upload(input, place = "upload") {
     send(Array.from(input.files, (file) => [file.webkitRelativePath || file.name, file]), place);
-    // So that the same file can be chosen again.
+    // Allows choosing the same file again.
     input.value = "";
   }
 
@@ -57,7 +57,7 @@
     }
     const reader = entry.createReader();
     const found = [];
-    // A reader gives its entries by portions, an empty one at last.
+    // A reader returns its entries in batches; an empty batch is the last.
     for (;;) {
       const portion = await new Promise((done, failed) => reader.readEntries(done, failed));
       if (!portion.length) {
@@ -70,7 +70,7 @@
   }
 
   async function drop(event) {
-    // The items are gone after the first await. Not everything that is dropped comes from a file system.
+    // Read the items before the first await clears them. Some dropped items are not files.
     const dropped = Array.from(event.dataTransfer.items)
       .filter((item) => item.kind === "file")
       .map((item) => [item.webkitGetAsEntry(), item.getAsFile()]);

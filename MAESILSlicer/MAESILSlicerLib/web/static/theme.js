@@ -1,4 +1,4 @@
-// Light or dark: the browser's preference until somebody chooses, which this browser alone remembers.
+// Light or dark theme: the browser's preference by default; the user's choice is stored in this browser only.
 (function () {
   "use strict";
 
@@ -9,7 +9,7 @@
     try {
       return localStorage.getItem(THEME);
     } catch {
-      // Where pages may not store anything, the choice lasts as long as the page.
+      // Without storage, the choice lasts until the page is closed.
       return null;
     }
   }

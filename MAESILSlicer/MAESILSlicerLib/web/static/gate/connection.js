@@ -1,12 +1,12 @@
-// The connection of the page: notices that it is lost, says so, and tries again until the page is where it was.
+// The page's connection: detects its loss, shows a message and retries until the page is restored.
 
 import { hide, show } from "./dialog.js";
 import { ANSWER_MS, WATCHER, enter, here, pause } from "./tab.js";
 
-// The server closes a websocket with these codes: another tab has the seat, or the server ends.
+// Close codes of the server's websocket: another tab has the seat, or the server shuts down.
 const TAKEN_CODE = 4001;
 const ENDED_CODE = 1001;
-// Of wslink, for a call over a connection that is not open.
+// wslink's error code for a call over a closed connection.
 const CLOSED_ERROR = -32099;
 
 const ALIVE_MS = 10_000;
@@ -20,7 +20,7 @@ let isUnloading = false;
 let tryNow = () => {};
 
 window.addEventListener("beforeunload", () => {
-  // trame closes its connection now, which is no loss unless the page stays after all.
+  // trame closes its connection now; this is a loss only if the page stays.
   isUnloading = true;
   setTimeout(() => {
     isUnloading = false;
@@ -30,16 +30,16 @@ window.addEventListener("beforeunload", () => {
   }, 3_000);
 });
 
-// A page that the browser kept in memory is shown again without its connection.
+// A page restored from the browser's back/forward cache has no connection.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-// Watch the connection that trame's client is making now, and all after it; `onTaken` is called where another tab has
-// taken the page, `onFirst` once the first connection is made.
+// Watch the current and all later connections of trame's client. `onTaken` is called when another tab takes the page,
+// `onFirst` after the first connection.
 export function keepConnected(onFirst, onTaken) {
   const { trame } = window;
   taken = onTaken;
   const { trigger } = trame;
-  // A pointer that leaves a view, for one, is told to the server, which must not fail where there is none.
+  // Events such as a pointer leaving a view call the server and must not fail without a connection.
   trame.trigger = async (...called) => (here.phase === "live" ? trigger(...called) : undefined);
   watchClient(trame.client);
   trame.addConnectListener(() => {
@@ -47,7 +47,7 @@ export function keepConnected(onFirst, onTaken) {
     here.phase = "live";
     keepPage(trame.state);
     const { client } = trame;
-    // The client itself does not tell why it was closed.
+    // The client does not report the reason of the close.
     client.getConnection().onConnectionClose((_connection, event) => closed(client, event.code));
     if (isFirst) {
       onFirst();
@@ -63,13 +63,13 @@ function watchClient(client) {
 }
 
 function closed(client, code) {
-  // After a reconnection, the client before has nothing to say any more.
+  // After a reconnection, ignore the previous client.
   if (client !== window.trame.client || isUnloading || here.phase === "lost" || here.phase === "taken") {
     return;
   }
   if (here.phase === "starting") {
     here.phase = "lost";
-    // trame writes there what its program calls the failure.
+    // trame writes its own error message there.
     document.getElementById("app").hidden = true;
     show(
       "The page cannot be opened",
@@ -83,14 +83,14 @@ function closed(client, code) {
   }
 }
 
-// What trame and its views still ask over a closed connection fails, which is no news.
+// Pending calls of trame and its views fail on a closed connection; ignore them.
 window.addEventListener("unhandledrejection", (event) => {
   if (event.reason?.code === CLOSED_ERROR) {
     event.preventDefault();
   }
 });
 
-// Some losses are not noticed, such as those of a computer that was asleep: nothing is sent, so nothing fails.
+// A heartbeat: some losses, such as those of a computer after sleep, cause no error because nothing is sent.
 async function checkAlive(silence) {
   const { client } = window.trame || {};
   if (here.phase !== "live" || !client) {
@@ -166,7 +166,7 @@ function tellLost(isGivenUp, isEnded) {
   }
 }
 
-// Connect again as what the server says; whether that went well.
+// Connect again in the role that the server assigns; resolves to whether this succeeded.
 async function reenter(answer) {
   if (answer.role && (answer.start !== here.start || answer.role !== here.role)) {
     location.reload();
@@ -188,7 +188,7 @@ async function reenter(answer) {
   return true;
 }
 
-// trame makes the page anew: gives a function that unfolds and scrolls it as it is now.
+// trame rebuilds the page: returns a function that restores the open sections and the scroll position.
 function placesOf() {
   const panel = document.getElementById("panel");
   const top = panel?.scrollTop;
@@ -204,7 +204,7 @@ function placesOf() {
     );
 }
 
-// trame's client puts a message in the place of the page where a connection fails; here, the page stays and waits.
+// trame's client replaces the page by a message when a connection fails; this keeps the page.
 const OF_TRAMES_MESSAGE = ["trame_error_report_msg", "trame__template_main"];
 
 function keepPage(state) {

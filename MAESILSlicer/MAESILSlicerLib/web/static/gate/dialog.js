@@ -1,10 +1,10 @@
-// The one dialog that lies over the page, or in its place.
+// The only dialog, shown over the page or instead of it.
 
 const byId = (id) => document.getElementById(id);
 
 let isWanted = false;
 
-// Buttons are pairs of a label and what a click does; the last one is the main one, the first one has the keyboard.
+// Buttons are pairs of a label and a click handler; the last is the primary one, the first has the focus.
 export function show(title, text, ...buttons) {
   const gate = byId("gate");
   byId("gate-title").textContent = title;
@@ -31,7 +31,7 @@ export function hide() {
   byId("gate").close();
 }
 
-// Escape leads nowhere: there is no page behind the question yet, or none that can be used. Browsers let the first one
-// be prevented, not the second.
+// Escape must not close the dialog, because there is no usable page behind it. Browsers allow preventing the first
+// Escape, but not the second.
 byId("gate").addEventListener("cancel", (event) => event.preventDefault());
 byId("gate").addEventListener("close", () => isWanted && byId("gate").showModal());

@@ -1,5 +1,5 @@
-// Asks the server to let this tab in before anything of the page is loaded, and says so where it may not. The server
-// enforces all of it: see admission.py.
+// Requests a seat for this tab before the page is loaded, and shows a dialog if the page is in use. The server enforces
+// this: see admission.py.
 
 import { keepConnected } from "./connection.js";
 import { hide, show } from "./dialog.js";
@@ -56,7 +56,7 @@ async function ask() {
 
 function taken() {
   here.phase = "taken";
-  // The tab that has the page now may be a copy of this one, with the same id.
+  // The owner may be a duplicate of this tab, with the same id.
   newTab();
   show(
     "Somebody took the page over",
@@ -70,7 +70,7 @@ function taken() {
 async function begin() {
   try {
     let answer = await enter(null);
-    // Whoever had the page has just closed it, or reloads it: the server knows in some seconds.
+    // The owner has just closed or reloads the page; the server knows in a few seconds.
     while (!answer.role && answer.is_leaving) {
       byId("app").firstElementChild.textContent = "Waiting for the tab that was just closed …";
       await pause(WAIT_MS);
@@ -84,7 +84,7 @@ async function begin() {
 
 async function goIn(answer) {
   if (window.trame) {
-    // Everything that hangs on the role is made anew.
+    // Reload, because the whole page depends on the role.
     location.reload();
     return;
   }
@@ -93,7 +93,7 @@ async function goIn(answer) {
   here.start = answer.start;
   document.documentElement.dataset.role = answer.role;
   hide();
-  // trame's client takes these from the address, and removes them from it.
+  // trame's client reads these from the address and removes them.
   const endpoint = new URL("ws", document.baseURI);
   endpoint.protocol = endpoint.protocol === "https:" ? "wss:" : "ws:";
   const address = new URL(location.href);

@@ -1,4 +1,4 @@
-// This tab: who it is, what it is at the moment, and what the server says to its wishes.
+// This tab: its id, its phase and its requests to the server.
 
 export const OWNER = "owner";
 export const WATCHER = "watcher";
@@ -16,7 +16,7 @@ function storedTab() {
   try {
     return sessionStorage.getItem(TAB);
   } catch {
-    // Where pages may not store anything, a reload makes another tab of it.
+    // Without storage, a reload counts as a new tab.
     return null;
   }
 }
@@ -31,7 +31,7 @@ export function newTab() {
   }
 }
 
-// What the server says to a wish, see `Admission.enter`; it rejects where there is no server.
+// The server's answer to a wish, see `Admission.enter`; rejects without a server.
 export async function enter(wish) {
   const response = await fetch("enter", {
     method: "POST",
@@ -48,7 +48,7 @@ export async function enter(wish) {
   return response.json();
 }
 
-// The server gives files to the tab that owns the page, and takes uploads from it.
+// An address with the tab's id: the server sends files to the owner only, and accepts uploads from it only.
 export function ofThisTab(address) {
   const url = new URL(address, document.baseURI);
   url.searchParams.set("tab", here.id);

@@ -1,4 +1,4 @@
-// The page of a tab that watches: it says so, and has nothing to click that would change anything.
+// The page of a watching tab: shows a note and disables every control.
 
 const CHANGES = ".app :is(input, select, textarea, button, [role=button], a[download], label.button, .plot, .views)";
 
@@ -11,7 +11,7 @@ export function beWatcher(takeOver) {
       ? "You are watching. Only the browser tab that uses this page can change anything."
       : "You are watching. Nobody uses this page at the moment.";
   });
-  // What cannot be used can neither be clicked nor reached by the keyboard; the panel can still be scrolled.
+  // Inert controls can be neither clicked nor focused; the panel can still be scrolled.
   const freeze = () =>
     document.querySelectorAll(CHANGES).forEach((element) => {
       element.inert = !element.closest("[data-of-this-browser]");
