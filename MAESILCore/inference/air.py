@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from MAESILCore.data.window import Window
-from MAESILCore.lattice import LatticeBox, SuperpatchGrid
+from MAESILCore.lattice import SuperpatchGrid
 
 #: Neighbourhood that must be air: patches on each side.
 _REACH = 2
@@ -28,11 +28,10 @@ class PatchLevels:
     def of(cls, voxels: np.ndarray, window: Window, grid: SuperpatchGrid) -> PatchLevels:
         """Measure a volume (k, j, i), one row of patches at a time."""
         mean, peak = (np.empty(grid.lattice_shape, dtype=np.float32) for _ in range(2))
-        rows, columns, layers = grid.lattice_shape
+        _, columns, layers = grid.lattice_shape
         pk, pj, pi = grid.patch_size
-        for row in range(rows):
-            slab = grid.cut_box(voxels, LatticeBox((row, 0, 0), (row + 1, columns, layers)))
-            slab = window.apply(slab)
+        for row, (box, _) in enumerate(grid.rows()):
+            slab = window.apply(grid.cut_box(voxels, box))
             sums, peaks = slab.sum(axis=0), slab.max(axis=0)
             mean[row] = sums.reshape(columns, pj, layers, pi).sum(axis=(1, 3)) / (pk * pj * pi)
             peak[row] = peaks.reshape(columns, pj, layers, pi).max(axis=(1, 3))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from MAESILCore.lattice import LatticeBox, SuperpatchGrid
+from MAESILCore.lattice import SuperpatchGrid
 
 
 class RunningStatistics:
@@ -32,7 +30,7 @@ class RunningStatistics:
         self._times += counted
         share = np.where(counted, 1.0 / np.maximum(self._times, 1), 0.0).astype(np.float32)
         repeated = ((self._times - 1) * counted).astype(np.float32)
-        for box, slab in self._slabs():
+        for box, slab in self._grid.rows():
             difference, mean = prediction[slab], self._mean[slab]
             difference -= mean
             step = difference * self._grid.expand(share[box.slices], box)
@@ -41,13 +39,6 @@ class RunningStatistics:
             step *= self._grid.expand(repeated[box.slices], box)
             step *= difference
             self._squares[slab] += step
-
-    def _slabs(self) -> Iterator[tuple[LatticeBox, tuple[slice, slice, slice]]]:
-        """Rows of patches, to keep temporary arrays small."""
-        rows, columns, layers = self._grid.lattice_shape
-        for row in range(rows):
-            box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
-            yield box, box.voxel_slices(self._grid.patch_size, self._grid.shape)
 
     @property
     def mean(self) -> np.ndarray:
@@ -60,6 +51,6 @@ class RunningStatistics:
         It overwrites the sums: `add` must not be called afterwards.
         """
         times = np.maximum(self._times, 1).astype(np.float32)
-        for box, slab in self._slabs():
+        for box, slab in self._grid.rows():
             self._squares[slab] /= self._grid.expand(times[box.slices], box)
         return np.sqrt(self._squares, out=self._squares)

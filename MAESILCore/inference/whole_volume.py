@@ -198,12 +198,10 @@ class _Turn:
 
     def _surround(self, assembled: np.ndarray, region: LatticeBox) -> None:
         """Write the known values outside a region into an array, in place."""
-        rows, columns, layers = self.grid.lattice_shape
-        for row in range(rows):
-            box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
-            slab = assembled[box.voxel_slices(self.grid.patch_size, self.grid.shape)]
+        for box, slices in self.grid.rows():
+            slab = assembled[slices]
             known = self._known(box)
-            if region.start[0] <= row < region.stop[0]:
+            if region.start[0] <= box.start[0] < region.stop[0]:
                 inside = (slice(None), *region.voxel_slices(self.grid.patch_size, self.grid.shape)[1:])
                 known[inside] = slab[inside]
             slab[...] = known
@@ -229,10 +227,7 @@ def _compare(
     mosaic = voxels.astype(np.float32)
     error = np.zeros(voxels.shape, dtype=np.float32)
     ever_hidden = np.logical_or.reduce([mask.hidden for mask in masks])
-    rows, columns, layers = grid.lattice_shape
-    for row in range(rows):
-        box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
-        slab = box.voxel_slices(grid.patch_size, grid.shape)
+    for box, slab in grid.rows():
         hidden = grid.expand(masks[0].hidden[box.slices], box)
         np.copyto(mosaic[slab], reconstruction[slab], where=hidden)
         seen = np.clip(voxels[slab], window.low, window.high, dtype=np.float32, casting="unsafe")

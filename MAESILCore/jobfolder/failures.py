@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import re
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from MAESILCore.errors import MaesilError, OutOfMemoryError
+from MAESILCore.jobfolder.events import Event
+from MAESILCore.wording import Sentence
 
 #: English text of each code. `{job}` is the noun of the kind of job, such as "reconstruction".
 TEXTS = {
@@ -53,30 +53,29 @@ _KNOWN_LINES = (
 )
 
 
-@dataclass(frozen=True)
-class Message:
-    """A sentence for an interface to show.
-
-    Attributes:
-        code: a key of `TEXTS`; "" for the sentence of an error that has no code.
-        parameters: values for the text.
-        text: the sentence in English.
-    """
-
-    code: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        """Set the text from code and parameters."""
-        if self.code:
-            object.__setattr__(self, "text", TEXTS[self.code].format(**self.parameters))
-
-    def __str__(self) -> str:
-        return self.text
+def sentence(code: str, **parameters: Any) -> Sentence:  # noqa: ANN401 - what `format` takes
+    """The sentence of a code, a key of `TEXTS`."""
+    return Sentence(code, TEXTS[code], **parameters)
 
 
-def message_of(error: BaseException, job: str = "job") -> Message:
+def event_saying(name: str, text: str, step: int = 0) -> Event:
+    """An event with a message; one that is a `Sentence` keeps its code and parameters."""
+    if isinstance(text, Sentence):
+        return Event(name, text, step, code=text.code, parameters=text.parameters)
+    return Event(name, text, step)
+
+
+def text_of(event: Event) -> str:
+    """The message of an event, as a `Sentence` if its code is known; other kinds of job may use other codes."""
+    if event.code not in TEXTS:
+        return event.message
+    try:
+        return sentence(event.code, **event.parameters)
+    except KeyError:  # another version wrote the event
+        return event.message
+
+
+def message_of(error: BaseException, job: str = "job") -> str:
     """The message for an error that ended a job, raised in its process.
 
     Args:
@@ -84,34 +83,34 @@ def message_of(error: BaseException, job: str = "job") -> Message:
         job: noun for the job.
     """
     if isinstance(error, OutOfMemoryError):
-        return Message("no_device_memory")
+        return sentence("no_device_memory")
     if isinstance(error, MaesilError):
         # The error advises another folder, which a job cannot choose.
-        return Message("folder_disk_full") if _is_full(error.__cause__) else Message("", text=str(error))
+        return sentence("folder_disk_full") if _is_full(error.__cause__) else str(error)
     if isinstance(error, MemoryError):
-        return Message("no_memory")
+        return sentence("no_memory")
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        return Message("no_pytorch") if package == "torch" else Message("no_package", {"package": package})
+        return sentence("no_pytorch") if package == "torch" else sentence("no_package", package=package)
     if isinstance(error, ImportError):
-        return Message("broken_pytorch", {"reason": _one_line(error)})
+        return sentence("broken_pytorch", reason=_one_line(error))
     if isinstance(error, OSError):
         return message_of_os_error(error, job)
     if isinstance(error, RuntimeError) and "out of memory" in str(error).lower():
-        return Message("no_device_memory")
-    return Message("unexpected", {"reason": f"{type(error).__name__}: {_one_line(error)}"})
+        return sentence("no_device_memory")
+    return sentence("unexpected", reason=f"{type(error).__name__}: {_one_line(error)}")
 
 
-def message_of_os_error(error: OSError, job: str) -> Message:
+def message_of_os_error(error: OSError, job: str) -> str:
     """The message for a file of the job that cannot be written or read."""
     if _is_full(error):
-        return Message("folder_disk_full")
+        return sentence("folder_disk_full")
     if isinstance(error, FileNotFoundError):
-        return Message("vanished", {"job": job})
-    return Message("folder_unusable", {"reason": error.strerror or _one_line(error)})
+        return sentence("vanished", job=job)
+    return sentence("folder_unusable", reason=error.strerror or _one_line(error))
 
 
-def message_of_exit(status: int, log: str, job: str = "job") -> Message:
+def message_of_exit(status: int, log: str, job: str = "job") -> str:
     """The message for a process that ended without a last event.
 
     Args:
@@ -123,15 +122,15 @@ def message_of_exit(status: int, log: str, job: str = "job") -> Message:
     if hasattr(signal, "SIGKILL"):
         killed |= {-signal.SIGKILL, 128 + signal.SIGKILL}
     if status in killed:
-        return Message("killed", {"job": job})
+        return sentence("killed", job=job)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for pattern, code in _KNOWN_LINES:
         for line in reversed(lines[-30:]):
             found = pattern.search(line)
             if found:
-                return Message(code, {name: shortened(value) for name, value in found.groupdict().items()})
+                return sentence(code, **{name: shortened(value) for name, value in found.groupdict().items()})
     reason = shortened(lines[-1]) if lines else "it wrote no reason"
-    return Message("unexpected_end", {"status": status, "reason": reason})
+    return sentence("unexpected_end", status=status, reason=reason)
 
 
 def shortened(text: str, most: int = 200) -> str:

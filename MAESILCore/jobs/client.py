@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Literal
 
 from MAESILCore.errors import ConfigError, MaesilError
-from MAESILCore.jobfolder import ENDS, Event, JobFolder, Message, Tail
-from MAESILCore.jobfolder.failures import message_of_exit, shortened
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, Tail, event_saying
+from MAESILCore.jobfolder.failures import message_of_exit, sentence, shortened, text_of
 from MAESILCore.jobfolder.folder import LOG
 from MAESILCore.jobs.kinds import kind_of
 from MAESILCore.jobs.process import PythonProcess, end_trees
@@ -44,9 +44,7 @@ class JobProcess:
 
     Attributes:
         state: prepared, running, cancelling, finished, failed or cancelled.
-        message: the last sentence; after the end, the outcome.
-        code: the code of that sentence; an interface can translate it with `parameters`.
-        parameters: the values in that sentence.
+        message: the last sentence; after the end, the outcome. A `Sentence` if an interface can translate it.
         fraction: progress, 0 to 1.
         seconds_left: estimated seconds; None if unknown.
         device: display name of the device; None before the work starts.
@@ -64,8 +62,6 @@ class JobProcess:
         self.kill_after = kill_after if kill_after is not None else 60.0 if detached else 3.0
         self.state: JobProcessState = "prepared"
         self.message = ""
-        self.code = ""
-        self.parameters: dict[str, object] = {}
         self.fraction = 0.0
         self.seconds_left: float | None = None
         self.device: str | None = None
@@ -181,32 +177,32 @@ class JobProcess:
         if self.state == "running":
             self.seconds_left = event.seconds_left
             if event.message:
-                self._say(Message(event.code, event.parameters, event.message), event.seconds_left)
+                self._say(text_of(event), event.seconds_left)
         fraction = event.fraction
         if fraction is not None:
             self.fraction = fraction
         self.device = event.fields.get("device") or self.device
 
-    def _say(self, message: Message, seconds_left: float | None = None) -> None:
-        self.message, self.code, self.parameters = message.text, message.code, dict(message.parameters)
-        self.seconds_left = seconds_left
+    def _say(self, message: str, seconds_left: float | None = None) -> None:
+        self.message, self.seconds_left = message, seconds_left
 
     def _finish(self, status: int) -> None:
         """Set the final state and message."""
         last = self._last
+        said: str
         if self.state == "cancelling" and not self.detached:
-            self.state, said = "cancelled", Message("cancelled")
+            self.state, said = "cancelled", sentence("cancelled")
         elif not self.folder.path.is_dir():
-            self.state, said = "failed", Message("vanished", {"job": self._noun})
+            self.state, said = "failed", sentence("vanished", job=self._noun)
         elif last is not None:
-            self.state, said = _state_of(last), Message(last.code, last.parameters, last.message)
+            self.state, said = _state_of(last), text_of(last)
         elif self._process is None:
-            self.state, said = "failed", Message("lost", {"job": self._noun})
+            self.state, said = "failed", sentence("lost", job=self._noun)
         else:
             self.state, said = "failed", message_of_exit(status, self.log, self._noun)
             # The worker ended without writing this event.
             with suppress(OSError):
-                self.folder.write(Event("failed", said.text, code=said.code, parameters=said.parameters))
+                self.folder.write(event_saying("failed", said))
         if self.state == "finished":
             self.fraction = 1.0
         self._say(said)
@@ -216,7 +212,7 @@ class JobProcess:
         if self.state != "running":
             return
         self.state = "cancelling"
-        self._say(Message("", text="Cancelling."))
+        self._say("Cancelling.")
         self._escalate_at = time.monotonic() + self.kill_after
         self._ask_to_end()
 
@@ -255,7 +251,7 @@ class JobProcess:
             self._process = None
         if not self.is_over:
             self.state = "cancelled"
-            self._say(Message("cancelled"))
+            self._say(sentence("cancelled"))
         self._kept_log = self.log
         _remove(self.folder.path)
 

@@ -187,7 +187,7 @@ def prepare_reconstruction(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
-        raise VolumeError(message_of_os_error(error, NOUN).text) from error
+        raise VolumeError(message_of_os_error(error, NOUN)) from error
     return request
 
 

@@ -16,7 +16,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.errors import Cancelled
-from MAESILCore.jobfolder import ENDS, Event, JobFolder, Message, message_of
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, event_saying, message_of
+from MAESILCore.jobfolder.failures import sentence
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.jobs.kinds import kind_of
 from MAESILCore.jobs.priority import lower_priority
@@ -82,7 +83,7 @@ class Worker:
 
     def _failure(self, error: Exception) -> Event:
         traceback.print_exc()
-        return _event("failed", message_of(error, self._noun))
+        return event_saying("failed", message_of(error, self._noun))
 
     def _tell(self, event: Event) -> None:
         """Write an event; none follows the last one."""
@@ -101,9 +102,9 @@ class Worker:
             # The owner is gone and cannot clean up.
             shutil.rmtree(self._folder.path, ignore_errors=True)
         elif reason == "vanished":
-            end = _event("failed", Message("vanished", {"job": self._noun}))
+            end = event_saying("failed", sentence("vanished", job=self._noun))
         elif reason == "cancelled" and self._owner is not None:
-            end = _event("cancelled", Message("cancelled"))
+            end = event_saying("cancelled", sentence("cancelled"))
         self._tell(end)
         with suppress(OSError):
             self._folder.withdraw()
@@ -111,13 +112,9 @@ class Worker:
 
     def _exit(self, reason: Reason) -> NoReturn:
         """End the process during the work."""
-        status = self._close(_event("cancelled", Message("cancelled")), reason)
+        status = self._close(event_saying("cancelled", sentence("cancelled")), reason)
         self._folder.lock.release()
         os._exit(status)
-
-
-def _event(name: str, message: Message) -> Event:
-    return Event(name, message.text, code=message.code, parameters=message.parameters)
 
 
 if __name__ == "__main__":

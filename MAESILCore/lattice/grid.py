@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -151,6 +151,13 @@ class SuperpatchGrid:
         lattice_to_ijk = np.diag([*patch_ijk, 1.0])
         lattice_to_ijk[:3, 3] = (patch_ijk - 1.0) / 2.0
         return np.asarray(ijk_to_ras, dtype=np.float64) @ lattice_to_ijk
+
+    def rows(self) -> Iterator[tuple[LatticeBox, tuple[slice, slice, slice]]]:
+        """Rows of patches along k and their voxels; work by rows keeps temporary arrays small."""
+        rows, columns, layers = self.lattice_shape
+        for row in range(rows):
+            box = LatticeBox((row, 0, 0), (row + 1, columns, layers))
+            yield box, box.voxel_slices(self.patch_size, self.shape)
 
     def expand(self, lattice_array: np.ndarray, box: LatticeBox | None = None) -> np.ndarray:
         """Repeat the value of each patch on its voxels: (Dk, Dj, Di) -> (k, j, i), same dtype.

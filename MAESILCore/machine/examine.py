@@ -242,7 +242,7 @@ def examine_speeds(devices: Iterable[str]) -> Facts:
     except Exception as error:  # the devices stay usable; the report has the text
         from MAESILCore.jobfolder import message_of
 
-        found["error"] = message_of(error).text
+        found["error"] = message_of(error)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from MAESILCore.jobfolder.failures import Message, message_of_exit, shortened
+from MAESILCore.jobfolder.failures import message_of_exit, sentence, shortened
 from MAESILCore.machine.probe import Probe
 
 #: Default timeout in seconds: the first import of PyTorch after its installation can take a minute.
@@ -106,11 +106,11 @@ class DeviceProbe:
                 f"PyTorch did not answer in {self._timeout:g} s: the computer is busy, or PyTorch is broken."
             )
         if torch is None:
-            return message_of_exit(facts["exit_code"], facts["errors"]).text
+            return message_of_exit(facts["exit_code"], facts["errors"])
         if not torch["installed"]:
-            return Message("no_pytorch").text
+            return sentence("no_pytorch")
         if torch["error"]:
-            return Message("broken_pytorch", {"reason": shortened(torch["error"])}).text
+            return sentence("broken_pytorch", reason=shortened(torch["error"]))
         return facts.get("speeds", {}).get("error") or None
 
 

@@ -9,9 +9,6 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 
-#: Maximum compression ratio of deflate (zlib's technical notes); smaller files are truncated.
-_LARGEST_DEFLATE_RATIO = 1032
-
 _MOST_DATA_FILES = 100_000
 
 
@@ -25,17 +22,6 @@ def damaged(path: Path, reason: object) -> VolumeError:
     detail = " ".join(str(reason).split()).rstrip(".")
     message = f"{path.name} is cut short or damaged ({detail}): copy or export it again."
     return VolumeError(message)
-
-
-def refuse_too_short(path: Path, voxel_bytes: int, *, is_compressed: bool) -> None:
-    """Reject a data file that is too small for its header, before memory is allocated.
-
-    Raises:
-        VolumeError: the file cannot hold `voxel_bytes`.
-    """
-    size = path.stat().st_size
-    if voxel_bytes > size * (_LARGEST_DEFLATE_RATIO if is_compressed else 1):
-        raise damaged(path, f"its header announces {voxel_bytes} bytes of voxels, and it has {size}")
 
 
 def numbered_names(path: Path, pattern: str, first: str, last: str, step: str) -> list[str]:

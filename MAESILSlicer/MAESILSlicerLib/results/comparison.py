@@ -20,8 +20,6 @@ from MAESILSlicerLib.scene.volumes import checkVolume, geometryOf, linearTransfo
 
 #: Number of the layout in a vtkMRMLLayoutNode.
 LAYOUT_ID = 62745
-#: Name of the layout where layouts have names.
-LAYOUT_NAME = "MAESIL comparison"
 #: Link group of the views; scrolling in them does not move the user's own views.
 VIEW_GROUP = 62745
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import slicer
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.wording import joined
 from MAESILSlicerLib.results.exports import KeptFiles
 from MAESILSlicerLib.results.resultset import ResultSet, importResults
 
@@ -88,7 +89,7 @@ class Task:
             note = self._noteOnVoxels()
             self.results = importResults(self._scene, self.inputNode, self.job.folder.path, note)
             self._keepFiles()
-            return " ".join(filter(None, (self.job.message, note))), False
+            return joined(self.job.message, note), False
         except MaesilError as error:
             return str(error), True
         finally:

@@ -17,7 +17,8 @@ import pytest
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import Event, JobFolder, Owner, Tail, jobs_in, lock, rows
-from MAESILCore.jobfolder.failures import TEXTS, Message
+from MAESILCore.jobfolder.failures import TEXTS, event_saying, sentence, text_of
+from MAESILCore.wording import Sentence
 
 ELSEWHERE = {"pid": 1, "started": 1.0, "host": "another machine"}
 
@@ -291,7 +292,17 @@ def test_a_takeover_that_was_interrupted_blocks_nobody_for_ever(a_folder: JobFol
 
 
 def test_every_sentence_has_its_code_and_parameters() -> None:
-    message = Message("killed", {"job": "pre-training"})
-    assert str(message).startswith("The process of the pre-training was killed")
-    assert TEXTS[message.code].format(**message.parameters) == message.text
-    assert str(Message("", text="As it is.")) == "As it is."
+    message = sentence("killed", job="pre-training")
+    assert message.startswith("The process of the pre-training was killed")
+    assert TEXTS[message.code].format(**message.parameters) == message
+    read = Event.decode(event_saying("failed", message, 3).encode())
+    assert read is not None
+    assert (read.event, read.step, text_of(read)) == ("failed", 3, message)
+    assert isinstance(text_of(read), Sentence)
+
+
+@pytest.mark.parametrize(("code", "parameters"), [("of-a-plugin", {}), ("killed", {"other": 1}), ("", {})])
+def test_an_event_with_an_unknown_code_shows_its_english_message(
+    code: str, parameters: dict[str, int]
+) -> None:
+    assert text_of(Event("failed", "As it is.", code=code, parameters=parameters)) == "As it is."

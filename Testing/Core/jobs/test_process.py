@@ -226,7 +226,7 @@ def test_a_job_can_be_cancelled_in_the_middle_of_a_pass(
     if do == "hang":  # which only `poll` ends: had `cancel` waited for the process, it would be gone
         assert lives(pid)
     assert job.wait(AT_ONCE) == "cancelled"
-    assert (job.message, job.code) == ("Cancelled; nothing was kept.", "cancelled")
+    assert (job.message, job.message.code) == ("Cancelled; nothing was kept.", "cancelled")
     wait_until(lambda: not lives(pid), AT_ONCE)
     job.close()
     assert not list(a_root.iterdir())
@@ -258,7 +258,7 @@ def test_a_killed_worker_is_one_sentence_that_names_the_job(running: Callable[..
     os.kill(pid_of(job.folder), signal.SIGKILL)
     assert job.wait(AT_ONCE) == "failed"
     assert job.message == TEXTS["killed"].format(job="game")
-    assert (job.code, job.parameters) == ("killed", {"job": "game"})
+    assert (job.message.code, job.message.parameters) == ("killed", {"job": "game"})
     last = job.folder.last_event()
     assert last is not None
     assert (last.event, last.message, last.code) == ("failed", job.message, "killed")
@@ -381,7 +381,7 @@ def test_a_job_of_another_machine_without_heartbeat_is_dead(make_toy: Maker) -> 
     stale = time.time() - 2 * lock.STALE
     os.utime(path, (stale, stale))
     job.poll()
-    assert (job.state, job.code, folder.state()) == ("failed", "lost", "dead")
+    assert (job.state, job.message.code, folder.state()) == ("failed", "lost", "dead")
 
 
 def test_a_folder_that_vanishes_ends_the_job_with_a_sentence(running: Callable[..., JobProcess]) -> None:
@@ -419,7 +419,7 @@ def test_a_failure_leaves_an_event_with_its_sentence(
     job = JobProcess(folder.path, detached=True)
     job.start()
     assert job.wait(60) == "failed"
-    assert (job.message, job.code) == (message, code)
+    assert (job.message, getattr(job.message, "code", "")) == (message, code)
     job.close()
     last = folder.last_event()
     assert last is not None
