@@ -2,7 +2,7 @@
 #
 #   make run [SCAN=path]            open a page with a CT, its superpatches and masks; SCAN may be a file or a folder
 #   make test                       all checks and all tests
-#   make test-fast                  the tests that need no process of their own, no window and no browser: about a minute
+#   make test-fast                  the tests that need no process of their own, no window and no browser: about a minute and a half
 #
 # PIP_ARGS is handed to pip, for example an index that has the PyTorch build for your machine.
 # PYTHON chooses the interpreter that .venv is made with.

@@ -52,7 +52,7 @@ def reconstruct(
         int | None,
         typer.Option(
             help="Voxels that neighbouring superpatches share; 0 takes fewer passes and shows seams.",
-            show_default="an eighth of a superpatch",
+            show_default="a quarter of a superpatch",
         ),
     ] = None,
     control: Annotated[

@@ -116,7 +116,7 @@ def test_a_scan_with_values_that_are_no_numbers_is_refused_before_any_work(value
     assert model.batches == []
 
 
-def test_tiles_share_an_eighth_unless_told_otherwise() -> None:
+def test_tiles_share_a_quarter_unless_told_otherwise() -> None:
     scan, model = a_scan(), FakeModel(mean_of_visible)
     usual, explicit = reconstruct_as_usual(scan, model), reconstruct_as_usual(scan, model, overlap=4)
     assert usual.grid.overlap == usual_overlap(model.superpatch_size, model.patch_size) == (4, 4, 4)

@@ -61,9 +61,9 @@ def test_a_volume_that_fits_is_one_tile() -> None:
     assert list(grid.tiles()) == [LatticeBox((0, 0, 0), grid.lattice_shape)]
 
 
-def test_the_usual_overlap_is_an_eighth() -> None:
-    assert usual_overlap((128, 128, 128), (8, 8, 8)) == (16, 16, 16)
-    assert usual_overlap((8, 16, 128), (4, 4, 8)) == (4, 4, 16)
+def test_the_usual_overlap_is_a_quarter() -> None:
+    assert usual_overlap((128, 128, 128), (8, 8, 8)) == (32, 32, 32)
+    assert usual_overlap((8, 16, 128), (4, 4, 8)) == (0, 4, 32)
     assert usual_overlap((4, 4, 4), (4, 4, 4)) == (0, 0, 0)
 
 
@@ -72,7 +72,7 @@ def test_a_small_region_gets_one_tile_with_context_on_all_sides() -> None:
     wanted = np.zeros(grid.lattice_shape, dtype=bool)
     wanted[20:24, 14:19, 0:2] = True
     assert list(grid.tiles_around(wanted)) == [LatticeBox((14, 9, 0), (30, 25, 9))]
-    # A larger one gets an eighth of a superpatch.
+    # A larger one gets an eighth of a superpatch on each side.
     wanted[5:35] = wanted[20]
     assert grid.tiles_around(wanted).region == LatticeBox((3, 9, 0), (37, 25, 9))
     present = np.zeros_like(wanted)
