@@ -53,8 +53,9 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
     Raises:
         VolumeError: the scan cannot be read, or the folder holds several scans.
     """
+    from MAESILCore.data.formats.discovery import discover_scans
     from MAESILCore.data.formats.found import listed
-    from MAESILCore.data.scans import discover_scans, read_scan
+    from MAESILCore.data.scans import read_scan
     from MAESILCore.errors import VolumeError
 
     if not place.is_dir():

@@ -64,7 +64,7 @@ def pretrain(
 
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
-    from MAESILCore.data.scans import discover_scans
+    from MAESILCore.data.formats.discovery import discover_scans
     from MAESILCore.errors import ConfigError
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config

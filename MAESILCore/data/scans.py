@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
-from MAESILCore.data.formats import discovery
-from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.entries import refuse_unreadable
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.errors import MaesilError, VolumeError
 from MAESILCore.wording import displayable
-
-
-def discover_scans(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Discovery:
-    """Scans at and below the given paths, and skipped paths.
-
-    Raises:
-        VolumeError: a path is not there or cannot be opened, or there is no scan at all.
-    """
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return discovery.discover(Path(path) for path in several)
 
 
 def read_scan(path: Path, series: str | None = None) -> Volume:
@@ -37,8 +24,8 @@ def read_scan(path: Path, series: str | None = None) -> Volume:
     except MaesilError:
         raise
     except Exception as error:
-        message = f"{Path(os.path.abspath(path)).name}: {failed_unexpectedly('Reading', error)}"
-        raise VolumeError(message) from error
+        name = Path(os.path.abspath(path)).name
+        raise VolumeError(f"{name}: {failed_unexpectedly('Reading', error)}") from error
 
 
 def try_reading(path: Path, name: str) -> Volume | str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MAESILCore.data.formats import geometry
+from MAESILCore.data.formats import geometry, names, voxeltypes
 from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def read_volume(
     Raises:
         VolumeError: the file is damaged, or is not one real-valued 3D volume with a usable geometry.
     """
-    from MAESILCore.data.formats import files, names, voxeltypes
+    from MAESILCore.data.formats import files
 
     # Only the absolute form of "." has a name.
     path = Path(os.path.abspath(path))
@@ -166,12 +166,14 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
     Raises:
         VolumeError: there is no DICOM image, or one is damaged.
     """
+    from MAESILCore.data.formats.checks import named
     from MAESILCore.data.formats.dicom.series import find_series
 
     folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
         raise VolumeError(f"{folder} is not a folder; DICOM series are listed of a folder.")
-    return [series.info for series in find_series(folder)[0]]
+    with named(folder):
+        return [series.info for series in find_series(folder)[0]]
 
 
 def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
@@ -186,10 +188,9 @@ def find_scans(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> li
     Raises:
         VolumeError: a path does not exist, or there is no scan at all.
     """
-    from MAESILCore.data.formats import discovery
+    from MAESILCore.data.formats.discovery import discover_scans
 
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return discovery.find_scans(Path(path) for path in several)
+    return [scan.path for scan in discover_scans(paths).scans]
 
 
 def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
@@ -218,8 +219,6 @@ def looks_like_label(volume: Volume) -> bool:
     Up to 16 distinct values are a label map. Up to 256 are one if most foreground neighbours are equal, which
     distinguishes a segmentation of a hundred organs from an 8-bit image.
     """
-    from MAESILCore.data.formats import voxeltypes
-
     low, high = volume.value_range
     if low < 0 or high > np.iinfo(np.uint16).max:
         return False

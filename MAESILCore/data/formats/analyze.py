@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.data.formats import checks, geometry, nifti, voxeldata, voxeltypes
+from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.names import extension_of
 from MAESILCore.data.formats.scan import Scan
-from MAESILCore.errors import VolumeError
 
 _HEADER_BYTES = 348
 
@@ -19,55 +19,53 @@ _HEADER_BYTES = 348
 _MATRIX_ENDINGS = (".mat", ".MAT", ".mat.gz")
 
 
+@nifti.readable()
 def read(path: Path) -> Scan:
     """Read an Analyze pair by the path of either half; gzip is supported.
 
     Raises:
-        VolumeError: a half is missing or damaged, or the pair holds no real-valued 3D volume.
+        Unreadable: a half is missing or damaged, or the pair holds no real-valued 3D volume.
     """
     from nibabel.imageglobals import LoggingOutputSuppressor
 
     header_path, data_path = nifti.pair(path)
-    with LoggingOutputSuppressor(), nifti.readable(path):
-        image = _image(path, header_path)
-        dtype = np.dtype(image.get_data_dtype())
-        checks.refuse_pixel_kind(path, dtype)
-        size = tuple(int(length) for length in image.shape)
-        shape, notes = checks.squeeze_to_3d(path, size)
-        offset = int(image.dataobj.offset)
+    with LoggingOutputSuppressor():
+        image = _image(header_path)
+        dtype, offset = np.dtype(image.get_data_dtype()), int(image.dataobj.offset)
+        checks.refuse_pixel_kind(dtype)
+        shape, notes = checks.squeeze_to_3d(image.shape)
         if offset < 0:
-            raise VolumeError(f"{path.name} says that its voxels begin at byte {offset}: export it again.")
-        is_gzip = extension_of(data_path).endswith(".gz")
-        data = voxeldata.VoxelData([data_path], "deflate" if is_gzip else "raw", skip_bytes=offset)
-        stored, extra = voxeldata.read_voxels(path, data, dtype, size)
+            raise Unreadable(f"says that its voxels begin at byte {offset}: export it again.")
+        stored, extra = voxeldata.read_voxels(
+            voxeldata.VoxelData.behind(data_path, offset), dtype, image.shape
+        )
         ijk_to_ras = np.array(image.affine, dtype=np.float64)
         slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
     voxels = voxeltypes.rescale(stored.reshape(shape[::-1]), slope, intercept)
     return Scan(voxels, ijk_to_ras, (*notes, geometry.NO_ORIENTATION, *voxeldata.extra_bytes_notes(extra)))
 
 
-def _image(path: Path, header_path: Path) -> Any:  # noqa: ANN401 - nibabel is untyped
+def _image(header_path: Path) -> Any:  # noqa: ANN401 - nibabel is untyped
     """The header as a nibabel image (SPM2, SPM99 or plain Analyze) without voxels."""
     from nibabel import AnalyzeImage, Spm2AnalyzeImage, Spm99AnalyzeImage
     from nibabel.fileholders import FileHolder
 
     with voxeldata.decompressed(header_path) as stream:
         block = stream.read(_HEADER_BYTES)
-        voxeldata.verify_rest(stream)
+        voxeldata.count_rest(stream)
     for kind in (Spm2AnalyzeImage, Spm99AnalyzeImage, AnalyzeImage):
         if kind.header_class.may_contain_header(block):
             parts = {"header": block, "image": b"", "mat": _matrix_of_spm(header_path)}
             return kind.from_file_map(
                 {name: FileHolder(fileobj=io.BytesIO(part)) for name, part in parts.items()}
             )
-    raise VolumeError(f"{path.name} has no readable NIfTI or Analyze header: copy or export it again.")
+    raise Unreadable("has no readable NIfTI or Analyze header: copy or export it again.")
 
 
 def _matrix_of_spm(header_path: Path) -> bytes:
     """The content of SPM's MATLAB matrix file, empty if there is none."""
     stem = header_path.name[: -len(extension_of(header_path))]
-    for ending in _MATRIX_ENDINGS:
-        path = header_path.with_name(stem + ending)
+    for path in (header_path.with_name(stem + ending) for ending in _MATRIX_ENDINGS):
         if path.is_file():
             with voxeldata.decompressed(path) as stream:
                 return stream.read()

@@ -52,7 +52,7 @@ def refuse_other_content(path: Path, extension: str) -> None:
 
     Args:
         path: a regular file.
-        extension: its lower-case extension, such as ".nii.gz".
+        extension: its lower-case extension, such as ".nii.gz"; "" for a file without a known one.
 
     Raises:
         VolumeError: the file is of such a kind; the message gives the kind and the next step.
@@ -61,28 +61,13 @@ def refuse_other_content(path: Path, extension: str) -> None:
     wanted = _FORMATS.get(extension, "")
     is_gzip = first.startswith(GZIP_MARK)
     start = _unpacked(first) if is_gzip else first
-    problem = (
+    _refuse(
+        path,
         _what_else(first, size)
         or _other_format(start, wanted, is_gzip=is_gzip, is_voxels=extension.startswith(".img"))
-        or _wrong_compression(start, extension, is_gzip=is_gzip)
-        or (_no_header(start, wanted) if wanted else "")
+        or (_wrong_compression(start, extension, is_gzip=is_gzip) if extension else "")
+        or (_no_header(start, wanted) if wanted else ""),
     )
-    if problem:
-        raise VolumeError(f"{path.name} {problem}.")
-
-
-def refuse_unknown_extension(path: Path) -> None:
-    """Reject a file without a known extension if its content has a known type.
-
-    Raises:
-        VolumeError: the file is of such a kind; the message gives the kind and the next step.
-    """
-    first, size = _beginning(path)
-    is_gzip = first.startswith(GZIP_MARK)
-    start = _unpacked(first) if is_gzip else first
-    problem = _what_else(first, size) or _other_format(start, "", is_gzip=is_gzip)
-    if problem:
-        raise VolumeError(f"{path.name} {problem}.")
 
 
 def refuse_stand_in(path: Path) -> None:
@@ -91,9 +76,7 @@ def refuse_stand_in(path: Path) -> None:
     Raises:
         VolumeError: the file is of such a kind; the message gives the kind and the next step.
     """
-    problem = _stand_in(*_beginning(path))
-    if problem:
-        raise VolumeError(f"{path.name} {problem}.")
+    _refuse(path, _stand_in(*_beginning(path)))
 
 
 def refuse_archive(path: Path) -> None:
@@ -104,8 +87,11 @@ def refuse_archive(path: Path) -> None:
     """
     first, _ = _beginning(path)
     if first.startswith(GZIP_MARK):
-        raise VolumeError(f"{path.name} is compressed with gzip, and its header does not say so: unpack it.")
-    problem = _archive(first)
+        _refuse(path, "is compressed with gzip, and its header does not say so: unpack it")
+    _refuse(path, _archive(first))
+
+
+def _refuse(path: Path, problem: str) -> None:
     if problem:
         raise VolumeError(f"{path.name} {problem}.")
 
@@ -165,7 +151,7 @@ def _archive(first: bytes) -> str:
     return next((problem for mark, problem in _ARCHIVES if first.startswith(mark)), "")
 
 
-def _other_format(start: bytes, wanted: str, *, is_gzip: bool, is_voxels: bool = False) -> str:
+def _other_format(start: bytes, wanted: str, *, is_gzip: bool, is_voxels: bool) -> str:
     """The problem of a file with the magic number of another format; raw voxels may match some by chance."""
     found, ending = _format_of(start)
     if not found or found == wanted or (is_voxels and found != "DICOM"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from MAESILCore.data.formats.dicom.kinds import is_dicom_image
@@ -56,17 +56,8 @@ class Discovery:
         return cls(tuple(named((path, 1) for path in paths)))
 
 
-def find_scans(paths: Iterable[Path]) -> list[Path]:
-    """The paths of `discover`.
-
-    Raises:
-        VolumeError: see `discover`.
-    """
-    return [scan.path for scan in discover(paths).scans]
-
-
-def discover(paths: Iterable[Path]) -> Discovery:
-    """Find the files and DICOM folders at and below the given paths.
+def discover_scans(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Discovery:
+    """Find the scan files and DICOM folders at and below the given paths.
 
     Links to folders are followed, except to their own ancestors. Each folder counts once. Only regular files are
     opened.
@@ -74,111 +65,97 @@ def discover(paths: Iterable[Path]) -> Discovery:
     Raises:
         VolumeError: a given path is not there or cannot be opened, or there is no scan at all.
     """
-    starts = list(paths)
-    search = _Search()
+    starts = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    found: dict[Path, tuple[Path, int]] = {}
+    left_out: list[LeftOut] = []
+    visited: set[_Identity] = set()
     for start in starts:
         refuse_unreadable(start)
-        if start.is_dir():
-            search.below(start)
-        else:
-            search.take(start, 1)
-    if not search.found:
-        raise VolumeError(_nothing_found(starts, search.left_out))
-    return Discovery(tuple(named(sorted(search.found.values()))), tuple(search.left_out))
-
-
-def _nothing_found(starts: list[Path], left_out: list[LeftOut]) -> str:
-    places = ", ".join(str(start) for start in starts) or "no path"
-    kinds = "NIfTI, NRRD, MetaImage or MGH files, or DICOM folders"
-    unread = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
-    return f"There is no scan in {places}{unread}: give {kinds}."
+        scans = _Search(start, visited, left_out).scans() if start.is_dir() else [start]
+        for scan in scans:
+            parts = len(scan.relative_to(start).parts)
+            found.setdefault(scan.resolve(), (scan, max(1, parts)))
+    if not found:
+        places = ", ".join(map(str, starts)) or "no path"
+        unread = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
+        raise VolumeError(
+            f"There is no scan in {places}{unread}: give NIfTI, NRRD, MetaImage or MGH files, or DICOM folders."
+        )
+    return Discovery(tuple(named(sorted(found.values()))), tuple(left_out))
 
 
 @dataclass
 class _Search:
-    """A search from several paths without duplicates.
+    """A search below one folder.
 
     Attributes:
-        found: path of the scan and number of trailing path parts in its name, by resolved path.
-        left_out: as in `Discovery`.
+        start: the folder.
+        visited: the folders that were searched; shared by all searches.
+        left_out: as in `Discovery`; shared by all searches.
     """
 
-    found: dict[Path, tuple[Path, int]] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
-    _visited: set[_Identity] = field(default_factory=set)
+    start: Path
+    visited: set[_Identity]
+    left_out: list[LeftOut]
 
-    def take(self, scan: Path, parts: int) -> None:
-        """Add a scan whose name has this number of trailing path parts."""
-        self.found.setdefault(scan.resolve(), (scan, parts))
-
-    def below(self, start: Path) -> None:
-        """Take all scans below a folder."""
+    def scans(self) -> list[Path]:
+        """All scans; those behind links come last, as a scan's own path takes precedence."""
         files: list[Path] = []
         dicom_folders: list[Path] = []
-        for folder, names in self._folders(start):
-            candidates = [folder / name for name in names]
-            files += [path for path in candidates if _is_scan_file(path) and self._opens(path, start)]
-            rest = (path for path in candidates if extension_of(path) not in READABLE)
-            if any(self._is_dicom_image(path, start) for path in rest):
+        for folder, candidates in self._folders():
+            files += [path for path in candidates if _is_scan_file(path) and self._opens(path)]
+            if any(self._is_dicom_image(path) for path in candidates if extension_of(path) not in READABLE):
                 dicom_folders.append(folder)
-        scans = [*files, *(_widest(folder, start, files, dicom_folders) for folder in dicom_folders)]
-        # A scan's own path takes precedence over a link.
-        for scan in sorted(sorted(scans), key=os.path.islink):
-            self.take(scan, max(1, len(scan.relative_to(start).parts)))
+        widest = [_widest(folder, self.start, files, dicom_folders) for folder in dicom_folders]
+        return sorted(sorted([*files, *widest]), key=os.path.islink)
 
-    def _folders(self, start: Path) -> Iterator[tuple[Path, list[str]]]:
-        """All folders with their file names; folders behind links come last."""
-        links = deque([(start, _ancestors(start))])
+    def _folders(self) -> Iterator[tuple[Path, list[Path]]]:
+        """All folders with their files; folders behind links come last."""
+        links = deque([(self.start, _ancestors(self.start))])
         while links:
             root, above = links.popleft()
             stack = [root]
             while stack:
                 folder = stack.pop()
                 identity = _identity(folder)
-                if identity in self._visited or identity in above:
+                if identity in self.visited or identity in above:
                     continue
-                self._visited.add(identity)
-                names, folders, linked = self._entries(folder, start)
-                stack += reversed(folders)
-                links += ((link, above | _ancestors(link)) for link in linked)
-                yield folder, names
+                self.visited.add(identity)
+                files: list[Path] = []
+                folders: list[Path] = []
+                for path in self._entries(folder):
+                    if os.path.isfile(path):
+                        files.append(path)
+                    elif self._opens(path):
+                        folders.append(path)
+                stack += [path for path in reversed(folders) if not path.is_symlink()]
+                links += [(path, above | _ancestors(path)) for path in folders if path.is_symlink()]
+                yield folder, files
 
-    def _entries(self, folder: Path, start: Path) -> tuple[list[str], list[Path], list[Path]]:
-        """File names, folders and links to folders in a folder; hidden ones are skipped."""
-        files: list[str] = []
-        folders: list[Path] = []
-        linked: list[Path] = []
-        for name in self._names_in(folder, start):
-            path = folder / name
-            if os.path.isfile(path):
-                files.append(name)
-            elif self._opens(path, start):
-                (linked if path.is_symlink() else folders).append(path)
-        return files, folders, linked
-
-    def _names_in(self, folder: Path, start: Path) -> list[str]:
+    def _entries(self, folder: Path) -> list[Path]:
+        """The sorted entries of a folder without hidden ones."""
         try:
-            return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+            return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
         except OSError as error:  # network drives and damaged disks can fail after opening
-            self._leave_out(folder, start, reason_of(folder, error))
+            self._leave_out(folder, reason_of(folder, error))
             return []
 
-    def _opens(self, path: Path, start: Path) -> bool:
+    def _opens(self, path: Path) -> bool:
         """Whether a file or folder can be read; otherwise records it as left out."""
         reason = obstacle(path)
         if reason is not None:
-            self._leave_out(path, start, reason)
+            self._leave_out(path, reason)
         return reason is None
 
-    def _is_dicom_image(self, path: Path, start: Path) -> bool:
+    def _is_dicom_image(self, path: Path) -> bool:
         try:
             return is_dicom_image(path)
         except VolumeError as error:
-            self._leave_out(path, start, obstacle(path) or str(error).rstrip("."))
+            self._leave_out(path, obstacle(path) or str(error).rstrip("."))
             return False
 
-    def _leave_out(self, path: Path, start: Path, reason: str) -> None:
-        self.left_out.append(LeftOut(displayable(path.relative_to(start).as_posix()), reason))
+    def _leave_out(self, path: Path, reason: str) -> None:
+        self.left_out.append(LeftOut(displayable(path.relative_to(self.start).as_posix()), reason))
 
 
 def _identity(folder: Path) -> _Identity:

@@ -59,5 +59,10 @@ def reason_of(path: Path, error: OSError) -> str:
         return "it is a link to itself"
     if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "it is a broken link"
+    return system_reason(error)
+
+
+def system_reason(error: OSError) -> str:
+    """The reason as the operating system words it, for the middle of a sentence."""
     reason = error.strerror or str(error)
     return f"{reason[:1].lower()}{reason[1:]}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.data.formats import analyze, content, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
+from MAESILCore.data.formats.checks import Unreadable, named
 from MAESILCore.data.formats.dicom import reader
 from MAESILCore.data.formats.dicom.kinds import is_dicom
 from MAESILCore.data.formats.scan import Scan
@@ -37,7 +38,8 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     """
     entries.refuse_unreadable(path)
     try:
-        return _read(path, series, within)
+        with named(path):
+            return _read(path, series, within)
     except OSError as error:
         raise _unusable(path, "read", error) from error
 
@@ -46,7 +48,7 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
     if path.is_dir():
         return reader.read_folder(path, series)
     if series is not None:
-        raise VolumeError(f"{path.name} is a file, and a series is chosen from a DICOM folder only.")
+        raise Unreadable("is a file, and a series is chosen from a DICOM folder only.")
     extension = names.extension_of(path)
     if extension in names.READABLE:
         content.refuse_other_content(path, extension)
@@ -56,22 +58,17 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
         return metaimage.read(path, within)
     if extension in names.MGH:
         return mgh.read(path)
-    if extension in names.NIFTI:
-        return _read_nifti_or_analyze(path, extension)
-    if extension == ".dcm" or is_dicom(path):
-        return reader.read_file(path)
-    content.refuse_unknown_extension(path)
-    known = " ".join(names.READABLE)
-    raise VolumeError(f"{path.name} is of no format that is read here: give {known} or a DICOM folder.")
-
-
-def _read_nifti_or_analyze(path: Path, extension: str) -> Scan:
     if extension in (".nii", ".nii.gz"):
         return nifti.read(path)
-    halves = nifti.pair(path)
-    for half in halves:
-        content.refuse_other_content(half, names.extension_of(half))
-    return nifti.read(path) if nifti.is_nifti(halves[0]) else analyze.read(path)
+    if extension in names.NIFTI:
+        halves = nifti.pair(path)
+        for half in halves:
+            content.refuse_other_content(half, names.extension_of(half))
+        return nifti.read(path) if nifti.is_nifti(halves[0]) else analyze.read(path)
+    if extension == ".dcm" or is_dicom(path):
+        return reader.read_file(path)
+    content.refuse_other_content(path, "")
+    raise Unreadable(f"is of no format that is read here: give {' '.join(names.READABLE)} or a DICOM folder.")
 
 
 def write(scan: Scan, path: Path) -> None:
@@ -111,5 +108,4 @@ def _writer_of(path: Path) -> Callable[[Scan, Path], None]:
 
 
 def _unusable(path: Path, done: str, error: OSError) -> VolumeError:
-    reason = error.strerror or str(error)
-    return VolumeError(f"{path} cannot be {done}: {reason[:1].lower()}{reason[1:]}.")
+    return VolumeError(f"{path} cannot be {done}: {entries.system_reason(error)}.")

@@ -69,11 +69,10 @@ def check_patterns(scans: Sequence[FoundScan], patterns: Iterable[str], option: 
     """
     for pattern in patterns:
         if not any(scan.fits(pattern) for scan in scans):
-            message = (
+            raise ConfigError(
                 f"The {option} pattern {displayable(pattern)!r} matches none of the {len(scans)} scans "
                 f"({listed([scan.file for scan in scans])}): correct it, or leave it out."
             )
-            raise ConfigError(message)
 
 
 def listed(names: Sequence[str], most: int = _NAMED) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 #: Converts between LPS and RAS.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -67,11 +68,7 @@ def orientation_of(ijk_to_ras: np.ndarray) -> str:
     return "".join(_AXIS_LETTERS[axis][int(directions[axis, n] > 0)] for n, axis in enumerate(axes))
 
 
-def ras_from_lps(
-    directions: np.ndarray,
-    spacing: Sequence[float],
-    origin: Sequence[float],
-) -> np.ndarray:
+def ras_from_lps(directions: np.ndarray, spacing: ArrayLike, origin: ArrayLike) -> np.ndarray:
     """The IJK-to-RAS matrix of an LPS image.
 
     Args:

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import checks, geometry, nifti, voxeldata, voxeltypes
-from MAESILCore.data.formats.names import extension_of
 from MAESILCore.data.formats.scan import Scan
-from MAESILCore.errors import VolumeError
 
 _HEADER_BYTES = 284
 
@@ -19,30 +17,29 @@ _VERSION, _KNOWN_VERSION = slice(0, 4), b"\0\0\0\1"
 _GOOD_RAS_FLAG = slice(28, 30)
 
 
+@nifti.readable()
 def read(path: Path) -> Scan:
     """Read one MGH file.
 
     Raises:
-        VolumeError: the file is damaged, or holds no real-valued 3D volume.
+        Unreadable: the file is damaged, or holds no real-valued 3D volume.
     """
     from nibabel.freesurfer.mghformat import MGHHeader
 
-    with nifti.readable(path):
-        with voxeldata.decompressed(path) as stream:
-            block = stream.read(_HEADER_BYTES)
-        if block[_VERSION] != _KNOWN_VERSION:
-            raise VolumeError(f"{path.name} has no readable MGH header: copy or export it again.")
-        # nibabel would print its checks.
-        header = MGHHeader(block, check=False)
-        dtype = np.dtype(header.get_data_dtype())
-        size = tuple(int(length) for length in header.get_data_shape())
-        shape, notes = checks.squeeze_to_3d(path, size)
-        encoding = "deflate" if extension_of(path) == ".mgz" else "raw"
-        data = voxeldata.VoxelData([path], encoding, skip_bytes=_HEADER_BYTES)
-        # FreeSurfer's scan parameters and tags follow the voxels.
-        stored, _ = voxeldata.read_voxels(path, data, dtype, size)
-        ijk_to_ras = np.array(header.get_affine(), dtype=np.float64)
+    with voxeldata.decompressed(path) as stream:
+        block = stream.read(_HEADER_BYTES)
+    if block[_VERSION] != _KNOWN_VERSION:
+        raise checks.Unreadable("has no readable MGH header: copy or export it again.")
+    # nibabel would print its checks.
+    header = MGHHeader(block, check=False)
+    dtype, size = np.dtype(header.get_data_dtype()), header.get_data_shape()
+    shape, notes = checks.squeeze_to_3d(size)
+    # FreeSurfer's scan parameters and tags follow the voxels.
+    stored, _ = voxeldata.read_voxels(voxeldata.VoxelData.behind(path, _HEADER_BYTES), dtype, size)
     # nibabel sets the flag in its own header when it fills in the default geometry.
     is_oriented = int.from_bytes(block[_GOOD_RAS_FLAG], "big", signed=True) > 0
-    voxels = voxeltypes.rescale(stored.reshape(shape[::-1]))
-    return Scan(voxels, ijk_to_ras, notes if is_oriented else (*notes, geometry.NO_ORIENTATION))
+    return Scan(
+        voxeltypes.rescale(stored.reshape(shape[::-1])),
+        np.array(header.get_affine(), dtype=np.float64),
+        notes if is_oriented else (*notes, geometry.NO_ORIENTATION),
+    )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from MAESILCore.data.formats import geometry, units
-from MAESILCore.errors import VolumeError
+from MAESILCore.data.formats.checks import Unreadable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -22,23 +21,23 @@ _UNITS = {0: "", 1: "meter", 2: "mm", 3: "micron"}
 
 
 def ijk_to_ras_of(
-    path: Path, header: Nifti1Header, qfac: float, shape: tuple[int, int, int]
+    header: Nifti1Header, qfac: float, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The (4, 4) IJK-to-RAS matrix in mm: the sform, else the qform, else the spacing alone.
 
     Args:
-        path: the file for error messages.
         header: the header, repaired.
         qfac: sign of the k axis in the file.
         shape: (i, j, k).
 
     Raises:
-        VolumeError: the qform is needed and not valid.
+        Unreadable: the qform is needed and not valid.
     """
     sform = header.get_sform(coded=True)[0]
-    qform = _qform(path, header, is_needed=sform is None)
+    qform = _qform(header, is_needed=sform is None)
     notes: tuple[str, ...] = ()
-    if sform is not None and not geometry.is_invertible(sform) and _is_usable(qform):
+    is_usable = qform is not None and geometry.is_invertible(qform)
+    if sform is not None and not geometry.is_invertible(sform) and is_usable:
         sform, notes = None, ("The file's sform is degenerate; the qform was used.",)
     ijk_to_ras = sform if sform is not None else qform
     if ijk_to_ras is None:
@@ -49,21 +48,18 @@ def ijk_to_ras_of(
         distance = geometry.largest_distance(sform, qform, shape)
         if distance > geometry.spacing_of(sform).min():
             notes = (f"The file's sform and qform differ by up to {distance:.1f} mm; the sform was used.",)
-    factor, unit_notes = units.millimetres([_length_unit(header)])
+    code = int(header["xyzt_units"]) & 7
+    factor, unit_notes = units.millimetres([_UNITS.get(code, f"code {code}")])
     ijk_to_ras = np.array(ijk_to_ras, dtype=np.float64)
     ijk_to_ras[:3] *= factor[0]
     return ijk_to_ras, (*unit_notes, *notes)
 
 
-def _is_usable(matrix: np.ndarray | None) -> bool:
-    return matrix is not None and geometry.is_invertible(matrix)
-
-
-def _qform(path: Path, header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
+def _qform(header: Nifti1Header, *, is_needed: bool) -> np.ndarray | None:
     """The qform matrix, None if there is none, or if it is invalid and the sform is there.
 
     Raises:
-        VolumeError: the quaternion is too long or the spacing negative, and no sform replaces it.
+        Unreadable: the quaternion is too long or the spacing negative, and no sform replaces it.
     """
     from nibabel.spatialimages import HeaderDataError
 
@@ -78,12 +74,5 @@ def _qform(path: Path, header: Nifti1Header, *, is_needed: bool) -> np.ndarray |
     except (HeaderDataError, ValueError) as error:
         if is_needed:
             problem = f"its quaternion has the length {length:.6g}" if length > 1.0 else str(error)
-            raise VolumeError(
-                f"{path.name} has no valid qform ({problem}) and no sform: export it again."
-            ) from error
+            raise Unreadable(f"has no valid qform ({problem}) and no sform: export it again.") from error
         return None
-
-
-def _length_unit(header: Nifti1Header) -> str:
-    code = int(header["xyzt_units"]) & 7
-    return _UNITS.get(code, f"code {code}")

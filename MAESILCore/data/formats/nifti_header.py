@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from MAESILCore.data.formats import voxeldata
-from MAESILCore.errors import VolumeError
+from MAESILCore.data.formats.checks import Unreadable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-_NIFTI_1_BYTES = 348
-
-#: Size of a NIfTI-2 header, the longer one.
-LONGEST = 540
-
-_PAIR_MAGIC, _SINGLE_MAGIC = b"ni1", b"n+1"
+#: Sizes of the headers of NIfTI-1 and NIfTI-2, and the places of their marks.
+_NIFTI_1_BYTES, _NIFTI_1_MARK = 348, slice(344, 347)
+LONGEST, _NIFTI_2_MARK = 540, slice(4, 7)
 
 #: Size of the flag after the header that announces extensions.
 _FLAG_BYTES = 4
@@ -27,9 +24,7 @@ _FLAG_BYTES = 4
 _EXTENSION_UNIT, _EXTENSION_START = 16, 8
 
 #: Irrelevant report of nibabel, as alignment concerns only SPM.
-_HARMLESS = ("not divisible by 16",)
-
-_CHUNK = 1 << 20
+_HARMLESS = "not divisible by 16"
 
 
 @dataclass(frozen=True)
@@ -57,23 +52,22 @@ def has_mark(block: bytes) -> bool:
 
 
 def _is_nifti_1(block: bytes) -> bool:
-    return block[344:347] in (_PAIR_MAGIC, _SINGLE_MAGIC)
+    return block[_NIFTI_1_MARK] in (b"ni1", b"n+1")
 
 
 def _is_nifti_2(block: bytes) -> bool:
-    return block[4:7] in (b"ni2", b"n+2")
+    return block[_NIFTI_2_MARK] in (b"ni2", b"n+2")
 
 
-def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
+def read(header_path: Path, *, is_single: bool) -> CheckedHeader:
     """Read and check a header.
 
     Args:
-        path: the file for error messages.
         header_path: the file with the header.
         is_single: whether the voxels are in the same file.
 
     Raises:
-        VolumeError: there is no NIfTI header, or one of the other kind.
+        Unreadable: there is no NIfTI header, or one of the other kind.
     """
     from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
     from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
@@ -81,29 +75,30 @@ def read(path: Path, header_path: Path, *, is_single: bool) -> CheckedHeader:
     with voxeldata.decompressed(header_path) as stream:
         block = stream.read(LONGEST)
         if not is_single:
-            voxeldata.verify_rest(stream)
+            voxeldata.count_rest(stream)
     if _is_nifti_2(block):
         kind: Any = Nifti2Header if is_single else Nifti2PairHeader
-        magic = block[4:7]
+        mark = block[_NIFTI_2_MARK]
     elif _is_nifti_1(block):
         kind = Nifti1Header if is_single else Nifti1PairHeader
-        magic, block = block[344:347], block[:_NIFTI_1_BYTES]
+        mark, block = block[_NIFTI_1_MARK], block[:_NIFTI_1_BYTES]
     else:
-        raise VolumeError(f"{path.name} has no readable NIfTI header: copy or export it again.")
-    if is_single != magic.startswith(b"n+"):
+        raise Unreadable("has no readable NIfTI header: copy or export it again.")
+    if is_single != mark.startswith(b"n+"):
         where = "in a file beside it" if is_single else "in the same file"
-        raise VolumeError(
-            f"{path.name} says that its voxels are {where}, and its name does not: export it again."
-        )
+        raise Unreadable(f"says that its voxels are {where}, and its name does not: export it again.")
     header = kind(block, check=False)
     qfac = float(header["pixdim"][0])
     # The sign alone counts in the reference library of NIfTI and in ITK; nibabel would turn -2 into 1.
     header["pixdim"][0] = -1 if qfac < 0 else 1
     repairs = _Repairs()
-    header.check_fix(logger=repairs.logger, error_level=40)
+    logger = logging.Logger("maesil.nifti")
+    logger.addHandler(repairs)
+    header.check_fix(logger=logger, error_level=40)
     start = len(block) + _FLAG_BYTES if is_single else 0
     end = _end_of_extensions(header_path, header, start) if is_single else 0
-    return CheckedHeader(header, qfac, end, end > start, repairs.notes())
+    note = f"The header is not valid and was repaired: {'; '.join(repairs.made)}."
+    return CheckedHeader(header, qfac, end, end > start, (note,) if repairs.made else ())
 
 
 class _Repairs(logging.Handler):
@@ -111,16 +106,11 @@ class _Repairs(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._messages: list[str] = []
-        self.logger = logging.Logger("maesil.nifti")
-        self.logger.addHandler(self)
+        self.made: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(record.getMessage())
-
-    def notes(self) -> tuple[str, ...]:
-        harmful = [text for text in self._messages if not any(part in text for part in _HARMLESS)]
-        return (f"The header is not valid and was repaired: {'; '.join(harmful)}.",) if harmful else ()
+        if _HARMLESS not in record.getMessage():
+            self.made.append(record.getMessage())
 
 
 def _end_of_extensions(path: Path, header: Nifti1Header, start: int) -> int:
@@ -136,62 +126,53 @@ def _end_of_extensions(path: Path, header: Nifti1Header, start: int) -> int:
         while any(flag[:1]) and (stated == 0 or end <= stated):
             first = stream.read(_EXTENSION_START)[:4]
             length = int.from_bytes(first, "little" if is_little else "big", signed=True)
-            if length < _EXTENSION_UNIT or length % _EXTENSION_UNIT or not _passes(stream, length):
+            is_possible = length >= _EXTENSION_UNIT and length % _EXTENSION_UNIT == 0
+            if not is_possible or not voxeldata.skip(stream, length - _EXTENSION_START):
                 break
             end += length
     return end
 
 
-def _passes(stream: IO[bytes], length: int) -> bool:
-    """Pass over the rest of an extension; whether the stream is long enough."""
-    left = length - _EXTENSION_START
-    while left > 0 and (piece := stream.read(min(left, _CHUNK))):
-        left -= len(piece)
-    return left == 0
-
-
-def voxel_offset(path: Path, checked: CheckedHeader, *, is_single: bool) -> tuple[int, tuple[str, ...]]:
+def voxel_offset(checked: CheckedHeader, *, is_single: bool) -> tuple[int, tuple[str, ...]]:
     """The byte at which the voxels begin, and a note if the header does not state it.
 
     Raises:
-        VolumeError: the header states a byte inside of itself.
+        Unreadable: the header states a byte inside of itself.
     """
     offset = float(checked.header["vox_offset"])
     earliest = len(checked.header.binaryblock) + _FLAG_BYTES if is_single else 0
     if is_single and offset == 0:
-        return checked.end, (
-            f"The header does not say where the voxels begin; byte {checked.end} was taken.",
-        )
+        note = f"The header does not say where the voxels begin; byte {checked.end} was taken."
+        return checked.end, (note,)
     if not offset.is_integer() or offset < earliest:
-        raise VolumeError(
-            f"{path.name} says that its voxels begin at byte {offset:g}, inside the header: export it again."
+        raise Unreadable(
+            f"says that its voxels begin at byte {offset:g}, inside the header: export it again."
         )
     return int(offset), ()
 
 
-def refuse_extensions_as_voxels(path: Path, checked: CheckedHeader, offset: int, extra: int) -> None:
+def refuse_extensions_as_voxels(checked: CheckedHeader, offset: int, extra: int) -> None:
     """Reject voxels that begin before the header's extensions end, if there are as many bytes too many at the end.
 
     A file without such a surplus has a damaged chain of extensions, and its voxels are where it says.
 
     Args:
-        path: the file for error messages.
-        checked: its header.
+        checked: the header.
         offset: the byte from which the voxels were read.
         extra: how many bytes were left behind them.
 
     Raises:
-        VolumeError: the voxels that were read are in part a header extension, or may be.
+        Unreadable: the voxels that were read are in part a header extension, or may be.
     """
     if not checked.has_extensions or not extra:
         return
     if float(checked.header["vox_offset"]) == 0:
-        raise VolumeError(
-            f"{path.name} does not say where its voxels begin, and the {extra} bytes behind its header extensions "
+        raise Unreadable(
+            f"does not say where its voxels begin, and the {extra} bytes behind its header extensions "
             "and voxels leave that open: export it again."
         )
     if offset < checked.end <= offset + extra:
-        raise VolumeError(
-            f"{path.name} says that its voxels begin at byte {offset}, inside a header extension that ends at byte "
+        raise Unreadable(
+            f"says that its voxels begin at byte {offset}, inside a header extension that ends at byte "
             f"{checked.end}: export it again."
         )

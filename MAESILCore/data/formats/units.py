@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_MILLIMETRES = {
-    **dict.fromkeys(("km", "kilometer", "kilometre"), 1e6),
-    **dict.fromkeys(("m", "meter", "metre"), 1e3),
-    **dict.fromkeys(("dm", "decimeter", "decimetre"), 1e2),
-    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e1),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
-    # The micro sign (U+00B5) and the Greek letter mu (U+03BC) look alike; a Latin-1 file has the byte B5 alone.
-    **dict.fromkeys(
-        ("\udcb5m", "um", "\u00b5m", "\u03bcm", "micron", "micro", "micrometer", "micrometre"), 1e-3
-    ),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
-    **dict.fromkeys(("in", "inch", "inche"), 25.4),
-    **dict.fromkeys(("ft", "foot", "feet"), 304.8),
-    **dict.fromkeys(("mil", "thou"), 0.0254),
+#: Millimetres of each unit, by its names in the singular. The micro sign (U+00B5) and the Greek letter mu (U+03BC) look
+#: alike; a Latin-1 file has the byte B5 alone.
+_NAMES = {
+    1e6: ("km", "kilometer", "kilometre"),
+    1e3: ("m", "meter", "metre"),
+    1e2: ("dm", "decimeter", "decimetre"),
+    1e1: ("cm", "centimeter", "centimetre"),
+    1.0: ("mm", "millimeter", "millimetre"),
+    1e-3: ("um", "\udcb5m", "\u00b5m", "\u03bcm", "micron", "micro", "micrometer", "micrometre"),
+    1e-6: ("nm", "nanometer", "nanometre"),
+    25.4: ("in", "inch", "inche"),
+    304.8: ("ft", "foot", "feet"),
+    0.0254: ("mil", "thou"),
 }
+_MILLIMETRES = {name: factor for factor, names in _NAMES.items() for name in names}
 
 
 def millimetres(units: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

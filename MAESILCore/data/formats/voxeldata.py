@@ -11,16 +11,16 @@ import itertools
 import operator
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from MAESILCore.data.formats import checks, content
-from MAESILCore.data.formats.plainnumbers import decimal, integer
-from MAESILCore.errors import VolumeError
+from MAESILCore.data.formats import content
+from MAESILCore.data.formats.checks import Unreadable, damaged, dimensions_text
+from MAESILCore.data.formats.textheader import decimal, integer
 
 _CHUNK = 1 << 20
 _LONGEST_NAME = 80
@@ -47,12 +47,17 @@ class VoxelData:
     skip_bytes: int = 0
     start: int = 0
 
+    @classmethod
+    def behind(cls, path: Path, skip_bytes: int) -> VoxelData:
+        """Raw voxels behind some bytes of a file that gzip compresses if its name says so."""
+        is_gzip = path.suffix.lower() in (".gz", ".mgz")
+        return cls([path], "deflate" if is_gzip else "raw", skip_bytes=skip_bytes)
 
-def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[int]) -> tuple[np.ndarray, int]:
-    """Read the voxels of an (i, j, k, ...) shape, (..., k, j, i), in the byte order of `dtype`.
+
+def read_voxels(data: VoxelData, dtype: np.dtype, shape: Sequence[int]) -> tuple[np.ndarray, int]:
+    """Read the voxels of an (i, j, k, ...) shape, flat, i fastest, in the byte order of `dtype`.
 
     Args:
-        path: the header file, for error messages.
         data: location of the voxels.
         dtype: type of the stored values.
         shape: lengths of the axes, fastest first.
@@ -66,27 +71,34 @@ def read_voxels(path: Path, data: VoxelData, dtype: np.dtype, shape: Sequence[in
     """
     count = int(np.prod([int(length) for length in shape], dtype=object))
     if min(shape) < 1 or count < 1:
-        raise checks.damaged(path, f"its header announces the shape {checks.dimensions_text(tuple(shape))}")
-    _refuse_missing(path, data)
-    _refuse_cut_slices(path, len(data.files), shape)
+        raise damaged(f"its header announces the shape {dimensions_text(tuple(shape))}")
+    _refuse_missing(data.files)
+    _refuse_cut_slices(len(data.files), shape)
     announced = count * dtype.itemsize
     held = sum(file.stat().st_size for file in data.files) * _LARGEST_RATIOS[data.encoding]
     if announced > held * (dtype.itemsize if data.encoding == "text" else 1):
-        for file in _detached(path, data):
-            content.refuse_archive(file)
-        raise checks.damaged(path, f"its header announces {announced} bytes of voxels, more than it can hold")
+        if data.encoding == "raw":
+            for file in data.files:
+                content.refuse_archive(file)
+        raise damaged(f"its header announces {announced} bytes of voxels, more than it can hold")
     buffer, extra = bytearray(announced), 0
     share = announced // len(data.files)
     with memoryview(buffer) as view:
         for n, file in enumerate(data.files):
-            extra = _fill(path, file, data, dtype, view[n * share : (n + 1) * share])
+            extra = _fill(file, data, dtype, view[n * share : (n + 1) * share])
             if extra and len(data.files) > 1:
                 # Extra bytes may be before or after the voxels.
-                raise VolumeError(
-                    f"{file.name} holds {extra} bytes more than the {share} of voxels that {path.name} announces in "
-                    "each of its data files: correct the header, or save the scan as one file, such as .nii.gz."
+                raise Unreadable(
+                    f"announces {share} bytes of voxels in each of its data files, but {file.name} holds {extra} bytes "
+                    "more: correct the header, or save the scan as one file, such as .nii.gz."
                 )
-    return np.frombuffer(buffer, dtype).reshape(tuple(shape)[::-1]), extra
+    return np.frombuffer(buffer, dtype), extra
+
+
+def extra_bytes_notes(extra: int) -> tuple[str, ...]:
+    """The note about extra bytes, if there are any."""
+    note = f"{extra} bytes behind the voxels were ignored; the header does not announce them."
+    return (note,) if extra else ()
 
 
 @contextmanager
@@ -95,56 +107,24 @@ def decompressed(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as file:
         is_gzip = file.read(2) == content.GZIP_MARK
         file.seek(0)
-        if is_gzip:
-            with closing(io.BufferedReader(_Inflated(file), _CHUNK)) as stream:
-                yield stream
-        else:
-            yield file
+        yield inflated(file) if is_gzip else file
 
 
-def verify_rest(stream: IO[bytes]) -> int:
+def inflated(file: IO[bytes]) -> IO[bytes]:
+    """The decompressed content of a gzip or zlib file."""
+    return io.BufferedReader(_Inflated(file), _CHUNK)
+
+
+def count_rest(stream: IO[bytes]) -> int:
     """Read a stream to its end, which verifies its checksum; returns the number of bytes."""
-    count = 0
-    while piece := stream.read(_CHUNK):
-        count += len(piece)
-    return count
+    return sum(map(len, iter(lambda: stream.read(_CHUNK), b"")))
 
 
-def extra_bytes_notes(extra: int) -> tuple[str, ...]:
-    """The note about extra bytes, if there are any."""
-    return (
-        (f"{extra} bytes behind the voxels were ignored; the header does not announce them.",)
-        if extra
-        else ()
-    )
-
-
-def read_exactly(path: Path, stream: IO[bytes], view: memoryview) -> None:
-    """Fill a buffer from a stream.
-
-    Raises:
-        VolumeError: the stream ends too early.
-    """
-    filled = 0
-    while filled < len(view):
-        piece = stream.read(min(_CHUNK, len(view) - filled))
-        if not piece:
-            raise checks.damaged(path, f"it has {filled} of {len(view)} bytes of voxels")
-        view[filled : filled + len(piece)] = piece
-        filled += len(piece)
-
-
-def skip(path: Path, stream: IO[bytes], count: int) -> None:
-    """Skip bytes of a stream.
-
-    Raises:
-        VolumeError: the stream ends too early.
-    """
-    while count > 0:
-        piece = stream.read(min(_CHUNK, count))
-        if not piece:
-            raise checks.damaged(path, "it ends before its voxels begin")
+def skip(stream: IO[bytes], count: int) -> bool:
+    """Pass over bytes of a stream; returns whether it has so many."""
+    while count > 0 and (piece := stream.read(min(_CHUNK, count))):
         count -= len(piece)
+    return count <= 0
 
 
 class _Inflated(io.RawIOBase):
@@ -168,7 +148,7 @@ class _Inflated(io.RawIOBase):
             self._input = self._input or self._file.read(_CHUNK)
             if not self._input:
                 raise EOFError("the compressed data end too early")
-            piece = self._decompressor.decompress(self._input, len(buffer))
+            piece = self._decompressor.decompress(self._input, min(len(buffer), _CHUNK))
             self._input = self._decompressor.unconsumed_tail or self._decompressor.unused_data
             if piece:
                 buffer[: len(piece)] = piece
@@ -182,33 +162,28 @@ class _Inflated(io.RawIOBase):
         return True
 
 
-def _refuse_missing(path: Path, data: VoxelData) -> None:
-    for file in data.files:
+def _refuse_missing(files: Sequence[Path]) -> None:
+    for file in files:
         if not file.is_file():
             name = file.name if len(file.name) <= _LONGEST_NAME else f"{file.name[:_LONGEST_NAME]}..."
-            raise VolumeError(f"{path.name} names the data file {name}, which is not beside it.")
-    for file in _detached(path, data):
+            raise Unreadable(f"names the data file {name}, which is not beside it.")
         content.refuse_stand_in(file)
 
 
-def _detached(path: Path, data: VoxelData) -> list[Path]:
-    return [file for file in data.files if file != path]
-
-
-def _refuse_cut_slices(path: Path, count: int, shape: Sequence[int]) -> None:
+def _refuse_cut_slices(count: int, shape: Sequence[int]) -> None:
     """Reject several data files that hold neither one piece of the image each nor as many of its slices.
 
     NRRD defines pieces of any number of the fastest axes, and files of equally many pieces along the slowest.
     """
     lengths = [int(length) for length in shape if length > 1] or [1]
     if lengths[-1] % count and count not in itertools.accumulate(reversed(lengths), operator.mul):
-        raise VolumeError(
-            f"{path.name} names {count} data files, among which the slices of its shape "
-            f"{checks.dimensions_text(tuple(shape))} cannot be shared: correct the header."
+        raise Unreadable(
+            f"names {count} data files, among which the slices of its shape {dimensions_text(tuple(shape))} cannot be "
+            "shared: correct the header."
         )
 
 
-def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memoryview) -> int:
+def _fill(file: Path, data: VoxelData, dtype: np.dtype, view: memoryview) -> int:
     """Fill the voxels of one file; returns the number of remaining bytes."""
     with file.open("rb") as stored:
         stored.seek(data.start)
@@ -216,51 +191,51 @@ def _fill(path: Path, file: Path, data: VoxelData, dtype: np.dtype, view: memory
             stored.readline()
         try:
             if data.encoding in ("text", "hex"):
-                return _fill_from_text(path, stored.read(), data.encoding, dtype, view)
+                decode = _from_hex if data.encoding == "hex" else _from_text
+                values, extra = decode(stored.read(), dtype, len(view))
+                _refuse_short(len(values), len(view))
+                view[:] = values
+                return extra
             stream: IO[bytes] = stored
             if data.encoding == "deflate":
-                stream = io.BufferedReader(_Inflated(stored), _CHUNK)
+                stream = inflated(stored)
             elif data.encoding == "bzip2":
                 stream = bz2.BZ2File(stored)
-            skipped = data.skip_bytes
-            if skipped < 0:
-                skipped = _bytes_before_end(path, file, data, len(view))
-                stream.seek(skipped)
-            else:
-                skip(path, stream, skipped)
-            read_exactly(path, stream, view)
-            return verify_rest(stream)
+            if data.skip_bytes < 0:
+                stream.seek(_bytes_before_end(file, data, len(view)))
+            elif not skip(stream, data.skip_bytes):
+                raise damaged("it ends before its voxels begin")
+            _refuse_short(stream.readinto(view), len(view))  # type: ignore[attr-defined]
+            return count_rest(stream)
         except (EOFError, OSError, OverflowError, ValueError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise checks.damaged(path, "its voxels end too early or do not decode") from error
+            raise damaged("its voxels end too early or do not decode") from error
 
 
-def _bytes_before_end(path: Path, file: Path, data: VoxelData, voxel_bytes: int) -> int:
+def _refuse_short(there: int, wanted: int) -> None:
+    if there < wanted:
+        raise damaged(f"it has {there} of {wanted} bytes of voxels")
+
+
+def _bytes_before_end(file: Path, data: VoxelData, voxel_bytes: int) -> int:
     if data.encoding != "raw":
-        raise VolumeError(
-            f"{path.name} counts its voxels from the end of compressed data: save it anew as .nii.gz."
-        )
-    before = file.stat().st_size - voxel_bytes
-    if before < data.start:
-        raise checks.damaged(
-            path, f"it has {file.stat().st_size - data.start} of {voxel_bytes} bytes of voxels"
-        )
-    return before
+        raise Unreadable("counts its voxels from the end of compressed data: save it again as .nii.gz.")
+    size = file.stat().st_size
+    _refuse_short(size - data.start, voxel_bytes)
+    return size - voxel_bytes
 
 
-def _fill_from_text(path: Path, text: bytes, encoding: str, dtype: np.dtype, view: memoryview) -> int:
-    """Fill a buffer from numbers in text; returns the number of remaining bytes."""
-    if encoding == "hex":
-        decoded = bytes.fromhex(text.decode("ascii"))
-        values, extra = decoded[: len(view)], len(decoded[len(view) :])
-    else:
-        parse, count = (integer if dtype.kind in "iu" else decimal), len(view) // dtype.itemsize
-        words = text.split(None, count)
-        extra = len(words.pop().rstrip()) if len(words) > count else 0
-        # Integers that do not fit their type raise OverflowError.
-        values = np.array([parse(word.decode("ascii")) for word in words], dtype).tobytes()
-    if len(values) < len(view):
-        raise checks.damaged(path, f"it has {len(values)} of {len(view)} bytes of voxels")
-    view[:] = values
-    return extra
+def _from_hex(text: bytes, dtype: np.dtype, size: int) -> tuple[bytes, int]:
+    """The voxels of hexadecimal text, and the number of remaining bytes."""
+    decoded = bytes.fromhex(text.decode("ascii"))
+    return decoded[:size], max(len(decoded) - size, 0)
+
+
+def _from_text(text: bytes, dtype: np.dtype, size: int) -> tuple[bytes, int]:
+    """The voxels of numbers in text, and the number of remaining bytes."""
+    parse, count = (integer if dtype.kind in "iu" else decimal), size // dtype.itemsize
+    words = text.split(None, count)
+    extra = len(words.pop().rstrip()) if len(words) > count else 0
+    # Integers that do not fit their type raise OverflowError.
+    return np.array([parse(word.decode("ascii")) for word in words], dtype).tobytes(), extra

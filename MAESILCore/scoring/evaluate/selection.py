@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.data.formats.discovery import LeftOut
+from MAESILCore.data.formats.discovery import LeftOut, discover_scans
 from MAESILCore.data.formats.found import FoundScan, check_patterns
-from MAESILCore.data.scans import discover_scans, try_reading
+from MAESILCore.data.scans import try_reading
 from MAESILCore.data.volume import Volume, looks_like_label
 from MAESILCore.wording import displayable
 

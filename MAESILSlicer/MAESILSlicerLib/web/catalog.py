@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.formats.discovery import Discovery, discover_scans
 from MAESILCore.data.formats.found import FoundScan
-from MAESILCore.data.scans import discover_scans
 from MAESILCore.data.volume import Volume, list_series, read_volume
 from MAESILSlicerLib.scene import samples
 from MAESILSlicerLib.web.options import MOST_SCANS

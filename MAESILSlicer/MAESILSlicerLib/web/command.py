@@ -63,7 +63,7 @@ def serve(
     from rich.console import Console
 
     from MAESILCore.cli.terminal import show_left_out
-    from MAESILCore.data.scans import discover_scans
+    from MAESILCore.data.formats.discovery import discover_scans
     from MAESILCore.optional import require
 
     require("trame_slicer", "The page")

@@ -73,7 +73,7 @@ def write_header(sent: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_voxels_from_elsewhere_are_refused(name: str, sent: Path) -> None:
     path = write_header(sent, name, ELSEWHERE[name])
-    with pytest.raises(VolumeError, match=r"save the scan (as one file|anew), such as \.nii\.gz") as told:
+    with pytest.raises(VolumeError, match=r"save the scan (as one file|again), such as \.nii\.gz") as told:
         read_volume(path, within=sent)
     assert str(told.value).startswith(name)
 

@@ -118,7 +118,9 @@ def test_a_slice_file_that_is_longer_than_the_others_is_named(
         }[encoding]
         (tmp_path / f"s{k}.raw").write_bytes(content)
     path = write_headers(tmp_path, list_of(6), encoding=encoding)[0]
-    with pytest.raises(VolumeError, match=r"s3\.raw holds \d+ bytes more than the 126 of voxels"):
+    with pytest.raises(
+        VolumeError, match=r"126 bytes of voxels in each of its data files, but s3\.raw holds \d+ bytes more"
+    ):
         read_volume(path)
 
 

@@ -40,7 +40,7 @@ def test_many_files_that_are_no_slices_are_counted(write_series: WriteSeries) ->
     for n in range(5):
         (folder / f"{n}.roi").write_bytes(b"any")
     assert read_volume(folder).notes == (
-        "5 files that are no DICOM images were left out: 0.roi, 1.roi, 2.roi, ....",
+        "5 files that are no DICOM images were left out: 0.roi, 1.roi, 2.roi and 2 more.",
     )
 
 
@@ -157,7 +157,7 @@ def test_other_objects_named_like_slices_are_left_out_with_their_names(
     pydicom.dcmwrite(folder / "10.dcm", dataset)
     volume = read_volume(folder)
     assert np.array_equal(volume.voxels, stored - 1024)
-    assert volume.notes == ("4 other DICOM objects (no image) left out: 10.dcm, 7.dcm, 8.dcm, ....",)
+    assert volume.notes == ("4 other DICOM objects (no image) left out: 10.dcm, 7.dcm, 8.dcm and 1 more.",)
 
 
 def test_a_viewer_that_comes_with_the_scan_on_a_disc_stops_nothing(

@@ -169,7 +169,7 @@ def test_frames_that_are_not_described_are_refused(
 def test_a_missing_frame_is_named(stored: np.ndarray, tmp_path: Path) -> None:
     places = np.delete(positions(len(stored) + 1), 3, axis=0)
     write_enhanced(tmp_path / "ct.dcm", stored, places)
-    with pytest.raises(VolumeError, match=r"1 slice is missing among slices 2\.5 mm apart"):
+    with pytest.raises(VolumeError, match=r"lacks 1 slice among slices 2\.5 mm apart"):
         read_volume(tmp_path / "ct.dcm")
 
 
@@ -227,7 +227,7 @@ def write_parts(folder: Path, stored: np.ndarray, count: int | None) -> list[Pat
     ("count", "notes"),
     [
         (3, ()),
-        (None, ("The image is divided into parts, and no header states how many: some may be missing.",)),
+        (None, ("The image is divided into parts, and no header states their number: some may be missing.",)),
     ],
 )
 def test_all_parts_of_an_image_make_a_scan(
@@ -252,7 +252,7 @@ def test_a_missing_part_of_an_image_is_named(
 
 def test_a_part_without_a_number_has_a_note(stored: np.ndarray, tmp_path: Path) -> None:
     write_enhanced(tmp_path / "ct.dcm", stored, positions(len(stored)), ConcatenationUID="1.2.7")
-    note = "The image is divided into parts, and no header states how many: some may be missing."
+    note = "The image is divided into parts, and no header states their number: some may be missing."
     check(tmp_path / "ct.dcm", stored - 1024, (note,))
 
 

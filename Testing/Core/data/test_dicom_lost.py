@@ -38,7 +38,9 @@ def test_a_file_that_looks_like_a_slice_and_is_none_is_an_error(
     for path in list(folder.iterdir()):
         path.rename(path.with_name(f"IM{int(path.stem):04}"))
     (folder / name).write_bytes(content)
-    with pytest.raises(VolumeError, match=rf"{name} looks like a slice, but it .*: copy the folder again"):
+    with pytest.raises(
+        VolumeError, match=rf"{name}, which looks like a slice, but it .*: copy the folder again"
+    ):
         read_volume(folder)
 
 
@@ -47,7 +49,9 @@ def test_a_slice_of_another_name_that_lost_its_mark_is_an_error(write_series: Wr
     content = bytearray((folder / "1.dcm").read_bytes())
     content[128:132] = b"DIXM"
     (folder / "copy of the last").write_bytes(content)
-    with pytest.raises(VolumeError, match="copy of the last looks like a slice, but it lacks the mark"):
+    with pytest.raises(
+        VolumeError, match="copy of the last, which looks like a slice, but it lacks the mark"
+    ):
         read_volume(folder)
 
 
@@ -68,7 +72,7 @@ def test_a_file_that_may_not_be_read_is_left_out_unless_it_looks_like_a_slice(
     assert read_volume(folder).shape == stored.shape
     closed.add("6.dcm")
     with pytest.raises(
-        VolumeError, match=r"6\.dcm looks like a slice, but it cannot be read \(Permission denied\)"
+        VolumeError, match=r"6\.dcm, which looks like a slice, but it cannot be read \(Permission denied\)"
     ):
         read_volume(folder)
 
@@ -77,7 +81,7 @@ def test_a_broken_link_named_like_a_slice_is_an_error(write_series: WriteSeries)
     folder = write_series()
     make_link(folder / "7.dcm", folder / "gone" / "7.dcm")
     with pytest.raises(
-        VolumeError, match=r"7\.dcm looks like a slice, but it is a link to a file that does not"
+        VolumeError, match=r"7\.dcm, which looks like a slice, but it is a link to a file that does not"
     ):
         read_volume(folder)
 
@@ -105,7 +109,7 @@ def test_a_lost_slice_is_known_by_the_names_of_the_others(
     folder = write_series()
     rename_slices(folder, name)
     (folder / lost).write_bytes(b"")
-    with pytest.raises(VolumeError, match=f"{re.escape(lost)} looks like a slice, but it {reason}"):
+    with pytest.raises(VolumeError, match=f"{re.escape(lost)}, which looks like a slice, but it {reason}"):
         read_volume(folder)
 
 
@@ -142,7 +146,7 @@ def test_a_slice_that_lost_its_class_is_an_error(
     folder = write_series()
     damage(folder / "1.dcm")
     with pytest.raises(
-        VolumeError, match=r"1\.dcm looks like a slice, but its SOP class.* is missing or damaged"
+        VolumeError, match=r"1\.dcm, which looks like a slice, but its SOP class.* is missing or damaged"
     ):
         read_volume(folder)
     with pytest.raises(VolumeError, match=r"1\.dcm is cut short or damaged \(its SOP class"):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from MAESILCore.data.formats.discovery import discover_scans
 from MAESILCore.data.formats.found import check_patterns
-from MAESILCore.data.scans import discover_scans
 from MAESILCore.data.volume import find_scans
 from MAESILCore.errors import ConfigError, VolumeError
 

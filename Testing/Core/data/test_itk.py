@@ -247,7 +247,7 @@ def test_a_file_that_is_no_image_is_refused(name: str, content: bytes, tmp_path:
 @pytest.mark.parametrize(
     ("array", "is_vector", "words"),
     [
-        (np.zeros((4, 5, 6, 3), np.uint8), True, "3 values a voxel"),
+        (np.zeros((4, 5, 6, 3), np.uint8), True, "3 values per voxel"),
         (np.zeros((1, 5, 6), np.int16), False, "only one slice"),
         (np.zeros((5, 6), np.int16), False, "only one slice"),
         (np.zeros((3, 4, 5, 6), np.int16), False, "3 frames"),

@@ -37,11 +37,10 @@ _JPEG_MARKER = b"\xff"
 _DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
-def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, str]:
+def decode(dataset: Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, str]:
     """Decode the stored values of compressed frames.
 
     Args:
-        path: the file, named in errors.
         dataset: the pixels and their description.
         shape: frames, rows and columns.
 
@@ -49,31 +48,27 @@ def decode(path: Path, dataset: Dataset, shape: tuple[int, int, int]) -> tuple[n
         The values in this shape, and a doubt about them as the end of a sentence, or "".
 
     Raises:
-        VolumeError: the pixels do not decode to this shape.
+        Unreadable: the pixels do not decode to this shape.
     """
-    _refuse_broken_fragments(path, dataset.PixelData, shape[0])
+    _refuse_broken_fragments(dataset.PixelData, shape[0])
     if dataset.file_meta.TransferSyntaxUID == _RLE:
         # GDCM hangs on some damaged RLE frames, and rejects odd numbers of pixels.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            pixels = _decoded_by_pydicom(path, dataset)
+            try:
+                pixels = dataset.pixel_array
+            except Exception as error:
+                # Damaged RLE segments raise various exceptions.
+                raise checks.damaged("its pixel data do not decode") from error
         doubt = TOO_LONG if any("padding" in str(one.message) for one in caught) else ""
     else:
-        pixels, doubt = _decoded_by_gdcm(path, dataset, shape[0])
+        pixels, doubt = _decoded_by_gdcm(dataset, shape[0])
     if pixels.size != np.prod(shape):
-        raise checks.damaged(path, f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
+        raise checks.damaged(f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
     return pixels.reshape(shape), doubt
 
 
-def _decoded_by_pydicom(path: Path, dataset: Dataset) -> np.ndarray:
-    try:
-        return dataset.pixel_array
-    except Exception as error:
-        # Damaged RLE segments raise various exceptions.
-        raise checks.damaged(path, "its pixel data do not decode") from error
-
-
-def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> tuple[np.ndarray, str]:
+def _decoded_by_gdcm(dataset: Dataset, frames: int) -> tuple[np.ndarray, str]:
     import SimpleITK
 
     with tempfile.TemporaryDirectory(prefix="maesil-") as folder:
@@ -83,7 +78,7 @@ def _decoded_by_gdcm(path: Path, dataset: Dataset, frames: int) -> tuple[np.ndar
             try:
                 image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
             except RuntimeError as error:
-                raise checks.damaged(path, "its pixel data do not decode") from error
+                raise checks.damaged("its pixel data do not decode") from error
         doubt = "made the decoder complain" if errors.stat().st_size else ""
     return SimpleITK.GetArrayFromImage(image), doubt
 
@@ -107,7 +102,7 @@ def _errors_of_c(path: Path) -> Iterator[Path]:
         os.close(usual)
 
 
-def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> None:
+def _refuse_broken_fragments(encapsulated: bytes, frames: int) -> None:
     """Reject pixels without a valid chain of fragments (PS3.5, annex A.4), which GDCM would search for minutes.
 
     The first item is an offset table, which some programs omit; each frame has at least one fragment.
@@ -117,11 +112,11 @@ def _refuse_broken_fragments(path: Path, encapsulated: bytes, frames: int) -> No
         place += 8 + int.from_bytes(encapsulated[place + 4 : place + 8], "little")
         items += 1
     if place != len(encapsulated):
-        raise checks.damaged(path, "its compressed pixel data are no chain of fragments")
+        raise checks.damaged("its compressed pixel data are no chain of fragments")
     has_table = not encapsulated[8:].startswith(_JPEG_MARKER)
     fragments = max(items - has_table, 0)
     if fragments < frames:
-        raise checks.damaged(path, f"its pixel data have {fragments} of {frames} frames")
+        raise checks.damaged(f"its pixel data have {fragments} of {frames} frames")
 
 
 def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.headers import FileHeader, FrameHeader, read_header
 from MAESILCore.data.formats.dicom.kinds import Kind, is_dicom, is_dicom_image
 from MAESILCore.data.formats.dicom.lookalikes import Slices, is_companion
@@ -51,11 +52,10 @@ def read_contents(folder: Path) -> Contents:
     if not contents.headers:
         kinds = ", ".join(sorted({other.modality or "unknown" for other in contents.others}))
         what = f"holds DICOM files, but none of them is an image (modality {kinds})"
-        raise VolumeError(
-            f"{folder.name} {what if contents.others else 'holds no DICOM files'}: "
-            "give the folder of a CT series."
+        raise Unreadable(
+            f"{what if contents.others else 'holds no DICOM files'}: give the folder of a CT series."
         )
-    _sort_out_strangers(folder, contents)
+    _sort_out_strangers(contents)
     return contents
 
 
@@ -115,7 +115,7 @@ def _is_readable_dicom(path: Path) -> bool:
         return False
 
 
-def _sort_out_strangers(folder: Path, contents: Contents) -> None:
+def _sort_out_strangers(contents: Contents) -> None:
     """Reject non-DICOM files that look like slices, as skipping a lost slice would shorten the scan."""
     slices = Slices(header.path for header in contents.headers)
     losses = [(path, slices.loss(path)) for path in contents.strangers]
@@ -123,8 +123,8 @@ def _sort_out_strangers(folder: Path, contents: Contents) -> None:
     losses += [(path, _UNCLEAR) for path in unclear if slices.are_like(path)]
     for path, reason in losses:
         if reason:
-            raise VolumeError(
-                f"{folder.name}: {path.name} looks like a slice, but {reason}, or take this file away."
+            raise Unreadable(
+                f"holds {path.name}, which looks like a slice, but {reason}, or take this file away."
             )
     contents.strangers = [path for path in [*contents.strangers, *unclear] if not is_companion(path)]
     contents.others = [other for other in contents.others if other.kind is Kind.OTHER]

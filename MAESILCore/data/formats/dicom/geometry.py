@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from MAESILCore.data.formats import geometry
+from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.notes import named_files
-from MAESILCore.errors import VolumeError
 
 #: Tolerance for rounding of cosines and millimetres.
 ROUNDING = 1e-3
@@ -19,25 +18,24 @@ ROUNDING = 1e-3
 _EVEN_SHARE = 0.05
 
 
-def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.ndarray]:
+def stack_slices(slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.ndarray]:
     """Sort the slices of a series along their normal and build their IJK-to-RAS matrix.
 
     The k axis is the step between slice positions, so the matrix keeps a gantry tilt as shear.
 
     Args:
-        folder: the folder for error messages.
         slices: at least two slices.
 
     Raises:
-        VolumeError: a slice lacks its place, slices differ in size, pixel spacing or orientation, two
+        Unreadable: a slice lacks its place, slices differ in size, pixel spacing or orientation, two
             share a position, or one is missing or unevenly spaced.
     """
-    axes, pixel_spacing = _common_plane(folder, slices)
+    axes, pixel_spacing = _common_plane(slices)
     positions = np.array([header.position for header in slices])
     normal = np.cross(axes[0], axes[1])
     order = np.argsort(positions @ normal, kind="stable")
     positions = positions[order]
-    _refuse_gaps(folder, positions, normal)
+    _refuse_gaps(positions, normal)
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
     slice_spacing = float(np.linalg.norm(step))
     directions = np.column_stack([axes[0], axes[1], step / slice_spacing])
@@ -45,29 +43,29 @@ def stack_slices(folder: Path, slices: Sequence[FrameHeader]) -> tuple[list[Fram
     return [slices[n] for n in order], ijk_to_ras
 
 
-def _common_plane(folder: Path, slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
+def _common_plane(slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
     """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
-    _refuse(folder, "position or orientation", [one for one in slices if not _has_place(one)])
-    _refuse(folder, "pixel spacing", [one for one in slices if not _has_spacing(one)])
+    _refuse("position or orientation", [one for one in slices if not _has_place(one)])
+    _refuse("pixel spacing", [one for one in slices if not _has_spacing(one)])
     orientations = np.array([header.orientation for header in slices])
     spacings = np.array([header.pixel_spacing for header in slices])
     count = _count_distinct(orientations)
     if count > 1:
-        raise VolumeError(
-            f"{folder.name} mixes slices of {count} orientations: give each a folder of its own."
-        )
+        raise Unreadable(f"mixes slices of {count} orientations: give each a folder of its own.")
     if len({header.size for header in slices}) > 1 or _count_distinct(spacings) > 1:
-        raise VolumeError(f"{folder.name} mixes pixel sizes or spacings: give each kind a folder of its own.")
+        raise Unreadable("mixes pixel sizes or spacings: give each kind a folder of its own.")
     lengths = np.linalg.norm(orientations[0], axis=1, keepdims=True)
     if (np.abs(lengths - 1) > 0.01).any() or abs(orientations[0, 0] @ orientations[0, 1]) > 0.01:
-        raise VolumeError(f"{folder.name}: the image orientation is not two perpendicular unit vectors.")
+        raise Unreadable(
+            "has an image orientation that is not two perpendicular unit vectors: export it again."
+        )
     return orientations[0] / lengths, spacings[0]
 
 
-def _refuse(folder: Path, what: str, without: Sequence[FrameHeader]) -> None:
+def _refuse(what: str, without: Sequence[FrameHeader]) -> None:
     if without:
         names = named_files(header.path for header in without)
-        raise VolumeError(f"{folder.name} has slices without a {what} ({names}): export it again.")
+        raise Unreadable(f"has slices without a {what} ({names}): export it again.")
 
 
 def _has_place(header: FrameHeader) -> bool:
@@ -86,13 +84,15 @@ def _count_distinct(values: np.ndarray) -> int:
     return len(distinct)
 
 
-def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> None:
+def _refuse_gaps(positions: np.ndarray, normal: np.ndarray) -> None:
     """Reject sorted (N, 3) positions that are not evenly spaced on a line."""
     gaps = np.diff(positions @ normal)
     same = int((gaps < ROUNDING).sum())
     if same:
-        several = f"{same} of {len(positions)} slices have the position of another one"
-        raise VolumeError(f"{folder.name}: {several} (several phases or echoes): keep one at each position.")
+        raise Unreadable(
+            f"has {same} of {len(positions)} slices at the position of another one (several phases or echoes): "
+            "keep one at each position."
+        )
     even = np.linspace(positions[0], positions[-1], len(positions))
     spacing = gaps.mean()
     if np.linalg.norm(positions - even, axis=1).max() <= _EVEN_SHARE * spacing:
@@ -101,12 +101,10 @@ def _refuse_gaps(folder: Path, positions: np.ndarray, normal: np.ndarray) -> Non
     multiples = gaps / usual
     if np.abs(multiples - multiples.round()).max() <= _EVEN_SHARE and multiples.round().max() > 1:
         missing = int((multiples.round() - 1).sum())
-        are_missing = "slice is missing" if missing == 1 else "slices are missing"
-        reason = f"{missing} {are_missing} among slices {usual:.4g} mm apart"
+        reason = f"lacks {missing} slice{'s' * (missing > 1)} among slices {usual:.4g} mm apart"
     else:
-        reason = f"slice distances are uneven, from {gaps.min():.4g} to {gaps.max():.4g} mm"
-    reason += _tilt_text(positions, normal)
-    raise VolumeError(f"{folder.name}: {reason}; export the complete, evenly spaced series.")
+        reason = f"has uneven slice distances, from {gaps.min():.4g} to {gaps.max():.4g} mm"
+    raise Unreadable(f"{reason}{_tilt_text(positions, normal)}: export the complete, evenly spaced series.")
 
 
 def _tilt_text(positions: np.ndarray, normal: np.ndarray) -> str:

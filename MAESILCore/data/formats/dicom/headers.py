@@ -11,7 +11,7 @@ import numpy as np
 
 from MAESILCore.data.formats import checks
 from MAESILCore.data.formats.dicom.kinds import Kind, kind_of, parsing, plain, text_of
-from MAESILCore.data.formats.plainnumbers import decimal
+from MAESILCore.data.formats.textheader import decimal
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -23,26 +23,17 @@ _GREY = ("MONOCHROME1", "MONOCHROME2", "")
 _COLOURS = ("RGB", "YBR_", "PALETTE COLOR", "ARGB", "HSV", "CMYK", "XYB")
 
 #: Tags that are constant within an acquisition, with their functional group in enhanced images.
-_ACQUISITION_TAGS = (
-    ("", "AcquisitionNumber"),
-    ("", "AcquisitionTime"),
-    ("", "AcquisitionDateTime"),
-    ("", "TemporalPositionIdentifier"),
-    ("", "EchoTime"),
-    ("", "ContrastBolusAgent"),
-    ("", "FrameOfReferenceUID"),
-    ("", "StudyInstanceUID"),
-    ("", "SeriesTime"),
-    ("", "PatientPosition"),
-    ("", "FilterType"),
-    ("PixelMeasuresSequence", "SliceThickness"),
-    ("FrameContentSequence", "FrameAcquisitionNumber"),
-    ("FrameContentSequence", "FrameAcquisitionDateTime"),
-    ("FrameContentSequence", "TemporalPositionIndex"),
-    ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
-    ("CTXRayDetailsSequence", "KVP"),
-    ("MREchoSequence", "EffectiveEchoTime"),
-)
+_ACQUISITION_TAGS = {
+    **dict.fromkeys(("AcquisitionNumber", "AcquisitionTime", "AcquisitionDateTime", "EchoTime"), ""),
+    **dict.fromkeys(("TemporalPositionIdentifier", "ContrastBolusAgent", "FrameOfReferenceUID"), ""),
+    **dict.fromkeys(("StudyInstanceUID", "SeriesTime", "PatientPosition", "FilterType"), ""),
+    **dict.fromkeys(("FrameAcquisitionNumber", "FrameAcquisitionDateTime"), "FrameContentSequence"),
+    "TemporalPositionIndex": "FrameContentSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "NominalPercentageOfCardiacPhase": "CardiacSynchronizationSequence",
+    "KVP": "CTXRayDetailsSequence",
+    "EffectiveEchoTime": "MREchoSequence",
+}
 
 #: Tags with numeric values.
 _MEASURES = frozenset(
@@ -52,7 +43,7 @@ _MEASURES = frozenset(
 #: All tags that are read.
 _TAGS = [
     *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "ContentTime"),
-    *(keyword for _, keyword in _ACQUISITION_TAGS),
+    *_ACQUISITION_TAGS,
     *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber"),
     *("ConvolutionKernel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -165,11 +156,11 @@ def read_header(path: Path) -> FileHeader:
 
 def _frames(path: Path, dataset: Dataset) -> list[FrameHeader]:
     if "Rows" not in dataset or "Columns" not in dataset:
-        raise checks.damaged(path, "it is marked as an image, and its header has none")
+        raise checks.damaged("it is marked as an image, and its header has none")
     frames = int(dataset.get("NumberOfFrames") or 1)
     of_frames = list(dataset.get(_FRAME_GROUPS) or [])
     if frames < 1 or (of_frames and len(of_frames) != frames):
-        raise checks.damaged(path, f"it announces {frames} frames and describes {len(of_frames)}")
+        raise checks.damaged(f"it announces {frames} frames and describes {len(of_frames)}")
     shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
     # Frames without individual descriptions have no positions.
     described = of_frames or [None]
@@ -200,12 +191,12 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     slope, intercept = find(values, "RescaleSlope"), find(values, "RescaleIntercept")
     samples = int(dataset.SamplesPerPixel)
     if samples < 1:
-        raise checks.damaged(path, f"it has {samples} samples a pixel")
+        raise checks.damaged(f"it has {samples} samples per pixel")
     photometric = text_of(dataset, "PhotometricInterpretation")
     if photometric not in _GREY and not photometric.startswith(_COLOURS):
-        raise checks.damaged(path, f"its photometric interpretation {photometric!r} is unknown")
+        raise checks.damaged(f"its photometric interpretation {photometric!r} is unknown")
     acquisition = {
-        keyword: _alike(keyword, plain(find(sequence, keyword))) for sequence, keyword in _ACQUISITION_TAGS
+        keyword: _alike(keyword, plain(find(group, keyword))) for keyword, group in _ACQUISITION_TAGS.items()
     }
     times = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
     return FrameHeader(
@@ -222,8 +213,8 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
         orientation=None if orientation is None else orientation.reshape(2, 3),
         pixel_spacing=None if row_column_spacing is None else row_column_spacing[::-1],
         has_rescale=None not in (slope, intercept),
-        slope=_factor(path, slope, 1.0),
-        intercept=_factor(path, intercept, 0.0),
+        slope=_factor(slope, 1.0),
+        intercept=_factor(intercept, 0.0),
         rescale_type=plain(find(values, "RescaleType")),
         has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         has_coloured_values=text_of(dataset, "PixelPresentation") in ("COLOR", "MIXED"),
@@ -261,10 +252,10 @@ def _numbers(value: Any, count: int) -> np.ndarray | None:  # noqa: ANN401
     return numbers if numbers.size == count and np.isfinite(numbers).all() else None
 
 
-def _factor(path: Path, value: Any, default: float) -> float:  # noqa: ANN401
+def _factor(value: Any, default: float) -> float:  # noqa: ANN401
     if value is None or value == "":
         return default
     factor = decimal(str(value))
     if not np.isfinite(factor) or (factor == 0.0 and default != 0.0):
-        raise checks.damaged(path, f"its rescale slope or intercept is {factor:g}")
+        raise checks.damaged(f"its rescale slope or intercept is {factor:g}")
     return factor

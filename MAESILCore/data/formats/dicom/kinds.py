@@ -115,21 +115,21 @@ def plain(value: object) -> str:
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Silence pydicom, and convert its exceptions on damaged files to a `VolumeError`."""
+    """Silence pydicom, and convert its exceptions on a damaged file to a `VolumeError` with the name of the file."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with checks.named(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
             yield
-    except (VolumeError, OSError, MemoryError, ImportError):
-        raise
-    except Exception as error:
-        # pydicom converts values lazily; damaged ones raise about ten exception types.
-        raise checks.damaged(path, "its DICOM header cannot be read") from error
-    finally:
-        logger.setLevel(level)
+        except (VolumeError, OSError, MemoryError, ImportError):
+            raise
+        except Exception as error:
+            # pydicom converts values lazily; damaged ones raise about ten exception types.
+            raise checks.damaged("its DICOM header cannot be read") from error
+        finally:
+            logger.setLevel(level)
 
 
 def _first_bytes(path: Path, count: int) -> bytes:

@@ -22,22 +22,9 @@ _COMPANION_EXTENSIONS = frozenset(
     {
         *(".txt", ".md", ".rtf", ".doc", ".docx", ".pdf", ".log", ".ini", ".db", ".inf"),
         *(".csv", ".tsv", ".xls", ".xlsx", ".json", ".xml", ".html", ".htm", ".yml", ".yaml", ".toml"),
-        *(
-            ".png",
-            ".jpg",
-            ".jpeg",
-            ".gif",
-            ".bmp",
-            ".tif",
-            ".tiff",
-            ".svg",
-            ".ico",
-            ".css",
-            ".js",
-            ".py",
-            ".sh",
-        ),
-        *(".bat", ".exe", ".dll", ".so", ".dylib", ".jar", ".cfg", ".conf", ".properties", ".chm"),
+        *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".ico", ".css", ".js"),
+        *(".py", ".sh", ".bat", ".exe", ".dll", ".so", ".dylib", ".jar"),
+        *(".cfg", ".conf", ".properties", ".chm"),
         *names.READABLE,
     }
 )

@@ -9,9 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from MAESILCore.data.formats.dicom.headers import FrameHeader
+from MAESILCore.data.formats.found import listed
 from MAESILCore.wording import displayable
-
-_NAMED_FILES = 3
 
 #: An optional date, a time of day that may be truncated, and an optional time zone.
 _TIME = re.compile(r"(\d{8})?(\d\d)(\d\d)?(\d\d(?:\.\d*)?)?(?:[+-]\d{4})?")
@@ -47,9 +46,8 @@ _ALTERNATING_SHARE = 0.8
 
 
 def named_files(paths: Iterable[Path]) -> str:
-    """The names of the first files, displayable, each once."""
-    names = list(dict.fromkeys(displayable(path.name) for path in paths))
-    return ", ".join(names[:_NAMED_FILES]) + (", ..." if len(names) > _NAMED_FILES else "")
+    """The names of the first files, displayable, each once, and the number of the others."""
+    return listed(list(dict.fromkeys(displayable(path.name) for path in paths)))
 
 
 def left_out_notes(others: Sequence[Path], strangers: Sequence[Path]) -> list[str]:

@@ -14,7 +14,6 @@ from MAESILCore.data.formats.dicom import compressed
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import parsing
 from MAESILCore.data.formats.dicom.notes import named_files
-from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -87,29 +86,29 @@ def _read_file(path: Path) -> _File:
 
         dataset = dcmread(path)
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-            raise VolumeError(
-                f"{path.name} holds floating-point pixels, which are not read here: convert it to NIfTI."
+            raise checks.Unreadable(
+                "holds floating-point pixels, which are not read here: convert it to NIfTI."
             )
         if "PixelData" not in dataset:
-            raise checks.damaged(path, "its pixel data end too early or are missing")
+            raise checks.damaged("its pixel data end too early or are missing")
         shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
         bits = int(dataset.BitsAllocated)
         if bits not in _STANDARD_TYPES:
-            raise VolumeError(
-                f"{path.name} has {bits} bits a pixel, which is not read here: convert it to NIfTI."
+            raise checks.Unreadable(
+                f"has {bits} bits per pixel, which is not read here: convert it to NIfTI."
             )
         if int(dataset.PixelRepresentation) not in (0, 1):
-            raise checks.damaged(path, f"its pixel representation is {dataset.PixelRepresentation}")
+            raise checks.damaged(f"its pixel representation is {dataset.PixelRepresentation}")
         used = int(dataset.BitsStored)
         if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
-            raise checks.damaged(path, f"it keeps {used} of {bits} bits, and not the lowest ones")
+            raise checks.damaged(f"it keeps {used} of {bits} bits, and not the lowest ones")
         # pydicom detects explicit value types if the transfer syntax is missing.
         is_stated = "TransferSyntaxUID" in dataset.file_meta
         syntax = str(dataset.file_meta.TransferSyntaxUID) if is_stated else _NATIVE[0]
         if syntax in _NATIVE:
             announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData or b"")
             if there < announced:
-                raise checks.damaged(path, f"it has {there} of {announced} bytes of pixels")
+                raise checks.damaged(f"it has {there} of {announced} bytes of pixels")
             # An odd number of bytes is padded to an even one.
             if there > announced + announced % 2:
                 doubt = compressed.TOO_LONG
@@ -117,8 +116,8 @@ def _read_file(path: Path) -> _File:
                 doubt = "" if is_stated else "were taken for uncompressed, as no transfer syntax is stated"
             frames = _native(dataset, shape, bits)
         else:
-            frames, doubt = compressed.decode(path, dataset, shape)
-        return _File(path, frames, _modality_lut(path, dataset), doubt)
+            frames, doubt = compressed.decode(dataset, shape)
+        return _File(path, frames, _modality_lut(dataset), doubt)
 
 
 def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:
@@ -141,7 +140,7 @@ def _is_signed(dataset: Dataset) -> bool:
     return int(dataset.PixelRepresentation) == 1
 
 
-def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
+def _modality_lut(dataset: Dataset) -> np.ndarray | None:
     sequence = dataset.get("ModalityLUTSequence")
     if not sequence:
         return None
@@ -155,7 +154,7 @@ def _modality_lut(path: Path, dataset: Dataset) -> np.ndarray | None:
         data = words if bits > 8 or len(data) >= 2 * count else words.astype("<u2").view("u1")
     outputs = np.asarray(data, np.int64)
     if len(outputs) < count:
-        raise checks.damaged(path, f"its Modality LUT has {len(outputs)} of {count} entries")
+        raise checks.damaged(f"its Modality LUT has {len(outputs)} of {count} entries")
     signed = _is_signed(dataset)
     # The first input value has the sign of the pixels; pydicom returns it unsigned.
     first = first - (1 << 16) if signed and first >= 1 << 15 else first

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import checks, content
+from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.folder import images_below
 from MAESILCore.data.formats.dicom.geometry import ROUNDING, stack_slices
 from MAESILCore.data.formats.dicom.headers import FrameHeader, read_header
@@ -17,7 +18,6 @@ from MAESILCore.data.formats.dicom.notes import left_out_notes, named_files, sta
 from MAESILCore.data.formats.dicom.pixels import read_frames
 from MAESILCore.data.formats.dicom.series import choose_series, find_series, listing, without_strays
 from MAESILCore.data.formats.scan import Scan
-from MAESILCore.errors import VolumeError
 
 
 def read_folder(folder: Path, series: str | None) -> Scan:
@@ -28,10 +28,10 @@ def read_folder(folder: Path, series: str | None) -> Scan:
         series: number or UID of the wanted series; None if only one can be a scan.
 
     Raises:
-        VolumeError: the series is ambiguous, or its slices are no evenly spaced stack of real numbers.
+        Unreadable: the series is ambiguous, or its slices are no evenly spaced stack of real numbers.
     """
     found, contents = find_series(folder)
-    chosen = choose_series(folder, found, series)
+    chosen = choose_series(found, series)
     notes = left_out_notes([other.path for other in contents.others], contents.strangers)
     others = [one for one in found if one is not chosen]
     if others:
@@ -46,50 +46,49 @@ def read_file(path: Path) -> Scan:
     """Read an enhanced multi-frame file.
 
     Raises:
-        VolumeError: the file holds a single slice, as classic DICOM does, or no stack of real numbers.
+        Unreadable: the file holds a single slice, as classic DICOM does, or no stack of real numbers.
     """
     if not is_dicom(path):
         content.refuse_other_content(path, ".dcm")
-        raise VolumeError(f"{path.name} lacks the header of a DICOM file (the DICM mark): export it again.")
+        raise Unreadable("lacks the header of a DICOM file (the DICM mark): export it again.")
     header = read_header(path)
     if header.kind is Kind.UNCLEAR:
-        raise checks.damaged(path, "its SOP class, the kind of object, is missing or unknown")
+        raise checks.damaged("its SOP class, the kind of object, is missing or unknown")
     if header.kind is Kind.OTHER:
-        raise VolumeError(f"{path.name} is a DICOM object without an image that is read here.")
+        raise Unreadable("is a DICOM object without an image that is read here: give a CT series.")
     return _read_stack(path, header.frames)
 
 
 def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
     stack, scouts = without_strays(headers)
-    _refuse_contents(path, stack)
-    part_notes = _part_notes(path, stack)
+    _refuse_contents(stack)
+    part_notes = _part_notes(stack)
     if len(stack) == 1:
         size = checks.dimensions_text(stack[0].size)
         remedy = "a 3D scan of at least two is needed" if path.is_dir() else "give the folder of its series"
         # Decoding the pixels first reports damaged files as such.
         read_frames(stack)
-        raise VolumeError(f"{path.name} has only one slice ({size}): {remedy}.")
-    checks.refuse_flat(path, (*stack[0].size, len(stack)))
-    ordered, ijk_to_ras = stack_slices(path, stack)
+        raise Unreadable(f"has only one slice ({size}): {remedy}.")
+    checks.refuse_flat((*stack[0].size, len(stack)))
+    ordered, ijk_to_ras = stack_slices(stack)
     voxels, notes = read_frames(ordered)
     return Scan(voxels, ijk_to_ras, (*part_notes, *stack_notes(ordered, scouts), *notes))
 
 
-def _refuse_contents(path: Path, headers: Sequence[FrameHeader]) -> None:
+def _refuse_contents(headers: Sequence[FrameHeader]) -> None:
     modality = headers[0].modality
     if modality in DERIVED_MODALITIES:
-        raise VolumeError(f"{path.name} is a DICOM object of the modality {modality}, not a scan.")
+        raise Unreadable(f"is a DICOM object of the modality {modality}, not a scan.")
     if any(header.is_colour for header in headers):
-        raise VolumeError(f"{path.name} holds colours (RGB): a scan with one number a voxel is needed.")
+        raise Unreadable("holds colours (RGB): a scan with one number per voxel is needed.")
     frames = next((header.frames for header in headers if header.frames > 1 and header.position is None), 1)
     if frames > 1:
-        raise VolumeError(
-            f"{path.name} is multi-frame DICOM ({frames} frames) without the position of each frame: "
-            "convert it to NIfTI."
+        raise Unreadable(
+            f"is multi-frame DICOM ({frames} frames) without the position of each frame: convert it to NIfTI."
         )
 
 
-def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
+def _part_notes(headers: Sequence[FrameHeader]) -> list[str]:
     """Reject an image with missing parts; returns a note if the number of parts is unknown."""
     images = defaultdict(list)
     for part in (header.part for header in headers if header.part is not None):
@@ -100,13 +99,13 @@ def _part_notes(path: Path, headers: Sequence[FrameHeader]) -> list[str]:
         count = max(stated, *there, 0)
         missing = count - len(there)
         if missing:
-            raise VolumeError(
-                f"{path.name} is a part of a larger image (a concatenation), of which {missing} of {count} parts "
+            raise Unreadable(
+                f"is a part of a larger image (a concatenation), of which {missing} of {count} parts "
                 f"{'is' if missing == 1 else 'are'} missing: give a folder with all of them."
             )
         if not stated:
             notes.append(
-                "The image is divided into parts, and no header states how many: some may be missing."
+                "The image is divided into parts, and no header states their number: some may be missing."
             )
     return notes
 
@@ -115,15 +114,15 @@ def _notes_on_images_below(folder: Path, headers: Sequence[FrameHeader]) -> list
     """A note on images in subfolders, which are not read.
 
     Raises:
-        VolumeError: some of them continue this stack.
+        Unreadable: some of them continue this stack.
     """
     below, is_all = images_below(folder)
     lost = [header for header in below if _continues(header, headers)]
     places = named_files(header.path.parent for header in lost or below)
     if lost:
-        raise VolumeError(
-            f"{folder.name}: {len(lost)} more slice{'s' * (len(lost) > 1)} of this series in folders below "
-            f"({places}): put all slices into one folder."
+        raise Unreadable(
+            f"has {len(lost)} more slice{'s' * (len(lost) > 1)} of this series in folders below ({places}): "
+            "put all slices into one folder."
         )
     if not below:
         return []

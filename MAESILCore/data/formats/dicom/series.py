@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.folder import Contents, read_contents
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import DERIVED_MODALITIES
-from MAESILCore.errors import VolumeError
 
 #: Tolerance for the cosines of one plane; those of a scout differ by more.
 _SAME_PLANE = 0.05
@@ -78,11 +78,11 @@ def listing(series: Sequence[Series], among: Sequence[Series]) -> str:
     )
 
 
-def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> Series:
+def choose_series(found: Sequence[Series], wanted: str | None) -> Series:
     """The series with the wanted number or UID, else the only one that can be a scan.
 
     Raises:
-        VolumeError: no series or several match.
+        Unreadable: no series or several match.
     """
     if wanted is not None:
         fitting = [one for one in found if wanted.strip() in (one.info.uid, one.info.number)]
@@ -96,9 +96,7 @@ def choose_series(folder: Path, found: Sequence[Series], wanted: str | None) -> 
         if len(fitting) == 1:
             return fitting[0]
         problem = f"holds {len(fitting) or 'no'} series that can be a scan"
-    raise VolumeError(
-        f"{folder.name} {problem}; choose one of these by its number or UID: {listing(found, found)}."
-    )
+    raise Unreadable(f"{problem}; choose one of these by its number or UID: {listing(found, found)}.")
 
 
 def without_strays(headers: Sequence[FrameHeader]) -> tuple[list[FrameHeader], list[FrameHeader]]:
