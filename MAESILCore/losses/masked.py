@@ -5,22 +5,18 @@ from __future__ import annotations
 import torch
 
 
-def masked_mse(
-    prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-) -> torch.Tensor:
+def masked_mse(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Mean squared error over hidden patches (He et al. 2022, section 3; docs/methods.md, MAESIL).
 
     Args:
         prediction: (B, N, p^3) predicted patches.
         target: (B, N, p^3) true patches.
-        weight: (B, N), 1 where a patch counts, else 0; None counts all.
+        weight: (B, N), 1 where a patch counts, else 0.
 
     Returns:
         Scalar, the mean over the counted patches.
     """
     per_patch = (prediction - target).square().mean(dim=-1)
-    if weight is None:
-        return per_patch.mean()
     weight = weight.to(per_patch.dtype)
     return (per_patch * weight).sum() / weight.sum().clamp_min(1.0)
 

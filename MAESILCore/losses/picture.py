@@ -7,6 +7,9 @@ from torch.nn import functional as F
 
 from MAESILCore.nn.tokens import expand_patches
 
+#: All axes of a batch of superpatches but the first.
+_SAMPLE = (1, 2, 3, 4)
+
 
 def picture_losses(
     prediction: torch.Tensor,
@@ -14,8 +17,8 @@ def picture_losses(
     hidden: torch.Tensor,
     patch_size: tuple[int, int, int],
     focus: tuple[float, float],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The three terms, each over the hidden voxels of a superpatch.
+) -> dict[str, torch.Tensor]:
+    """The three terms of the loss, each over the hidden voxels of a superpatch.
 
     Args:
         prediction: (B, 1, K, J, I).
@@ -25,17 +28,17 @@ def picture_losses(
         focus: lower and upper end of the focus window, in [0, 1].
 
     Returns:
-        Scalars: ln MSE, ln MSE in the focus window, and 1 - SSIM.
+        Scalars: `log_mse`, ln MSE; `log_mse_focus`, the same in the focus window; `dissimilarity`, 1 - SSIM.
     """
     prediction = prediction.float()
     inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch_size)
     low, high = focus
     near = [((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target)]
-    return (
-        hidden_log_mse(prediction, target, inside),
-        hidden_log_mse(near[0], near[1], inside, floor=1e-3),
-        hidden_dissimilarity(prediction, target, inside),
-    )
+    return {
+        "log_mse": hidden_log_mse(prediction, target, inside),
+        "log_mse_focus": hidden_log_mse(*near, inside, floor=1e-3),
+        "dissimilarity": hidden_dissimilarity(prediction, target, inside),
+    }
 
 
 def hidden_log_mse(
@@ -55,8 +58,8 @@ def hidden_log_mse(
     Returns:
         Scalar, natural logarithm.
     """
-    error = (prediction - target).square() * inside
-    return torch.log(error.sum(dim=(1, 2, 3, 4)) / _count(inside) + floor).mean()
+    error = ((prediction - target).square() * inside).sum(dim=_SAMPLE)
+    return torch.log(error / inside.sum(dim=_SAMPLE).clamp_min(1.0) + floor).mean()
 
 
 def hidden_dissimilarity(
@@ -73,7 +76,6 @@ def hidden_dissimilarity(
     Returns:
         Scalar.
     """
-
     edges = [min(box, extent) for extent in prediction.shape[2:]]
 
     def mean(x: torch.Tensor) -> torch.Tensor:
@@ -84,16 +86,8 @@ def hidden_dissimilarity(
     variance_p = mean(prediction.square()) - mean_p.square()
     variance_t = mean(target.square()) - mean_t.square()
     covariance = mean(prediction * target) - mean_p * mean_t
-    similarity = (2 * mean_p * mean_t + luminance) * (2 * covariance + contrast)
-    similarity = similarity / (
-        (mean_p.square() + mean_t.square() + luminance) * (variance_p + variance_t + contrast)
-    )
+    upper = (2 * mean_p * mean_t + luminance) * (2 * covariance + contrast)
+    lower = (mean_p.square() + mean_t.square() + luminance) * (variance_p + variance_t + contrast)
     weight = mean(inside)
-    per_sample = ((1.0 - similarity) * weight).sum(dim=(1, 2, 3, 4)) / weight.sum(dim=(1, 2, 3, 4)).clamp_min(
-        1e-6
-    )
-    return per_sample.mean()
-
-
-def _count(inside: torch.Tensor) -> torch.Tensor:
-    return inside.sum(dim=(1, 2, 3, 4)).clamp_min(1.0)
+    dissimilarity = ((1.0 - upper / lower) * weight).sum(dim=_SAMPLE)
+    return (dissimilarity / weight.sum(dim=_SAMPLE).clamp_min(1e-6)).mean()

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.plugins import Plugins
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from MAESILCore.methods.base import Method
 
 __all__ = ["METHODS", "create"]
 
-#: Other packages add methods under this group of entry points: `name = "module:Class"`.
-GROUP = "maesil.methods"
 BUILT_IN = {"maesil": "MAESILCore.methods.maesil:Maesil"}
 
-
-class _Methods(Mapping[str, "type[Method]"]):
-    """Method name -> class, imported lazily."""
-
-    def __getitem__(self, name: str) -> type[Method]:
-        module, _, attribute = self._places()[name].partition(":")
-        found: type[Method] = getattr(import_module(module), attribute)
-        return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places())
-
-    def __len__(self) -> int:
-        return len(self._places())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places()
-
-    def _places(self) -> dict[str, str]:
-        return {point.name: point.value for point in entry_points(group=GROUP)} | BUILT_IN
-
-
-#: All methods by name: built-in ones and those of installed packages.
-METHODS: Mapping[str, type[Method]] = _Methods()
+#: All methods by name: built-in ones and those of installed packages. A look-up imports the method.
+METHODS: Mapping[str, type[Method]] = Plugins("maesil.methods", BUILT_IN)
 
 
 def find(name: str) -> type[Method]:
@@ -80,8 +57,13 @@ def create(name: str, config: Mapping[str, Any] | None = None, preset: str | Non
     try:
         return method(method.config_type.model_validate(fields))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        message = f"The configuration of {name!r} does not fit: {place + ': ' if place else ''}{reason}."
+        message = f"The configuration of {name!r} does not fit: {problems_in(error)}."
         raise ConfigError(message) from error
+
+
+def problems_in(error: ValidationError) -> str:
+    """The fields that do not fit and the reasons, in one clause."""
+    problems = (
+        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()
+    )
+    return "; ".join(f"{place}: {reason}" if place else reason for place, reason in problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from MAESILCore.errors import ConfigError
@@ -57,14 +58,8 @@ class Abilities:
             KeyError, TypeError, ValueError: a field is missing or of the wrong type.
         """
         levels = tuple(FeatureLevel(triple(one["stride"]), int(one["width"])) for one in fields["levels"])
-        return cls(
-            hides=bool(fields["hides"]),
-            reconstructs=bool(fields["reconstructs"]),
-            levels=levels,
-            keeps_visible=bool(fields.get("keeps_visible", False)),
-            needs_whole_batch=bool(fields.get("needs_whole_batch", False)),
-            keeps_teacher=bool(fields.get("keeps_teacher", False)),
-        )
+        switches = {one.name for one in dataclass_fields(cls)} - {"levels"}
+        return cls(levels=levels, **{name: bool(value) for name, value in fields.items() if name in switches})
 
     def why_no_voxels(self, name: str) -> str:
         """Why a model of this name cannot reconstruct; "" if it can."""
@@ -79,9 +74,8 @@ UNDECLARED = Abilities(hides=True, reconstructs=True, levels=())
 
 def abilities_of(model: object) -> Abilities:
     """The model's `abilities`; the default is `UNDECLARED`."""
-    declared = getattr(model, "abilities", UNDECLARED)
-    assert isinstance(declared, Abilities)
-    return declared
+    abilities: Abilities = getattr(model, "abilities", UNDECLARED)
+    return abilities
 
 
 def check_reconstructs(model: object) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import nn
 
 from MAESILCore.methods.abilities import Abilities, Triple
-from MAESILCore.methods.scores import feature_scores, hidden_psnr, whole_psnr
+from MAESILCore.methods.scores import feature_scores, hidden_psnr, psnr
 
 
 class MethodConfig(BaseModel):
@@ -169,7 +169,7 @@ class Method(nn.Module, ABC):
             predicted = self.reconstruct(batch.superpatches, batch.hidden)
             return hidden_psnr(predicted, batch.superpatches, batch.hidden, self.config.patch_size)
         nothing = self._nothing_hidden(batch.superpatches)
-        return whole_psnr(self.reconstruct(batch.superpatches, nothing), batch.superpatches)
+        return {"psnr_full": psnr(self.reconstruct(batch.superpatches, nothing), batch.superpatches)}
 
     def _nothing_hidden(self, superpatches: torch.Tensor) -> torch.Tensor:
         """(B, Dk, Dj, Di) bool, all False."""

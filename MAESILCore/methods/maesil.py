@@ -11,16 +11,10 @@ from torch import nn
 from MAESILCore.losses.masked import masked_mse
 from MAESILCore.losses.picture import picture_losses
 from MAESILCore.methods.base import Batch, Losses, Step
-from MAESILCore.methods.masked import FillHint, MaskedAutoencoder, MaskedConfig, NoHint, draw_hidden
-from MAESILCore.methods.targets import (
-    FillResidual,
-    NoRefinement,
-    NormalisedVoxels,
-    Refinement,
-    Voxels,
-    mid_grey,
-)
+from MAESILCore.methods.masked import FillHint, MaskedAutoencoder, MaskedConfig, draw_hidden
+from MAESILCore.methods.targets import FillResidual, NormalisedVoxels, Voxels, mid_grey
 from MAESILCore.nn.fill import smooth_fill
+from MAESILCore.nn.refine import RefinementHead
 from MAESILCore.nn.tokens import TokenSplit, expand_patches, patchify, take, unpatchify
 
 
@@ -73,24 +67,23 @@ class MaesilConfig(MaskedConfig):
 
     @model_validator(mode="after")
     def _switches_fit(self) -> MaesilConfig:
-        if self.refine_channels and len(set(self.patch_size)) > 1:
-            raise ValueError(
-                "the convolutional head (refine_channels > 0) needs patches with three equal sides"
-            )
-        if self.refine_channels and (self.patch_size[0] < 4 or self.patch_size[0] & (self.patch_size[0] - 1)):
-            raise ValueError(
-                "the convolutional head (refine_channels > 0) needs a patch size of 4, 8, 16, ..."
-            )
-        if self.refine_channels and self.decode_fraction < 1.0:
-            raise ValueError(
-                "the convolutional head needs every token: use decode_fraction 1 or refine_channels 0"
-            )
-        if self.normalise_targets and (self.residual_fill or self.refine_channels):
-            raise ValueError("normalise_targets needs residual_fill false and refine_channels 0")
-        if self.picture_loss and (self.normalise_targets or self.decode_fraction < 1.0):
-            raise ValueError(
-                "picture_loss needs whole pictures: decode_fraction 1 and normalise_targets false"
-            )
+        head, patch = "the convolutional head (refine_channels > 0)", self.patch_size[0]
+        refines, decodes_some = self.refine_channels > 0, self.decode_fraction < 1.0
+        is_power = patch >= 4 and patch & (patch - 1) == 0
+        rules = {
+            f"{head} needs patches with three equal sides": refines and len(set(self.patch_size)) > 1,
+            f"{head} needs a patch size of 4, 8, 16, ...": refines and not is_power,
+            f"{head} needs all tokens: use decode_fraction 1 or refine_channels 0": refines and decodes_some,
+            "normalise_targets needs residual_fill false and refine_channels 0": (
+                self.normalise_targets and (self.residual_fill or refines)
+            ),
+            "picture_loss needs whole pictures: use decode_fraction 1 and normalise_targets false": (
+                self.picture_loss is not None and (self.normalise_targets or decodes_some)
+            ),
+        }
+        for rule, is_broken in rules.items():
+            if is_broken:
+                raise ValueError(rule)
         return self
 
 
@@ -123,7 +116,7 @@ class Maesil(MaskedAutoencoder):
     """encode -> place -> decode -> head, and the mean squared error over hidden patches.
 
     Exchangeable parts: `fill` estimates hidden voxels without learning, `target` converts the head's output to voxels,
-    and `refine` removes patch borders. The letters in the comments are those of `MaskedAutoencoder`.
+    and `refine`, if any, removes patch borders. The letters in the comments are those of `MaskedAutoencoder`.
     """
 
     name = "maesil"
@@ -133,7 +126,7 @@ class Maesil(MaskedAutoencoder):
     config: MaesilConfig
 
     def __init__(self, config: MaesilConfig) -> None:
-        super().__init__(config, FillHint if config.residual_fill else NoHint)
+        super().__init__(config, FillHint if config.residual_fill else None)
         self.fill = smooth_fill if config.residual_fill or config.refine_channels else mid_grey
         self.target = Voxels()
         if config.residual_fill:
@@ -144,9 +137,9 @@ class Maesil(MaskedAutoencoder):
         nn.init.normal_(self.head.weight, std=0.002)
         if type(self.target) is Voxels:
             nn.init.constant_(self.head.bias, 0.5)
-        self.refine: Refinement | NoRefinement = NoRefinement()
+        self.refine: RefinementHead | None = None
         if config.refine_channels:
-            self.refine = Refinement(
+            self.refine = RefinementHead(
                 config.decoder.width, config.patch_size, config.refine_channels, config.refine_depth
             )
 
@@ -162,8 +155,11 @@ class Maesil(MaskedAutoencoder):
         prediction = unpatchify(patches, self._lattice(superpatches), patch)        # (B, 1, K, J, I)
         inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch)    # (B, 1, K, J, I)
         picture = self.target.picture(prediction, fill, inside)                     # (B, 1, K, J, I)
+        if self.refine is None:
+            return picture
         # fmt: on
-        return self.refine.refined(picture, fill, hidden, inside, decoded, self.target)
+        mosaic = torch.lerp(fill.to(picture.dtype), picture, inside.to(picture.dtype))
+        return self.target.corrected(picture, self.refine(mosaic, hidden, decoded), inside)
 
     def training_losses(self, batch: Batch, step: Step) -> Losses:
         """L = 1/|M| sum over hidden patches i in M of 1/p^3 |x_i - y_i|^2.
@@ -172,12 +168,15 @@ class Maesil(MaskedAutoencoder):
         """
         if self.config.decode_fraction < 1.0:
             return self._loss_of_some(batch, step)
+        patch, terms = self.config.patch_size, self.config.picture_loss
         # fmt: off
         predicted = self(batch.superpatches, batch.hidden, batch.start)             # (B, 1, K, J, I)
-        if self.config.picture_loss is not None:
-            return self._picture_loss(self.config.picture_loss, predicted, batch)
-        x = patchify(batch.superpatches, self.config.patch_size)                    # (B, N, p^3)
-        y = patchify(predicted, self.config.patch_size)                             # (B, N, p^3)
+        if terms is not None:
+            parts = picture_losses(predicted, batch.superpatches, batch.hidden, patch, terms.focus)
+            total = parts["log_mse"] + terms.focus_weight * parts["log_mse_focus"]
+            return Losses(total + terms.similarity_weight * parts["dissimilarity"], parts)
+        x = patchify(batch.superpatches, patch)                                     # (B, N, p^3)
+        y = patchify(predicted, patch)                                              # (B, N, p^3)
         # fmt: on
         return Losses(masked_mse(y, self.target.standardised(x), batch.hidden.flatten(1)))
 
@@ -193,7 +192,7 @@ class Maesil(MaskedAutoencoder):
         fill = self.fill(superpatches, hidden, self.config.patch_size)              # (B, 1, K, J, I)
         split = TokenSplit.of(hidden)                                               # (B, V)
         latent = self.encode(superpatches, split, start)                            # (B, 1 + V, E)
-        hint = self.fill_embed(fill)                                                # (B, N, D)
+        hint = self.fill_embed(fill) if self.fill_embed else 0.0                    # (B, N, D)
         lattice = self._lattice(superpatches)
         tokens = self.place(latent, split, lattice, start, hint)                    # (B, 1 + N, D)
         # fmt: on
@@ -210,11 +209,3 @@ class Maesil(MaskedAutoencoder):
         # fmt: on
         x, known = (take(patchify(each, patch), chosen) for each in (batch.superpatches, fill))
         return Losses(masked_mse(y, self.target.of(x, known), batch.hidden.flatten(1).gather(1, chosen)))
-
-    def _picture_loss(self, terms: PictureLoss, predicted: torch.Tensor, batch: Batch) -> Losses:
-        """See `PictureLoss`."""
-        log_mse, focus, dissimilarity = picture_losses(
-            predicted, batch.superpatches, batch.hidden, self.config.patch_size, terms.focus
-        )
-        total = log_mse + terms.focus_weight * focus + terms.similarity_weight * dissimilarity
-        return Losses(total, {"log_mse": log_mse, "log_mse_focus": focus, "dissimilarity": dissimilarity})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
+from torch.nn.functional import pad
 
 from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer
 from MAESILCore.methods.base import Features, Method, MethodConfig
@@ -45,17 +46,6 @@ class MaskedConfig(MethodConfig):
     decoder: TransformerSize = TransformerSize(width=192, depth=2, heads=3)
 
 
-class NoHint(nn.Module):
-    """Published mask tokens: they differ only by position."""
-
-    def __init__(self, patch_size: Triple, width: int) -> None:
-        super().__init__()
-
-    def forward(self, fill: torch.Tensor) -> torch.Tensor:
-        """(B, 1, K, J, I) -> scalar 0."""
-        return fill.new_zeros(())
-
-
 class FillHint(nn.Linear):
     """Embeds the smooth fill of each patch as a hint for its mask token."""
 
@@ -76,12 +66,14 @@ class MaskedAutoencoder(Method):
 
     Args:
         config: sizes.
-        hint: factory of the module whose output `place` adds to the mask tokens.
+        hint: makes the module whose output is added to the mask tokens; None for published mask tokens, which differ
+            only by position.
     """
 
     config: MaskedConfig
+    fill_embed: nn.Module | None
 
-    def __init__(self, config: MaskedConfig, hint: Callable[[Triple, int], nn.Module] = NoHint) -> None:
+    def __init__(self, config: MaskedConfig, hint: Callable[[Triple, int], nn.Module] | None = None) -> None:
         super().__init__()
         self.config = config
         voxels = math.prod(config.patch_size)
@@ -92,7 +84,7 @@ class MaskedAutoencoder(Method):
         self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
         self.bridge = nn.Linear(encoder.width, decoder.width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
-        self.fill_embed = hint(config.patch_size, decoder.width)
+        self.fill_embed = hint(config.patch_size, decoder.width) if hint else None
         self.decoder = Transformer(decoder.width, decoder.depth, decoder.heads)
         self.head = nn.Linear(decoder.width, voxels)
         self.apply(initialise)
@@ -115,7 +107,7 @@ class MaskedAutoencoder(Method):
         # Centred inputs have both signs.
         tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)  # (B, V, E)
         tokens = torch.cat([self.summary_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        return tokens, _with_summary(split.valid)
+        return tokens, None if split.valid is None else pad(split.valid, (1, 0), value=True)
 
     def encode(
         self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None = None
@@ -169,21 +161,15 @@ class MaskedAutoencoder(Method):
         """
         summary, lattice, count = tokens[:, :1], tokens[:, 1:], chosen.shape[1]
         sequence = torch.cat([summary, take(lattice, split.visible), take(lattice, chosen)], dim=1)
-        allowed = None if split.valid is None else nn.functional.pad(split.valid, (1, count), value=True)
+        allowed = None if split.valid is None else pad(split.valid, (1, count), value=True)
         return self.decoder(sequence, allowed)[:, -count:]
 
     def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
         """The encoder's tokens on the patch lattice; see `Method.features`."""
         lattice = self._lattice(superpatches)
         tokens, allowed = self.embedded(superpatches, TokenSplit.of(self._nothing_hidden(superpatches)), None)
-        return [
-            Features(
-                found[:, 1:].transpose(1, 2).reshape(len(found), -1, *lattice),
-                self.config.patch_size,
-                found[:, 0],
-            )
-            for found in self.encoder.intermediates(tokens, levels, allowed)
-        ]
+        stride, found = self.config.patch_size, self.encoder.intermediates(tokens, levels, allowed)
+        return [Features(x[:, 1:].mT.reshape(len(x), -1, *lattice), stride, x[:, 0]) for x in found]
 
 
 def draw_hidden(hidden: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:
@@ -201,7 +187,3 @@ def draw_hidden(hidden: torch.Tensor, share: float, generator: torch.Generator |
     count = max(1, round(float(flat.sum(dim=1).min()) * share))
     keys = torch.rand(flat.shape, generator=generator, device=flat.device).masked_fill(~flat, 2.0)
     return keys.argsort(dim=1)[:, :count].sort(dim=1).values
-
-
-def _with_summary(valid: torch.Tensor | None) -> torch.Tensor | None:
-    return None if valid is None else nn.functional.pad(valid, (1, 0), value=True)

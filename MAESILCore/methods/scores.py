@@ -23,15 +23,8 @@ def hidden_psnr(
     """
     inside = expand_patches(hidden[:, None], patch_size)
     filled = smooth_fill(target, hidden, patch_size)
-    return {
-        "psnr_hidden": _psnr(predicted, target, inside),
-        "psnr_hidden_fill": _psnr(filled, target, inside),
-    }
-
-
-def whole_psnr(predicted: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
-    """PSNR in dB over all voxels, (B, 1, K, J, I) each."""
-    return {"psnr_full": _psnr(predicted, target, torch.ones_like(target, dtype=torch.bool))}
+    truth = target[inside]
+    return {"psnr_hidden": psnr(predicted[inside], truth), "psnr_hidden_fill": psnr(filled[inside], truth)}
 
 
 def feature_scores(features: torch.Tensor) -> dict[str, float]:
@@ -55,6 +48,7 @@ def feature_scores(features: torch.Tensor) -> dict[str, float]:
     }
 
 
-def _psnr(predicted: torch.Tensor, target: torch.Tensor, inside: torch.Tensor) -> float:
-    error = (predicted.float().clamp(0, 1) - target)[inside].square().mean()
+def psnr(predicted: torch.Tensor, target: torch.Tensor) -> float:
+    """PSNR in dB of two tensors of equal shape; the target is in [0, 1]."""
+    error = (predicted.float().clamp(0, 1) - target).square().mean()
     return -10.0 * math.log10(max(float(error), 1e-10))

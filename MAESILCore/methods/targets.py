@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from MAESILCore.losses.masked import normalise_patches
 from MAESILCore.methods.abilities import Triple
 from MAESILCore.nn.fill import smooth_fill
-from MAESILCore.nn.refine import RefinementHead
 from MAESILCore.nn.tokens import patchify, unpatchify
 
 
@@ -83,45 +81,3 @@ class FillResidual(Voxels):
     ) -> torch.Tensor:
         """See `Voxels.corrected`."""
         return picture + inside * correction
-
-
-class NoRefinement(nn.Module):
-    """The published output: the linear head alone."""
-
-    def refined(
-        self,
-        picture: torch.Tensor,
-        fill: torch.Tensor,
-        hidden: torch.Tensor,
-        inside: torch.Tensor,
-        tokens: torch.Tensor,
-        target: Voxels,
-    ) -> torch.Tensor:
-        """Return the picture unchanged."""
-        return picture
-
-
-class Refinement(RefinementHead):
-    """Convolutions across the patch borders correct the picture."""
-
-    def refined(
-        self,
-        picture: torch.Tensor,
-        fill: torch.Tensor,
-        hidden: torch.Tensor,
-        inside: torch.Tensor,
-        tokens: torch.Tensor,
-        target: Voxels,
-    ) -> torch.Tensor:
-        """The corrected picture.
-
-        Args:
-            picture: (B, 1, K, J, I) from the linear head.
-            fill: (B, 1, K, J, I), the smooth fill; visible voxels hold their true values.
-            hidden: (B, Dk, Dj, Di) bool.
-            inside: (B, 1, K, J, I), 1 at hidden voxels, else 0.
-            tokens: (B, N, D) from the decoder.
-            target: applies the correction.
-        """
-        mosaic = torch.lerp(fill.to(picture.dtype), picture, inside.to(picture.dtype))
-        return target.corrected(picture, self(mosaic, hidden, tokens), inside)
