@@ -27,6 +27,7 @@ from MAESILCore.lattice import (
 )
 from MAESILCore.methods.abilities import UNDECLARED, abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
+from MAESILCore.wording import Sentence
 
 ProgressCallback = Callable[[int, int, str], None]
 
@@ -107,8 +108,7 @@ def reconstruct(
         prepare=model.window.apply,
         # Users' own models may declare no abilities; they see all voxels.
         blank=abilities.hides and abilities is not UNDECLARED,
-        progress=progress
-        and (lambda done, total: progress(done, total, f"Reconstructed {done} of {total} passes.")),
+        progress=progress and (lambda done, total: progress(done, total, _passed(done, total))),
         cancelled=cancelled,
     )
     deviation = None
@@ -136,6 +136,10 @@ def reconstruct(
         window=model.window,
         notes=notes,
     )
+
+
+def _passed(done: int, total: int) -> Sentence:
+    return Sentence("job.passes", "Reconstructed {done} of {total} passes.", done=done, total=total)
 
 
 def _masks(

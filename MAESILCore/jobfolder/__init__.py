@@ -4,7 +4,7 @@ Both training and `MAESILCore.jobs`, which starts job processes, use this room.
 """
 
 from MAESILCore.jobfolder.events import ENDS, Event, ProgressCallback, rows
-from MAESILCore.jobfolder.failures import event_saying, message_of
+from MAESILCore.jobfolder.failures import message_of
 from MAESILCore.jobfolder.folder import JobFolder, JobState, Tail, jobs_in
 from MAESILCore.jobfolder.lock import Lock, Owner
 
@@ -17,7 +17,6 @@ __all__ = [
     "Owner",
     "ProgressCallback",
     "Tail",
-    "event_saying",
     "jobs_in",
     "message_of",
     "rows",

@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from MAESILCore.wording import Sentence
+
 #: The last events of a job; others follow only if it is resumed.
 ENDS: tuple[Literal["finished", "failed", "cancelled"], ...] = ("finished", "failed", "cancelled")
 
@@ -43,12 +45,10 @@ class Event:
 
     Attributes:
         event: a name from the table above.
-        message: a sentence in English.
+        message: a sentence in English; a `Sentence` keeps its code and parameters, so that a face can translate it.
         step: amount of work done.
         total: total amount of work; 0 if unknown.
         seconds_left: estimated seconds; None if unknown.
-        code: code of the sentence, for translation; "" if it has none.
-        parameters: values for the sentence of this code.
         fields: all other fields, ready for JSON.
         time: seconds since 1970.
     """
@@ -58,8 +58,6 @@ class Event:
     step: int = 0
     total: int = 0
     seconds_left: float | None = None
-    code: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     time: float = field(default_factory=time.time, compare=False)
 
@@ -70,15 +68,11 @@ class Event:
 
     def encode(self) -> bytes:
         """The event as an ASCII line. Numbers that are not finite become null, since JSON has none."""
-        left = None if self.seconds_left is None else round(self.seconds_left, 1)
-        known = {
-            "step": self.step,
-            "total": self.total,
-            "seconds_left": left,
-            "message": self.message,
-            "code": self.code,
-            "parameters": dict(self.parameters),
-        }
+        known: dict[str, Any] = {"step": self.step, "total": self.total, "message": self.message}
+        if self.seconds_left is not None:
+            known["seconds_left"] = round(self.seconds_left, 1)
+        if isinstance(self.message, Sentence) and self.message.code:
+            known |= {"code": self.message.code, "parameters": self.message.parameters}
         content = {"time": round(self.time, 3), "event": self.event}
         content |= {name: value for name, value in known.items() if value} | dict(self.fields)
         return json.dumps(_finite(content), allow_nan=False).encode("ascii") + b"\n"
@@ -91,16 +85,17 @@ class Event:
             name = str(content.pop("event"))
             total = content.pop("total", None) or content.get("steps", 0)
             left = content.pop("seconds_left", None)
-            # In `started` of a run, `parameters` is the number of model parameters.
-            sentence = content.pop("parameters") if isinstance(content.get("parameters"), dict) else {}
+            message, code = str(content.pop("message", "")), str(content.pop("code", ""))
+            if code:
+                # Only the face knows the template of the code; the English text is the default.
+                template = message.replace("{", "{{").replace("}", "}}")
+                message = Sentence(code, template, **content.pop("parameters", {}))
             return cls(
                 event=_OLD_NAMES.get(name, name),
-                message=str(content.pop("message", "")),
+                message=message,
                 step=int(content.pop("step", 0)),
                 total=int(total),
                 seconds_left=None if left is None else float(left),
-                code=str(content.pop("code", "")),
-                parameters=sentence,
                 time=float(content.pop("time", 0.0)),
                 fields=content,
             )

@@ -96,10 +96,7 @@ class JobFolder:
         last = self.last_event()
         if last is None:
             return "prepared"
-        for end in ENDS:
-            if last.event == end:
-                return end
-        return "dead"
+        return next((end for end in ENDS if last.event == end), "dead")
 
     def cancel(self) -> None:
         """Request the end of the process.

@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from MAESILCore.errors import ConfigError
@@ -41,10 +40,18 @@ class Owner:
     host: str
 
     @classmethod
+    def of(cls, pid: int) -> Owner:
+        """A process of this machine; `lives` is False if it has already ended."""
+        psutil: Any = require("psutil", "Running a job")
+        started = 0.0
+        with suppress(psutil.NoSuchProcess):
+            started = psutil.Process(pid).create_time()
+        return cls(pid, started, platform.node())
+
+    @classmethod
     def current(cls) -> Owner:
         """This process."""
-        process = _psutil().Process()
-        return cls(process.pid, process.create_time(), platform.node())
+        return cls.of(os.getpid())
 
     @property
     def is_here(self) -> bool:
@@ -59,7 +66,7 @@ class Owner:
         """
         if not self.is_here:
             return heartbeat_age < STALE
-        psutil = _psutil()
+        psutil: Any = require("psutil", "Running a job")
         try:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -100,13 +107,9 @@ class Lock:
     def holder(self) -> Owner | None:
         """The living process that holds the lock; None if there is none."""
         age = _age(self.path)
-        if age is None:
-            return None
-        owner = _read(self.path)
-        if owner is None:
-            # The file is being written, or was cut off while written.
-            owner = Owner(0, 0.0, "")
-        return owner if owner.lives(age) else None
+        # A file without an owner is being written, or was cut off while written.
+        owner = _read(self.path) or Owner(0, 0.0, "")
+        return owner if age is not None and owner.lives(age) else None
 
     @property
     def is_lost(self) -> bool:
@@ -125,12 +128,7 @@ class Lock:
         self._depth += 1
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
             self.release()
@@ -150,8 +148,8 @@ class Lock:
             before, holder = _read(self.path), self.holder()
             if holder is not None:
                 message = (
-                    f"Process {holder.pid} on {holder.host or 'another machine'} works in {self.path.parent} already; "
-                    "stop it first, or wait for it."
+                    f"Process {holder.pid} on {holder.host or 'another machine'} is already working in "
+                    f"{self.path.parent}; stop it, or wait until it has ended."
                 )
                 raise LockedError(message)
             self._remove_stale(before)
@@ -160,12 +158,10 @@ class Lock:
         threading.Thread(target=self._beat, args=(self._over,), name="heartbeat", daemon=True).start()
 
     def _create(self, owner: Owner) -> bool:
-        try:
-            with open(self.path, "x", encoding="ascii") as file:
-                json.dump(asdict(owner), file)
-        except FileExistsError:
-            return False
-        return True
+        with suppress(FileExistsError), open(self.path, "x", encoding="ascii") as file:
+            json.dump(asdict(owner), file)
+            return True
+        return False
 
     def _remove_stale(self, stale: Owner | None) -> None:
         """Remove the lock of a dead process; a guard file admits one process at a time."""
@@ -217,7 +213,3 @@ def _age(path: Path) -> float | None:
     except OSError:
         # The folder is read-only for this user.
         return time.time() - touched
-
-
-def _psutil() -> Any:  # noqa: ANN401 - a module without types
-    return require("psutil", "Running a job")

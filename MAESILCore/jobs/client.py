@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Literal
+from typing import Literal, cast
 
 from MAESILCore.errors import ConfigError, MaesilError
-from MAESILCore.jobfolder import ENDS, Event, JobFolder, Tail, event_saying
-from MAESILCore.jobfolder.failures import message_of_exit, sentence, shortened, text_of
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, Tail
+from MAESILCore.jobfolder.failures import message_of_exit, sentence, shortened
 from MAESILCore.jobfolder.folder import LOG
 from MAESILCore.jobs.kinds import kind_of
-from MAESILCore.jobs.process import PythonProcess, end_trees
+from MAESILCore.jobs.process import end_trees, release, start_python
 from MAESILCore.optional import require
+from MAESILCore.wording import Sentence
 
 JobProcessState = Literal["prepared", "running", "cancelling", "finished", "failed", "cancelled"]
 
@@ -27,8 +28,8 @@ WORKER = Path(__file__).with_name("worker.py")
 _TERMINATION_SECONDS = 1.5
 #: Seconds that a launcher has to end after its worker.
 _LAUNCHER_SECONDS = 1.5
-#: Seconds that a killed process may keep files locked on Windows.
-_UNLOCK_SECONDS = 3.0
+#: Seconds that a killed process may take to end, and to release its files on Windows.
+_KILL_SECONDS = 3.0
 
 
 class JobProcess:
@@ -66,11 +67,9 @@ class JobProcess:
         self.seconds_left: float | None = None
         self.device: str | None = None
         self._tail = Tail(self.folder)
-        self._process: PythonProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._last: Event | None = None
-        self._noun = "job"
-        self._escalate_at = float("inf")
-        self._launcher_until = float("inf")
+        self._escalate_at = self._launcher_until = float("inf")
         self._is_terminated = False
         self._kept_log: str | None = None
 
@@ -82,9 +81,9 @@ class JobProcess:
             ConfigError: the folder holds no job, or the job has not been started.
         """
         job = cls(folder, detached=True, kill_after=kill_after)
-        job._noun = job._find_noun()
+        job._check_kind()
         if job.folder.state() == "prepared":
-            raise ConfigError(f"The {job._noun} in {folder} has not been started.")
+            raise ConfigError(f"The job in {folder} has not been started.")
         job.state = "running"
         job.poll()
         return job
@@ -105,20 +104,23 @@ class JobProcess:
         """Start the worker.
 
         Raises:
-            ConfigError: the interpreter cannot be started, the folder holds no job, or the job is running already.
+            ConfigError: the interpreter cannot be started, the folder holds no job, or the job is already running.
                 The folder of an attached job is removed.
             MissingPackageError: psutil is not installed.
         """
         try:
             require("psutil", "Running a job")
-            self._noun = self._find_noun()
+            self._check_kind()
             if self.folder.state() == "running":
-                raise ConfigError(f"The {self._noun} in {self.folder.path} is running already.")
+                raise ConfigError(f"The job in {self.folder.path} is already running.")
             self._start()
         except MaesilError:
             self.close()
             raise
-        self.state, self.message = "running", "Starting."
+        self.state, self.message = "running", Sentence("job.starting", "Starting.")
+
+    def _check_kind(self) -> None:
+        kind_of(self.folder.description()[0])
 
     def _start(self) -> None:
         self._tail.read()  # skip events of earlier processes
@@ -126,14 +128,15 @@ class JobProcess:
         owner = () if self.detached else (str(os.getpid()),)
         try:
             with open(self.folder.path / LOG, "ab") as log:
-                self._process = PythonProcess(self.python, WORKER, str(self.folder.path), *owner, log=log)
+                self._process = start_python(self.python, WORKER, str(self.folder.path), *owner, log=log)
         except OSError as error:
-            reason = error.strerror or error
-            message = f"The Python {shortened(self.python)} cannot be started ({reason}); choose another one."
+            message = Sentence(
+                "job.no-python",
+                "The Python {python} cannot be started ({reason}); choose another one.",
+                python=shortened(self.python),
+                reason=error.strerror or str(error),
+            )
             raise ConfigError(message) from error
-
-    def _find_noun(self) -> str:
-        return kind_of(self.folder.description()[0]).noun
 
     def poll(self) -> list[Event]:
         """The events since the last call; does not block."""
@@ -153,18 +156,13 @@ class JobProcess:
 
     def _status(self) -> int | None:
         """The exit status; None until worker and launcher have ended."""
-        status = 0 if self._process is None else self._process.status
+        status = 0 if self._process is None else self._process.poll()
         if status is not None:
             # A launcher may end before the worker.
             return status if self.folder.lock.holder() is None else None
         if self._last is not None and time.monotonic() > self._launcher_until:
             self._end(at_once=True)
         return None
-
-    def _worker(self) -> int | None:
-        """Process id of the worker, from the lock."""
-        holder = self.folder.lock.holder()
-        return None if holder is None or not holder.is_here else holder.pid
 
     def _take(self, event: Event) -> None:
         if event.event in ENDS:
@@ -176,57 +174,57 @@ class JobProcess:
             return
         if self.state == "running":
             self.seconds_left = event.seconds_left
-            if event.message:
-                self._say(text_of(event), event.seconds_left)
-        fraction = event.fraction
-        if fraction is not None:
-            self.fraction = fraction
+            self.message = event.message or self.message
+        if event.fraction is not None:
+            self.fraction = event.fraction
         self.device = event.fields.get("device") or self.device
-
-    def _say(self, message: str, seconds_left: float | None = None) -> None:
-        self.message, self.seconds_left = message, seconds_left
 
     def _finish(self, status: int) -> None:
         """Set the final state and message."""
-        last = self._last
-        said: str
-        if self.state == "cancelling" and not self.detached:
-            self.state, said = "cancelled", sentence("cancelled")
-        elif not self.folder.path.is_dir():
-            self.state, said = "failed", sentence("vanished", job=self._noun)
-        elif last is not None:
-            self.state, said = _state_of(last), text_of(last)
-        elif self._process is None:
-            self.state, said = "failed", sentence("lost", job=self._noun)
-        else:
-            self.state, said = "failed", message_of_exit(status, self.log, self._noun)
-            # The worker ended without writing this event.
-            with suppress(OSError):
-                self.folder.write(event_saying("failed", said))
+        self.state, self.message = self._outcome(status)
+        self.seconds_left = None
         if self.state == "finished":
             self.fraction = 1.0
-        self._say(said)
+
+    def _outcome(self, status: int) -> tuple[JobProcessState, str]:
+        if self.state == "cancelling" and not self.detached:
+            return "cancelled", sentence("job.cancelled")
+        if not self.folder.path.is_dir():
+            return "failed", sentence("job.vanished")
+        if self._last is not None:
+            return cast(JobProcessState, self._last.event), self._last.message
+        if self._process is None:
+            return "failed", sentence("job.lost")
+        message = message_of_exit(status, self.log)
+        # The worker ended without writing this event.
+        with suppress(OSError):
+            self.folder.write(Event("failed", message))
+        return "failed", message
 
     def cancel(self) -> None:
         """Request the end and return at once; `poll` ends a worker that has not ended after `kill_after` seconds."""
         if self.state != "running":
             return
-        self.state = "cancelling"
-        self._say("Cancelling.")
+        self.state, self.message = "cancelling", Sentence("job.cancelling", "Cancelling.")
+        self.seconds_left = None
         self._escalate_at = time.monotonic() + self.kill_after
-        self._ask_to_end()
+        self._request_end()
 
-    def _ask_to_end(self) -> None:
+    def _request_end(self) -> None:
         """Create the file `cancel`; if the folder is gone, the worker ends for that reason."""
         with suppress(OSError):
             self.folder.cancel()
 
     def _end(self, *, at_once: bool) -> None:
-        worker = self._worker()
-        if self._process is not None:
-            self._process.end(at_once=at_once, worker=worker)
-        elif worker is not None:
-            end_trees([worker], at_once=at_once)
+        """End the started process and the worker, which is another process if a launcher was started."""
+        pids = []
+        # The id of an ended process may belong to another one by now.
+        if self._process is not None and self._process.poll() is None:
+            pids.append(self._process.pid)
+        holder = self.folder.lock.holder()
+        if holder is not None and holder.is_here:
+            pids.append(holder.pid)
+        end_trees(pids, at_once=at_once)
 
     def wait(self, timeout: float | None = None) -> JobProcessState:
         """Wait until the job is over or `timeout` seconds have passed; returns the state."""
@@ -239,40 +237,33 @@ class JobProcess:
 
     def close(self) -> None:
         """Release a detached job; end an attached job at once and remove its folder."""
+        process = self._process
         if self.detached:
-            if self._process is not None:
-                self._process.let_go()
+            if process is not None:
+                release(process)
             return
-        if self._process is not None:
+        if process is not None:
             if not self.is_over:
                 # A kill cannot find a worker whose launcher has ended.
-                self._ask_to_end()
-            self._process.close(worker=self._worker())
+                self._request_end()
+            self._end(at_once=True)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_SECONDS)
             self._process = None
         if not self.is_over:
-            self.state = "cancelled"
-            self._say(sentence("cancelled"))
+            self.state, self.message, self.seconds_left = "cancelled", sentence("job.cancelled"), None
         self._kept_log = self.log
         _remove(self.folder.path)
 
     def __enter__(self) -> JobProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _state_of(end: Event) -> Literal["finished", "failed", "cancelled"]:
-    return next(name for name in ENDS if name == end.event)
-
-
 def _remove(folder: Path) -> None:
-    until = time.monotonic() + _UNLOCK_SECONDS
+    until = time.monotonic() + _KILL_SECONDS
     while True:
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists() or time.monotonic() > until:

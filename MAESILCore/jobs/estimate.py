@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from MAESILCore.wording import Sentence
 
 if TYPE_CHECKING:
     from MAESILCore.inference import Reconstructor
@@ -55,20 +56,17 @@ def measure_seconds_per_megavoxel(
     from MAESILCore.inference.network import NetworkPasses
 
     network = NetworkPasses(model.reconstruct, model, device, batch_size)
+    lattice = [size // patch for size, patch in zip(model.superpatch_size, model.patch_size, strict=True)]
     rounds = 1 if network.device.type == "cpu" else 2
     seconds = 0.0
     for _ in range(rounds):
         superpatches = np.full((network.batch_size, 1, *model.superpatch_size), 0.5, dtype=np.float32)
-        hidden = np.zeros((len(superpatches), *_lattice(model)), dtype=bool)
+        hidden = np.zeros((len(superpatches), *lattice), dtype=bool)
         hidden.reshape(len(hidden), -1)[:, ::4] = True
         started = time.perf_counter()
         network.predict(superpatches, ~hidden)
         seconds = time.perf_counter() - started
     return seconds / (superpatches.size / 1e6)
-
-
-def _lattice(model: Reconstructor) -> tuple[int, ...]:
-    return tuple(size // patch for size, patch in zip(model.superpatch_size, model.patch_size, strict=True))
 
 
 def stages_of(voxels: int, *, scores: bool, export: bool = False, controls: int = 0) -> dict[str, float]:
@@ -109,12 +107,12 @@ def estimate_seconds(
     return _START_SECONDS + passes + after
 
 
-def estimate_text(seconds: float, translate: Callable[[str], str] = str) -> str:
-    """A duration as text, such as "about 40 s", "about 3 min", "about 1.5 h"; `translate` translates it."""
+def estimate_text(seconds: float) -> Sentence:
+    """A duration, such as "about 40 s", "about 3 min", "about 1.5 h"."""
     if seconds < 10:
-        return translate("a few seconds")
+        return Sentence("duration.moment", "a few seconds")
     if seconds < 90:
-        return translate("about {count} s").format(count=f"{round(seconds, -1):.0f}")
+        return Sentence("duration.seconds", "about {count} s", count=f"{round(seconds, -1):.0f}")
     if seconds < 90 * 60:
-        return translate("about {count} min").format(count=f"{seconds / 60:.0f}")
-    return translate("about {count} h").format(count=f"{seconds / 3600:.1f}")
+        return Sentence("duration.minutes", "about {count} min", count=f"{seconds / 60:.0f}")
+    return Sentence("duration.hours", "about {count} h", count=f"{seconds / 3600:.1f}")

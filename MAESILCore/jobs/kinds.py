@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.plugins import Plugins
 
 if TYPE_CHECKING:
     from MAESILCore.jobfolder import JobFolder
     from MAESILCore.jobs.progress import Progress
-
-#: Group of entry points through which other packages add kinds; an entry point has the name of its kind.
-GROUP = "maesil.jobs"
-
-_BUILT_IN = {"reconstruction": "MAESILCore.jobs.reconstruction"}
 
 
 class Kind(NamedTuple):
@@ -33,18 +27,18 @@ class Kind(NamedTuple):
     run: Callable[[JobFolder, Mapping[str, Any], Progress, Callable[[], bool]], str]
 
 
+#: All kinds by name: built-in ones and those of installed packages.
+KINDS: Mapping[str, Kind] = Plugins("maesil.jobs", {"reconstruction": "MAESILCore.jobs.reconstruction:KIND"})
+
+
 def kind_of(name: str) -> Kind:
-    """The kind of a name: the attribute `KIND` of a built-in module, or an entry point of the group.
+    """The kind of a name.
 
     Raises:
         ConfigError: the kind is unknown.
     """
-    if name in _BUILT_IN:
-        kind: Kind = import_module(_BUILT_IN[name]).KIND
-        return kind
-    for entry in entry_points(group=GROUP, name=name):
-        found: Kind = entry.load()
-        return found
-    raise ConfigError(
-        f"There is no kind of job {name!r}; install the package that brings it, or update MAESIL."
-    )
+    if name not in KINDS:
+        raise ConfigError(
+            f"There is no kind of job {name!r}; install the package that brings it, or update MAESIL."
+        )
+    return KINDS[name]

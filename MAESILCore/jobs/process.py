@@ -1,4 +1,4 @@
-"""Starts Python processes without a window, and ends them with all of their children."""
+"""Starts Python processes without a window, sets their priority, and ends them with all of their children."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from MAESILCore.jobs.priority import creation_flags
 from MAESILCore.optional import require
 
+#: Linux gives a process of this niceness a tenth of a core that it shares with a normal one.
+NICENESS = 10
 
-class PythonProcess:
-    """A script in its own session, without a console window.
 
-    The interpreter may be a launcher whose child does the work, as in 3D Slicer.
+def start_python(python: str, script: Path, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a script in its own session, without a console window.
 
     Args:
-        python: the interpreter.
+        python: the interpreter; it may be a launcher whose child does the work, as in 3D Slicer.
         script: absolute path of the script.
         arguments: arguments of the script.
         log: file for stdout and stderr.
@@ -28,47 +28,40 @@ class PythonProcess:
     Raises:
         OSError: the interpreter cannot be started.
     """
-
-    def __init__(self, python: str, script: Path, *arguments: str, log: IO[bytes]) -> None:
-        self._process = subprocess.Popen(
-            [python, "-u", str(script), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
-            creationflags=creation_flags(),
-            start_new_session=sys.platform != "win32",
+    flags = 0
+    if sys.platform == "win32":
+        # Children inherit the priority.
+        flags = (
+            subprocess.CREATE_NO_WINDOW
+            | subprocess.CREATE_NEW_PROCESS_GROUP
+            | subprocess.BELOW_NORMAL_PRIORITY_CLASS
         )
+    return subprocess.Popen(
+        [python, "-u", str(script), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+        creationflags=flags,
+        start_new_session=sys.platform != "win32",
+    )
 
-    @property
-    def status(self) -> int | None:
-        """The exit status of the started process, negative for a signal; None while it runs."""
-        return self._process.poll()
 
-    def end(self, *, at_once: bool, worker: int | None = None) -> None:
-        """End the process with all of its children.
+def lower_priority() -> None:
+    """Lower the priority of this process and its later threads; on Windows `start_python` does."""
+    if sys.platform != "win32":
+        # A sandbox may forbid it; the job then keeps normal priority.
+        with suppress(OSError):
+            os.nice(NICENESS)
 
-        Args:
-            at_once: kill instead of terminate.
-            worker: process id of the worker, in case its launcher has ended.
-        """
-        roots = [pid for pid in (self._process.pid, worker) if pid is not None]
-        # The id of an ended process may belong to another one by now.
-        end_trees(roots if self.status is None else roots[1:], at_once=at_once)
 
-    def close(self, timeout: float = 3.0, worker: int | None = None) -> None:
-        """Kill the process with all of its children, and wait at most `timeout` seconds."""
-        self.end(at_once=True, worker=worker)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout)
-
-    def let_go(self) -> None:
-        """Release the process without ending it."""
-        _let_go[:] = [process for process in (*_let_go, self._process) if process.poll() is None]
+def release(process: subprocess.Popen[bytes]) -> None:
+    """Stop caring for a process without ending it."""
+    _released[:] = [one for one in (*_released, process) if one.poll() is None]
 
 
 #: Released processes that still run; Python warns when a `Popen` of a running process is deleted.
-_let_go: list[subprocess.Popen[bytes]] = []
+_released: list[subprocess.Popen[bytes]] = []
 
 
 def end_trees(pids: Iterable[int], *, at_once: bool) -> None:

@@ -19,13 +19,13 @@ class Progress:
     """Converts progress reports to events; thread-safe.
 
     Args:
-        tell: callback for the events.
+        emit: callback for the events.
     """
 
-    def __init__(self, tell: ProgressCallback) -> None:
-        self.tell = tell
+    def __init__(self, emit: ProgressCallback) -> None:
+        self.emit = emit
         self._later: dict[str, float] = {}
-        self._begun = self._noted = time.monotonic()
+        self._begun = self._estimated = time.monotonic()
         self._left: float | None = None
         self._message, self._part = "", 0
         self._lock = threading.RLock()
@@ -34,7 +34,7 @@ class Progress:
         """Set the stages after the passes, with the expected seconds of each."""
         self._later = dict(stages)
 
-    def say(self, message: str) -> None:
+    def report(self, message: str) -> None:
         """Report an activity without a countable amount."""
         with self._lock:
             self._message = message
@@ -43,27 +43,27 @@ class Progress:
     def expect(self, seconds: float) -> float:
         """Set the expected seconds of the passes; returns those of passes and later stages."""
         with self._lock:
-            self._note(seconds)
+            self._estimate(seconds)
             return seconds + sum(self._later.values())
 
     def begin(self, message: str) -> None:
         """Start timing the passes; the time to load the model does not count."""
         with self._lock:
-            self._begun = self._noted = time.monotonic()
+            self._begun = self._estimated = time.monotonic()
             self._message = message
 
     def passes(self, done: int, total: int, message: str) -> None:
         """Report passes; the progress callback of `reconstruct`."""
         with self._lock:
             self._message = message
-            self._note((total - done) * (time.monotonic() - self._begun) / done)
+            self._estimate((total - done) * (time.monotonic() - self._begun) / done)
             self.tick()
 
     def stage(self, name: str, message: str) -> None:
         """Report the start of a stage after the passes."""
         with self._lock:
             self._message = message
-            self._note(self._later.pop(name))
+            self._estimate(self._later.pop(name))
             self.tick()
 
     def tick(self) -> None:
@@ -75,14 +75,14 @@ class Progress:
                 part = int(PARTS * spent / max(spent + left, 1e-9))
                 self._part = max(self._part, min(PARTS - 1, part))
             if self._message:
-                self.tell(Event("progress", self._message, self._part, PARTS, left))
+                self.emit(Event("progress", self._message, self._part, PARTS, left))
 
-    def _note(self, seconds: float) -> None:
+    def _estimate(self, seconds: float) -> None:
         """Set the expected seconds of the current work."""
-        self._noted, self._left = time.monotonic(), seconds
+        self._estimated, self._left = time.monotonic(), seconds
 
     def _seconds_left(self) -> float | None:
         if self._left is None:
             return None
-        since = time.monotonic() - self._noted
+        since = time.monotonic() - self._estimated
         return max(self._left - since, _OVERTIME * since) + sum(self._later.values())

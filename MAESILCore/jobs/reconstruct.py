@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from MAESILCore import __version__
 from MAESILCore.errors import Cancelled, ConfigError, MissingPackageError
 from MAESILCore.files import read_array, write_array, write_json
 from MAESILCore.jobfolder import Event
+from MAESILCore.jobfolder.failures import sentence
 from MAESILCore.jobs.estimate import measure_seconds_per_megavoxel, stages_of, voxels_to_pass
-from MAESILCore.jobs.reconstruction import EXPORT, MASK, METRICS, NOUN, RESULT, SUPERPATCHES, VOXELS
+from MAESILCore.jobs.reconstruction import EXPORT, MASK, METRICS, RESULT, SUPERPATCHES, VOXELS
+from MAESILCore.wording import Sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +53,7 @@ class Work:
             OSError: a file of the job cannot be read or written.
         """
         began = time.monotonic()
-        self._progress.say("Loading PyTorch and the model.")
+        self._progress.report(Sentence("job.loading", "Loading PyTorch and the model."))
         # Import PyTorch only here, so that a job without it fails with a clear message.
         from MAESILCore.devices import describe_device, pick_device
         from MAESILCore.models.checkpoint import load_checkpoint
@@ -63,7 +66,7 @@ class Work:
         seconds = round(time.monotonic() - began, 1)
         facts = {"model": model.name, "device": name, "device_id": str(device), "seconds": seconds}
         write_result(result, self._request, facts, notes)
-        return f"Reconstructed with {model.name} on {name} in {seconds:.0f} s."
+        return Sentence("job.done", "Reconstructed with {model} on {device} in {seconds:.0f} s.", **facts)
 
     def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
         from MAESILCore.inference import reconstruct
@@ -75,12 +78,16 @@ class Work:
         grid = SuperpatchGrid(volume.shape, *sizes, overlap)
         mask = Mask(self._read(MASK)) if request.has_mask else None
         controls = len(request.controls)
-        size = volume.voxels.size
-        progress.plan(stages_of(size, scores=request.scores, export=request.export, controls=controls))
-        left = self._estimate(model, device, voxels_to_pass(grid, request.coverage, mask))
-        message = f"Reconstructing on {name}."
-        progress.tell(Event("started", message, seconds_left=left, fields={"device": name}))
-        progress.begin("Reconstructing: the first passes.")
+        progress.plan(
+            stages_of(volume.voxels.size, scores=request.scores, export=request.export, controls=controls)
+        )
+        left, voxels = None, voxels_to_pass(grid, request.coverage, mask)
+        if voxels >= _WORTH_MEASURING * math.prod(model.superpatch_size):
+            rate = measure_seconds_per_megavoxel(model, device, request.batch_size)
+            left = progress.expect(rate * voxels / 1e6)
+        message = Sentence("job.reconstructing", "Reconstructing on {device}.", device=name)
+        progress.emit(Event("started", message, seconds_left=left, fields={"device": name}))
+        progress.begin(Sentence("job.first-passes", "Reconstructing: the first passes."))
         return reconstruct(
             volume,
             model,
@@ -95,39 +102,31 @@ class Work:
             cancelled=self._stopped,
         )
 
-    def _estimate(self, model: LoadedModel, device: str, voxels: int) -> float | None:
-        """Seconds left for `voxels` in passes and later stages; None for too few voxels to measure."""
-        if voxels < _WORTH_MEASURING * math.prod(model.superpatch_size):
-            return None
-        rate = measure_seconds_per_megavoxel(model, device, self._request.batch_size)
-        return self._progress.expect(rate * voxels / 1e6)
-
     def _score_and_write(self, result: Reconstruction, model: str) -> tuple[str, ...]:
         """Write all results but `result.json`; returns notes for it."""
         from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
         from MAESILCore.scoring.superpatches import superpatch_scores
 
-        folder, metrics = self._request.folder, None
-        notes: tuple[str, ...] = ()
-        self._begin("writing", "Writing the volumes.")
-        write_arrays(result, folder)
-        if self._request.scores:
-            controls = self._request.controls
-            compared = f" and, to compare, the {' and '.join(controls)} fill" if controls else ""
-            self._begin("scoring", f"Scoring the reconstruction{compared}.")
-            scores = score_reconstruction(result, controls, cancelled=self._stopped)
-            metrics = describe_metrics(result, model, self._request.options, scores)
-            write_json(folder / METRICS, metrics)
-        self._begin("superpatches", "Scoring its superpatches.")
-        write_json(folder / SUPERPATCHES, superpatch_scores(result))
-        if self._request.export:
-            self._begin("exporting", "Writing files for other programs and the report.")
-            notes = write_export(result, folder, model, metrics)
-        return notes
+        request, metrics = self._request, None
+        self._begin("writing", Sentence("job.writing", "Writing the volumes."))
+        write_arrays(result, request.folder)
+        if request.scores:
+            self._begin("scoring", _scoring(request.controls))
+            scores = score_reconstruction(result, request.controls, cancelled=self._stopped)
+            metrics = describe_metrics(result, model, request.options, scores)
+            write_json(request.folder / METRICS, metrics)
+        self._begin("superpatches", Sentence("job.superpatches", "Scoring the superpatches."))
+        write_json(request.folder / SUPERPATCHES, superpatch_scores(result))
+        if not request.export:
+            return ()
+        self._begin(
+            "exporting", Sentence("job.exporting", "Writing files for other programs and the report.")
+        )
+        return write_export(result, request.folder, model, metrics)
 
     def _begin(self, stage: str, message: str) -> None:
         if self._stopped():
-            raise Cancelled(f"The {NOUN} was stopped; nothing was kept.")
+            raise Cancelled(sentence("job.cancelled"))
         self._progress.stage(stage, message)
 
     def _read_volume(self) -> Volume:
@@ -142,8 +141,20 @@ class Work:
         try:
             return read_array(self._request.folder / name)
         except ValueError as error:
-            message = f"The job's file {name} is damaged; start the {NOUN} again."
+            message = Sentence(
+                "job.damaged", "The job's file {name} is damaged; start the job again.", name=name
+            )
             raise ConfigError(message) from error
+
+
+def _scoring(controls: Sequence[str]) -> Sentence:
+    if not controls:
+        return Sentence("job.scoring", "Scoring the reconstruction.")
+    return Sentence(
+        "job.scoring-fills",
+        "Scoring the reconstruction and, for comparison, these fills: {fills}.",
+        fills=", ".join(controls),
+    )
 
 
 def write_arrays(result: Reconstruction, folder: Path) -> None:
@@ -166,16 +177,15 @@ def write_export(
     from MAESILCore.optional import require
     from MAESILCore.report.figure import write_report_png
 
-    def draw(path: Path) -> object:
-        return write_report_png(result, result.volume, metrics, path, model=model)
-
+    notes: tuple[str, ...] = ()
+    draw = None
     try:
         require("matplotlib", "The picture report.png")
+        draw = partial(write_report_png, result, result.volume, metrics, model=model)
     except MissingPackageError as error:
-        save_reconstruction(result, folder / EXPORT, metrics=metrics)
-        return (f"{error}. Everything else was written.",)
+        notes = (f"{error}. Everything else was written.",)
     save_reconstruction(result, folder / EXPORT, metrics=metrics, draw_report=draw)
-    return ()
+    return notes
 
 
 def write_result(

@@ -19,13 +19,15 @@ from MAESILCore.jobfolder.failures import message_of_os_error
 from MAESILCore.jobs.kinds import Kind
 from MAESILCore.lattice import Mask, MaskStrategy
 from MAESILCore.options import check_batch_size, check_coverage, check_device
+from MAESILCore.wording import Sentence
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.progress import Progress
 
 Matrix = tuple[tuple[float, ...], ...]
 
-NAME, NOUN = "reconstruction", "reconstruction"
+#: The kind of job in `job.json`, and its noun.
+NAME = "reconstruction"
 
 #: Input files in its folder; the mask is also a result.
 VOXELS, MASK = "voxels.npy", "mask.npy"
@@ -93,23 +95,13 @@ class ReconstructionRequest:
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         check_device(self.device)
         if self.controls and self.coverage:
-            raise ConfigError("Fills without learning are compared on a single mask: choose no coverage.")
+            raise ConfigError("Fills without learning are compared on a single mask; choose no coverage.")
 
     @property
     def options(self) -> dict[str, Any]:
         """The mask options to store with the results."""
         drawn = {} if self.has_mask else self.strategy.options
         return {"seed": self.seed, "coverage": self.coverage, **drawn}
-
-    def write(self) -> None:
-        """Write `job.json` into the folder.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        content = asdict(self)
-        del content["folder"]
-        JobFolder(self.folder).describe(NAME, content)
 
     @classmethod
     def read(cls, folder: Path) -> ReconstructionRequest:
@@ -120,7 +112,7 @@ class ReconstructionRequest:
         """
         kind, content = JobFolder(folder).description()
         if kind != NAME:
-            raise ConfigError(f"The job in the folder is of the kind {kind}; it is no {NOUN}.")
+            raise ConfigError(f"The job in the folder is of the kind {kind}, not {NAME}.")
         return cls.of(folder, content)
 
     @classmethod
@@ -143,7 +135,7 @@ class ReconstructionRequest:
                 raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
             return cls(folder=folder, **values)
         except (ValueError, TypeError, KeyError) as error:
-            message = f"The job's description job.json cannot be read ({error}); start the {NOUN} again."
+            message = f"The job's description job.json cannot be read ({error}); start the job again."
             raise ConfigError(message) from error
 
 
@@ -182,12 +174,14 @@ def prepare_reconstruction(
             write_array(folder / VOXELS, volume.voxels)
             if mask is not None:
                 write_array(folder / MASK, mask.stages)
-            request.write()
+            content = asdict(request)
+            del content["folder"]
+            JobFolder(folder).describe(NAME, content)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
-        raise VolumeError(message_of_os_error(error, NOUN)) from error
+        raise VolumeError(message_of_os_error(error)) from error
     return request
 
 
@@ -197,9 +191,13 @@ def _check_room(root: Path, volume: Volume, *, export: bool) -> None:
     needed = per_voxel * int(np.prod(volume.shape))
     free = shutil.disk_usage(root).free
     if free < needed:
-        message = (
-            f"This reconstruction needs {needed / 1e9:.1f} GB on the disk of {root}, which has {free / 1e9:.1f} GB "
-            "free; free some space, or let temporary files go to another disk."
+        message = Sentence(
+            "job.no-space",
+            "This reconstruction needs {needed:.1f} GB on the disk of {folder}, which has {free:.1f} GB free; free "
+            "some space, or move the folder for temporary files to another disk.",
+            needed=needed / 1e9,
+            folder=str(root),
+            free=free / 1e9,
         )
         raise VolumeError(message)
 
@@ -212,4 +210,4 @@ def _run(
     return Work(ReconstructionRequest.of(folder.path, request), progress, stopped).run()
 
 
-KIND = Kind(NOUN, _run)
+KIND = Kind(NAME, _run)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-from MAESILCore.jobfolder import JobFolder
-from MAESILCore.optional import require
+from MAESILCore.jobfolder import JobFolder, Owner
 
 Reason = Literal["cancelled", "orphaned", "vanished"]
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0
-#: Seconds that the work has to end by itself between two passes.
-_GRACE_SECONDS = 1.0
 
 
 def block_termination() -> None:
@@ -38,6 +36,9 @@ class Watch:
         tick: callback, once per second, to show that the work is alive.
         end: callback in this thread if the work has not ended by itself after `grace` seconds; must not return.
         grace: seconds; a detached job needs more of them to write a checkpoint.
+
+    Attributes:
+        reason: why the work must end; None while it may go on.
     """
 
     def __init__(
@@ -46,20 +47,20 @@ class Watch:
         owner: int | None,
         tick: Callable[[], None],
         end: Callable[[Reason], None],
-        grace: float = _GRACE_SECONDS,
+        grace: float,
     ) -> None:
         self.reason: Reason | None = None
         self._folder, self._tick, self._end, self._grace = folder, tick, end, grace
-        self._owner = None if owner is None else _Owner(owner)
+        # Looked up at once, since the id may later belong to another process.
+        self._owner = None if owner is None else Owner.of(owner)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def stop(self) -> None:
         """Stop watching."""
         self._over.set()
 
-    def asked(self) -> bool:
+    def must_end(self) -> bool:
         """Whether the work must end."""
         return self.reason is not None
 
@@ -76,33 +77,9 @@ class Watch:
                 self._tick()
 
     def _find_reason(self) -> Reason | None:
-        if self._owner is not None and self._owner.is_gone():
+        if self._owner is not None and not self._owner.lives(heartbeat_age=math.inf):
             return "orphaned"
-        if self._folder.is_cancelled or _is_terminated():
+        is_terminated = sys.platform != "win32" and signal.SIGTERM in signal.sigpending()
+        if is_terminated or self._folder.is_cancelled:
             return "cancelled"
         return None if self._folder.path.is_dir() else "vanished"
-
-
-class _Owner:
-    """The process of a window, looked up at once, since its id may later belong to another process."""
-
-    def __init__(self, pid: int) -> None:
-        self._psutil: Any = require("psutil", "Running a job")
-        try:
-            self._process = self._psutil.Process(pid)
-        except self._psutil.NoSuchProcess:
-            self._process = None
-
-    def is_gone(self) -> bool:
-        try:
-            return (
-                self._process is None
-                or not self._process.is_running()
-                or self._process.status() == self._psutil.STATUS_ZOMBIE
-            )
-        except self._psutil.NoSuchProcess:
-            return True
-
-
-def _is_terminated() -> bool:
-    return sys.platform != "win32" and signal.SIGTERM in signal.sigpending()

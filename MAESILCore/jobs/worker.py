@@ -16,16 +16,16 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.errors import Cancelled
-from MAESILCore.jobfolder import ENDS, Event, JobFolder, event_saying, message_of
+from MAESILCore.jobfolder import ENDS, Event, JobFolder, message_of
 from MAESILCore.jobfolder.failures import sentence
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.jobs.kinds import kind_of
-from MAESILCore.jobs.priority import lower_priority
+from MAESILCore.jobs.process import lower_priority
 from MAESILCore.jobs.progress import Progress
 from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
-#: Seconds that a detached job has to end by itself after a cancel.
-DETACHED_GRACE = 30.0
+#: Seconds that a job has to end by itself after a cancel; a detached one may have a checkpoint to write.
+ATTACHED_GRACE, DETACHED_GRACE = 1.0, 30.0
 
 _STATUS = {"finished": 0, "cancelled": 3, "failed": 1}
 
@@ -40,17 +40,17 @@ class Worker:
 
     def __init__(self, folder: JobFolder, owner: int | None) -> None:
         self._folder, self._owner = folder, owner
-        self._noun = "job"
-        self._telling = threading.Lock()
+        self._writing = threading.Lock()
         self._last: Event | None = None
-        self._progress = Progress(self._tell)
+        self._progress = Progress(self._write)
 
     def run(self) -> int:
         """Run the job and return the exit status."""
         block_termination()
         watch: Watch | None = None
         try:
-            watch = self._watch()
+            grace = DETACHED_GRACE if self._owner is None else ATTACHED_GRACE
+            watch = Watch(self._folder, self._owner, self._progress.tick, self._exit, grace)
             with self._folder.lock:
                 return self._close(self._work(watch), watch.reason)
         except LockedError:
@@ -58,36 +58,26 @@ class Worker:
             traceback.print_exc()
             return _STATUS["failed"]
         except Exception as error:
-            return self._close(self._failure(error), None)
+            return self._close(_failure(error), None)
         finally:
             if watch is not None:
                 watch.stop()
 
-    def _watch(self) -> Watch:
-        if self._owner is None:
-            return Watch(self._folder, None, self._progress.tick, self._exit, DETACHED_GRACE)
-        return Watch(self._folder, self._owner, self._progress.tick, self._exit)
-
     def _work(self, watch: Watch) -> Event:
         try:
             name, request = self._folder.description()
-            kind = kind_of(name)
-            self._noun = kind.noun
-            return Event("finished", kind.run(self._folder, request, self._progress, watch.asked))
+            run = kind_of(name).run
+            return Event("finished", run(self._folder, request, self._progress, watch.must_end))
         except Cancelled as error:
             return Event("cancelled", str(error))
         except Exception as error:
-            return self._failure(error)
+            return _failure(error)
         finally:
             watch.stop()
 
-    def _failure(self, error: Exception) -> Event:
-        traceback.print_exc()
-        return event_saying("failed", message_of(error, self._noun))
-
-    def _tell(self, event: Event) -> None:
+    def _write(self, event: Event) -> None:
         """Write an event; none follows the last one."""
-        with self._telling:
+        with self._writing:
             if self._last is not None:
                 return
             if event.event in ENDS:
@@ -102,19 +92,24 @@ class Worker:
             # The owner is gone and cannot clean up.
             shutil.rmtree(self._folder.path, ignore_errors=True)
         elif reason == "vanished":
-            end = event_saying("failed", sentence("vanished", job=self._noun))
+            end = Event("failed", sentence("job.vanished"))
         elif reason == "cancelled" and self._owner is not None:
-            end = event_saying("cancelled", sentence("cancelled"))
-        self._tell(end)
+            end = Event("cancelled", sentence("job.cancelled"))
+        self._write(end)
         with suppress(OSError):
             self._folder.withdraw()
         return _STATUS[self._last.event if self._last is not None else end.event]
 
     def _exit(self, reason: Reason) -> NoReturn:
         """End the process during the work."""
-        status = self._close(event_saying("cancelled", sentence("cancelled")), reason)
+        status = self._close(Event("cancelled", sentence("job.cancelled")), reason)
         self._folder.lock.release()
         os._exit(status)
+
+
+def _failure(error: Exception) -> Event:
+    traceback.print_exc()
+    return Event("failed", message_of(error))
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ def picture_losses(
     prediction = prediction.float()
     inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch_size)
     low, high = focus
-    near = [((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target)]
+    focused, truth = (((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target))
     return {
         "log_mse": hidden_log_mse(prediction, target, inside),
-        "log_mse_focus": hidden_log_mse(*near, inside, floor=1e-3),
+        "log_mse_focus": hidden_log_mse(focused, truth, inside, floor=1e-3),
         "dissimilarity": hidden_dissimilarity(prediction, target, inside),
     }
 

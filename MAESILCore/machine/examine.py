@@ -63,25 +63,16 @@ def ask_nvidia_smi(command: str, run: Run = run_command) -> Facts:
     """
     query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     code, output = run([command, *query])
-    rows = [
-        [cell.strip() for cell in line.rsplit(",", 2)] for line in output.splitlines() if line.count(",") > 1
-    ]
-    if code == 0 and rows:
-        gpus = [
-            {"name": name, "memory_bytes": int(size) * BYTES_PER_MIB if size.isdigit() else None}
-            for name, size, _ in rows
-        ]
+    rows = re.findall(r"^ *(.+?) *, *([^,]*?) *, *([^,]*?) *$", output, re.MULTILINE) if code == 0 else []
+    if rows:
+        sizes = [int(size) * BYTES_PER_MIB if size.isdigit() else None for _, size, _ in rows]
+        gpus = [{"name": name, "memory_bytes": size} for (name, _, _), size in zip(rows, sizes, strict=True)]
         return {"gpus": gpus, "driver": rows[0][2], "problem": ""}
     # Very old drivers and some laptops do not support the query, but list the names.
     list_code, listing = run([command, "-L"])
     names = re.findall(r"^GPU \d+: (.+?)(?: \(UUID: .*\))?\s*$", listing, re.MULTILINE)
-    if list_code == 0 and names:
-        return {
-            "gpus": [{"name": name, "memory_bytes": None} for name in names],
-            "driver": None,
-            "problem": "",
-        }
-    return {"gpus": [], "driver": None, "problem": " ".join(output.split())[:500]}
+    gpus = [{"name": name, "memory_bytes": None} for name in names] if list_code == 0 else []
+    return {"gpus": gpus, "driver": None, "problem": "" if gpus else " ".join(output.split())[:500]}
 
 
 def read_kernel_driver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
@@ -91,14 +82,11 @@ def read_kernel_driver(folder: Path = Path("/proc/driver/nvidia")) -> Facts:
     except OSError:
         return {"gpus": [], "driver": None}
     version = re.search(r"Kernel Module\b.*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
-    models = []
-    for path in sorted(folder.glob("gpus/*/information")):
-        model = re.search(
-            r"^Model:\s*(.+?)\s*$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
-        )
-        if model:
-            models.append({"name": model.group(1), "memory_bytes": None})
-    return {"gpus": models, "driver": version.group(1) if version else None}
+    cards = sorted(folder.glob("gpus/*/information"))
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in cards)
+    models = re.findall(r"^Model:\s*(.+?)\s*$", text, re.MULTILINE)
+    gpus = [{"name": model, "memory_bytes": None} for model in models]
+    return {"gpus": gpus, "driver": version.group(1) if version else None}
 
 
 def count_pci_gpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
@@ -117,7 +105,7 @@ def count_pci_gpus(folder: Path = Path("/sys/bus/pci/devices")) -> int:
 def examine_machine() -> Facts:
     """System, Python, NVIDIA GPUs and driver, without PyTorch."""
     command = nvidia_smi()
-    told = ask_nvidia_smi(command) if command else {"gpus": [], "driver": None, "problem": ""}
+    driver = ask_nvidia_smi(command) if command else {"gpus": [], "driver": None, "problem": ""}
     kernel = read_kernel_driver()
     return {
         "part": "machine",
@@ -125,9 +113,9 @@ def examine_machine() -> Facts:
         "release": platform.release(),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "gpus": told["gpus"] or kernel["gpus"],
-        "driver": told["driver"] or kernel["driver"],
-        "driver_problem": told["problem"],
+        "gpus": driver["gpus"] or kernel["gpus"],
+        "driver": driver["driver"] or kernel["driver"],
+        "driver_problem": driver["problem"],
         "pci_gpus": count_pci_gpus(),
         "visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
@@ -135,14 +123,15 @@ def examine_machine() -> Facts:
 
 def examine_packages(names: Iterable[str]) -> Facts:
     """Installed version of each distribution, or None."""
+    return {"part": "packages", "versions": {name: version_of(name) for name in names}}
 
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
 
-    return {"part": "packages", "versions": {name: version(name) for name in names}}
+def version_of(distribution: str) -> str | None:
+    """Installed version of a distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def examine_device(torch: ModuleType, index: int) -> Facts:
@@ -152,21 +141,17 @@ def examine_device(torch: ModuleType, index: int) -> Facts:
         found["name"] = torch.cuda.get_device_name(index)
         found["free_bytes"], found["total_bytes"] = torch.cuda.mem_get_info(index)
         if float(torch.ones(2, device=found["id"]).sum()) != 2:
-            found["problem"] = "It adds wrongly."
+            found["problem"] = "A test addition gave a wrong result."
     except Exception as error:  # drivers raise any type; the report has the text
-        found["problem"] = f"{type(error).__name__}: {error}"
+        found["problem"] = described(error)
     return found
 
 
 def examine_torch() -> Facts:
     """Installation, version, devices and NumPy exchange of PyTorch, with its errors and warnings."""
     found: Facts = {"part": "torch", "installed": True, "version": None, "error": "", "warnings": []}
-    try:
-        found["metadata"] = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        found["metadata"] = None
-        if importlib.util.find_spec("torch") is None:
-            return {**found, "installed": False}
+    if version_of("torch") is None and importlib.util.find_spec("torch") is None:
+        return {**found, "installed": False}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -183,7 +168,7 @@ def examine_torch() -> Facts:
             found["mps_problem"] = mps_problem() if found["mps"] else ""
             found["processor"] = examine_processor()
         except Exception as error:  # broken installations raise any type; the report has the text
-            found["error"] = f"{type(error).__name__}: {error}"
+            found["error"] = described(error)
         else:
             found["numpy_error"] = try_numpy(torch)
     found["warnings"] = [str(warning.message) for warning in caught]
@@ -197,8 +182,13 @@ def try_numpy(torch: ModuleType) -> str:
 
         torch.from_numpy(numpy.zeros(1, numpy.float32)).numpy()
     except Exception as error:  # as above
-        return f"{type(error).__name__}: {error}"
+        return described(error)
     return ""
+
+
+def described(error: Exception) -> str:
+    """The kind and the text of an error."""
+    return f"{type(error).__name__}: {error}"
 
 
 def mps_problem() -> str:
@@ -231,7 +221,7 @@ def examine_speeds(devices: Iterable[str]) -> Facts:
     found: Facts = {"part": "speeds", "seconds_per_megavoxel": {}, "error": ""}
     try:
         from MAESILCore.jobs.estimate import measure_seconds_per_megavoxel
-        from MAESILCore.jobs.priority import lower_priority
+        from MAESILCore.jobs.process import lower_priority
         from MAESILCore.models.checkpoint import load_checkpoint
 
         # Measure at the priority of a job.
@@ -258,16 +248,16 @@ def main(seconds: float, measure: bool, names: list[str]) -> None:
     # Python puts this file's folder first, where its neighbours could shadow packages.
     here = Path(__file__).resolve().parent
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
-    tell(examine_machine())
-    tell(examine_packages(names))
+    emit(examine_machine())
+    emit(examine_packages(names))
     torch = examine_torch()
-    tell(torch)
+    emit(torch)
     if measure and torch["version"] and not torch["error"]:
         usable = [device["id"] for device in torch["devices"] if not device["problem"]]
-        tell(examine_speeds([*usable, *["mps"] * (torch["mps"] and not torch["mps_problem"]), "cpu"]))
+        emit(examine_speeds([*usable, *["mps"] * (torch["mps"] and not torch["mps_problem"]), "cpu"]))
 
 
-def tell(part: Facts) -> None:
+def emit(part: Facts) -> None:
     """Print a part as a JSON line."""
     sys.stdout.write(json.dumps(part) + "\n")
     sys.stdout.flush()

@@ -18,8 +18,8 @@ PROGRAM = Path(__file__).with_name("examine.py")
 SECONDS = 180.0
 #: Further seconds for the child to end by itself before it is killed.
 _GRACE = 5.0
-_SECONDS_BETWEEN_LOOKS = 0.05
-_LONGEST_ERRORS = 4000
+_POLL_SECONDS = 0.05
+_MOST_ERRORS = 4000
 
 
 class Probe:
@@ -31,6 +31,10 @@ class Probe:
         environment: environment of the child; default: that of this process.
         timeout: seconds until the child is ended; its output so far is kept.
         measure: whether to measure the speed of each device, which takes some seconds per device.
+
+    Attributes:
+        python: the interpreter.
+        timeout: as given.
     """
 
     def __init__(
@@ -41,13 +45,11 @@ class Probe:
         timeout: float = SECONDS,
         measure: bool = False,
     ) -> None:
+        self.python, self.timeout = python or sys.executable, timeout
         options = ["--measure"] if measure else []
-        self._command = [python or sys.executable, "-u", str(PROGRAM), str(timeout), *options, *packages]
-        self._environment = {
-            **(os.environ if environment is None else environment),
-            "PYTHONIOENCODING": "utf-8",
-        }
-        self._timeout = timeout
+        self._command = [self.python, "-u", str(PROGRAM), str(timeout), *options, *packages]
+        given = os.environ if environment is None else environment
+        self._environment = {**given, "PYTHONIOENCODING": "utf-8"}
         self._process: subprocess.Popen[bytes] | None = None
         self._facts: dict[str, Any] | None = None
 
@@ -57,7 +59,7 @@ class Probe:
         # launcher remain; they are small.
         self._folder = TemporaryDirectory(prefix="MAESIL-", ignore_cleanup_errors=True)
         self._output, self._errors = Path(self._folder.name, "output"), Path(self._folder.name, "errors")
-        self._deadline = time.monotonic() + self._timeout + _GRACE
+        self._deadline = time.monotonic() + self.timeout + _GRACE
         try:
             with self._output.open("wb") as output, self._errors.open("wb") as errors:
                 self._process = subprocess.Popen(
@@ -69,7 +71,7 @@ class Probe:
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
         except OSError as error:
-            self._finish({"timed_out": False, "exit_code": None, "errors": error.strerror or str(error)})
+            self._finish(timed_out=False, exit_code=None, errors=error.strerror or str(error))
 
     def poll(self) -> dict[str, Any] | None:
         """The results of the child; None while it runs.
@@ -87,8 +89,8 @@ class Probe:
         if code is None:
             self._kill(process)
         facts = self._read()
-        late = code is None or "Timeout (" in facts["errors"]
-        self._finish({"timed_out": late, "exit_code": code, **facts})
+        is_late = code is None or "Timeout (" in facts["errors"]
+        self._finish(timed_out=is_late, exit_code=code, **facts)
         return self._facts
 
     def wait(self) -> dict[str, Any]:
@@ -96,14 +98,14 @@ class Probe:
         if self._process is None and self._facts is None:
             self.start()
         while (facts := self.poll()) is None:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_POLL_SECONDS)
         return facts
 
     def close(self) -> None:
         """End the child if it runs; its results are dropped."""
         if self._process is not None and self._facts is None:
             self._kill(self._process)
-            self._finish({"timed_out": True, "exit_code": None, "errors": ""})
+            self._finish(timed_out=True, exit_code=None, errors="")
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -121,9 +123,9 @@ class Probe:
                 continue
             if isinstance(part, dict) and "part" in part:
                 found[part["part"]] = part
-        found["errors"] = self._errors.read_text(encoding="utf-8", errors="replace")[-_LONGEST_ERRORS:]
+        found["errors"] = self._errors.read_text(encoding="utf-8", errors="replace")[-_MOST_ERRORS:]
         return found
 
-    def _finish(self, facts: dict[str, Any]) -> None:
+    def _finish(self, **facts: Any) -> None:  # noqa: ANN401 - see `poll`
         self._folder.cleanup()
         self._facts = facts

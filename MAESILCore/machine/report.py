@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from MAESILCore.jobfolder.failures import message_of_exit, sentence, shortened
 from MAESILCore.machine.probe import Probe
-
-#: Default timeout in seconds: the first import of PyTorch after its installation can take a minute.
-USUAL_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
@@ -37,21 +33,15 @@ class Device:
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """The devices and the PyTorch of a Python.
+    """The devices of a Python.
 
     Attributes:
         devices: the usable devices, CUDA first, the CPU last; empty if PyTorch cannot be used.
-        torch: version of PyTorch; None if it cannot be imported.
-        cuda: CUDA version of the PyTorch build; None if it has none.
-        error: a sentence if something is missing or broken.
-        details: errors and warnings of PyTorch and Python for diagnostics, without the path of the home folder.
+        error: a sentence if something is missing or broken, else "".
     """
 
-    devices: tuple[Device, ...] = ()
-    torch: str | None = None
-    cuda: str | None = None
-    error: str | None = None
-    details: str = ""
+    devices: tuple[Device, ...]
+    error: str
 
 
 class DeviceProbe:
@@ -60,13 +50,10 @@ class DeviceProbe:
     Args:
         python: the interpreter; default: the current one.
         measure: whether to measure the speed of each device, which takes some seconds per device.
-        timeout: seconds until the child is ended.
+        timeout: seconds until the child is ended. The first import of PyTorch after its installation can take a minute.
     """
 
-    def __init__(
-        self, python: str | None = None, *, measure: bool = False, timeout: float = USUAL_TIMEOUT
-    ) -> None:
-        self._python, self._timeout = python or sys.executable, timeout
+    def __init__(self, python: str | None = None, *, measure: bool = False, timeout: float = 120.0) -> None:
         self._probe = Probe((), python, timeout=timeout, measure=measure)
         self._probe.start()
 
@@ -85,33 +72,25 @@ class DeviceProbe:
 
     def _report_of(self, facts: Mapping[str, Any]) -> DeviceReport:
         torch, speeds = facts.get("torch", {}), facts.get("speeds", {})
-        works = bool(torch.get("version")) and not torch.get("error")
-        said = [torch.get("error"), *torch.get("warnings", ()), speeds.get("error")]
-        said += [device.problem for device in devices_of(torch)]
+        works = torch.get("version") and not torch.get("error")
+        devices = devices_of(torch, speeds) if works else ()
         return DeviceReport(
-            devices=tuple(one for one in devices_of(torch, speeds) if not one.problem) if works else (),
-            torch=torch.get("version"),
-            cuda=torch.get("cuda"),
-            error=self._error_of(facts),
-            details=shortened("\n".join(filter(None, (*said, facts["errors"]))), 16000),
+            tuple(device for device in devices if not device.problem),
+            self._error_of(facts) or speeds.get("error", ""),
         )
 
-    def _error_of(self, facts: Mapping[str, Any]) -> str | None:
-        torch = facts.get("torch")
+    def _error_of(self, facts: Mapping[str, Any]) -> str:
+        torch, timeout = facts.get("torch"), self._probe.timeout
         if facts["exit_code"] is None and not facts["timed_out"]:
             reason = facts["errors"]
-            return f"The Python {shortened(self._python)} cannot be started ({reason}); choose another one."
+            return f"The Python {shortened(self._probe.python)} cannot be started ({reason}); choose another one."
         if torch is None and facts["timed_out"]:
-            return (
-                f"PyTorch did not answer in {self._timeout:g} s: the computer is busy, or PyTorch is broken."
-            )
+            return f"PyTorch did not start within {timeout:g} s; the computer is busy, or PyTorch is broken."
         if torch is None:
             return message_of_exit(facts["exit_code"], facts["errors"])
         if not torch["installed"]:
-            return sentence("no_pytorch")
-        if torch["error"]:
-            return sentence("broken_pytorch", reason=shortened(torch["error"]))
-        return facts.get("speeds", {}).get("error") or None
+            return sentence("job.no-pytorch")
+        return sentence("job.broken-pytorch", reason=shortened(torch["error"])) if torch["error"] else ""
 
 
 def devices_of(torch: Mapping[str, Any], speeds: Mapping[str, Any] | None = None) -> tuple[Device, ...]:
@@ -121,7 +100,7 @@ def devices_of(torch: Mapping[str, Any], speeds: Mapping[str, Any] | None = None
         torch: the part `torch` of the results of `examine.py`.
         speeds: the part `speeds`, if measured.
     """
-    measured = {} if speeds is None else speeds.get("seconds_per_megavoxel", {})
+    measured = (speeds or {}).get("seconds_per_megavoxel", {})
     found = [
         Device(**device, seconds_per_megavoxel=measured.get(device["id"]))
         for device in torch.get("devices", ())

@@ -13,7 +13,7 @@ import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
 from MAESILCore.files import write_whole
-from MAESILCore.jobfolder import Event, JobFolder, event_saying, message_of
+from MAESILCore.jobfolder import Event, JobFolder, message_of
 from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
@@ -147,7 +147,7 @@ class Run:
         if isinstance(error, (Cancelled, KeyboardInterrupt)):
             end = Event("cancelled", str(error), self._step)
         else:
-            end = event_saying("failed", message_of(error, "pre-training"), self._step)
+            end = Event("failed", message_of(error), self._step)
         # On a full disk nothing can be written; the caller still raises the error.
         with suppress(OSError):
             if not self._begun:

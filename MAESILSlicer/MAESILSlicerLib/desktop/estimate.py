@@ -15,6 +15,7 @@ from MAESILCore.lattice import SuperpatchGrid, usual_overlap
 from MAESILCore.machine import Device, DeviceProbe
 from MAESILCore.models.bundled import models_folder
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.session import Session
 
 INTERVAL_MS = 200
@@ -72,7 +73,9 @@ class Estimate:
             return ""
         mask = session.mask if coverage == 0 else None
         seconds = estimate_seconds(self._workGrid(), coverage, rate, mask, scores=scores)
-        return _("This takes {time} on {device}.").format(time=estimate_text(seconds, _), device=found.name)
+        return _("This takes {time} on {device}.").format(
+            time=translated(estimate_text(seconds)), device=found.name
+        )
 
     def close(self) -> None:
         """Stop the measurement."""

@@ -18,6 +18,7 @@ from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.models import readModelInfo
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
@@ -116,7 +117,9 @@ class ReconstructPanel:
         bar.setMaximum(WHOLE if job.fraction else 0)
         bar.setValue(round(WHOLE * job.fraction))
         left = job.seconds_left
-        bar.setFormat("%p %" if left is None else _("%p %, {time} left").format(time=estimate_text(left, _)))
+        bar.setFormat(
+            "%p %" if left is None else _("%p %, {time} left").format(time=translated(estimate_text(left)))
+        )
 
     def _onButton(self) -> None:
         if self._session.isRunning:

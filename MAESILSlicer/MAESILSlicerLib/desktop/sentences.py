@@ -19,12 +19,14 @@ def translated(text: str) -> str:
         return text
     # The system check's explanations come from a file and are looked up by their English text.
     template = _templates().get(text.code) or _(text.template)
-    return template.format(
-        **{
-            name: translated(value) if isinstance(value, str) else value
-            for name, value in text.parameters.items()
-        }
-    )
+    parameters = {
+        name: translated(value) if isinstance(value, str) else value
+        for name, value in text.parameters.items()
+    }
+    try:
+        return template.format(**parameters)
+    except KeyError:  # a job of another version made the sentence
+        return str(text)
 
 
 @lru_cache(maxsize=1)
@@ -36,6 +38,63 @@ def _templates() -> dict[str, str]:
             "The results are in the scene, but their files could not be kept ({reason}); free some "
             "disk space and reconstruct again."
         ),
+        "job.cancelled": _("Cancelled; nothing was kept."),
+        "job.disk-full": _("The disk is full; free some space, then try again."),
+        "job.folder-disk-full": _(
+            "The disk that holds the job's folder is full; free some space, then try again."
+        ),
+        "job.folder-unusable": _(
+            "The job's files cannot be used ({reason}); check the folder for temporary files."
+        ),
+        "job.killed": _(
+            "Another program or the system killed the job, most often because the computer ran out of "
+            "memory; close other programs, or choose a smaller volume, then try again."
+        ),
+        "job.lost": _("The job ended without a message; see its log."),
+        "job.no-memory": _(
+            "The computer ran out of memory; close other programs, or choose a smaller volume, then try "
+            "again."
+        ),
+        "job.no-device-memory": _(
+            "The device has too little memory for one superpatch; close other programs that use it, or "
+            "choose the CPU or a smaller model."
+        ),
+        "job.no-pytorch": _(
+            "PyTorch is not installed in the Python that runs the model; install it (in 3D Slicer with "
+            "the extension PyTorch), then try again."
+        ),
+        "job.no-package": _(
+            "The package {package} is not installed in the Python that runs the model; install it, then "
+            "try again."
+        ),
+        "job.broken-pytorch": _(
+            "PyTorch is installed but cannot be loaded ({reason}); reinstall it, then try again."
+        ),
+        "job.unexpected": _("MAESIL failed unexpectedly ({reason}); see the log of the job."),
+        "job.unexpected-end": _("The process ended unexpectedly with status {status} ({reason})."),
+        "job.vanished": _("The job's folder was removed while the job ran; start the job again."),
+        "job.starting": _("Starting."),
+        "job.cancelling": _("Cancelling."),
+        "job.no-python": _("The Python {python} cannot be started ({reason}); choose another one."),
+        "duration.hours": _("about {count} h"),
+        "duration.moment": _("a few seconds"),
+        "duration.seconds": _("about {count} s"),
+        "duration.minutes": _("about {count} min"),
+        "job.scoring-fills": _("Scoring the reconstruction and, for comparison, these fills: {fills}."),
+        "job.done": _("Reconstructed with {model} on {device} in {seconds:.0f} s."),
+        "job.reconstructing": _("Reconstructing on {device}."),
+        "job.scoring": _("Scoring the reconstruction."),
+        "job.loading": _("Loading PyTorch and the model."),
+        "job.first-passes": _("Reconstructing: the first passes."),
+        "job.writing": _("Writing the volumes."),
+        "job.superpatches": _("Scoring the superpatches."),
+        "job.exporting": _("Writing files for other programs and the report."),
+        "job.damaged": _("The job's file {name} is damaged; start the job again."),
+        "job.no-space": _(
+            "This reconstruction needs {needed:.1f} GB on the disk of {folder}, which has {free:.1f} GB "
+            "free; free some space, or move the folder for temporary files to another disk."
+        ),
+        "job.passes": _("Reconstructed {done} of {total} passes."),
         "install.not-now": _("Not now: nothing was changed."),
         "install.extension-question": _(
             "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
@@ -57,7 +116,7 @@ def _templates() -> dict[str, str]:
         "plan.sizes": _(
             "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python."
         ),
-        "plan.removal": _("The PyTorch that is there, which other extensions may use too, is removed first."),
+        "plan.removal": _("The installed PyTorch, which other extensions may also use, is removed first."),
         "plan.waiting": _("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended."),
         "plan.nothing": _("Everything that MAESIL needs is installed."),
         "results.damaged": _(

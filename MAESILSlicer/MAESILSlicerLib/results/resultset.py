@@ -1,21 +1,20 @@
 """The results of a job in a scene: nodes by role, created all or none by the importer of their kind.
 
 The comparison and both faces depend on no kind. To add a kind, write a module with a `ResultKind` and register it in
-`_BUILT_IN`, or as an entry point of the group `GROUP` named after the kind of job.
+`KINDS`, or as an entry point of its group named after the kind of job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import slicer
 
+from MAESILCore.plugins import Plugins
 from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.scene.nodes import hierarchyItemOf, inputOf, removeNode, roleOf
@@ -23,10 +22,6 @@ from MAESILSlicerLib.scene.transaction import allOrNothing
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.results.insertion import Insertion
-
-#: The group of entry points with which other packages add kinds of results.
-GROUP = "maesil.results"
-_BUILT_IN = {"reconstruction": "MAESILSlicerLib.results.reconstruction"}
 
 #: The kind of results in scenes of MAESIL 0.1.0, which store none.
 FIRST_KIND = "reconstruction"
@@ -90,15 +85,15 @@ class ResultKind:
         return next((role for role in self.roles if role.name == name), None)
 
 
+#: All result kinds by kind of job: built-in ones and those of installed packages.
+KINDS: Mapping[str, ResultKind] = Plugins(
+    "maesil.results", {"reconstruction": "MAESILSlicerLib.results.reconstruction:KIND"}
+)
+
+
 def resultKind(name: str) -> ResultKind | None:
     """The result kind of a kind of job; None if such jobs have no results in a scene."""
-    if name in _BUILT_IN:
-        kind: ResultKind = import_module(_BUILT_IN[name]).KIND
-        return kind
-    for entry in entry_points(group=GROUP, name=name):
-        found: ResultKind = entry.load()
-        return found
-    return None
+    return KINDS.get(name)
 
 
 @dataclass(frozen=True)

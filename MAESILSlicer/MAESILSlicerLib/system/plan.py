@@ -68,7 +68,7 @@ class InstallPlan:
         )
         removal = Sentence(
             "plan.removal",
-            "The PyTorch that is there, which other extensions may use too, is removed first.",
+            "The installed PyTorch, which other extensions may also use, is removed first.",
         )
         waiting = Sentence(
             "plan.waiting",

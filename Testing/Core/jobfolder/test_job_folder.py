@@ -17,8 +17,8 @@ import pytest
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import Event, JobFolder, Owner, Tail, jobs_in, lock, rows
-from MAESILCore.jobfolder.failures import TEXTS, event_saying, sentence, text_of
-from MAESILCore.wording import Sentence
+from MAESILCore.jobfolder.failures import TEXTS, sentence
+from MAESILCore.wording import Sentence, joined
 
 ELSEWHERE = {"pid": 1, "started": 1.0, "host": "another machine"}
 
@@ -63,9 +63,7 @@ def of_process(process: subprocess.Popen[bytes]) -> dict[str, object]:
 
 
 def test_an_event_comes_back_as_it_was_written(a_folder: JobFolder) -> None:
-    event = Event(
-        "step", "Schön.", 3, 10, 4.5, "killed", {"job": "x"}, {"loss": 0.5, "parts": {"kl": 1.0}}, time=7.25
-    )
+    event = Event("step", "Schön.", 3, 10, 4.5, {"loss": 0.5, "parts": {"kl": 1.0}}, time=7.25)
     a_folder.write(event)
     (read,) = a_folder.events()
     assert read == event
@@ -206,7 +204,7 @@ def test_two_processes_cannot_hold_a_lock(
     process = a_sleeper()
     leave_lock(a_folder, of_process(process), age=2 * lock.STALE)  # of this machine: its process counts
     with (
-        pytest.raises(ConfigError, match=f"Process {process.pid} on .* works in .* already"),
+        pytest.raises(ConfigError, match=f"Process {process.pid} on .* is already working in"),
         a_folder.lock,
     ):
         pass
@@ -247,7 +245,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_holds_nothing(
 
 def test_on_another_machine_the_heartbeat_decides(a_folder: JobFolder) -> None:
     leave_lock(a_folder, ELSEWHERE, age=lock.STALE / 2)
-    with pytest.raises(ConfigError, match="on another machine works"), a_folder.lock:
+    with pytest.raises(ConfigError, match="on another machine is already working"), a_folder.lock:
         pass
     leave_lock(a_folder, ELSEWHERE, age=2 * lock.STALE)
     with a_folder.lock as held:
@@ -291,18 +289,20 @@ def test_a_takeover_that_was_interrupted_blocks_nobody_for_ever(a_folder: JobFol
     assert not guard.exists()
 
 
-def test_every_sentence_has_its_code_and_parameters() -> None:
-    message = sentence("killed", job="pre-training")
-    assert message.startswith("The process of the pre-training was killed")
+def test_a_sentence_comes_back_with_its_code_and_parameters() -> None:
+    message = sentence("job.unexpected", reason="KeyError: {x}")
     assert TEXTS[message.code].format(**message.parameters) == message
-    read = Event.decode(event_saying("failed", message, 3).encode())
+    read = Event.decode(Event("failed", message, 3).encode())
     assert read is not None
-    assert (read.event, read.step, text_of(read)) == ("failed", 3, message)
-    assert isinstance(text_of(read), Sentence)
+    assert (read.event, read.step, read.message) == ("failed", 3, message)
+    assert isinstance(read.message, Sentence)
+    assert (read.message.code, read.message.parameters) == (message.code, message.parameters)
 
 
-@pytest.mark.parametrize(("code", "parameters"), [("of-a-plugin", {}), ("killed", {"other": 1}), ("", {})])
-def test_an_event_with_an_unknown_code_shows_its_english_message(
-    code: str, parameters: dict[str, int]
-) -> None:
-    assert text_of(Event("failed", "As it is.", code=code, parameters=parameters)) == "As it is."
+def test_a_text_and_the_parameters_of_a_model_are_no_sentence() -> None:
+    read = Event.decode(Event("started", "As {it} is.", fields={"parameters": 7}).encode())
+    assert read is not None
+    assert (read.message, type(read.message), read.fields) == ("As {it} is.", str, {"parameters": 7})
+    joint = Event.decode(Event("finished", joined("One.", "Two.")).encode())
+    assert joint is not None
+    assert (joint.message, type(joint.message)) == ("One. Two.", str)

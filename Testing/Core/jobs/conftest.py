@@ -20,11 +20,11 @@ from MAESILCore.jobs import Kind
 
 def run(folder, request, progress, stopped):
     (folder.path / "pid").write_text(str(os.getpid()))
-    progress.tell(Event("started", "Toying.", total=4, fields={"device": "a toy"}))
+    progress.emit(Event("started", "Toying.", total=4, fields={"device": "a toy"}))
     what = request["do"]
     if what == "count":
         for step in range(1, 5):
-            progress.tell(Event("step", step=step, total=4, seconds_left=4.0 - step, fields={"loss": 1 / step}))
+            progress.emit(Event("step", step=step, total=4, seconds_left=4.0 - step, fields={"loss": 1 / step}))
         return "Counted."
     if what == "sleep":
         time.sleep(600)

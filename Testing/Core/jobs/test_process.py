@@ -21,7 +21,7 @@ from MAESILCore.inference import reconstruct
 from MAESILCore.jobfolder import Event, JobFolder, jobs_in, lock, rows
 from MAESILCore.jobfolder.failures import TEXTS
 from MAESILCore.jobs import JobProcess, kind_of, prepare_reconstruction
-from MAESILCore.jobs.priority import NICENESS
+from MAESILCore.jobs.process import NICENESS
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.models.checkpoint import load_checkpoint
 
@@ -226,7 +226,7 @@ def test_a_job_can_be_cancelled_in_the_middle_of_a_pass(
     if do == "hang":  # which only `poll` ends: had `cancel` waited for the process, it would be gone
         assert lives(pid)
     assert job.wait(AT_ONCE) == "cancelled"
-    assert (job.message, job.message.code) == ("Cancelled; nothing was kept.", "cancelled")
+    assert (job.message, job.message.code) == ("Cancelled; nothing was kept.", "job.cancelled")
     wait_until(lambda: not lives(pid), AT_ONCE)
     job.close()
     assert not list(a_root.iterdir())
@@ -253,15 +253,14 @@ def test_a_terminated_worker_says_that_it_was_cancelled(running: Callable[..., J
     assert job.wait(AT_ONCE) == "cancelled"
 
 
-def test_a_killed_worker_is_one_sentence_that_names_the_job(running: Callable[..., JobProcess]) -> None:
+def test_a_killed_worker_is_one_sentence(running: Callable[..., JobProcess]) -> None:
     job = running("sleep")
     os.kill(pid_of(job.folder), signal.SIGKILL)
     assert job.wait(AT_ONCE) == "failed"
-    assert job.message == TEXTS["killed"].format(job="game")
-    assert (job.message.code, job.message.parameters) == ("killed", {"job": "game"})
+    assert (job.message, job.message.code) == (TEXTS["job.killed"], "job.killed")
     last = job.folder.last_event()
     assert last is not None
-    assert (last.event, last.message, last.code) == ("failed", job.message, "killed")
+    assert (last.event, last.message, last.message.code) == ("failed", job.message, "job.killed")
 
 
 def test_a_worker_whose_launcher_is_killed_still_works_and_can_be_ended(
@@ -341,7 +340,7 @@ def test_a_detached_job_that_hangs_is_ended_by_whoever_found_it(make_toy: Maker)
     job = JobProcess.find(folder.path, kill_after=0.1)
     job.cancel()
     assert job.wait(2 * AT_ONCE) == "failed"
-    assert job.message == "The process of the game ended without a word; its log may say why."
+    assert job.message == "The job ended without a message; see its log."
     wait_until(lambda: not lives(pid), AT_ONCE)
     assert folder.state() == "dead"
 
@@ -350,7 +349,7 @@ def test_a_detached_job_keeps_its_folder_and_can_be_started_again(
     make_toy: Maker, running: Callable[..., JobProcess]
 ) -> None:
     first = running("sleep", detached=True)
-    with pytest.raises(ConfigError, match=r"game in .* is running already"):
+    with pytest.raises(ConfigError, match=r"job in .* is already running"):
         JobProcess(first.folder.path, detached=True).start()
     os.kill(pid_of(first.folder), signal.SIGKILL)
     assert first.wait(AT_ONCE) == "failed"
@@ -367,7 +366,7 @@ def test_a_detached_job_keeps_its_folder_and_can_be_started_again(
 
 
 def test_a_job_that_nobody_has_started_is_not_found(make_toy: Maker) -> None:
-    with pytest.raises(ConfigError, match=r"game in .* has not been started"):
+    with pytest.raises(ConfigError, match=r"job in .* has not been started"):
         JobProcess.find(make_toy("count").path)
 
 
@@ -381,14 +380,14 @@ def test_a_job_of_another_machine_without_heartbeat_is_dead(make_toy: Maker) -> 
     stale = time.time() - 2 * lock.STALE
     os.utime(path, (stale, stale))
     job.poll()
-    assert (job.state, job.message.code, folder.state()) == ("failed", "lost", "dead")
+    assert (job.state, job.message.code, folder.state()) == ("failed", "job.lost", "dead")
 
 
 def test_a_folder_that_vanishes_ends_the_job_with_a_sentence(running: Callable[..., JobProcess]) -> None:
     job = running("sleep")
     job.folder.path.rename(job.folder.path.with_name("elsewhere"))
     assert job.wait(AT_ONCE) == "failed"
-    assert job.message == TEXTS["vanished"].format(job="game")
+    assert job.message == TEXTS["job.vanished"]
 
 
 def test_what_libraries_print_goes_to_the_log(make_toy: Maker, a_python: PythonMaker) -> None:
@@ -406,10 +405,10 @@ def test_what_libraries_print_goes_to_the_log(make_toy: Maker, a_python: PythonM
         ("refuse", "The toy is broken; buy another one.", ""),
         (
             "crash",
-            "MAESIL failed unexpectedly (ZeroDivisionError: a riddle); the log of the job says more.",
-            "unexpected",
+            "MAESIL failed unexpectedly (ZeroDivisionError: a riddle); see the log of the job.",
+            "job.unexpected",
         ),
-        ("abort", "The process ended unexpectedly with status 9 (fatal: a riddle).", "unexpected_end"),
+        ("abort", "The process ended unexpectedly with status 9 (fatal: a riddle).", "job.unexpected-end"),
     ],
 )
 def test_a_failure_leaves_an_event_with_its_sentence(
@@ -423,14 +422,14 @@ def test_a_failure_leaves_an_event_with_its_sentence(
     job.close()
     last = folder.last_event()
     assert last is not None
-    assert (last.event, last.message, last.code) == ("failed", message, code)
+    assert (last.event, last.message, getattr(last.message, "code", "")) == ("failed", message, code)
     assert folder.state() == "failed"
 
 
 @pytest.mark.parametrize(
     ("package", "sentence"),
     [
-        ("torch", TEXTS["no_pytorch"]),
+        ("torch", TEXTS["job.no-pytorch"]),
         ("numpy", "The package numpy is not installed"),
         ("pydantic", "The package pydantic"),
         ("psutil", "Running a job needs the package psutil"),
@@ -461,7 +460,7 @@ def test_a_program_that_is_no_python_is_told_in_a_sentence(make_toy: Maker) -> N
     with JobProcess(make_toy("count").path, "/bin/false") as job:
         job.start()
         assert job.wait(30) == "failed"
-        assert job.message == "The process ended unexpectedly with status 1 (it wrote no reason)."
+        assert job.message == "The process ended unexpectedly with status 1 (its output is empty)."
 
 
 def test_a_result_that_is_finished_while_being_cancelled_is_not_kept(

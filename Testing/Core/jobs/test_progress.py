@@ -30,7 +30,7 @@ def test_the_bar_follows_time_and_never_goes_back(a_clock: Clock) -> None:
     progress = Progress(events.append)
     progress.tick()
     assert not events  # nothing has been said yet
-    progress.say("Loading.")
+    progress.report("Loading.")
     assert (events[-1].message, events[-1].seconds_left) == ("Loading.", None)
     progress.plan({"writing": 0.2, "scoring": 8.0})
     later = 8.2

@@ -66,7 +66,7 @@ def failure_of(request: ReconstructionRequest) -> str:
         work(request)
     assert not (request.folder / "result.json").exists()
     assert not [path.name for path in request.folder.glob(".*")]
-    return message_of(caught.value, "reconstruction")
+    return message_of(caught.value)
 
 
 def read(request: ReconstructionRequest, name: str) -> Any:  # noqa: ANN401 - JSON
@@ -197,7 +197,7 @@ def test_an_export_without_matplotlib_lacks_the_report_and_says_so(
     ]
 
 
-@pytest.mark.parametrize("moment", ["Reconstructed 1", "Writing", "Scoring its superpatches"])
+@pytest.mark.parametrize("moment", ["Reconstructed 1", "Writing", "Scoring the superpatches"])
 def test_a_job_stops_between_its_steps(a_job: ReconstructionRequest, moment: str) -> None:
     with pytest.raises(Cancelled):
         work(replace(a_job, export=True), stop_at=moment)
@@ -217,9 +217,9 @@ def test_too_little_memory_of_the_device_is_told_in_a_sentence(
     a_job: ReconstructionRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NetworkPasses, "_attempt", lambda *arguments: None)
-    assert "does not suffice for a single superpatch" in failure_of(a_job)
-    assert "does not suffice" in message_of(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
-    assert "memory of the computer" in message_of(MemoryError())
+    assert "too little memory for one superpatch" in failure_of(a_job)
+    assert "too little memory" in message_of(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert "computer ran out of memory" in message_of(MemoryError())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
@@ -248,9 +248,9 @@ def test_a_scan_that_is_damaged_or_gone_is_told_in_a_sentence(a_job: Reconstruct
     whole = voxels.read_bytes()
     for damaged in (whole[:200], b"", b"something else"):
         voxels.write_bytes(damaged)
-        assert failure_of(a_job) == "The job's file voxels.npy is damaged; start the reconstruction again."
+        assert failure_of(a_job) == "The job's file voxels.npy is damaged; start the job again."
     voxels.unlink()
-    assert failure_of(a_job) == TEXTS["vanished"].format(job="reconstruction")
+    assert failure_of(a_job) == TEXTS["job.vanished"]
 
 
 def test_a_device_that_is_not_there_is_told_in_a_sentence(a_job: ReconstructionRequest) -> None:
@@ -269,7 +269,7 @@ def test_an_unexpected_failure_names_no_home_folder() -> None:
 def test_a_disk_that_fills_up_during_the_export_is_told_alike() -> None:
     error = VolumeError("The results cannot be written to /somewhere: No space left. Choose another folder.")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert message_of(error) == TEXTS["folder_disk_full"]
+    assert message_of(error) == TEXTS["job.folder-disk-full"]
     error.__cause__ = OSError(errno.EACCES, "Permission denied")
     assert message_of(error) == str(error)
 
@@ -283,7 +283,7 @@ def test_a_disk_that_fills_up_during_the_export_is_told_alike() -> None:
             "ImportError: DLL load failed while importing _C",
             "PyTorch is installed but cannot be loaded (DLL load",
         ),
-        ("terminate called after throwing an instance of 'std::bad_alloc'", "memory of the computer ran out"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "computer ran out of memory"),
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
         ("fatal: a riddle\n\n", "ended unexpectedly with status 9 (fatal: a riddle)"),
     ],

@@ -35,8 +35,7 @@ TORCH: dict[str, Any] = {
 
 def test_this_pythons_devices_end_with_its_cpu() -> None:
     report = DeviceProbe().wait()
-    assert report.error is None, report.details
-    assert report.torch == torch.__version__
+    assert report.error == ""
     cpu = report.devices[-1]
     assert (cpu.id, cpu.problem, cpu.seconds_per_megavoxel) == ("cpu", "", None)
     assert cpu.name
@@ -70,7 +69,7 @@ def test_the_gpu_of_a_mac_is_tried_out(obstacle: str | None, monkeypatch: pytest
 
 def test_speeds_are_measured_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr("MAESILCore.jobs.priority.lower_priority", lambda: None)
+    monkeypatch.setattr("MAESILCore.jobs.process.lower_priority", lambda: None)
     monkeypatch.setattr("MAESILCore.models.checkpoint.load_checkpoint", lambda: "a model")
     monkeypatch.setattr(
         "MAESILCore.jobs.estimate.measure_seconds_per_megavoxel",
@@ -85,7 +84,6 @@ def test_speeds_are_measured_and_a_failure_is_told(monkeypatch: pytest.MonkeyPat
 
 def test_a_python_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
     report = DeviceProbe(str(tmp_path / "python")).wait()
-    assert report.error is not None
     assert report.error.endswith("cannot be started (No such file or directory); choose another one.")
     assert report.devices == ()
 
@@ -108,9 +106,7 @@ def a_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Child:
 def test_a_child_that_breaks_is_told_with_its_last_words(a_child: Child) -> None:
     a_child("print('{}'); import no_such_package")
     report = DeviceProbe().wait()
-    assert report.error is not None
     assert report.error.startswith("The package no_such_package is not installed")
-    assert "Traceback" in report.details
 
 
 @pytest.mark.parametrize(
@@ -142,7 +138,6 @@ def test_a_pytorch_that_is_missing_or_broken_is_told_in_a_sentence(
         f"import runpy; runpy.run_path({str(Path(examine.__file__))!r}, run_name='__main__')"
     )
     report = DeviceProbe().wait()
-    assert report.error is not None
     assert report.error.startswith(sentence)
     assert report.devices == ()
 
@@ -153,7 +148,7 @@ def test_a_child_that_does_not_answer_is_given_up(a_child: Child, monkeypatch: p
     began = time.monotonic()
     report = DeviceProbe(timeout=0.3).wait()
     assert time.monotonic() - began < 10
-    assert report.error == "PyTorch did not answer in 0.3 s: the computer is busy, or PyTorch is broken."
+    assert report.error == "PyTorch did not start within 0.3 s; the computer is busy, or PyTorch is broken."
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell so")

@@ -239,8 +239,8 @@ def test_a_run_that_fails_in_its_first_step_keeps_its_recipe_and_says_why(
         pretrain(run, a_recipe(), some_scans, device="cpu", initial=weights)
     assert run.config().model_dump(mode="json") == a_recipe().model_dump(mode="json")
     last = events_of(run)[-1]
-    assert (last["event"], last["code"]) == ("failed", "no_memory")
-    assert "memory of the computer" in last["message"]
+    assert (last["event"], last["code"]) == ("failed", "job.no-memory")
+    assert "computer ran out of memory" in last["message"]
     assert run.job.state() == "failed"
     assert not (run.folder / "lock").exists()
     with pytest.raises(MemoryError):
@@ -296,7 +296,7 @@ def test_a_run_that_is_worked_on_is_refused(some_scans: list[Path], tmp_path: Pa
         if event.event == "step" and event.step == 1:
             assert run.job.state() == "running"
             before = (run.folder / "events.jsonl").read_bytes()
-            with pytest.raises(ConfigError, match=r"works in .* already") as caught:
+            with pytest.raises(ConfigError, match=r"is already working in") as caught:
                 pretrain(Run.open(run.folder), a_recipe(), some_scans, device="cpu")
             assert (run.folder / "events.jsonl").read_bytes() == before
             refused.append(str(caught.value))

@@ -146,7 +146,7 @@ def test_a_new_run_that_is_refused_leaves_no_trace(tmp_path: Path) -> None:
     [
         (Cancelled("Enough."), "cancelled", ""),
         (KeyboardInterrupt(), "cancelled", ""),
-        (OSError(28, "No space"), "failed", "folder_disk_full"),
+        (OSError(28, "No space"), "failed", "job.folder-disk-full"),
         (ConfigError("It diverged."), "failed", ""),
     ],
 )
@@ -157,7 +157,8 @@ def test_what_ends_a_run_is_in_its_events(tmp_path: Path, error: BaseException, 
         end_with(run, error)
     last = run.job.last_event()
     assert last is not None
-    assert (last.event, last.step, last.code, run.job.state()) == (end, 7, code, end)
+    assert (last.event, last.step, run.job.state()) == (end, 7, end)
+    assert getattr(last.message, "code", "") == code
     assert Run.create(run.folder).config() == PretrainConfig()  # no step of it is in a checkpoint
     save(run, 7)
     with pytest.raises(ConfigError, match="already holds a run"):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.jobfolder import Event
+from MAESILCore.jobfolder.failures import TEXTS, sentence
 from MAESILCore.wording import Sentence, joined
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ def sentencesIn(folder: Path) -> Iterator[tuple[str, str]]:
 def test_translators_find_every_sentence(host: Host, repository: Path) -> None:
     from MAESILSlicerLib.desktop import sentences
 
-    library = repository / "MAESILSlicer" / "MAESILSlicerLib"
-    made = [entry for room in ("results", "system") for entry in sentencesIn(library / room)]
+    rooms = [repository / "MAESILCore" / room for room in ("inference", "jobs")]
+    rooms += [repository / "MAESILSlicer" / "MAESILSlicerLib" / room for room in ("results", "system")]
+    made = [entry for room in rooms for entry in sentencesIn(room)] + list(TEXTS.items())
     assert len(made) == len(dict(made)), "two sentences have the same code"
     assert sentences._templates() == dict(made)
 
@@ -54,6 +57,23 @@ def test_a_sentence_is_shown_with_its_parameters_in_another_language(
         == "It failed: Ein Auftrag, der noch läuft, braucht Thorax. So."
     )
     assert sentences.translated("A plain text.") == "A plain text."
+
+
+def test_a_sentence_of_a_job_is_shown_in_another_language(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.desktop import sentences
+
+    german = {"job.unexpected": "MAESIL ist gescheitert ({reason})."}
+    monkeypatch.setattr(sentences, "_templates", lambda: german)
+    read = Event.decode(Event("failed", sentence("job.unexpected", reason="{x}")).encode())
+    assert read is not None
+    assert sentences.translated(read.message) == "MAESIL ist gescheitert ({x})."
+    # A package or another version may use other codes and parameters.
+    for code in ("job.unexpected", "another.code"):
+        other = Event.decode(Event("failed", Sentence(code, "As {it} is.", it="{it}")).encode())
+        assert other is not None
+        assert sentences.translated(other.message) == "As {it} is."
 
 
 def test_each_known_explanation_has_a_template_without_parameters(host: Host) -> None:
