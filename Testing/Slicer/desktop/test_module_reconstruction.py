@@ -210,7 +210,7 @@ def test_a_cancelled_reconstruction_leaves_nothing(module: OpenModule) -> None:
     module.finish(until=hasBegun(module))
     assert 0 < module.ui.progressBar.value < 1000
     # Held, so that it does not end before the button was looked at.
-    worker = module.host.logic.session.job._process._process.pid
+    worker = module.host.logic.session.job._process.pid
     os.kill(worker, signal.SIGSTOP)
     module.host.click(module.ui.reconstructButton)
     assert module.ui.reconstructButton.text == "Cancelling ..."

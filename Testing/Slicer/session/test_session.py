@@ -311,7 +311,7 @@ def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
 def test_a_killed_worker_is_told_in_a_sentence(session: Session, makeVolume: MakeVolume) -> None:
     session.change(volume=makeVolume(shape=(64, 64, 64)))
     session.startReconstruction(SINGLE)
-    os.kill(session.job._process._process.pid, signal.SIGKILL)
+    os.kill(session.job._process.pid, signal.SIGKILL)
     finish(session)
     assert session.failed
     assert session.message.endswith(".")
