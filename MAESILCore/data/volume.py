@@ -78,7 +78,8 @@ class Volume:
     @property
     def orientation(self) -> str:
         """Letters of the anatomical directions nearest to +i, +j, +k, such as "LPS"."""
-        return geometry.orientation_of(self.ijk_to_ras)
+        axes = enumerate(geometry.nearest_axes(self.ijk_to_ras))
+        return "".join(("LR", "PA", "IS")[axis][int(self.directions[axis, n] > 0)] for n, axis in axes)
 
     @property
     def is_sheared(self) -> bool:
@@ -87,8 +88,9 @@ class Volume:
 
     @property
     def is_oblique(self) -> bool:
-        """Whether an axis deviates from the patient's axes."""
-        return geometry.is_oblique(self.ijk_to_ras)
+        """Whether an axis deviates from the patient's axes by more than rounding."""
+        smaller = np.sort(np.abs(self.directions), axis=0)[:2]
+        return bool((smaller > geometry.PERPENDICULAR_COSINE).any())
 
     @cached_property
     def value_range(self) -> tuple[float, float]:

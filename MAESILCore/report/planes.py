@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
+from MAESILCore.data.formats import geometry
 from MAESILCore.data.volume import Volume
 
 AXIAL, CORONAL, SAGITTAL = "axial", "coronal", "sagittal"
@@ -15,8 +15,6 @@ PLANES = (AXIAL, CORONAL, SAGITTAL)
 LETTERS = {AXIAL: ("R", "L", "A", "P"), CORONAL: ("R", "L", "S", "I"), SAGITTAL: ("A", "P", "S", "I")}
 #: The display axis normal to each plane.
 _FIXED = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}
-#: Signs in RAS of display axes: down the body, to the back, to the left.
-_DOWN_BACK_LEFT = ((2, -1.0), (1, -1.0), (0, -1.0))
 #: Lower limit of tissue, HU; lungs are found as holes in tissue.
 _TISSUE_HU = -400.0
 _MARGIN_MM = 10.0
@@ -44,21 +42,15 @@ class DisplayFrame:
 
 def display_frame(volume: Volume) -> DisplayFrame:
     """The frame that brings a volume's axes nearest to down, back and left."""
-    directions = np.asarray(volume.directions)
-    best = max(
-        permutations(range(3)),
-        key=lambda columns: sum(
-            abs(directions[row, c]) for c, (row, _) in zip(columns, _DOWN_BACK_LEFT, strict=True)
-        ),
-    )
-    flipped = [
-        bool(directions[row, c] * sign < 0) for c, (row, sign) in zip(best, _DOWN_BACK_LEFT, strict=True)
-    ]
-    spacing = [float(volume.spacing[c]) for c in best]
+    nearest = geometry.nearest_axes(volume.ijk_to_ras)
+    down, back, left = (nearest.index(axis) for axis in (2, 1, 0))
+    # Array axes that grow towards head, front or right are flipped.
+    grows = [bool(volume.directions[nearest[axis], axis] > 0) for axis in (down, back, left)]
+    spacing = volume.spacing
     return DisplayFrame(
-        order=(2 - best[0], 2 - best[1], 2 - best[2]),
-        flipped=(flipped[0], flipped[1], flipped[2]),
-        spacing=(spacing[0], spacing[1], spacing[2]),
+        order=(2 - down, 2 - back, 2 - left),
+        flipped=(grows[0], grows[1], grows[2]),
+        spacing=(spacing[down], spacing[back], spacing[left]),
     )
 
 

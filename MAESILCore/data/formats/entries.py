@@ -43,14 +43,12 @@ def obstacle(path: Path) -> str | None:
         elif stat.S_ISREG(mode):
             path.open("rb").close()
         else:
-            return f"it is {_kind_of(mode)}"
+            return (
+                f"it is {next((kind for fits, kind in _KINDS if fits(mode)), 'neither a file nor a folder')}"
+            )
     except OSError as error:
         return reason_of(path, error)
     return None
-
-
-def _kind_of(mode: int) -> str:
-    return next((words for fits, words in _KINDS if fits(mode)), "neither a file nor a folder")
 
 
 def reason_of(path: Path, error: OSError) -> str:

@@ -17,11 +17,8 @@ from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_whole
 
 _WRITERS = {
-    ".nii": nifti.write,
-    ".nii.gz": nifti.write,
-    ".nrrd": itk_writers.write_nrrd,
-    ".mha": itk_writers.write_meta_image,
-    ".mhd": itk_writers.write_meta_image,
+    **dict.fromkeys((".nii", ".nii.gz"), nifti.write),
+    **dict.fromkeys((".nrrd", ".mha", ".mhd"), itk_writers.write),
 }
 
 

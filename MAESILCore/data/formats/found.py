@@ -89,7 +89,7 @@ def named(scans: Iterable[tuple[Path, int]]) -> list[FoundScan]:
     """
     given = list(scans)
     paths = [Path(os.path.abspath(path)) for path, _ in given]
-    files = _told_apart(paths, [parts for _, parts in given])
+    files = _unique_endings(paths, [parts for _, parts in given])
     stems = [
         file.removesuffix(displayable(path.name)) + stem_of(path)
         for file, path in zip(files, paths, strict=True)
@@ -99,10 +99,11 @@ def named(scans: Iterable[tuple[Path, int]]) -> list[FoundScan]:
     return [FoundScan(path, *both) for (path, _), *both in zip(given, _numbered(files), names, strict=True)]
 
 
-def _told_apart(paths: list[Path], parts: list[int]) -> list[str]:
+def _unique_endings(paths: list[Path], parts: list[int]) -> list[str]:
     """The trailing parts of each absolute path that make it unique."""
     while True:
-        names = [_ending(path, count) for path, count in zip(paths, parts, strict=True)]
+        endings = (path.parts[1:][-count:] for path, count in zip(paths, parts, strict=True))
+        names = ["/".join(ending) or path.anchor for ending, path in zip(endings, paths, strict=True)]
         shared = Counter(names)
         longer = [
             count + 1 if shared[name] > 1 and count < len(path.parts) - 1 else count
@@ -111,10 +112,6 @@ def _told_apart(paths: list[Path], parts: list[int]) -> list[str]:
         if longer == parts:
             return [displayable(name) for name in names]
         parts = longer
-
-
-def _ending(path: Path, count: int) -> str:
-    return "/".join(path.parts[1:][-count:]) or path.anchor
 
 
 def _numbered(names: list[str]) -> list[str]:

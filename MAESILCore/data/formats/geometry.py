@@ -18,8 +18,6 @@ PERPENDICULAR_COSINE = 1e-3
 #: Note on a file without axis directions.
 NO_ORIENTATION = "The file stores no orientation: which side is left is a guess."
 
-_AXIS_LETTERS = ("LR", "PA", "IS")
-
 
 def spacing_of(ijk_to_ras: np.ndarray) -> np.ndarray:
     """The lengths of the voxel edges along i, j, k in mm, (3,)."""
@@ -43,11 +41,6 @@ def is_sheared(ijk_to_ras: np.ndarray) -> bool:
     return shear_degrees(ijk_to_ras) > math.degrees(PERPENDICULAR_COSINE)
 
 
-def is_oblique(ijk_to_ras: np.ndarray) -> bool:
-    """Whether an axis deviates from the patient's axes by more than rounding."""
-    return bool((np.sort(np.abs(directions_of(ijk_to_ras)), axis=0)[:2] > PERPENDICULAR_COSINE).any())
-
-
 def is_invertible(ijk_to_ras: np.ndarray) -> bool:
     """Whether the three axes have a length and span space."""
     if not np.isfinite(ijk_to_ras).all() or not (spacing_of(ijk_to_ras) > 0).all():
@@ -55,17 +48,10 @@ def is_invertible(ijk_to_ras: np.ndarray) -> bool:
     return bool(abs(np.linalg.det(directions_of(ijk_to_ras))) > PERPENDICULAR_COSINE)
 
 
-def is_rigid(ijk_to_ras: np.ndarray) -> bool:
-    """Whether the axes have a length and are perpendicular, so that a quaternion can express them."""
-    return is_invertible(ijk_to_ras) and not is_sheared(ijk_to_ras)
-
-
-def orientation_of(ijk_to_ras: np.ndarray) -> str:
-    """Letters of the anatomical directions nearest to +i, +j, +k, such as "LPS"."""
-    directions = directions_of(ijk_to_ras)
-    cosines = np.abs(directions)
-    axes = max(permutations(range(3)), key=lambda order: float(cosines[order, range(3)].sum()))
-    return "".join(_AXIS_LETTERS[axis][int(directions[axis, n] > 0)] for n, axis in enumerate(axes))
+def nearest_axes(ijk_to_ras: np.ndarray) -> tuple[int, ...]:
+    """The anatomical axis (0 to 2 for R, A, S) nearest to each of i, j, k; all differ."""
+    cosines = np.abs(directions_of(ijk_to_ras))
+    return max(permutations(range(3)), key=lambda order: float(cosines[order, range(3)].sum()))
 
 
 def ras_from_lps(directions: np.ndarray, spacing: ArrayLike, origin: ArrayLike) -> np.ndarray:

@@ -55,13 +55,13 @@ def read(path: Path, within: Path | None = None) -> Scan:
         Unreadable: the file is damaged, or holds no real-valued 3D volume.
     """
     fields, files, start = _read_header(path, within)
-    size, dtype, channels = _layout(fields)
+    size, dtype, channels, skip_bytes = _layout(fields, is_local=start > 0)
     checks.refuse_components(channels)
     shape, notes = checks.squeeze_to_3d(tuple(size))
     ijk_to_ras, geometry_notes = _geometry(fields, len(size))
-    # The header size counts in detached files only.
-    skip_bytes = 0 if start else _header_size(fields)
-    data = voxeldata.VoxelData(files, _encoding(fields), skip_bytes=skip_bytes, start=start)
+    is_binary, is_compressed = fields.get("BinaryData", "True"), fields.get("CompressedData", "False")
+    encoding = ("deflate" if _is_true(is_compressed) else "raw") if _is_true(is_binary) else "text"
+    data = voxeldata.VoxelData(files, encoding, skip_bytes=skip_bytes, start=start)
     voxels, extra = voxeldata.read_voxels(data, dtype, size)
     voxels = voxeltypes.rescale(voxels.reshape(shape[::-1]))
     notes = (*notes, *geometry_notes, *_intensity_notes(fields), *voxeldata.extra_bytes_notes(extra))
@@ -88,35 +88,23 @@ def _read_header(path: Path, within: Path | None) -> tuple[dict[str, str], list[
     raise Unreadable("has no plain MetaImage header: save the scan again, such as .nii.gz.")
 
 
-def _layout(fields: Mapping[str, str]) -> tuple[list[int], np.dtype, int]:
-    """The (i, j, k, ...) size, the stored type, and the number of values per voxel."""
+def _layout(fields: Mapping[str, str], *, is_local: bool) -> tuple[list[int], np.dtype, int, int]:
+    """The (i, j, k, ...) size, the stored type, the number of values per voxel, and the bytes before detached ones."""
     try:
         size = [integer(length) for length in words(fields["DimSize"])]
         if len(size) != integer(fields["NDims"]) or not size:
             raise ValueError
         channels = integer(fields.get("ElementNumberOfChannels", "1"))
+        skip_bytes = max(integer("0" if is_local else fields.get("HeaderSize", "0")), -1)
         kind = _TYPES[fields["ElementType"]]
     except (KeyError, ValueError) as error:
         raise Unreadable(
-            "is a MetaImage whose NDims, DimSize, ElementType or number of channels cannot be read."
+            "is a MetaImage whose NDims, DimSize, ElementType, HeaderSize or number of channels cannot be read."
         ) from error
     orders = {_is_true(fields[name]) for name in _BYTE_ORDERS if name in fields}
     if len(orders) > 1:
         raise Unreadable(f"states both byte orders ({' and '.join(_BYTE_ORDERS)}): correct the header.")
-    return size, np.dtype((">" if True in orders else "<") + kind), channels
-
-
-def _encoding(fields: Mapping[str, str]) -> str:
-    if not _is_true(fields.get("BinaryData", "True")):
-        return "text"
-    return "deflate" if _is_true(fields.get("CompressedData", "False")) else "raw"
-
-
-def _header_size(fields: Mapping[str, str]) -> int:
-    try:
-        return max(integer(fields.get("HeaderSize", "0")), -1)
-    except ValueError as error:
-        raise Unreadable("is a MetaImage whose HeaderSize cannot be read.") from error
+    return size, np.dtype((">" if True in orders else "<") + kind), channels, skip_bytes
 
 
 def _is_true(text: str) -> bool:

@@ -95,7 +95,7 @@ def is_nifti(path: Path) -> bool:
         Unreadable: the file is damaged.
     """
     with voxeldata.decompressed(path) as stream:
-        return nifti_header.has_mark(stream.read(nifti_header.LONGEST))
+        return bool(nifti_header.mark_of(stream.read(nifti_header.LONGEST)))
 
 
 def pair(path: Path) -> tuple[Path, Path]:

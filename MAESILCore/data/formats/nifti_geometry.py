@@ -36,15 +36,15 @@ def ijk_to_ras_of(
     sform = header.get_sform(coded=True)[0]
     qform = _qform(header, is_needed=sform is None)
     notes: tuple[str, ...] = ()
-    is_usable = qform is not None and geometry.is_invertible(qform)
-    if sform is not None and not geometry.is_invertible(sform) and is_usable:
+    is_degenerate = sform is not None and not geometry.is_invertible(sform)
+    if is_degenerate and qform is not None and geometry.is_invertible(qform):
         sform, notes = None, ("The file's sform is degenerate; the qform was used.",)
     ijk_to_ras = sform if sform is not None else qform
     if ijk_to_ras is None:
         ijk_to_ras, notes = header.get_base_affine(), (geometry.NO_ORIENTATION,)
     elif sform is None and qfac not in (-1.0, 0.0, 1.0):
         notes = (*notes, f"The header's qfac is {qfac:g}, not 1 or -1; only its sign was used.")
-    elif sform is not None and qform is not None and geometry.is_rigid(sform):
+    elif sform is not None and qform is not None and not is_degenerate and not geometry.is_sheared(sform):
         distance = geometry.largest_distance(sform, qform, shape)
         if distance > geometry.spacing_of(sform).min():
             notes = (f"The file's sform and qform differ by up to {distance:.1f} mm; the sform was used.",)

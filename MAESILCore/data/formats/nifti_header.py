@@ -46,17 +46,10 @@ class CheckedHeader:
     notes: tuple[str, ...]
 
 
-def has_mark(block: bytes) -> bool:
-    """Whether the first bytes of a file have the mark of NIfTI-1 or NIfTI-2."""
-    return _is_nifti_1(block) or _is_nifti_2(block)
-
-
-def _is_nifti_1(block: bytes) -> bool:
-    return block[_NIFTI_1_MARK] in (b"ni1", b"n+1")
-
-
-def _is_nifti_2(block: bytes) -> bool:
-    return block[_NIFTI_2_MARK] in (b"ni2", b"n+2")
+def mark_of(block: bytes) -> bytes:
+    """The mark of NIfTI-1 (ni1, n+1) or NIfTI-2 (ni2, n+2) in the first bytes of a file, empty if there is none."""
+    first, second = block[_NIFTI_1_MARK], block[_NIFTI_2_MARK]
+    return second if second in (b"ni2", b"n+2") else first if first in (b"ni1", b"n+1") else b""
 
 
 def read(header_path: Path, *, is_single: bool) -> CheckedHeader:
@@ -76,17 +69,16 @@ def read(header_path: Path, *, is_single: bool) -> CheckedHeader:
         block = stream.read(LONGEST)
         if not is_single:
             voxeldata.count_rest(stream)
-    if _is_nifti_2(block):
-        kind: Any = Nifti2Header if is_single else Nifti2PairHeader
-        mark = block[_NIFTI_2_MARK]
-    elif _is_nifti_1(block):
-        kind = Nifti1Header if is_single else Nifti1PairHeader
-        mark, block = block[_NIFTI_1_MARK], block[:_NIFTI_1_BYTES]
-    else:
+    mark = mark_of(block)
+    if not mark:
         raise Unreadable("has no readable NIfTI header: copy or export it again.")
     if is_single != mark.startswith(b"n+"):
         where = "in a file beside it" if is_single else "in the same file"
         raise Unreadable(f"says that its voxels are {where}, and its name does not: export it again.")
+    if mark.endswith(b"2"):
+        kind: Any = Nifti2Header if is_single else Nifti2PairHeader
+    else:
+        kind, block = Nifti1Header if is_single else Nifti1PairHeader, block[:_NIFTI_1_BYTES]
     header = kind(block, check=False)
     qfac = float(header["pixdim"][0])
     # The sign alone counts in the reference library of NIfTI and in ITK; nibabel would turn -2 into 1.

@@ -79,7 +79,10 @@ def test_positions_rounded_by_the_scanner_are_even(write_series: Callable[..., P
         ({"skip": (2,)}, "lacks 1 slice among slices 2.5 mm apart"),
         ({"skip": (1, 2)}, "lacks 2 slices"),
         ({"skip": (1,), "step": (0.0, 0.8, 2.5)}, "lacks 1 slice .* tilted by 17.7 degrees"),
-        ({"change": lambda n: {"ImagePositionPatient": [0, 0, n**1.5]}}, "uneven slice distances, from 1 to 3.18 mm"),
+        (
+            {"change": lambda n: {"ImagePositionPatient": [0, 0, n**1.5]}},
+            "uneven slice distances, from 1 to 3.18 mm",
+        ),
         (
             {"change": lambda n: {"ImagePositionPatient": [0, 0, max(n, 1)]}},
             "1 of 6 slices at the position",

@@ -28,11 +28,8 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MULTI_FRAME_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3"
 _RLE = "1.2.840.10008.1.2.5"
 
-#: The tag before each fragment of compressed pixels.
-_ITEM = b"\xfe\xff\x00\xe0"
-
-#: First byte of all JPEG images.
-_JPEG_MARKER = b"\xff"
+#: The tag before each fragment of compressed pixels, and the first byte of all JPEG images.
+_ITEM, _JPEG_MARKER = b"\xfe\xff\x00\xe0", b"\xff"
 
 _DESCRIPTION = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
@@ -123,7 +120,6 @@ def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
     """Write only the pixels and their description, without rescaling, display settings or patient data."""
     from pydicom.dataset import Dataset as NewDataset
     from pydicom.dataset import FileMetaDataset
-    from pydicom.filewriter import dcmwrite
     from pydicom.uid import generate_uid
 
     bare = NewDataset()
@@ -135,11 +131,6 @@ def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:
     for keyword in _DESCRIPTION:
         setattr(bare, keyword, dataset.get(keyword))
     bare["PixelData"] = dataset["PixelData"]
-    bare.preamble = bytes(128)
     bare.file_meta = FileMetaDataset()
-    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID
-    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID
     bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    bare.is_little_endian = True
-    bare.is_implicit_VR = False
-    dcmwrite(path, bare)
+    bare.save_as(path, enforce_file_format=True)

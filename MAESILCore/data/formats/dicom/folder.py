@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -68,15 +69,11 @@ def images_below(folder: Path) -> tuple[list[FrameHeader], bool]:
         The headers, and whether all files were opened.
     """
     files = (path for path in _files_below(folder) if path.parent != folder)
-    headers = [frame for path in islice(files, _MOST_BELOW) for frame in _frames_if_readable(path)]
+    headers: list[FrameHeader] = []
+    for path in islice(files, _MOST_BELOW):
+        with suppress(VolumeError, OSError):
+            headers += read_header(path).frames if is_dicom_image(path) else ()
     return headers, next(files, None) is None
-
-
-def _frames_if_readable(path: Path) -> tuple[FrameHeader, ...]:
-    try:
-        return read_header(path).frames if is_dicom_image(path) else ()
-    except (VolumeError, OSError):
-        return ()
 
 
 def _read(paths: Iterable[Path]) -> Contents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -45,14 +45,18 @@ def stack_slices(slices: Sequence[FrameHeader]) -> tuple[list[FrameHeader], np.n
 
 def _common_plane(slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray]:
     """The (2, 3) in-plane unit vectors and the pixel spacing along i and j that all slices share."""
-    _refuse("position or orientation", [one for one in slices if not _has_place(one)])
-    _refuse("pixel spacing", [one for one in slices if not _has_spacing(one)])
+    placeless = [one for one in slices if one.position is None or one.orientation is None]
+    unspaced = [one for one in slices if one.pixel_spacing is None or not (one.pixel_spacing > 0).all()]
+    for what, without in (("position or orientation", placeless), ("pixel spacing", unspaced)):
+        if without:
+            names = named_files(header.path for header in without)
+            raise Unreadable(f"has slices without a {what} ({names}): export it again.")
     orientations = np.array([header.orientation for header in slices])
     spacings = np.array([header.pixel_spacing for header in slices])
-    count = _count_distinct(orientations)
+    count = len(groups_of(orientations, ROUNDING))
     if count > 1:
         raise Unreadable(f"mixes slices of {count} orientations: give each a folder of its own.")
-    if len({header.size for header in slices}) > 1 or _count_distinct(spacings) > 1:
+    if len({header.size for header in slices}) > 1 or len(groups_of(spacings, ROUNDING)) > 1:
         raise Unreadable("mixes pixel sizes or spacings: give each kind a folder of its own.")
     lengths = np.linalg.norm(orientations[0], axis=1, keepdims=True)
     if (np.abs(lengths - 1) > 0.01).any() or abs(orientations[0, 0] @ orientations[0, 1]) > 0.01:
@@ -62,26 +66,16 @@ def _common_plane(slices: Sequence[FrameHeader]) -> tuple[np.ndarray, np.ndarray
     return orientations[0] / lengths, spacings[0]
 
 
-def _refuse(what: str, without: Sequence[FrameHeader]) -> None:
-    if without:
-        names = named_files(header.path for header in without)
-        raise Unreadable(f"has slices without a {what} ({names}): export it again.")
-
-
-def _has_place(header: FrameHeader) -> bool:
-    return header.position is not None and header.orientation is not None
-
-
-def _has_spacing(header: FrameHeader) -> bool:
-    return header.pixel_spacing is not None and bool((header.pixel_spacing > 0).all())
-
-
-def _count_distinct(values: np.ndarray) -> int:
-    distinct: list[np.ndarray] = []
-    for value in values:
-        if not any(np.abs(value - other).max() <= ROUNDING for other in distinct):
-            distinct.append(value)
-    return len(distinct)
+def groups_of(values: Iterable[np.ndarray], tolerance: float) -> list[list[int]]:
+    """Indices of the values, grouped by their distance from the first value of each group."""
+    groups: list[tuple[np.ndarray, list[int]]] = []
+    for n, value in enumerate(values):
+        group = next((group for first, group in groups if np.abs(value - first).max() <= tolerance), None)
+        if group is None:
+            groups.append((value, [n]))
+        else:
+            group.append(n)
+    return [group for _, group in groups]
 
 
 def _refuse_gaps(positions: np.ndarray, normal: np.ndarray) -> None:
@@ -104,10 +98,7 @@ def _refuse_gaps(positions: np.ndarray, normal: np.ndarray) -> None:
         reason = f"lacks {missing} slice{'s' * (missing > 1)} among slices {usual:.4g} mm apart"
     else:
         reason = f"has uneven slice distances, from {gaps.min():.4g} to {gaps.max():.4g} mm"
-    raise Unreadable(f"{reason}{_tilt_text(positions, normal)}: export the complete, evenly spaced series.")
-
-
-def _tilt_text(positions: np.ndarray, normal: np.ndarray) -> str:
     step = positions[-1] - positions[0]
     degrees = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1.0, 1.0)))
-    return f", and the gantry was tilted by {degrees:.1f} degrees" if degrees > 0.1 else ""
+    tilt = f", and the gantry was tilted by {degrees:.1f} degrees" if degrees > 0.1 else ""
+    raise Unreadable(f"{reason}{tilt}: export the complete, evenly spaced series.")

@@ -48,8 +48,6 @@ _OF_WHOLE_SERIES = frozenset({".zip", ".7z", ".tmp"})
 #: Maximum growth of a slice by compression; archives of a series are larger.
 _WRAPPING_BYTES = 1024
 
-_AGAIN = "copy the folder again"
-
 
 class Slices:
     """Names and sizes of the readable slices, to recognise lost slices.
@@ -75,7 +73,7 @@ class Slices:
         wrapping = self._wrapping(path)
         if wrapping:
             return wrapping
-        return f"{content.why_no_dicom(path)}: {_AGAIN}" if self.are_like(path) else ""
+        return f"{content.why_no_dicom(path)}: copy the folder again" if self.are_like(path) else ""
 
     def are_like(self, path: Path) -> bool:
         """Whether a file has the name or size of a slice."""
@@ -89,20 +87,21 @@ class Slices:
         if not _may_be_regular(path):
             return False
         is_among_such = not self._extensions and path.parent in self._folders
-        return (is_among_such and self._are_named_like(name.lower())) or self._are_as_large_as(path)
+        if is_among_such and self._are_named_like(name.lower()):
+            return True
+        # Headers make the sizes of slices vary a little.
+        return path.is_file() and any(abs(path.stat().st_size - size) <= size // 50 for size in self._sizes)
 
     def _wrapping(self, path: Path) -> str:
         """The message on "IM7.dcm.gz" beside "IM6.dcm" if "IM7.dcm" is missing."""
         inner, extension = os.path.splitext(path.name)
         inner = inner.removeprefix(".") if extension == ".icloud" else inner
         reason = _WRAPPINGS.get(extension.lower(), "")
-        is_lost = reason and _shape(inner) in self._shapes and not os.path.lexists(path.with_name(inner))
         if _shape(inner) == "#" and extension.lower() in _OF_WHOLE_SERIES:
             return ""
-        return reason if is_lost and self._may_be_wrapped_in(path) else ""
-
-    def _may_be_wrapped_in(self, path: Path) -> bool:
-        return path.is_file() and path.stat().st_size <= max(self._sizes) + _WRAPPING_BYTES
+        is_lost = _shape(inner) in self._shapes and not os.path.lexists(path.with_name(inner))
+        is_small = path.is_file() and path.stat().st_size <= max(self._sizes, default=0) + _WRAPPING_BYTES
+        return reason if is_lost and is_small else ""
 
     def _are_named_like(self, name: str) -> bool:
         """Whether a name without extension follows the pattern of the slices' names."""
@@ -112,10 +111,6 @@ class Slices:
         return bool(self._wordy) and (
             (start != "" and name.startswith(start)) or len(name) in map(len, self._wordy)
         )
-
-    def _are_as_large_as(self, path: Path) -> bool:
-        """Whether a file has the size of a slice, within the variation of headers."""
-        return path.is_file() and any(abs(path.stat().st_size - size) <= size // 50 for size in self._sizes)
 
 
 def is_companion(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,38 +35,18 @@ def read_frames(headers: Sequence[FrameHeader]) -> tuple[np.ndarray, tuple[str, 
         VolumeError: a file has fewer pixels than its header announces, or its pixels do not decode.
     """
     slices: list[np.ndarray] = []
-    file: _File | None = None
     doubts: dict[str, list[Path]] = {}
-    for header in headers:
-        if file is None or file.path != header.path:
-            file = _read_file(header.path)
-            doubts.setdefault(file.doubt, []).append(file.path)
-        slices.append(_rescaled(file.frames[header.frame], header, file.modality_lut))
+    for path, group in groupby(headers, key=lambda header: header.path):
+        frames, modality_lut, doubt = _read_file(path)
+        slices += [_rescaled(frames[header.frame], header, modality_lut) for header in group]
+        doubts.setdefault(doubt, []).append(path)
+    doubts.pop("", None)
     voxels = np.stack(slices)
     voxels = voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
-    return voxels, tuple(_doubt_note(doubt, files) for doubt, files in doubts.items() if doubt)
-
-
-def _doubt_note(doubt: str, files: Sequence[Path]) -> str:
-    count = "1 file" if len(files) == 1 else f"{len(files)} files"
-    return f"The pixels of {count} {doubt} ({named_files(files)})."
-
-
-@dataclass(frozen=True)
-class _File:
-    """The pixels of one file.
-
-    Attributes:
-        path: the file.
-        frames: stored values, (frames, j, i).
-        modality_lut: first input value, then the outputs; None if there is no table.
-        doubt: a doubt about the pixels as the end of a sentence, or "".
-    """
-
-    path: Path
-    frames: np.ndarray
-    modality_lut: np.ndarray | None
-    doubt: str
+    return voxels, tuple(
+        f"The pixels of {len(files)} file{'s' * (len(files) > 1)} {doubt} ({named_files(files)})."
+        for doubt, files in doubts.items()
+    )
 
 
 def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -> np.ndarray:
@@ -80,7 +60,13 @@ def _rescaled(stored: np.ndarray, header: FrameHeader, lut: np.ndarray | None) -
     return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
-def _read_file(path: Path) -> _File:
+def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """The pixels of one file.
+
+    Returns:
+        The stored values, (frames, j, i); first input value and outputs of the Modality LUT, or None; and a doubt
+        about the pixels as the end of a sentence, or "".
+    """
     with parsing(path):
         from pydicom import dcmread
 
@@ -117,7 +103,7 @@ def _read_file(path: Path) -> _File:
             frames = _native(dataset, shape, bits)
         else:
             frames, doubt = compressed.decode(dataset, shape)
-        return _File(path, frames, _modality_lut(dataset), doubt)
+        return frames, _modality_lut(dataset), doubt
 
 
 def _native(dataset: Dataset, shape: tuple[int, int, int], bits: int) -> np.ndarray:

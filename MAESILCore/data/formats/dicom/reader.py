@@ -141,12 +141,10 @@ def _continues(header: FrameHeader, headers: Sequence[FrameHeader]) -> bool:
         for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "ImageType")
     )
     is_alike &= (header.series_uid, header.size) == (first.series_uid, first.size) and not header.is_localizer
-    if not is_alike or header.position is None or _differ(header, first):
+    if not is_alike or header.position is None:
+        return False
+    pairs = ((header.orientation, first.orientation), (header.pixel_spacing, first.pixel_spacing))
+    if any(a is None or b is None or bool((np.abs(a - b) > ROUNDING).any()) for a, b in pairs):
         return False
     positions = np.array([one.position for one in headers if one.position is not None]).reshape(-1, 3)
     return bool((np.abs(positions - header.position).max(axis=1) > ROUNDING).all())
-
-
-def _differ(one: FrameHeader, other: FrameHeader) -> bool:
-    pairs = ((one.orientation, other.orientation), (one.pixel_spacing, other.pixel_spacing))
-    return any(a is None or b is None or bool((np.abs(a - b) > ROUNDING).any()) for a, b in pairs)

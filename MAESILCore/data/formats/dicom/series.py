@@ -11,6 +11,7 @@ import numpy as np
 
 from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.folder import Contents, read_contents
+from MAESILCore.data.formats.dicom.geometry import groups_of
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import DERIVED_MODALITIES
 
@@ -111,35 +112,19 @@ def without_strays(headers: Sequence[FrameHeader]) -> tuple[list[FrameHeader], l
     rest = [header for header in headers if not header.is_localizer]
     if not rest:
         return list(headers), []
-    stack, *others = sorted(_planes(rest), key=len, reverse=True)
+    # Frames without an orientation are a plane of their own, as no cosine is 9.
+    orientations = [np.full((2, 3), 9.0) if one.orientation is None else one.orientation for one in rest]
+    planes = [[rest[n] for n in plane] for plane in groups_of(orientations, _SAME_PLANE)]
+    stack, *others = sorted(planes, key=len, reverse=True)
     if len(stack) < 3 or any(len(plane) > 1 for plane in others):
         return rest, marked
-    lost = [header for plane in others for header in plane if _lacks_only_orientation(header, stack[0])]
-    scouts = [header for plane in others for header in plane if header not in lost]
+    lost: list[FrameHeader] = []
+    scouts: list[FrameHeader] = []
+    for header in (header for plane in others for header in plane):
+        # A damaged slice of the stack lacks only its orientation, a picture also its position.
+        is_slice = header.orientation is None and header.position is not None and header.size == stack[0].size
+        (lost if is_slice else scouts).append(header)
     return [*stack, *lost], [*marked, *scouts]
-
-
-def _planes(headers: Sequence[FrameHeader]) -> list[list[FrameHeader]]:
-    """The frames grouped by orientation; frames without one are a group."""
-    planes: list[list[FrameHeader]] = []
-    for header in headers:
-        plane = next((plane for plane in planes if _is_same_plane(header, plane[0])), None)
-        if plane is None:
-            planes.append([header])
-        else:
-            plane.append(header)
-    return planes
-
-
-def _is_same_plane(one: FrameHeader, other: FrameHeader) -> bool:
-    if one.orientation is None or other.orientation is None:
-        return one.orientation is other.orientation
-    return float(np.abs(one.orientation - other.orientation).max()) < _SAME_PLANE
-
-
-def _lacks_only_orientation(header: FrameHeader, of_stack: FrameHeader) -> bool:
-    """Whether a frame is a damaged slice of the stack, not a picture without position."""
-    return header.orientation is None and header.position is not None and header.size == of_stack.size
 
 
 def _describe(uid: str, headers: Sequence[FrameHeader]) -> SeriesInfo:
