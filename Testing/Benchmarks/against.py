@@ -24,7 +24,7 @@ def against_rows(scan: Path | None, shape: tuple[int, int, int] = SHAPE) -> list
     size = " x ".join(map(str, shape[::-1]))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        is_old_there = export(OLD, Path(folder))
+        is_old_there = export(OLD, Path(folder), "MAESILCore", "Resources/Models")
         for name, coverage in WORK.items():
             old = seconds(Path(folder), scan, shape, coverage) if is_old_there else None
             new = seconds(ROOT, scan, shape, coverage)
@@ -36,20 +36,10 @@ def against_rows(scan: Path | None, shape: tuple[int, int, int] = SHAPE) -> list
     return rows
 
 
-def export(revision: str, folder: Path) -> bool:
-    """Unpack a revision into a folder; False if the history does not have it."""
+def export(revision: str, folder: Path, *paths: str) -> bool:
+    """Unpack some paths of a revision into a folder; False if the history does not have it."""
     archive = folder / "old.tar"
-    command = [
-        "git",
-        "-C",
-        str(ROOT),
-        "archive",
-        "-o",
-        str(archive),
-        revision,
-        "MAESILCore",
-        "Resources/Models",
-    ]
+    command = ["git", "-C", str(ROOT), "archive", "-o", str(archive), revision, *paths]
     try:
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return False

@@ -22,7 +22,7 @@ def test_a_revision_that_is_not_in_the_history_is_no_column(
 
 
 def test_old_and_new_stand_in_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(against, "export", lambda revision, folder: True)
+    monkeypatch.setattr(against, "export", lambda revision, folder, *paths: True)
     monkeypatch.setattr(
         against, "seconds", lambda root, scan, shape, coverage: 5.0 if root == against.ROOT else 10.0
     )

@@ -7,18 +7,16 @@ import slicer
 import vtk
 
 from MAESILSlicerLib.overlays import lattice
-from MAESILSlicerLib.overlays.modelnodes import addModel, cellsOf, colorByStage, drawByStage
+from MAESILSlicerLib.overlays.modelnodes import addModel, cellsOf, colorByStage, drawByStage, pointsOf
 from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
 
 CUBES_ROLE = "overlay.cubes"
 
 
-def addCubes(
-    placed: PlacedGrid, points: vtk.vtkPoints, colorNode: slicer.vtkMRMLColorTableNode
-) -> slicer.vtkMRMLModelNode:
+def addCubes(placed: PlacedGrid, colorNode: slicer.vtkMRMLColorTableNode) -> slicer.vtkMRMLModelNode:
     """Add a model of faces, empty until `drawCubes`."""
     mesh = vtk.vtkPolyData()
-    mesh.SetPoints(points)
+    mesh.SetPoints(vtk.vtkPoints())
     node = addModel(placed.volumeNode, CUBES_ROLE, "MAESIL mask in 3D", mesh)
     colorByStage(node, colorNode)
     display = node.GetDisplayNode()
@@ -42,10 +40,17 @@ def cullInside(node: slicer.vtkMRMLModelNode, placed: PlacedGrid) -> None:
     display.SetFrontfaceCulling(bool(handedness < 0))
 
 
-def drawCubes(node: slicer.vtkMRMLModelNode, stages: np.ndarray) -> None:
-    """Show the hidden patches of `stages`, (Dk, Dj, Di)."""
+def drawCubes(
+    node: slicer.vtkMRMLModelNode, placed: PlacedGrid, stages: np.ndarray, clip: int | None
+) -> None:
+    """Show the hidden patches of `stages`, (Dk, Dj, Di); with `clip`, only those of this superpatch."""
+    points = placed.points
+    if clip is not None:
+        box = placed.grid.box(clip)
+        k, j, i = (slice(a, b + 1) for a, b in zip(box.start, box.stop, strict=True))
+        stages, points = stages[box.slices], pointsOf(placed.cornersRas[k, j, i].reshape(-1, 3))
     faces, ofStage = lattice.outerFaces(closed(stages))
-    drawByStage(node, cellsOf(faces), ofStage)
+    drawByStage(node, points, cellsOf(faces), ofStage)
 
 
 def closed(stages: np.ndarray) -> np.ndarray:

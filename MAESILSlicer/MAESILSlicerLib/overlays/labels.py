@@ -11,7 +11,7 @@ import vtk
 from MAESILSlicerLib.overlays import lattice
 from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
 from MAESILSlicerLib.overlays.sections import sectionsOf
-from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, nodesOfClass, removeNode
+from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, removeNode
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
@@ -48,11 +48,6 @@ class SliceLabels:
         self._cornersRas = np.column_stack([cornersRas, np.ones(len(cornersRas))])
         self._isVisible = True
         self._labels: dict[slicer.vtkMRMLSliceNode, slicer.vtkMRMLMarkupsFiducialNode] = {}
-        self._observations: list[tuple[vtk.vtkObject, int]] = []
-        scene = placed.volumeNode.GetScene()
-        self._observe(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
-        for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
-            self._addView(sliceNode)
 
     @property
     def isWhole(self) -> bool:
@@ -66,30 +61,29 @@ class SliceLabels:
         """Show or hide all labels."""
         if isVisible != self._isVisible:
             self._isVisible = isVisible
-            self.update()
-
-    def update(self) -> None:
-        """Place all labels again, after the volume has moved."""
-        for sliceNode in self._labels:
-            self._updateView(sliceNode)
+            for sliceNode in self._labels:
+                self.follow(sliceNode)
 
     def remove(self) -> None:
-        """Remove the labels and stop following the slices."""
-        for source, observation in self._observations:
-            source.RemoveObserver(observation)
+        """Remove the labels."""
         for node in self._labels.values():
             removeNode(node)
-        self._observations, self._labels = [], {}
+        self._labels = {}
 
-    def _observe(self, source: vtk.vtkObject, event: int, callback: object) -> None:
-        self._observations.append((source, source.AddObserver(event, callback)))
+    def follow(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
+        """Place the labels of a view, after its slice or the volume has moved."""
+        if sliceNode not in self._labels:
+            self._labels[sliceNode] = self._addNode(sliceNode)
+        node = self._labels[sliceNode]
+        xyToWorld = slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS())
+        labels, placesXy = self._labelsIn(xyToWorld) if self._isVisible else ([], np.empty((0, 2)))
+        if labels == _labelsOn(node) and np.allclose(_seenAt(node, xyToWorld), placesXy, atol=0.5):
+            # Labels do not change while the slice moves within its superpatches.
+            return
+        flat = np.column_stack([placesXy, np.zeros(len(labels)), np.ones(len(labels))])
+        _write(node, (flat @ xyToWorld.T)[:, :3], labels)
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAdded(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
-        if node.IsA("vtkMRMLSliceNode"):
-            self._addView(node)
-
-    def _addView(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
+    def _addNode(self, sliceNode: slicer.vtkMRMLSliceNode) -> slicer.vtkMRMLMarkupsFiducialNode:
         name = f"MAESIL superpatch labels {sliceNode.GetLayoutName()}"
         node = _addMarkups(self._placed.volumeNode, SLICE_LABELS_ROLE, name)
         display = node.GetDisplayNode()
@@ -100,22 +94,7 @@ class SliceLabels:
             display.SetSliceProjection(True)
             display.SetSliceProjectionUseFiducialColor(True)
             display.SetSliceProjectionOpacity(1.0)
-        self._labels[sliceNode] = node
-        self._observe(sliceNode, vtk.vtkCommand.ModifiedEvent, self._onSliceModified)
-        self._updateView(sliceNode)
-
-    def _onSliceModified(self, sliceNode: slicer.vtkMRMLSliceNode, _event: str) -> None:
-        self._updateView(sliceNode)
-
-    def _updateView(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
-        node = self._labels[sliceNode]
-        xyToWorld = slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS())
-        labels, placesXy = self._labelsIn(xyToWorld) if self._isVisible else ([], np.empty((0, 2)))
-        if labels == _labelsOn(node) and np.allclose(_seenAt(node, xyToWorld), placesXy, atol=0.5):
-            # Labels do not change while the slice moves within its superpatches.
-            return
-        flat = np.column_stack([placesXy, np.zeros(len(labels)), np.ones(len(labels))])
-        _write(node, (flat @ xyToWorld.T)[:, :3], labels)
+        return node
 
     def _labelsIn(self, xyToWorld: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The labels that fit into a view, and their positions, (N, 2) pixels x, y."""

@@ -1,4 +1,4 @@
-"""Model nodes over a volume: created once, then only their cells change."""
+"""Model nodes over a volume: created once, then only their meshes change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def setVisible(node: slicer.vtkMRMLDisplayableNode, isVisible: bool) -> None:
 
 
 def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:
-    """Corners, (N, 3) RAS in mm, as points that meshes can share."""
+    """Corners, (N, 3) RAS in mm, as points of a mesh."""
     points = vtk.vtkPoints()
     points.SetData(numpy_to_vtk(np.asarray(cornersRas, dtype=np.float32), deep=True))
     return points
@@ -52,6 +52,7 @@ def pointsOf(cornersRas: np.ndarray) -> vtk.vtkPoints:
 
 def cellsOf(*shapes: np.ndarray) -> vtk.vtkCellArray:
     """Rows of point indices, each array (N, corners of a cell) int32, as one cell array."""
+    shapes = shapes or (np.empty((0, 1), dtype=np.int32),)
     connectivity = np.concatenate([rows.ravel() for rows in shapes])
     sizes = np.concatenate([np.full(len(rows), rows.shape[1], dtype=np.int32) for rows in shapes])
     offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
@@ -65,12 +66,18 @@ def _integers(values: np.ndarray) -> vtk.vtkDataArray:
     return numpy_to_vtk(values.astype(np.int32, copy=False), deep=True, array_type=vtk.VTK_TYPE_INT32)
 
 
-def drawByStage(node: slicer.vtkMRMLModelNode, cells: vtk.vtkCellArray, stages: np.ndarray) -> None:
-    """Replace a model's cells, each with one stage (uint8), with a single event."""
+def drawByStage(
+    node: slicer.vtkMRMLModelNode, points: vtk.vtkPoints, cells: vtk.vtkCellArray, stages: np.ndarray
+) -> None:
+    """Replace the shapes of a model, each with one stage (uint8), with a single event.
+
+    The model shows hexahedra if its mesh is an unstructured grid, else polygons.
+    """
     mesh = node.GetMesh()
     scalars = numpy_to_vtk(stages, deep=True)
     scalars.SetName(_STAGE_ARRAY)
     with slicer.util.NodeModify(node):
+        mesh.SetPoints(points)
         if mesh.IsA("vtkPolyData"):
             mesh.SetPolys(cells)
         else:

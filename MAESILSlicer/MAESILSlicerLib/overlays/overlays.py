@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import slicer
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import Mask, SuperpatchGrid
-from MAESILSlicerLib.overlays import cubes, gridlines, labels, lattice, slicemask
+from MAESILSlicerLib.overlays import cubes, gridlines, labels, slicemask
 from MAESILSlicerLib.overlays.gridlines import HIGHLIGHT_COLOR
-from MAESILSlicerLib.overlays.modelnodes import COLORS_ROLE, addStageColors, pointsOf, setVisible
+from MAESILSlicerLib.overlays.modelnodes import COLORS_ROLE, addStageColors, setVisible
 from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
-from MAESILSlicerLib.scene.nodes import findNodes, removeNodes
+from MAESILSlicerLib.overlays.slicewatch import SliceWatch
+from MAESILSlicerLib.scene.nodes import findNodes, removeNodes, roleOf
 
 __all__ = ["HIGHLIGHT_COLOR", "OverlayDisplay", "Overlays"]
 
@@ -67,6 +69,8 @@ class Overlays:
         self._display = OverlayDisplay()
         self._outdated: set[str] = set()
         self._sliceLabels: labels.SliceLabels | None = None
+        self._sliceMask: slicemask.SliceMask | None = None
+        self._slices: SliceWatch | None = None
         self._observation: int | None = None
 
     # What is shown
@@ -211,63 +215,75 @@ class Overlays:
     def _addNodes(self) -> None:
         placed, volumeNode = self._placed, self._placed.volumeNode
         colorNode = addStageColors(volumeNode)
-        points = pointsOf(lattice.cornersRas(lattice.patchEdges(placed.grid), placed.ijkToRas))
-        slicemask.addFill(volumeNode, points, colorNode)
-        slicemask.addLines(volumeNode, points, colorNode)
-        cubes.addCubes(placed, points, colorNode)
+        slicemask.addFill(volumeNode, colorNode)
+        slicemask.addLines(volumeNode, colorNode)
+        cubes.addCubes(placed, colorNode)
         gridlines.addGrid(placed)
         gridlines.addHighlight(volumeNode)
         labels.addLabels(volumeNode)
         self._sliceLabels = labels.SliceLabels(placed)
+        self._sliceMask = slicemask.SliceMask(placed)
         self._outdated = set(_MASK_ROLES)
+        self._slices = SliceWatch(self.scene, self._onSlice)
 
     def _removeNodes(self) -> None:
-        if self._sliceLabels is not None:
+        if self._slices is not None:
+            self._slices.stop()
             self._sliceLabels.remove()
-        self._sliceLabels = None
+        self._slices = self._sliceLabels = self._sliceMask = None
         for role in (*_ROLES, labels.SLICE_LABELS_ROLE, COLORS_ROLE):
             removeNodes(self.scene, role)
 
-    def _addMissing(self) -> None:
-        """Recreate all nodes if a script or the user has deleted one of these hidden nodes."""
-        nodes = [self._node(role) for role in _ROLES]
-        isWhole = all(node is not None and node.GetDisplayNode() is not None for node in nodes)
-        if not isWhole or self._node(COLORS_ROLE) is None or not self._sliceLabels.isWhole:
+    def _wholeNodes(self) -> dict[str, slicer.vtkMRMLDisplayableNode]:
+        """All nodes by role; they are recreated if a script or the user has deleted one of these hidden nodes."""
+        nodes = {roleOf(node): node for node in self.scene.GetNodes()}
+        isWhole = all(role in nodes and nodes[role].GetDisplayNode() is not None for role in _ROLES)
+        if not isWhole or COLORS_ROLE not in nodes or not self._sliceLabels.isWhole:
             self._removeNodes()
             self._addNodes()
+            nodes = {roleOf(node): node for node in self.scene.GetNodes()}
+        return nodes
 
     def _refresh(self) -> None:
         """Update the nodes to mask, highlight and display."""
         if self._placed is None:
             return
-        self._addMissing()
-        display = self._display
-        self._refreshMask(self.maskNode, slicemask.FILL_ROLE, slicemask.drawFill, display.mask2d)
-        outlined = display.mask2d and display.outline
-        self._refreshMask(self.maskLinesNode, slicemask.LINES_ROLE, slicemask.drawLines, outlined)
-        self._refreshMask(self.cubesNode, cubes.CUBES_ROLE, cubes.drawCubes, display.mask3d)
-        self.maskNode.GetDisplayNode().SetSliceIntersectionOpacity(display.opacity)
-        gridlines.drawHighlight(self.highlightNode, self._placed, self._highlight)
-        setVisible(self.highlightNode, self._highlight is not None)
-        setVisible(self.gridNode, display.grid)
-        labels.drawLabels(self.labelsNode, self._placed, self._labelled())
-        setVisible(self.labelsNode, display.labels)
+        nodes, display = self._wholeNodes(), self._display
+        self._refreshSliceMask(nodes[slicemask.FILL_ROLE], nodes[slicemask.LINES_ROLE])
+        self._refreshMask(
+            nodes[cubes.CUBES_ROLE],
+            cubes.CUBES_ROLE,
+            lambda node, stages: cubes.drawCubes(node, self._placed, stages, display.clip),
+            display.mask3d,
+        )
+        highlightNode, labelsNode = nodes[gridlines.HIGHLIGHT_ROLE], nodes[labels.LABELS_ROLE]
+        gridlines.drawHighlight(highlightNode, self._placed, self._highlight)
+        setVisible(highlightNode, self._highlight is not None)
+        setVisible(nodes[gridlines.GRID_ROLE], display.grid)
+        labels.drawLabels(labelsNode, self._placed, self._labelled())
+        setVisible(labelsNode, display.labels)
         self._sliceLabels.setVisible(display.labels)
 
+    def _refreshSliceMask(
+        self, fillNode: slicer.vtkMRMLModelNode, linesNode: slicer.vtkMRMLModelNode
+    ) -> None:
+        display, sliceMask = self._display, self._sliceMask
+        self._refreshMask(fillNode, slicemask.FILL_ROLE, sliceMask.drawFill, display.mask2d)
+        outlined = display.mask2d and display.outline
+        self._refreshMask(linesNode, slicemask.LINES_ROLE, sliceMask.drawLines, outlined)
+        fillNode.GetDisplayNode().SetSliceIntersectionOpacity(display.opacity)
+
     def _refreshMask(
-        self, node: slicer.vtkMRMLModelNode, role: str, draw: Callable[..., None], isWanted: bool
+        self,
+        node: slicer.vtkMRMLModelNode,
+        role: str,
+        draw: Callable[[slicer.vtkMRMLModelNode, np.ndarray], None],
+        isWanted: bool,
     ) -> None:
         """Redraw the mask only if it has changed and is visible, because this is the slow part."""
         isSeen = isWanted and self._mask is not None
         if isSeen and role in self._outdated:
-            isClipped = role == cubes.CUBES_ROLE and self._display.clip is not None
-            stages = self._mask.stages
-            draw(
-                node,
-                lattice.onlyInside(stages, self._placed.grid.box(self._display.clip))
-                if isClipped
-                else stages,
-            )
+            draw(node, self._mask.stages)
             self._outdated.discard(role)
         setVisible(node, isSeen)
 
@@ -280,10 +296,21 @@ class Overlays:
             else sorted({self._highlight, self._display.clip} - {None})
         )
 
+    def _onSlice(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
+        """Follow the slice of a view with labels and mask."""
+        self._sliceLabels.follow(sliceNode)
+        if not self._sliceMask.follow(sliceNode):
+            return
+        self._outdated |= {slicemask.FILL_ROLE, slicemask.LINES_ROLE}
+        fillNode, linesNode = self.maskNode, self.maskLinesNode
+        # Deleted nodes are recreated by the next change of the mask or the display.
+        if fillNode is not None and linesNode is not None:
+            self._refreshSliceMask(fillNode, linesNode)
+
     def _onTransformModified(self, volumeNode: slicer.vtkMRMLVolumeNode, _event: str) -> None:
         """Follow a new parent transform; changes of the same transform reach the nodes without help."""
         self._refresh()
         for role in _ROLES:
             self._node(role).SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
         cubes.cullInside(self.cubesNode, self._placed)
-        self._sliceLabels.update()
+        self._slices.notify()

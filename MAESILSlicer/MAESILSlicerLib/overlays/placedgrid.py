@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import slicer
+import vtk
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
+from MAESILSlicerLib.overlays import lattice
+from MAESILSlicerLib.overlays.modelnodes import pointsOf
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
 
 
@@ -36,6 +40,17 @@ class PlacedGrid:
         linearTransformToWorld(volumeNode)
         self.volumeNode, self.grid = volumeNode, grid
         self.ijkToRas = geometryOf(volumeNode)
+
+    @cached_property
+    def cornersRas(self) -> np.ndarray:
+        """The corners of all patches, (Dk + 1, Dj + 1, Di + 1, 3), in the volume's own RAS, mm."""
+        corners = lattice.cornersRas(lattice.patchEdges(self.grid), self.ijkToRas)
+        return corners.astype(np.float32).reshape(*np.add(self.grid.lattice_shape, 1), 3)
+
+    @cached_property
+    def points(self) -> vtk.vtkPoints:
+        """The corners of all patches, which meshes can share."""
+        return pointsOf(self.cornersRas.reshape(-1, 3))
 
     def rasToWorld(self) -> np.ndarray | None:
         """The current matrix from the volume's RAS to world RAS, (4, 4); None under a non-linear transform."""

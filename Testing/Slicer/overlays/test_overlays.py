@@ -14,7 +14,7 @@ from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay, Overlays
 from MAESILSlicerLib.scene.nodes import ROLE_ATTRIBUTE
 from MAESILSlicerLib.scene.transforms import SceneError
-from offscreen import AXIAL, OffscreenViews
+from offscreen import AXIAL, SLICES, OffscreenViews
 from volumes import MakeVolume, matrixOf
 
 SHAPE = (21, 30, 35)
@@ -121,7 +121,11 @@ def test_each_part_is_switched_by_itself(overlays: Overlays) -> None:
     assert visible(overlays) == {"gridNode", "labelsNode"}
 
 
-def test_what_was_hidden_shows_the_newest_mask_when_it_comes_back(overlays: Overlays) -> None:
+def test_what_was_hidden_shows_the_newest_mask_when_it_comes_back(
+    views: OffscreenViews, overlays: Overlays
+) -> None:
+    views.jumpTo(overlays.centerOf(0))
+    views.jumpTo((-4.0, 8.0, 12.0))
     overlays.setDisplay(OverlayDisplay(mask2d=False, mask3d=False))
     lone = np.zeros(GRID.lattice_shape, dtype=np.uint8)
     lone[0, 0, 0] = 1
@@ -132,7 +136,8 @@ def test_what_was_hidden_shows_the_newest_mask_when_it_comes_back(overlays: Over
     assert overlays.cubesNode.GetMesh().GetNumberOfCells() == 6
 
 
-def test_a_mask_changes_cells_and_moves_no_points(overlays: Overlays) -> None:
+def test_a_mask_changes_cells_and_moves_no_points(views: OffscreenViews, overlays: Overlays) -> None:
+    views.jumpTo(overlays.centerOf(0))
     points = overlays.maskNode.GetMesh().GetPoints()
     before, changed = points.GetMTime(), []
     overlays.maskNode.AddObserver("ModifiedEvent", lambda *_: changed.append(True))
@@ -140,6 +145,42 @@ def test_a_mask_changes_cells_and_moves_no_points(overlays: Overlays) -> None:
     assert overlays.maskNode.GetMesh().GetPoints() is points
     assert points.GetMTime() == before
     assert len(changed) <= 1
+
+
+def test_only_patches_that_a_slice_cuts_are_drawn_and_each_once(
+    views: OffscreenViews, overlays: Overlays
+) -> None:
+    everything = np.ones(GRID.lattice_shape, dtype=np.uint8)
+    overlays.setMask(Mask(everything))
+    ijkToRas = matrixOf(spacing=(1.0, 2.0, 3.0), flips=(-1, 1, 1))
+    for place in ((0, 0, 0), (1, 2, 4), (2, 3, 1)):
+        views.jumpTo((ijkToRas @ [*np.multiply(place[::-1], 8) + 1, 1.0])[:3])
+        mesh = overlays.maskNode.GetMesh()
+        points = mesh.GetNumberOfPoints()
+        cut = np.zeros(GRID.lattice_shape, dtype=bool)
+        for axis in range(3):
+            np.moveaxis(cut, axis, 0)[place[axis]] = True
+        volumes = [np.prod(np.ptp(bounds, axis=1)) for bounds in boundsOf(mesh)]
+        k, j, i = np.nonzero(cut)
+        sizes = [
+            np.minimum(8 * index + 8, size) - 8 * index for index, size in zip((k, j, i), SHAPE, strict=True)
+        ]
+        assert sum(volumes) == pytest.approx(np.prod(sizes, axis=0).sum() * 6.0)
+        assert points < np.prod(np.add(GRID.lattice_shape, 1))
+
+
+def boundsOf(mesh: slicer.vtkMRMLNode) -> list[np.ndarray]:
+    """Of each cell of a mesh the ends along R, A, S, (3, 2)."""
+    return [np.reshape(mesh.GetCell(index).GetBounds(), (3, 2)) for index in range(mesh.GetNumberOfCells())]
+
+
+def test_a_slice_outside_the_volume_shows_no_mask_and_no_error(
+    views: OffscreenViews, overlays: Overlays
+) -> None:
+    views.jumpTo((1000.0, 1000.0, 1000.0))
+    assert overlays.maskNode.GetMesh().GetNumberOfCells() == 0
+    for name in SLICES:
+        views.pictureOf(name)
 
 
 def test_superpatches_are_found_where_they_lie(overlays: Overlays) -> None:

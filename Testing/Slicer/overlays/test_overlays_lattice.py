@@ -61,20 +61,25 @@ def test_boxes_have_their_corners_in_the_order_of_a_hexahedron() -> None:
         assert np.abs(places[begin] - places[end]).sum() == 1
 
 
-@pytest.mark.parametrize("stages", masks())
-def test_outer_faces_are_those_between_hidden_and_not_hidden(stages: np.ndarray) -> None:
+def outerSquares(stages: np.ndarray, chosen: np.ndarray) -> dict[Place, int]:
+    """The stages by axis and lowest corner of the unit squares between hidden and not hidden, of chosen patches."""
     expected = {}
     around = np.pad(stages, 1)
-    for place in itertools.product(*map(range, stages.shape)):
+    for place in zip(*np.nonzero((stages > 0) & chosen), strict=True):
         for axis, far in itertools.product(range(3), (0, 1)):
             neighbour = np.add(place, 1)
             neighbour[axis] += 2 * far - 1
-            if stages[place] and not around[tuple(neighbour)]:
+            if not around[tuple(neighbour)]:
                 corner = np.array(place)
                 corner[axis] += far
                 expected[(axis, *corner.tolist())] = stages[place]
+    return expected
+
+
+def squaresOf(stages: np.ndarray, faces: np.ndarray, ofStage: np.ndarray) -> dict[Place, int]:
+    """The unit squares of faces, which must look outward and not overlap."""
     found = {}
-    faces, ofStage = lattice.outerFaces(stages)
+    around = np.pad(stages, 1)
     for corners, stage in zip(faces, ofStage, strict=True):
         places = np.array(np.unravel_index(corners, np.add(stages.shape, 1)))
         (axis,) = np.flatnonzero(np.ptp(places, axis=1) == 0)
@@ -89,12 +94,45 @@ def test_outer_faces_are_those_between_hidden_and_not_hidden(stages: np.ndarray)
             assert around[tuple(beyond + 1)] == 0, "the face looks inward"
             assert (axis, *place) not in found, "two faces overlap"
             found[(axis, *place)] = stage
-    assert found == expected
+    return found
+
+
+@pytest.mark.parametrize("stages", masks())
+def test_outer_faces_are_those_between_hidden_and_not_hidden(stages: np.ndarray) -> None:
+    everything = np.ones(stages.shape, dtype=bool)
+    assert squaresOf(stages, *lattice.outerFaces(stages)) == outerSquares(stages, everything)
+
+
+@pytest.mark.parametrize("stages", masks())
+def test_shapes_of_a_part_are_those_of_its_patches(stages: np.ndarray) -> None:
+    k, j, i = np.indices(stages.shape)
+    for chosen in ((k + j + i) % 3 == 0, k == k.max(), (j == 0) | (i == i.max())):
+        part = lattice.Part.around(chosen)
+        filled = np.zeros_like(stages)
+        for corners, stage in zip(*lattice.boxes(stages, part), strict=True):
+            for place in patchesWithin(corners, stages.shape):
+                filled[place] += stage
+        np.testing.assert_array_equal(filled, stages * chosen)
+        assert squaresOf(stages, *lattice.outerFaces(stages, part)) == outerSquares(stages, chosen)
+        drawn = lattice.hatching(stages, part).tolist()
+        assert sorted(drawn) == sorted(lattice.hatching(stages * chosen).tolist())
+
+
+def test_a_plane_cuts_the_patches_that_have_corners_on_both_sides() -> None:
+    edges = lattice.patchEdges(SuperpatchGrid((20, 16, 24), superpatch_size=16))
+    corners = np.stack(np.meshgrid(*edges[::-1], [1.0], indexing="ij")[:3], axis=-1)[..., 0, :]
+    for plane in ([0, 0, 1, -3.0], [0.3, -0.2, 0.8, -7.0], [0, 1, 0, 50.0], [1, 0, 0, -7.5]):
+        distance = corners @ plane[:3] + plane[3]
+        at = [distance[a : a + 3, b : b + 2, c : c + 3] for a, b, c in itertools.product((0, 1), repeat=3)]
+        expected = (np.min(at, axis=0) <= 0) & (np.max(at, axis=0) >= 0)
+        np.testing.assert_array_equal(lattice.patchesOn(edges, np.array(plane)), expected.transpose(2, 1, 0))
+    near = lattice.patchesOn(edges, np.array([1, 0, 0, 0.6]), tolerance=0.2)
+    assert near.any(axis=(0, 1)).tolist() == [True, False, False]
 
 
 def test_hatching_lies_in_the_patches_of_its_stage_on_whole_sums() -> None:
     stages = MaskStrategy("nested").sample((4, 5, 6), seed=1).stages
-    triangles = np.array(np.unravel_index(lattice.hatching(stages, 2), np.add(stages.shape, 1)))
+    triangles = np.array(np.unravel_index(lattice.hatching(stages), np.add(stages.shape, 1)))
     assert triangles.shape == (3, 2 * np.count_nonzero(stages == 2), 3)
     sums = triangles.sum(axis=0)
     assert (sums == sums[:, :1]).all()
