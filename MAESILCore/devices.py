@@ -29,20 +29,19 @@ def pick_device(name: str = "auto") -> torch.device:
         # PyTorch stores the index in eight bits, so cuda:256 would become cuda:0.
         index = int(number or 0)
         if index >= count:
-            message = (
-                f"The device {name!r} is not there: PyTorch {torch.__version__} sees {count} CUDA devices. "
+            raise ConfigError(
+                f"The device {name!r} is not available: PyTorch {torch.__version__} sees {count} CUDA devices. "
                 "Use the device cpu, or install a CUDA build of PyTorch that fits the driver."
             )
-            raise ConfigError(message)
         return torch.device("cuda", index)
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            message = "The device 'mps' is not there: it needs a Mac with Apple silicon. Use the device cpu."
-            raise ConfigError(message)
+            raise ConfigError(
+                "The device 'mps' is not available: it needs a Mac with Apple silicon. Use the device cpu."
+            )
         obstacle = mps_obstacle()
         if obstacle is not None:
-            message = f"{obstacle} Use the device cpu, or a newer PyTorch."
-            raise ConfigError(message)
+            raise ConfigError(f"{obstacle} Use the device cpu, or a newer PyTorch.")
     return torch.device(kind)
 
 
@@ -53,7 +52,7 @@ def _pick_best() -> torch.device:
         return torch.device("cpu")
     obstacle = mps_obstacle()
     if obstacle is not None:
-        _log.warning("%s The CPU takes its place.", obstacle)
+        _log.warning("%s The CPU is used instead.", obstacle)
         return torch.device("cpu")
     return torch.device("mps")
 

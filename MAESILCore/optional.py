@@ -39,5 +39,6 @@ def require(module: str, purpose: str) -> ModuleType:
         name = _PIP_NAMES.get(package, package)
         # Shells interpret brackets as a pattern.
         quoted = f"'{name}'" if "[" in name else name
-        message = f"{purpose} needs the package {name}; install it with: python -m pip install {quoted}"
-        raise MissingPackageError(message) from error
+        raise MissingPackageError(
+            f"{purpose} needs the package {name}; install it with: python -m pip install {quoted}"
+        ) from error

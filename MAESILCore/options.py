@@ -18,8 +18,9 @@ def check_coverage(coverage: object) -> int:
         ConfigError: the value is no whole number of at least 0.
     """
     if not _is_count(coverage, 0):
-        message = f"The coverage must be 0 (a single mask) or a number of masks, but it is {coverage!r}."
-        raise ConfigError(message)
+        raise ConfigError(
+            f"The coverage must be 0 (a single mask) or a number of masks, but it is {coverage!r}."
+        )
     return int(coverage)
 
 
@@ -32,8 +33,7 @@ def check_batch_size(batch_size: object | None) -> int | None:
     if batch_size is None:
         return None
     if not _is_count(batch_size, 1):
-        message = f"The batch size must be a whole number of at least 1, but it is {batch_size!r}."
-        raise ConfigError(message)
+        raise ConfigError(f"The batch size must be a whole number of at least 1, but it is {batch_size!r}.")
     return int(batch_size)
 
 
@@ -44,8 +44,7 @@ def check_device(name: object) -> str:
         ConfigError: the name is none of auto, cpu, cuda, cuda:N and mps.
     """
     if not isinstance(name, str) or not _DEVICE.fullmatch(name):
-        message = f"There is no device {name!r}; use auto, cpu, cuda, cuda:N or mps."
-        raise ConfigError(message)
+        raise ConfigError(f"There is no device {name!r}; use auto, cpu, cuda, cuda:N or mps.")
     return name
 
 

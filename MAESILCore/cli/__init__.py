@@ -56,8 +56,7 @@ class _CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            message = "Stopped."
-            raise Cancelled(message) from None
+            raise Cancelled("Stopped.") from None
 
 
 app = typer.Typer(
@@ -80,12 +79,12 @@ def _print_version(wanted: bool) -> None:
 @app.callback(epilog="For research only; not a medical device.")
 def _common_options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error arose.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     _: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Fill in hidden parts of a CT, and see where prediction and scan differ."""
+    """Reconstruct hidden parts of a CT, and show where prediction and scan differ."""
     context.obj.debug = debug
 
 

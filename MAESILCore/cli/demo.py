@@ -32,16 +32,14 @@ def demo(
         Path | None,
         typer.Argument(help="A CT: a file, or a folder of DICOM slices.", show_default="a phantom"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")] = Path(
-        "results"
-    ),
+    out: Annotated[Path, typer.Option(help="Output folder, created if missing.")] = Path("results"),
     model: Model = None,
     device: Device = "auto",
     no_browser: NoBrowser = False,
 ) -> None:
-    """Fill in a CT, score the model against simple controls, and open a page that shows it all.
+    """Reconstruct a CT, score the model against simple controls, and open a page with the results.
 
-    Every part of the scan is hidden and predicted at least once. Without a scan, a made-up torso takes its place.
+    Every part of the scan is hidden and predicted at least once. Without a scan, a synthetic torso is used.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -110,7 +108,7 @@ def _read_or_make(scan: Path | None, console: Console) -> Volume:
         return read_scan(scan)
     from MAESILCore.phantom import make_phantom
 
-    console.print("No scan was named, so a made-up torso is used; name yours behind the command.")
+    console.print("Using a synthetic torso; to use a scan, give its path.")
     return make_phantom(_PHANTOM_SHAPE).volume
 
 
@@ -120,6 +118,6 @@ def _show(page: Path, console: Console, no_browser: bool) -> None:
 
     from rich.markup import escape
 
-    console.print(f"The report is {escape(str(page.resolve()))}")
+    console.print(f"Report: {escape(str(page.resolve()))}")
     if not no_browser and has_screen():
         webbrowser.open(page.resolve().as_uri())

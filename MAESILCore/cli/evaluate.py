@@ -46,7 +46,7 @@ def evaluate(
     plane_axis: PlaneAxis = None,
     seed: Seed = 0,
     coverage: Annotated[
-        int, typer.Option(help="Also score the mean of this many masks that hide every patch together.")
+        int, typer.Option(help="Also score the mean over this many masks, which together hide every patch.")
     ] = 0,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Glob of scans to leave out, such as '*_small*'; repeatable.")
@@ -57,7 +57,7 @@ def evaluate(
     batch_size: BatchSize = None,
     device: Device = "auto",
 ) -> None:
-    """Score a model on scans that it never saw, beside mean, nearest and smooth fills of the same hidden patches.
+    """Score a model on unseen scans, with mean, nearest and smooth fills of the same patches as controls.
 
     Scans are named by their path below the folder. Patterns match this path, a folder on it or the end of it; each
     must match a scan.
@@ -84,8 +84,8 @@ def evaluate(
     if table is not None:
         check_file(table)
         check_apart(json_file, table)
-    told = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
-    told |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
+    options = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
+    options |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
     loaded = load_checkpoint(model)
     with watched(Console(stderr=True), "Evaluating") as (progress, stopped):
         results = evaluate_scans(
@@ -98,7 +98,7 @@ def evaluate(
             include_not_hu=include_not_hu,
             device=device,
             batch_size=batch_size,
-            command=_command(scans, json_file, told),
+            command=_command(scans, json_file, options),
             progress=progress,
             cancelled=stopped,
         )
@@ -108,10 +108,10 @@ def evaluate(
     _show(results)
 
 
-def _command(scans: list[Path], json_file: Path, told: dict[str, Any]) -> str:
+def _command(scans: list[Path], json_file: Path, options: dict[str, Any]) -> str:
     """The command that reproduces the results; paths are cut to their last part, since folders differ by machine."""
     words = ["maesil", "evaluate", *(scan.resolve().name for scan in scans)]
-    for name, value in told.items():
+    for name, value in options.items():
         for each in value if isinstance(value, list) else [value]:
             if each is not None:
                 words += [as_option(name)] if each is True else [as_option(name), str(each)]
@@ -144,5 +144,5 @@ def _show(results: dict[str, Any]) -> None:
     for note in results["setup"]["model_notes"]:
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
     for scan in results["left_out"]:
-        told = escape(with_name(scan["name"], scan["reason"]))
-        console.print(f"[yellow]Left out:[/] {told}", soft_wrap=True, highlight=False)
+        reason = escape(with_name(scan["name"], scan["reason"]))
+        console.print(f"[yellow]Left out:[/] {reason}", soft_wrap=True, highlight=False)

@@ -29,7 +29,7 @@ def info(
     patch_size: Annotated[int, typer.Option(help="Edge of a patch in voxels.")] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show a scan's geometry, its value range and the superpatches that it is cut into."""
+    """Show a scan's geometry, value range and division into superpatches."""
     from rich.console import Console
 
     from MAESILCore.cli.terminal import show_left_out
@@ -68,8 +68,7 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
         paths = [scan.path for scan in found.scans]
         if len(paths) > 1:
             names = listed([str(path.relative_to(place)) for path in paths], _NAMED)
-            message = f"{place} holds {len(paths)} scans; name one of them: {names}."
-            raise VolumeError(message) from None
+            raise VolumeError(f"{place} holds {len(paths)} scans; name one of them: {names}.") from None
         if paths == [place]:
             raise
         return read_scan(paths[0], series)

@@ -14,31 +14,38 @@ Model = Annotated[
     typer.Option(help="Checkpoint file, run folder or name of a bundled model.", show_default="bundled"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-BatchSize = Annotated[int | None, typer.Option(help="Superpatches a pass.", show_default="by device")]
+BatchSize = Annotated[int | None, typer.Option(help="Superpatches per pass.", show_default="by device")]
 Seed = Annotated[int, typer.Option(help="Seed of the masks.")]
 Series = Annotated[
-    str | None, typer.Option(help="Which DICOM series of a folder with several: its number or UID.")
+    str | None, typer.Option(help="Number or UID of the DICOM series, for a folder with several.")
 ]
 NoBrowser = Annotated[
-    bool, typer.Option("--no-browser", envvar="NO_BROWSER", help="Only say where the page is.")
+    bool,
+    typer.Option(
+        "--no-browser", envvar="NO_BROWSER", help="Print the address of the page without opening it."
+    ),
 ]
 Mode = Annotated[
     str | None,
-    typer.Option(help="Mask: random, block, nested, product, plane or axis.", show_default="nested"),
+    typer.Option(help="Mask mode: random, block, nested, product, plane or axis.", show_default="nested"),
 ]
 Ratio = Annotated[
-    float | None, typer.Option(help="Hidden share: random, block, plane, axis.", show_default="0.75")
+    float | None, typer.Option(help="Hidden share, for random, block, plane and axis.", show_default="0.75")
 ]
 PlaneRatio = Annotated[
-    float | None, typer.Option(help="Share hidden by the plane stage: nested, product.", show_default="0.5")
+    float | None,
+    typer.Option(help="Share hidden by the plane stage, for nested and product.", show_default="0.5"),
 ]
 AxisRatio = Annotated[
-    float | None, typer.Option(help="Share hidden by the axis stage: nested, product.", show_default="0.5")
+    float | None,
+    typer.Option(help="Share hidden by the axis stage, for nested and product.", show_default="0.5"),
 ]
-BlockSize = Annotated[int | None, typer.Option(help="Edge of a block in patches: block.", show_default="2")]
+BlockSize = Annotated[
+    int | None, typer.Option(help="Edge of a block in patches, for block.", show_default="2")
+]
 PlaneAxis = Annotated[
     str | None,
-    typer.Option(help="Axis along which planes are stacked, and columns run: k, j or i.", show_default="k"),
+    typer.Option(help="Axis normal to the planes and along the columns: k, j or i.", show_default="k"),
 ]
 
 
@@ -63,8 +70,7 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
         if name != "mode" and name not in OPTIONS_OF[strategy.mode]:
             shares = [option for option in OPTIONS_OF[strategy.mode] if option != "plane_axis"]
             fitting = " and ".join(map(as_option, shares))
-            message = f"{as_option(name)} has no effect in mode {strategy.mode}; use {fitting}."
-            raise ConfigError(message)
+            raise ConfigError(f"{as_option(name)} has no effect in mode {strategy.mode}; use {fitting}.")
     return strategy
 
 

@@ -26,14 +26,14 @@ def phantom(
         typer.Option(metavar="X Y Z", help="Voxel size in mm; by default the torso fills the grid."),
     ] = None,
     orientation: Annotated[
-        str, typer.Option(help="Where the axes grow towards, such as LPS or RAS.")
+        str, typer.Option(help="Directions of the axes i, j, k, such as LPS or RAS.")
     ] = "LPS",
-    oblique: Annotated[float, typer.Option(metavar="DEGREES", help="Turn the grid by an angle.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Which patient.")] = 0,
+    oblique: Annotated[float, typer.Option(metavar="DEGREES", help="Rotate the grid by this angle.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the patient.")] = 0,
     contrast: Annotated[bool, typer.Option(help="With or without contrast agent.")] = True,
     labels: Annotated[Path | None, typer.Option(help="Also write the labels to this file.")] = None,
 ) -> None:
-    """Make a torso CT that belongs to nobody, in Hounsfield units and with labels."""
+    """Write a synthetic torso CT in Hounsfield units, with labels."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -20,8 +20,9 @@ def check_folder(folder: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
-        message = f"Nothing can be written to {folder}: {error.strerror or error}. Choose another place."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"The folder {folder} cannot be written to: {error.strerror or error}. Choose another one."
+        ) from error
 
 
 def check_file(path: Path) -> None:
@@ -31,13 +32,11 @@ def check_file(path: Path) -> None:
         VolumeError: the file cannot be written.
     """
     if path.is_dir():
-        message = f"{path} is a folder, and a file is to be written; give the file a name."
-        raise VolumeError(message)
+        raise VolumeError(f"{path} is a folder: give the name of a file.")
     if not path.parent.is_dir():
-        message = (
-            f"{path} cannot be written: there is no folder {path.parent}. Make it, or choose another place."
+        raise VolumeError(
+            f"{path} cannot be written: there is no folder {path.parent}. Create it, or choose another one."
         )
-        raise VolumeError(message)
     check_folder(path.parent)
 
 
@@ -48,5 +47,4 @@ def check_apart(first: Path, second: Path) -> None:
         VolumeError: both paths are the same file.
     """
     if os.path.normcase(first.resolve()) == os.path.normcase(second.resolve()):
-        message = f"Two different files are to be written to {first}; give one of them another name."
-        raise VolumeError(message)
+        raise VolumeError(f"Both outputs have the path {first}: choose different ones.")

@@ -25,40 +25,38 @@ if TYPE_CHECKING:
 @app.command()
 def pretrain(
     scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
-    out: Annotated[Path, typer.Option(help="Run folder; made if it is not there.")],
+    out: Annotated[Path, typer.Option(help="Run folder, created if missing.")],
     recipe: Annotated[
         Path | None,
-        typer.Option(
-            help="YAML file with the recipe, or the name of one of MAESIL's, such as maesil-small-ct."
-        ),
+        typer.Option(help="Recipe: a YAML file, or a bundled name such as maesil-small-ct."),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(BUILT_IN)}, or a method that another package adds.",
+            help=f"Method: {', '.join(BUILT_IN)}, or one of another package.",
             show_default="of the recipe, else maesil",
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Named size of the method; a wrong one lists them.")
+        str | None, typer.Option(help="Named size of the method; an unknown name lists all.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps in all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Crops a step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Total optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Crops per step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and masks.")] = None,
     hold_out: Annotated[
-        list[str] | None, typer.Option(help="Glob of scans kept for validation, such as 's1*'; repeatable.")
+        list[str] | None, typer.Option(help="Glob of scans for validation only, such as 's1*'; repeatable.")
     ] = None,
     initial: Annotated[
-        Path | None, typer.Option(help="Checkpoint or run folder whose weights are the start.")
+        Path | None, typer.Option(help="Checkpoint or run folder with the initial weights.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
     device: Device = "auto",
 ) -> None:
     """Pre-train a model on unlabelled scans by self-supervision.
 
-    Ctrl-C stops after the present step and keeps a checkpoint; --resume goes on from there, step for step as if it
-    had never stopped. Patterns match the path below the folder, a folder on it or the end of it, and
-    each must match a scan.
+    Ctrl-C stops after the current step and saves a checkpoint; --resume continues from there with the same results
+    as an uninterrupted run. Patterns match the path below the folder, a folder on it or the end of it, and each must
+    match a scan.
     """
     from MAESILCore.optional import require
 
@@ -86,8 +84,7 @@ def pretrain(
     if resume:
         fixed = set(overrides) - {"steps"}
         if recipe is not None or initial is not None or fixed:
-            message = "A resumed run keeps its recipe: only --steps may be given with --resume."
-            raise ConfigError(message)
+            raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
         run = Run.open(out)
         config = run.config(overrides)
         found = discover_scans(scans)

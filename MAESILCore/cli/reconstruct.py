@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @app.command()
 def reconstruct(
     scan: Annotated[Path, typer.Argument(help="A scan: a file, or a folder of DICOM slices.")],
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
+    out: Annotated[Path, typer.Option(help="Output folder, created if missing.")],
     model: Model = None,
     series: Series = None,
     mode: Mode = None,
@@ -43,24 +43,25 @@ def reconstruct(
     plane_axis: PlaneAxis = None,
     seed: Seed = 0,
     coverage: Annotated[
-        int, typer.Option(help="Masks that hide every patch at least once, together; 0 for a single mask.")
+        int, typer.Option(help="Number of masks that together hide every patch; 0 is a single mask.")
     ] = 0,
     roi: Annotated[
-        str | None, typer.Option(help="Hide a region instead: i0:i1,j0:j1,k0:k1 in voxels, ends excluded.")
+        str | None,
+        typer.Option(help="Hide this region instead of a mask: i0:i1,j0:j1,k0:k1 in voxels, ends excluded."),
     ] = None,
     overlap: Annotated[
         int | None,
         typer.Option(
-            help="Voxels that neighbouring superpatches share; 0 takes fewer passes and shows seams.",
+            help="Overlap of neighbouring superpatches in voxels; 0 is faster and leaves seams.",
             show_default="a quarter of a superpatch",
         ),
     ] = None,
     control: Annotated[
         list[str] | None,
-        typer.Option(help="Score this control, too: mean, nearest, harmonic or biharmonic; repeatable."),
+        typer.Option(help="Also score this control: mean, nearest, harmonic or biharmonic; repeatable."),
     ] = None,
     no_scores: Annotated[
-        bool, typer.Option("--no-scores", help="Leave out metrics.json, which takes time on a large scan.")
+        bool, typer.Option("--no-scores", help="Skip metrics.json, which is slow for a large scan.")
     ] = False,
     batch_size: BatchSize = None,
     device: Device = "auto",
@@ -68,7 +69,7 @@ def reconstruct(
     """Hide part of a scan and let a model fill it in.
 
     The results are volumes on the scan's own grid: reconstruction, mosaic of visible and predicted patches,
-    error, mask, and the uncertainty of a coverage; a report to look at; and scores.
+    error, mask, and the uncertainty of a coverage; a report image; and scores.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -143,11 +144,11 @@ def _refuse_contradictions(
     from MAESILCore.errors import ConfigError
 
     if region is not None and masks:
-        message = "A region is hidden as it is: leave out --mode and the ratios, or leave out --roi."
-        raise ConfigError(message)
+        raise ConfigError(
+            "--roi replaces the mask: leave out --mode and the other mask options, or leave out --roi."
+        )
     if control and no_scores:
-        message = "--control asks for scores, and --no-scores leaves them out: use one of them."
-        raise ConfigError(message)
+        raise ConfigError("--control needs the scores that --no-scores skips: leave out one of them.")
 
 
 def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -163,10 +164,9 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
     number = r"\s*(-?\d+)\s*"
     found = re.fullmatch(",".join([f"{number}:{number}"] * 3), text)
     if found is None:
-        message = (
+        raise ConfigError(
             f"The region {text!r} is not of the form i0:i1,j0:j1,k0:k1, for example 100:160,80:140,20:60."
         )
-        raise ConfigError(message)
     ends = [int(end) for end in found.groups()]
     return tuple(ends[4::-2]), tuple(ends[5::-2])
 
@@ -181,12 +181,12 @@ def _notes_on_region(
         return []
     ends = [f"{max(a, 0)}:{min(b, n)}" for a, b, n in zip(*region, shape, strict=True)]
     return [
-        f"The region reaches beyond the scan's {dimensions_text(shape[::-1])} voxels (i, j, k); "
-        f"what lies inside was hidden, {','.join(reversed(ends))}."
+        f"The region extends beyond the scan's {dimensions_text(shape[::-1])} voxels (i, j, k); "
+        f"only the part inside was hidden, {','.join(reversed(ends))}."
     ]
 
 
 def _closing_line(files: int, folder: str, scores: Mapping[str, Any] | None) -> str:
     psnr = None if scores is None else scores["model"].get("psnr_hidden")
-    told = "" if psnr is None else f"; PSNR of the hidden voxels {psnr:.2f} dB"
-    return f"{files} files in {folder}{told}. Research use only; not a medical device."
+    score = "" if psnr is None else f"; PSNR of the hidden voxels {psnr:.2f} dB"
+    return f"{files} files in {folder}{score}. Research use only; not a medical device."

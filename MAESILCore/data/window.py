@@ -27,11 +27,10 @@ class Window:
 
     def __post_init__(self) -> None:
         if not -math.inf < self.low < self.high < math.inf:
-            message = (
+            raise ConfigError(
                 "The window's lower end must be below its upper end, both finite, "
                 f"but it is [{self.low:g}, {self.high:g}] HU."
             )
-            raise ConfigError(message)
 
     @property
     def width(self) -> float:

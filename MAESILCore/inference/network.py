@@ -96,7 +96,7 @@ class NetworkPasses:
                 continue
             if not np.isfinite(prediction).all():
                 message = (
-                    "The model predicts values that are no numbers: its training failed; use another model."
+                    "The model predicts NaN or infinite values, as its training failed: use another model."
                 )
                 raise CheckpointError(message)
             predictions.append(prediction)

@@ -84,9 +84,7 @@ def reconstruct(
     """
     check_reconstructs(model)
     if not np.isfinite(volume.value_range).all():
-        message = (
-            "The scan holds values that are no numbers (NaN or infinite): replace them, by air for example."
-        )
+        message = "The scan has NaN or infinite voxels: replace them, for example by air."
         raise VolumeError(message)
     if overlap is None:
         overlap = usual_overlap(model.superpatch_size, model.patch_size)

@@ -42,8 +42,9 @@ class Assembler:
         if len(block) != len(self._array) or any(
             have < need for have, need in zip(block.shape[1:], size, strict=True)
         ):
-            message = f"A tile of {(len(self._array), *size)} values cannot be filled with {block.shape}."
-            raise ConfigError(message)
+            raise ConfigError(
+                f"A tile of {(len(self._array), *size)} values cannot be filled with {block.shape}."
+            )
         blended = block[:, : size[0], : size[1], : size[2]]
         for axis, count in enumerate(size):
             weights = self._tiling.axis_weights(axis, box.start[axis], self._scale[axis])[:count]

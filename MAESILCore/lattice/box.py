@@ -29,8 +29,9 @@ def as_triple(value: int | Sequence[int], name: str, least: int) -> Triple:
     """
     numbers = [value] * 3 if not isinstance(value, Iterable) else list(value)
     if len(numbers) != 3 or any(not is_whole(number) or number < least for number in numbers):
-        message = f"The {name} must be one or three whole numbers of at least {least}, but it is {value!r}."
-        raise ConfigError(message)
+        raise ConfigError(
+            f"The {name} must be one or three whole numbers of at least {least}, but it is {value!r}."
+        )
     return int(numbers[0]), int(numbers[1]), int(numbers[2])
 
 

@@ -59,16 +59,14 @@ class SuperpatchGrid:
     @staticmethod
     def _check_axis(size: int, patch: int, overlap: int) -> None:
         if size % patch:
-            message = (
+            raise ConfigError(
                 f"A superpatch of {size} voxels does not divide into patches of {patch}; use a multiple."
             )
-            raise ConfigError(message)
         if overlap % patch or overlap >= size:
-            message = (
+            raise ConfigError(
                 f"The overlap must be a multiple of the patch size ({patch} voxels) and smaller than the "
                 f"superpatch ({size} voxels), but it is {overlap} voxels."
             )
-            raise ConfigError(message)
 
     @cached_property
     def lattice_shape(self) -> Triple:
@@ -97,8 +95,7 @@ class SuperpatchGrid:
     def box(self, index: int) -> LatticeBox:
         """The patches of superpatch `index` (row-major over k, j, i), clipped to the lattice."""
         if not 0 <= index < len(self):
-            message = f"There is no superpatch {index}: this grid has {len(self)}, counted from 0."
-            raise ConfigError(message)
+            raise ConfigError(f"There is no superpatch {index}: this grid has {len(self)}, counted from 0.")
         place = np.unravel_index(index, self.counts)
         start = per_axis(int(n) * s for n, s in zip(place, self.superpatch_lattice, strict=True))
         ends = zip(start, self.superpatch_lattice, self.lattice_shape, strict=True)
@@ -168,8 +165,9 @@ class SuperpatchGrid:
         """
         box = box or self.everything
         if lattice_array.shape != box.shape:
-            message = f"Expected one value for each of {box.shape} patches, but got {lattice_array.shape}."
-            raise ConfigError(message)
+            raise ConfigError(
+                f"Expected one value for each of {box.shape} patches, but got {lattice_array.shape}."
+            )
         expanded = lattice_array
         for axis, part in reversed(list(enumerate(box.voxel_slices(self.patch_size, self.shape)))):
             expanded = np.repeat(expanded, self.patch_size[axis], axis=axis)
@@ -183,8 +181,9 @@ class SuperpatchGrid:
             patches: (Dk, Dj, Di) bool, the whole lattice.
         """
         if patches.shape != self.lattice_shape:
-            message = f"Expected one value for each of {self.lattice_shape} patches, but got {patches.shape}."
-            raise ConfigError(message)
+            raise ConfigError(
+                f"Expected one value for each of {self.lattice_shape} patches, but got {patches.shape}."
+            )
         edges = [
             np.minimum(patch, size - patch * np.arange(count))
             for size, patch, count in zip(self.shape, self.patch_size, self.lattice_shape, strict=True)
@@ -194,8 +193,7 @@ class SuperpatchGrid:
 
     def _check_volume(self, voxels: np.ndarray) -> None:
         if voxels.shape != self.shape:
-            message = f"Expected a volume of {self.shape} voxels (k, j, i), but got {voxels.shape}."
-            raise ConfigError(message)
+            raise ConfigError(f"Expected a volume of {self.shape} voxels (k, j, i), but got {voxels.shape}.")
 
 
 def _padded(part: np.ndarray, size: Triple) -> np.ndarray:

@@ -30,8 +30,7 @@ class Mask:
     def __post_init__(self) -> None:
         stages = np.array(self.stages, dtype=np.uint8)
         if stages.ndim != 3:
-            message = f"A mask has three axes (k, j, i), but this one has shape {stages.shape}."
-            raise ConfigError(message)
+            raise ConfigError(f"A mask has three axes (k, j, i), but this one has shape {stages.shape}.")
         stages.flags.writeable = False
         object.__setattr__(self, "stages", stages)
 

@@ -27,21 +27,19 @@ def roi_mask_from_box(grid: SuperpatchGrid, start: Sequence[int], stop: Sequence
     2
     """
     if len(start) != 3 or len(stop) != 3:
-        message = (
+        raise ConfigError(
             f"A region needs a start and a stop along k, j, i, but got {tuple(start)} and {tuple(stop)}."
         )
-        raise ConfigError(message)
     first = [max(0, a) for a in start]
     behind = [min(b, n) for b, n in zip(stop, grid.shape, strict=True)]
     if any(a >= b for a, b in zip(first, behind, strict=True)):
         # Messages use the order i, j, k, as viewers do.
-        asked = ",".join(f"{a}:{b}" for a, b in zip(reversed(start), reversed(stop), strict=True))
+        given = ",".join(f"{a}:{b}" for a, b in zip(reversed(start), reversed(stop), strict=True))
         there = " x ".join(str(length) for length in reversed(grid.shape))
-        message = (
-            f"The region {asked} (i, j, k) has no voxel of the volume, "
+        raise ConfigError(
+            f"The region {given} (i, j, k) has no voxel of the volume, "
             f"which has {there} voxels; choose one inside it."
         )
-        raise ConfigError(message)
     stages = np.zeros(grid.lattice_shape, dtype=np.uint8)
     bounds = zip(first, behind, grid.patch_size, strict=True)
     stages[tuple(slice(a // p, -(-b // p)) for a, b, p in bounds)] = FIRST_STAGE
@@ -91,13 +89,13 @@ def roi_mask_from_label(grid: SuperpatchGrid, label: np.ndarray, share: float = 
     2
     """
     if label.shape != grid.shape:
-        message = (
+        raise ConfigError(
             f"The label has {label.shape} voxels but the volume {grid.shape}; use a label on the same grid."
         )
-        raise ConfigError(message)
     if not 0.0 <= share <= 1.0:
-        message = f"The share of a patch that the label covers must lie between 0 and 1, but it is {share:g}."
-        raise ConfigError(message)
+        raise ConfigError(
+            f"The share of a patch that the label covers must lie between 0 and 1, but it is {share:g}."
+        )
     labelled = _per_patch_sum(label != 0, grid)
     k, j, i = (
         np.minimum(p, n - np.arange(0, n, p)) for p, n in zip(grid.patch_size, grid.shape, strict=True)
@@ -110,8 +108,9 @@ def roi_mask_from_label(grid: SuperpatchGrid, label: np.ndarray, share: float = 
 def _ras_to_box(corners: np.ndarray) -> np.ndarray:
     """(4, 4) matrix from RAS to box coordinates, 0 to 1 along each edge."""
     if corners.shape != (8, 3):
-        message = f"A box in RAS needs 8 corners of 3 coordinates, but got an array of shape {corners.shape}."
-        raise ConfigError(message)
+        raise ConfigError(
+            f"A box in RAS needs 8 corners of 3 coordinates, but got an array of shape {corners.shape}."
+        )
     box_to_ras = np.eye(4)
     box_to_ras[:3, :3] = (corners[[1, 2, 4]] - corners[0]).T
     box_to_ras[:3, 3] = corners[0]
@@ -119,8 +118,9 @@ def _ras_to_box(corners: np.ndarray) -> np.ndarray:
     edges = np.linalg.norm(box_to_ras[:3, :3], axis=0)
     flat = edges.min() == 0 or abs(np.linalg.det(box_to_ras[:3, :3] / edges)) < 1e-6
     if flat or not np.allclose((places @ box_to_ras.T)[:, :3], corners, atol=1e-4 * edges.max()):
-        message = "The 8 corners are no box in the order where bit n of a corner's index stands for edge n."
-        raise ConfigError(message)
+        raise ConfigError(
+            "The 8 corners do not form a box, or not in the order where bit n of an index stands for edge n."
+        )
     return np.linalg.inv(box_to_ras)
 
 

@@ -56,27 +56,25 @@ class MaskStrategy:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            message = f"There is no mask mode {self.mode!r}; choose one of {', '.join(MODES)}."
-            raise ConfigError(message)
+            raise ConfigError(f"There is no mask mode {self.mode!r}; choose one of {', '.join(MODES)}.")
         if self.plane_axis not in ("k", "j", "i"):
-            message = f"The plane axis must be k, j or i, but it is {self.plane_axis!r}."
-            raise ConfigError(message)
+            raise ConfigError(f"The plane axis must be k, j or i, but it is {self.plane_axis!r}.")
         if not is_whole(self.block_size) or self.block_size < 1:
-            message = f"The block size must be 1, 2, 3, ... patches, but it is {self.block_size}."
-            raise ConfigError(message)
+            raise ConfigError(f"The block size must be 1, 2, 3, ... patches, but it is {self.block_size}.")
         self._check_ratios()
 
     def _check_ratios(self) -> None:
         if not is_number(self.ratio) or not 0.0 < self.ratio < 1.0:
-            message = f"The mask ratio must lie between 0 and 1 (both excluded), but it is {self.ratio}."
-            raise ConfigError(message)
+            raise ConfigError(
+                f"The mask ratio must lie between 0 and 1 (both excluded), but it is {self.ratio}."
+            )
         for name, ratio in (("plane", self.plane_ratio), ("axis", self.axis_ratio)):
             if not is_number(ratio) or not 0.0 <= ratio < 1.0:
-                message = f"The {name} ratio must be at least 0 and below 1, but it is {ratio}."
-                raise ConfigError(message)
+                raise ConfigError(f"The {name} ratio must be at least 0 and below 1, but it is {ratio}.")
         if self.plane_ratio == self.axis_ratio == 0.0:
-            message = "The plane ratio and the axis ratio are both 0, which hides nothing; raise one of them."
-            raise ConfigError(message)
+            raise ConfigError(
+                "The plane ratio and the axis ratio are both 0, which hides nothing; raise one of them."
+            )
 
     @property
     def hidden_share(self) -> float:
@@ -111,8 +109,7 @@ class MaskStrategy:
         even if the volume has no other patch.
         """
         if count < 1:
-            message = f"A coverage needs at least one mask, but {count} were asked for."
-            raise ConfigError(message)
+            raise ConfigError(f"A coverage needs at least one mask, but got {count}.")
         kept = np.zeros(grid.lattice_shape, dtype=np.int64)
         masks: list[Mask] = []
         while len(masks) < count or kept.max() == len(masks):
@@ -168,6 +165,5 @@ class MaskStrategy:
 
 def _checked(seed: int) -> int:
     if not is_whole(seed) or seed < 0:
-        message = f"The seed must be a whole number of at least 0, but it is {seed!r}."
-        raise ConfigError(message)
+        raise ConfigError(f"The seed must be a whole number of at least 0, but it is {seed!r}.")
     return int(seed)

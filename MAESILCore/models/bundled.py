@@ -20,8 +20,7 @@ def models_folder() -> Path:
     for folder in _MODEL_FOLDERS:
         if folder.is_dir():
             return folder
-    message = (
+    raise CheckpointError(
         f"The bundled models are missing: neither {_MODEL_FOLDERS[0]} nor {_MODEL_FOLDERS[1]} exists; "
         "install MAESIL again, or name a checkpoint file."
     )
-    raise CheckpointError(message)

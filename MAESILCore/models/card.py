@@ -82,28 +82,29 @@ class Card:
             KeyError, TypeError, ValueError, RecursionError: the card is invalid.
             CheckpointError: the card has another format version.
         """
-        told = json.loads(text)
-        if not isinstance(told, dict):
+        content = json.loads(text)
+        if not isinstance(content, dict):
             raise TypeError("a card is a JSON object")
-        if told.get("format") != FORMAT:
-            message = f"has checkpoint format {told.get('format')}, this MAESIL reads format {FORMAT}: update MAESIL."
-            raise CheckpointError(message)
-        low, high = told["window"]
+        if content.get("format") != FORMAT:
+            raise CheckpointError(
+                f"has checkpoint format {content.get('format')}, but this MAESIL reads format {FORMAT}: update MAESIL."
+            )
+        low, high = content["window"]
         try:
             Window(float(low), float(high))
         except ConfigError as error:
             raise ValueError(str(error)) from error
         card = cls(
-            name=_text(told["name"]),
-            method=_text(told["method"]),
-            config=dict(told["config"]),
+            name=_text(content["name"]),
+            method=_text(content["method"]),
+            config=dict(content["config"]),
             window=(float(low), float(high)),
-            mask=dict(told["mask"]),
-            step=int(told["step"]),
-            training=dict(told.get("training", {})),
-            data=_text(told.get("data", "")),
-            abilities=Abilities.from_json(told["abilities"]) if "abilities" in told else None,
-            unknown={name: value for name, value in told.items() if name not in _NAMES},
+            mask=dict(content["mask"]),
+            step=int(content["step"]),
+            training=dict(content.get("training", {})),
+            data=_text(content.get("data", "")),
+            abilities=Abilities.from_json(content["abilities"]) if "abilities" in content else None,
+            unknown={name: value for name, value in content.items() if name not in _NAMES},
         )
         # Model lists need these fields, so cards without them are rejected here.
         _ = card.can, card.superpatch_size, card.patch_size
@@ -116,7 +117,7 @@ _SPECIAL = {"abilities", "unknown"}
 
 def _text(value: Any) -> str:  # noqa: ANN401 - it is checked here
     if not isinstance(value, str):
-        raise TypeError("a text is needed")
+        raise TypeError("the value is not a text")
     return value
 
 
@@ -129,15 +130,12 @@ def read_card(path: str | Path) -> Card:
     path = Path(path)
     text = read_metadata(path).get(CARD_KEY)
     if text is None:
-        message = (
-            f"{path.name} holds weights but no MAESIL card that says what they are: use a MAESIL checkpoint."
-        )
-        raise CheckpointError(message)
+        raise CheckpointError(f"{path.name} has weights but no MAESIL card: use a MAESIL checkpoint.")
     try:
         return Card.from_json(text)
     except CheckpointError as error:
-        message = f"{path.name} {error}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"{path.name} {error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        message = f"The card of {path.name} cannot be understood: the file is damaged or was edited."
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            f"The card of {path.name} is not valid, as the file is damaged or was edited: use the original file."
+        ) from error

@@ -33,8 +33,9 @@ def resolve(path: str | Path | None) -> Path:
     if path.parent == Path() and path.name in bundled:
         return bundled[path.name]
     known = ", ".join(bundled) or "none is bundled"
-    message = f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
-    raise CheckpointError(message)
+    raise CheckpointError(
+        f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
+    )
 
 
 def bundled_models() -> dict[str, Path]:
@@ -54,8 +55,9 @@ def latest_in_run(folder: Path) -> Path:
     """
     found = sorted((folder / CHECKPOINTS).glob("step-*" + SUFFIX))
     if not found:
-        message = f"The folder {folder} holds no checkpoint; give a run folder made by `maesil pretrain`, or a file."
-        raise CheckpointError(message)
+        raise CheckpointError(
+            f"The folder {folder} has no checkpoint; give a run folder made by `maesil pretrain`, or a file."
+        )
     return found[-1]
 
 

@@ -88,10 +88,9 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
                 os.fsync(written.fileno())
             os.chmod(unfinished, 0o644)  # safetensors makes files that only their owner can read
     except (OSError, SafetensorError) as error:
-        message = (
+        raise CheckpointError(
             f"The checkpoint {path} could not be written: {error}. Check the folder and the free disk space."
-        )
-        raise CheckpointError(message) from error
+        ) from error
 
 
 def load_tensors(path: str | Path, prefix: str) -> dict[str, torch.Tensor]:
@@ -138,5 +137,5 @@ def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
 def _does_not_fit(path: Path, card: Card, difference: str) -> str:
     return (
         f"{path.name} does not fit this version of method {card.method!r}: {difference}. "
-        "Use the weights and the card of one training together."
+        "Use weights and card of the same training run."
     )

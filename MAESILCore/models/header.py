@@ -10,7 +10,7 @@ from typing import IO, Any
 from MAESILCore.errors import CheckpointError
 
 _NEVER = (
-    "which could run any program when it is read and is never unpickled: "
+    "which is never unpickled, as that can run any program: "
     "give a MAESIL checkpoint (.safetensors), or save its tensors with safetensors.torch.save_file"
 )
 #: First bytes of other file types, and the message for each.
@@ -42,19 +42,16 @@ def read_metadata(path: Path) -> dict[str, str]:
         CheckpointError: the file is missing, damaged, truncated or of another type.
     """
     if not path.is_file():
-        message = f"There is no checkpoint {path}; check the path."
-        raise CheckpointError(message)
+        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
     try:
         with path.open("rb") as file:
             header = _header(file)
             texts = {str(name): str(text) for name, text in header.get("__metadata__", {}).items()}
             is_whole = path.stat().st_size == file.tell() + _bytes_of_tensors(header)
     except (OSError, *_DAMAGED) as error:
-        message = f"{path.name} {kind_of(path)}."
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"{path.name} {kind_of(path)}.") from error
     if not is_whole:
-        message = f"{path.name} {kind_of(path)}."
-        raise CheckpointError(message)
+        raise CheckpointError(f"{path.name} {kind_of(path)}.")
     return texts
 
 
@@ -70,8 +67,8 @@ def kind_of(path: Path) -> str:
     for mark, words in _KINDS:
         if start.startswith(mark):
             return words
-    cut = f" ({size} of {announced} bytes are there)" if announced is not None and size < announced else ""
-    return f"is not a readable safetensors file: it is damaged, cut short or of another kind{cut}"
+    cut = f" (it has {size} of {announced} bytes)" if announced is not None and size < announced else ""
+    return f"is not a readable safetensors file: it is damaged, truncated or of another type{cut}"
 
 
 def _announced_size(file: IO[bytes]) -> int | None:
@@ -87,7 +84,7 @@ def _header(file: IO[bytes]) -> dict[str, Any]:
     """The header as JSON; leaves the file position at the first tensor."""
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _LONGEST_HEADER:
-        raise ValueError("a header of this length is none")
+        raise ValueError("the header is too long")
     header: dict[str, Any] = json.loads(file.read(length))
     return header
 

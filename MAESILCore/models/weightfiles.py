@@ -22,14 +22,12 @@ def opened(path: Path) -> Iterator[Any]:
         CheckpointError: the file is missing, damaged, truncated or of another type.
     """
     if not path.is_file():
-        message = f"There is no checkpoint {path}; check the path."
-        raise CheckpointError(message)
+        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
     try:
         with _named(path) as name, safe_open(name, framework="pt") as handle:
             yield handle
     except (SafetensorError, OSError) as error:
-        message = f"{path.name} {kind_of(path)}."
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"{path.name} {kind_of(path)}.") from error
 
 
 @contextmanager

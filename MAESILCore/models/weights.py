@@ -36,8 +36,10 @@ class Naming:
     @property
     def note(self) -> str | None:
         """A sentence on the removed parts; None if there were none."""
-        told = " and ".join(f"'{part}.' (of {_WRAPPERS[part]})" for part in self.removed)
-        return f"The names of the model's weights were read without {told}." if told else None
+        parts = " and ".join(f"'{part}.' (of {_WRAPPERS[part]})" for part in self.removed)
+        return (
+            f"The names of the weights had the additional part {parts}, which was ignored." if parts else None
+        )
 
 
 def find_weights(names: Iterable[str], expected: Iterable[str]) -> Naming:
@@ -108,15 +110,15 @@ def misfit(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tenso
     if others:
         first, more = others[0], len(others) - 1
         also = f" ({more} more differ{'s' * (more == 1)})" if more else ""
-        return f"the tensor {first} has the shape {_shape(given[first])}, and {_shape(expected[first])} is needed{also}"
+        return f"the tensor {first} has the shape {_shape(given[first])} instead of {_shape(expected[first])}{also}"
     kinds = [name for name in given if given[name].is_floating_point() != expected[name].is_floating_point()]
     if kinds:
         kind = str(given[kinds[0]].dtype).removeprefix("torch.")
         needed = "real" if expected[kinds[0]].is_floating_point() else "whole"
-        return f"the tensor {kinds[0]} holds {kind} numbers, and {needed} ones are needed"
+        return f"the tensor {kinds[0]} holds {kind} instead of {needed} numbers"
     broken = [name for name, tensor in given.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
-        return f"the tensor {broken[0]} holds values that are not finite, as after a training that diverged"
+        return f"the tensor {broken[0]} holds NaN or infinite values, as after diverged training"
     return None
 
 
@@ -124,8 +126,8 @@ def _nothing_alike(first: str, unknown: Sequence[str]) -> str:
     if not unknown:
         return "it holds no weights"
     return (
-        f"none of its {len(unknown)} tensors has a name of the method: there is {unknown[0]}, and tensors such as "
-        f"{first} are needed; rename them (a prefix such as 'net.' must go)"
+        f"none of its {len(unknown)} tensors has a name of the method: rename tensors such as {unknown[0]} to names "
+        f"such as {first} (remove a prefix such as 'net.')"
     )
 
 

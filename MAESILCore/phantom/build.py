@@ -41,22 +41,21 @@ def phantom_geometry(
         ConfigError: shape, orientation or spacing is invalid.
     """
     if len(shape) != 3 or min(shape) < 1:
-        message = f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
-        raise ConfigError(message)
+        raise ConfigError(
+            f"A phantom needs three sizes (k, j, i) of at least 1, but the shape is {tuple(shape)}."
+        )
     columns = [_DIRECTIONS[letter] for letter in orientation.upper() if letter in _DIRECTIONS]
     if len(orientation) != 3 or len(columns) != 3 or not np.all(np.abs(columns).sum(axis=0) == 1):
-        message = (
+        raise ConfigError(
             f"The orientation {orientation!r} does not exist; give three letters, one of R or L, "
             "one of A or P and one of S or I, such as LPS."
         )
-        raise ConfigError(message)
     axes, sizes = np.stack(columns, axis=1), np.array(shape[::-1], dtype=np.float64)
     steps = np.abs(np.array(FIELD_OF_VIEW) @ axes) / sizes if spacing is None else np.asarray(spacing)
     if not (steps > 0).all() or not np.isfinite(steps).all():
-        message = (
+        raise ConfigError(
             f"Each voxel size must be above 0 mm, but the spacing is {' x '.join(f'{s:g}' for s in steps)}."
         )
-        raise ConfigError(message)
     turn = (
         Rotation.from_rotvec(np.full(3, oblique / np.sqrt(3)), degrees=True).as_matrix()
         if oblique
@@ -113,16 +112,17 @@ def make_phantom(
     geometry = phantom_geometry(shape, spacing)
     if ijk_to_ras is not None:
         if spacing is not None:
-            message = "Give either the geometry (ijk_to_ras) or the spacing of the phantom, not both."
-            raise ConfigError(message)
+            raise ConfigError(
+                "Give either the geometry (ijk_to_ras) or the spacing of the phantom, not both."
+            )
         geometry = np.array(ijk_to_ras, dtype=np.float64)
         usable = geometry.shape == (4, 4) and np.isfinite(geometry).all()
         if not usable or abs(np.linalg.det(geometry[:3, :3])) < 1e-12:
-            message = "The geometry of a phantom must be a 4 x 4 IJK-to-RAS matrix that can be inverted."
-            raise ConfigError(message)
+            raise ConfigError(
+                "The geometry of a phantom must be a 4 x 4 IJK-to-RAS matrix that can be inverted."
+            )
     if seed < 0 or noise_hu < 0:
-        message = f"Seed and noise must not be negative, but they are {seed} and {noise_hu:g} HU."
-        raise ConfigError(message)
+        raise ConfigError(f"Seed and noise must not be negative, but they are {seed} and {noise_hu:g} HU.")
     patient, tree = _grown_patient(seed, contrast)
     hu, labels = np.full(shape, -1000, dtype=np.float32), np.zeros(shape, dtype=np.uint8)
     # The patient is painted at standard size.

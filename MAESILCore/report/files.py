@@ -27,8 +27,9 @@ def report_file(path: Path) -> Iterator[Path]:
         with write_whole(path) as unfinished:
             yield unfinished
     except OSError as error:
-        message = f"The report {path} could not be written: {error.strerror or error}; check the folder and the disk."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"The report {path} could not be written: {error.strerror or error}; check the folder and the disk."
+        ) from error
 
 
 def write_png(figure: Figure, target: Path | IO[bytes]) -> None:

@@ -48,7 +48,7 @@ def draw_header(figure: Figure, sheet: Sheet, title: str, model: str | None) -> 
     middle = bottom + 0.42 * height
     shortened = title if len(title) <= 60 else f"{title[:57]}..."
     figure.text(left, middle, shortened, color=INK, fontsize=19, fontweight="bold", va="center")
-    made_by = f"filled in by {model}" if model else "masked reconstruction"
+    made_by = f"reconstructed by {model}" if model else "masked reconstruction"
     figure.text(
         left + width, middle, f"MAESIL · {made_by}", color=MUTED, fontsize=12.5, va="center", ha="right"
     )
@@ -148,7 +148,7 @@ def _texts_without_scores(result: Reconstruction, unit: str) -> list[tuple[str, 
     return [
         ("Mean error, hidden voxels", f"{hidden_error(result):.1f} {unit}", "distance from the scan"),
         ("Hidden patches", f"{100 * result.mask.hidden_fraction:.1f} %", "of all patches, in each mask"),
-        ("Masks", str(several), "every patch hidden at least once" if several > 1 else "one look only"),
+        ("Masks", str(several), "every patch hidden at least once" if several > 1 else "a single mask"),
     ]
 
 

@@ -20,9 +20,9 @@ _TILES = 4
 DISCLAIMER = "Research use only; not a medical device."
 #: The meaning of an error map.
 ERROR_MEANING = (
-    "A large error marks what the visible surroundings do not announce: it follows edges, bone, vessels and gas, and "
-    "does not detect disease. A mass that is larger than a patch is predicted from its own visible parts: to ask about "
-    "it, hide all of it as a region or a segment."
+    "Large errors show what the visible surroundings do not predict: they follow edges, bone, vessels and gas, and do "
+    "not detect disease. A mass larger than a patch is predicted from its own visible parts: to test it, hide all of "
+    "it as a region or a segment."
 )
 
 
@@ -58,14 +58,14 @@ class Metric:
 METRICS = (
     Metric(
         "psnr_hidden", "PSNR, hidden voxels", "dB", 2, np.inf,
-        "accuracy where the model saw nothing, the number that counts; 3 dB more is half the squared error",
+        "accuracy of the hidden voxels, the main score; 3 dB more is half the squared error",
     ),
-    Metric("ssim_hidden", "SSIM, hidden voxels", "", 3, 1.0, "likeness of structure there; 1 is identical"),
-    Metric("psnr_hidden_body", "PSNR, hidden body", "dB", 2, np.inf, "the same without the air, which is easy"),
+    Metric("ssim_hidden", "SSIM, hidden voxels", "", 3, 1.0, "similarity of structure there; 1 is identical"),
+    Metric("psnr_hidden_body", "PSNR, hidden body", "dB", 2, np.inf, "the same without air, which is easy to predict"),
     Metric("mae_hu_hidden_body", "Mean error, hidden body", "HU", 1, 0.0, "average distance from the scan"),
-    Metric("ssim_hidden_body", "SSIM, hidden body", "", 3, 1.0, "likeness of structure inside the body"),
-    Metric("psnr_full", "PSNR, all voxels", "dB", 2, np.inf, "visible voxels included, which flatters every method"),
-    Metric("psnr_unmasked", "PSNR, nothing hidden", "dB", 2, np.inf, "the scan passed through; no test of foresight"),
+    Metric("ssim_hidden_body", "SSIM, hidden body", "", 3, 1.0, "similarity of structure inside the body"),
+    Metric("psnr_full", "PSNR, all voxels", "dB", 2, np.inf, "visible voxels included, which raises every score"),
+    Metric("psnr_unmasked", "PSNR, nothing hidden", "dB", 2, np.inf, "the model's copy of the scan, not a prediction"),
     Metric(
         "blockiness_ratio", "Blockiness", "", 2, 1.0,
         "steps at the borders of patches over those of the scan; 1 means no visible grid",
@@ -77,7 +77,7 @@ CONTROL_MEANINGS = {
     "mean": "every hidden voxel gets the mean of the visible ones of its superpatch",
     "nearest": "every hidden voxel copies the nearest visible patch",
     "harmonic": "a membrane spanned between the visible voxels",
-    "biharmonic": "a thin plate bent through the visible voxels, which carries slopes on",
+    "biharmonic": "a thin plate bent through the visible voxels, which continues slopes",
 }
 
 

@@ -68,14 +68,14 @@ def left_out_sentence(
     """The number of unused scans, and the first ones with reasons."""
     names = names or {}
     named = [with_name(name_of(path, names), reason).rstrip(".") for path, reason in left_out]
-    return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl names all"
+    return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl lists all"
 
 
 def unreadable_sentence(unreadable: Sequence[LeftOut]) -> str:
     """The number of folder entries that are not readable scans, and the first ones with reasons."""
     entries = "1 entry" if len(unreadable) == 1 else f"{len(unreadable)} entries"
     named = _first([str(one) for one in unreadable])
-    return f"left out {entries} of the folders beside the scans ({named}); events.jsonl names all"
+    return f"left out {entries} of the folders beside the scans ({named}); events.jsonl lists all"
 
 
 def _first(named: Sequence[str]) -> str:

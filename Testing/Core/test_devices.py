@@ -66,7 +66,7 @@ def test_auto_leaves_the_gpu_of_a_mac_that_lacks_something(
         "(The operator 'aten::some.out' is not implemented for the MPS device)."
     )
     assert pick_device() == torch.device("cpu")
-    assert caplog.messages == [f"{sentence} The CPU takes its place."]
+    assert caplog.messages == [f"{sentence} The CPU is used instead."]
     with pytest.raises(ConfigError, match="Use the device cpu, or a newer PyTorch"):
         pick_device("mps")
 
@@ -93,7 +93,7 @@ def test_a_gpu_beyond_the_last_one_is_refused(monkeypatch: pytest.MonkeyPatch, n
     """PyTorch keeps eight bits of the number."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(ConfigError, match=f"'{name}' is not there: .* sees 2 CUDA devices"):
+    with pytest.raises(ConfigError, match=f"'{name}' is not available: .* sees 2 CUDA devices"):
         pick_device(name)
     assert pick_device("cuda:1") == torch.device("cuda", 1)
 

@@ -355,7 +355,7 @@ def test_a_port_that_is_taken_is_one_sentence(a_server: Served) -> None:
         (("--token", "short"), "could be guessed"),
         (("--model", "nothing"), "There is no checkpoint nothing;"),
         (("--device", "abacus"), "There is no device 'abacus'"),
-        (("--device", "cuda:255"), "The device 'cuda:255' is not there"),
+        (("--device", "cuda:255"), "The device 'cuda:255' is not available"),
         (("--host", "203.0.113.1"), "cannot be used"),
         (("--public-url", "host.example/maesil"), "give one such as https://host.example/maesil/"),
     ],

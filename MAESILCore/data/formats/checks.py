@@ -43,8 +43,8 @@ def squeeze_to_3d(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], tuple[s
     text = dimensions_text(shape)
     if any(length > 1 for length in shape[3:]):
         raise Unreadable(
-            f"has {int(np.prod(shape[3:]))} frames or components ({text}) and a single 3D volume is needed: "
-            "save the wanted frame to a file of its own."
+            f"has {int(np.prod(shape[3:]))} frames or components ({text}), but a single 3D volume is needed: "
+            "save one frame as a separate file."
         )
     i, j, k = [int(length) for length in shape[:3]] + [1] * (3 - len(shape))
     refuse_flat((i, j, k))
@@ -74,7 +74,9 @@ def refuse_components(count: int) -> None:
         Unreadable: the count is larger than 1.
     """
     if count > 1:
-        raise Unreadable(f"holds {count} values per voxel (colours or vectors), and one is needed.")
+        raise Unreadable(
+            f"holds {count} values per voxel (colours or vectors), but one is needed: save a single one."
+        )
 
 
 def refuse_pixel_kind(dtype: np.dtype) -> None:
@@ -84,8 +86,8 @@ def refuse_pixel_kind(dtype: np.dtype) -> None:
         Unreadable: the voxels are colours (structured) or complex.
     """
     if dtype.fields is not None:
-        raise Unreadable("holds colours, and one number per voxel is needed: save a single channel of it.")
+        raise Unreadable("holds colours, but one number per voxel is needed: save a single channel.")
     if dtype.kind == "c":
-        raise Unreadable("holds complex numbers, and real ones are needed: save their magnitude.")
+        raise Unreadable("holds complex numbers, but real ones are needed: save their magnitude.")
     if dtype.kind not in "biuf":
-        raise Unreadable(f"holds voxels of the type {dtype}, and real numbers are needed.")
+        raise Unreadable(f"holds voxels of the type {dtype}, but real numbers are needed.")

@@ -26,7 +26,7 @@ _ARCHIVES = (
     (b"BZh", "is compressed with bzip2: unpack it"),
     (b"(\xb5/\xfd", "is compressed with Zstandard: unpack it"),
     (b"\x1f\x9d", "is compressed with compress (.Z): unpack it"),
-    (b"\x89HDF\r\n", "is an HDF5 file (MINC 2, MATLAB), which is not read here: convert it to NIfTI"),
+    (b"\x89HDF\r\n", "is an HDF5 file (MINC 2, MATLAB), which is not supported: convert it to NIfTI"),
 )
 
 #: Formats with a magic number, by extension.

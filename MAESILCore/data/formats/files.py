@@ -45,7 +45,7 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
     if path.is_dir():
         return reader.read_folder(path, series)
     if series is not None:
-        raise Unreadable("is a file, and a series is chosen from a DICOM folder only.")
+        raise Unreadable("is a file, but a series can be chosen from a DICOM folder only.")
     extension = names.extension_of(path)
     if extension in names.READABLE:
         content.refuse_other_content(path, extension)
@@ -65,7 +65,7 @@ def _read(path: Path, series: str | None, within: Path | None) -> Scan:
     if extension == ".dcm" or is_dicom(path):
         return reader.read_file(path)
     content.refuse_other_content(path, "")
-    raise Unreadable(f"is of no format that is read here: give {' '.join(names.READABLE)} or a DICOM folder.")
+    raise Unreadable(f"has no supported format: give {' '.join(names.READABLE)} or a DICOM folder.")
 
 
 def write(scan: Scan, path: Path) -> None:

@@ -99,7 +99,8 @@ def _layout(fields: Mapping[str, str], *, is_local: bool) -> tuple[list[int], np
         kind = _TYPES[fields["ElementType"]]
     except (KeyError, ValueError) as error:
         raise Unreadable(
-            "is a MetaImage whose NDims, DimSize, ElementType, HeaderSize or number of channels cannot be read."
+            "is a MetaImage whose NDims, DimSize, ElementType, HeaderSize or number of channels cannot be read: "
+            "correct the header."
         ) from error
     orders = {_is_true(fields[name]) for name in _BYTE_ORDERS if name in fields}
     if len(orders) > 1:
@@ -119,7 +120,7 @@ def _geometry(fields: Mapping[str, str], dimensions: int) -> tuple[np.ndarray, t
     spacing = _numbers(fields, _SPACING, np.ones(dimensions))
     origin = _numbers(fields, _ORIGIN, np.zeros(dimensions))
     if (spacing[:3] <= 0).any():
-        raise Unreadable("states an ElementSpacing that is not positive.")
+        raise Unreadable("states an ElementSpacing that is not positive: correct the header.")
     missing = [names for names in _DEFAULTS if not any(name in fields for name in names)]
     if missing:
         unstated = ", ".join(names[0] for names in missing)
@@ -140,7 +141,9 @@ def _numbers(fields: Mapping[str, str], names: Sequence[str], default: np.ndarra
     except ValueError:
         values = np.empty(0)
     if values.size != default.size or not np.isfinite(values).all():
-        raise Unreadable(f"states the field {name} without {default.size} finite numbers: write it again.")
+        raise Unreadable(
+            f"states the field {name} without {default.size} finite numbers: correct the header."
+        )
     return values
 
 

@@ -84,9 +84,9 @@ def _read_header(path: Path, within: Path | None) -> tuple[dict[str, str], list[
             if line.startswith("#") or value.startswith("="):
                 continue
             if not separator or not _FIELD.fullmatch(name) or name in fields:
-                problem = "a second time" if name in fields else "as none of NRRD's fields"
+                problem = "repeats a field" if name in fields else "is not a field of NRRD"
                 raise Unreadable(
-                    f"has the header line {line[:40]!r} {problem}: save the scan again, such as .nii.gz."
+                    f"has the header line {line[:40]!r}, which {problem}: save the scan again, such as .nii.gz."
                 )
             fields[name] = value.strip(BLANKS)
         if not fields.get("datafile"):
@@ -125,7 +125,7 @@ def _layout(
             raise ValueError
     except (KeyError, ValueError) as error:
         raise Unreadable(
-            "is a NRRD file whose type, dimension, sizes, encoding, endian or skips cannot be read."
+            "is a NRRD file whose type, dimension, sizes, encoding, endian or skips cannot be read: correct the header."
         ) from error
     data = voxeldata.VoxelData(files, encoding, skip_lines, skip_bytes, start)
     return sizes, np.dtype(endian + kind), data

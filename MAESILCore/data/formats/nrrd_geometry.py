@@ -83,7 +83,9 @@ def _origin(fields: Mapping[str, str]) -> list[float] | None:
 
 
 def _bad_geometry() -> Unreadable:
-    return Unreadable("states space directions, spacings or an origin that are not three numbers each.")
+    return Unreadable(
+        "states space directions, spacings or an origin that are not three numbers each: correct the header."
+    )
 
 
 def _matrix_with_directions(

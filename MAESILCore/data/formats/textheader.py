@@ -91,5 +91,7 @@ def _numbered_names(pattern: str, first: str, last: str, step: str) -> list[str]
     end = int(last) + (1 if int(step) > 0 else -1)
     numbers = range(int(first), end, int(step)) if int(step) else range(0)
     if not is_plain or not 0 < len(numbers) <= _MOST_DATA_FILES:
-        raise Unreadable(f"names its data files by the pattern {pattern!r}, which gives no files.")
+        raise Unreadable(
+            f"names its data files by the pattern {pattern!r}, which gives no files: correct the header."
+        )
     return [pattern % number for number in numbers]

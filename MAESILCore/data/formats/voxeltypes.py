@@ -70,7 +70,7 @@ def fill_not_finite(voxels: np.ndarray) -> tuple[np.ndarray, str]:
     if count == 0:
         return voxels, ""
     if count == voxels.size:
-        raise VolumeError("no voxel holds a finite number, so that there is no image.")
+        raise VolumeError("no voxel is a finite number.")
     lowest = voxels.min(where=finite, initial=np.finfo(voxels.dtype).max)
     voxels = voxels if voxels.flags.writeable else voxels.copy(order="K")
     voxels[~finite] = lowest

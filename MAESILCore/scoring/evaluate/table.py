@@ -43,7 +43,7 @@ def table_rows(
     for name, spreads in named.items():
         shown = spreads["soft_tissue"] if soft_tissue else spreads
         rows.append([name, *(_cell(shown[score], decimals) for score, (_, decimals) in columns.items())])
-    return ["Filled in by", *(heading for heading, _ in columns.values())], rows
+    return ["Method", *(heading for heading, _ in columns.values())], rows
 
 
 def format_table(results: dict[str, Any]) -> str:

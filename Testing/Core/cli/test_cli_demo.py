@@ -59,7 +59,7 @@ def test_a_page_that_is_not_to_be_opened_is_only_named(
     tmp_path: Path, opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     demo._show(tmp_path / "report.html", Console(soft_wrap=True), no_browser=True)
-    assert capsys.readouterr().out == f"The report is {tmp_path / 'report.html'}\n"
+    assert capsys.readouterr().out == f"Report: {tmp_path / 'report.html'}\n"
     assert opened == []
 
 

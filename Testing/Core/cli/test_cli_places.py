@@ -39,13 +39,13 @@ def test_a_place_is_left_as_it_was(tmp_path: Path) -> None:
 def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(VolumeError, match=r"Nothing can be written to .*: Not a directory"):
+        with pytest.raises(VolumeError, match=r"cannot be written to: Not a directory"):
             check_folder(folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc belongs to Linux")
 def test_a_folder_that_takes_no_files_is_refused() -> None:
-    with pytest.raises(VolumeError, match="Nothing can be written to /proc/"):
+    with pytest.raises(VolumeError, match=r"The folder /proc/.* cannot be written to"):
         check_folder(Path("/proc/results"))
 
 
@@ -54,13 +54,16 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["reconstruct", "{scan}", "--out", "{scan}"], "Nothing can be written to"),
-        (["demo", "{scan}", "--out", "{scan}"], "Nothing can be written to"),
-        (["evaluate", "{scan}", "--json", "{folder}"], "is a folder, and a file is to be written"),
+        (["reconstruct", "{scan}", "--out", "{scan}"], "cannot be written to"),
+        (["demo", "{scan}", "--out", "{scan}"], "cannot be written to"),
+        (["evaluate", "{scan}", "--json", "{folder}"], "is a folder: give the name of a file"),
         (["evaluate", "{scan}", "--json", "{scan}/a.json"], "there is no folder"),
         (["evaluate", "{scan}", "--json", "{folder}/new/a.json"], "there is no folder"),
         (["evaluate", "{scan}", "--json", "{folder}/a", "--table", "{folder}"], "is a folder"),
-        (["evaluate", "{scan}", "--json", "{folder}/a", "--table", "{folder}/./a"], "Two different files"),
+        (
+            ["evaluate", "{scan}", "--json", "{folder}/a", "--table", "{folder}/./a"],
+            "Both outputs have the path",
+        ),
     ],
 )
 def test_commands_ask_before_they_work(

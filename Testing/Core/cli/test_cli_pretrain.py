@@ -113,7 +113,7 @@ def test_scans_that_are_left_out_are_told_in_one_line(
     assert "left out 5 of 7 scans (damaged.nii.gz" in line
     assert line.count("damaged.nii.gz") == 1
     assert "label0.nii.gz: a label map, not a scan" in line
-    assert "; and 2 more); events.jsonl names all" in line
+    assert "; and 2 more); events.jsonl lists all" in line
     events = (a_corpus.parent / "run" / "events.jsonl").read_text().splitlines()
     assert sum(json.loads(event)["event"] == "left_out" for event in events) == 5
 

@@ -137,7 +137,7 @@ def test_the_seed_and_the_mode_decide_on_the_mask(
         (["--roi", "0:5,0:5,0:5", "--coverage", "2"], "not both"),
         (["--coverage", "2", "--control", "mean"], "single mask"),
         (["--control", "magic"], "no control 'magic'"),
-        (["--control", "mean", "--no-scores"], "use one of them"),
+        (["--control", "mean", "--no-scores"], "leave out one of them"),
         (["--overlap", "3"], "multiple of the patch size"),
         (["--batch-size", "0"], "batch size"),
         (["--device", "abacus"], "no device"),

@@ -196,7 +196,7 @@ def test_floating_point_pixels_are_named(write_series: WriteSeries) -> None:
             del dataset.PixelData
             setattr(dataset, keyword, pixels)
             dataset.save_as(path)
-        with pytest.raises(VolumeError, match=r"dcm holds floating-point pixels, which are not read here"):
+        with pytest.raises(VolumeError, match=r"dcm holds floating-point pixels, which are not supported"):
             read_volume(folder)
 
 

@@ -308,13 +308,13 @@ def test_a_file_that_may_not_be_read_is_named_as_such(
 
 def test_a_file_is_asked_for_no_series(hu: np.ndarray, tmp_path: Path) -> None:
     write_volume(Volume(hu, np.eye(4)), tmp_path / "scan.nii")
-    with pytest.raises(VolumeError, match="a series is chosen from a DICOM folder only"):
+    with pytest.raises(VolumeError, match="a series can be chosen from a DICOM folder only"):
         read_volume(tmp_path / "scan.nii", series="2")
 
 
 def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "scan.png").write_bytes(b"a picture")
-    with pytest.raises(VolumeError, match=r"scan\.png is of no format .* \.nrrd"):
+    with pytest.raises(VolumeError, match=r"scan\.png has no supported format: .* \.nrrd"):
         read_volume(tmp_path / "scan.png")
     with pytest.raises(VolumeError, match="There is no file or folder"):
         read_volume(tmp_path / "nowhere.nii")

@@ -111,7 +111,7 @@ def test_a_scan_with_values_that_are_no_numbers_is_refused_before_any_work(value
     scan, model = a_scan(), FakeModel()
     voxels = scan.voxels.astype(np.float32)
     voxels[0, 1, 2] = value
-    with pytest.raises(VolumeError, match="values that are no numbers"):
+    with pytest.raises(VolumeError, match="NaN or infinite voxels"):
         reconstruct(scan.with_voxels(voxels), model, device="cpu")
     assert model.batches == []
 
@@ -316,7 +316,7 @@ def test_other_faults_of_a_model_are_not_mistaken_for_lack_of_memory() -> None:
 
 def test_a_model_that_went_wrong_in_training_is_named() -> None:
     model = FakeModel(lambda voxels, hidden: torch.full_like(voxels, torch.nan))
-    with pytest.raises(CheckpointError, match="no numbers"):
+    with pytest.raises(CheckpointError, match="NaN or infinite values"):
         reconstruct(a_scan(), model, device="cpu")
 
 
@@ -346,7 +346,7 @@ def test_progress_counts_every_pass_and_the_work_can_be_stopped() -> None:
         ({"batch_size": 0}, "batch size"),
         ({"overlap": 3}, "overlap"),
         ({"device": "abacus"}, "no device 'abacus'"),
-        ({"device": "cuda:99"}, "not there"),
+        ({"device": "cuda:99"}, "not available"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], reason: str) -> None:

@@ -254,7 +254,7 @@ def test_a_scan_that_is_damaged_or_gone_is_told_in_a_sentence(a_job: Reconstruct
 
 
 def test_a_device_that_is_not_there_is_told_in_a_sentence(a_job: ReconstructionRequest) -> None:
-    assert "'cuda:7' is not there" in failure_of(replace(a_job, device="cuda:7"))
+    assert "'cuda:7' is not available" in failure_of(replace(a_job, device="cuda:7"))
 
 
 def test_an_unexpected_failure_names_no_home_folder() -> None:

@@ -287,10 +287,10 @@ def test_a_box_in_ras_hides_the_patches_that_have_a_voxel_in_it() -> None:
 @pytest.mark.parametrize(
     ("corners", "reason"),
     [
-        (np.zeros((8, 3)), "no box"),
+        (np.zeros((8, 3)), "do not form a box"),
         (np.zeros((4, 3)), "8 corners"),
-        (corners_of(np.zeros(3), np.diag([1.0, 1.0, 0.0])), "no box"),
-        (corners_of(np.zeros(3), np.eye(3))[[1, 0, 2, 3, 4, 5, 6, 7]], "no box"),
+        (corners_of(np.zeros(3), np.diag([1.0, 1.0, 0.0])), "do not form a box"),
+        (corners_of(np.zeros(3), np.eye(3))[[1, 0, 2, 3, 4, 5, 6, 7]], "do not form a box"),
         (corners_of(np.full(3, 900.0), np.eye(3)), "contains no voxel"),
     ],
 )

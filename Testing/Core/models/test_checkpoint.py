@@ -114,7 +114,7 @@ def test_a_bundled_model_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_folder_without_checkpoints_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+    with pytest.raises(CheckpointError, match="has no checkpoint"):
         load_checkpoint(tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_a_folder_without_checkpoints_is_refused(tmp_path: Path) -> None:
 def test_a_file_cut_short_is_refused(a_checkpoint: Path, share: float) -> None:
     whole = a_checkpoint.read_bytes()
     a_checkpoint.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(CheckpointError, match="damaged, cut short or of another kind"):
+    with pytest.raises(CheckpointError, match="damaged, truncated or of another type"):
         load_checkpoint(a_checkpoint)
 
 
@@ -254,7 +254,8 @@ def test_prefixes_of_other_programs_are_taken_off_and_told(
 def test_a_prefix_that_nobody_knows_is_named(a_checkpoint: Path) -> None:
     other = renamed(a_checkpoint, lambda name: name.replace("model.", "net."))
     with pytest.raises(
-        CheckpointError, match=r"there is net\.\w+.*tensors such as \w+.*a prefix such as 'net\.' must go"
+        CheckpointError,
+        match=r"tensors such as net\.\w+.*to names such as \w+ \(remove a prefix such as 'net\.'",
     ):
         load_checkpoint(other)
 
@@ -275,11 +276,11 @@ def changed(change: Callable[[dict[str, torch.Tensor]], object], folder: Path) -
     [
         (
             lambda tensors: tensors.update({"model.embed.weight": torch.zeros(48, 64)}),
-            "the tensor embed.weight has the shape 48 x 64, and 48 x 512 is needed.",
+            "the tensor embed.weight has the shape 48 x 64 instead of 48 x 512.",
         ),
         (
             lambda tensors: tensors.update({name: tensor[None] for name, tensor in tensors.items()}),
-            r"has the shape 1 x 1 x .* is needed \(\d+ more differ\)",
+            r"has the shape 1 x 1 x .* instead of .* \(\d+ more differ\)",
         ),
         (lambda tensors: tensors.pop("model.embed.weight"), "it lacks the tensor embed.weight."),
         (
@@ -297,11 +298,11 @@ def changed(change: Callable[[dict[str, torch.Tensor]], object], folder: Path) -
         (lambda tensors: tensors.clear(), "it holds no weights"),
         (
             lambda tensors: tensors.update({"model.embed.bias": torch.zeros(48, dtype=torch.int64)}),
-            "the tensor embed.bias holds int64 numbers",
+            "the tensor embed.bias holds int64 instead of real numbers",
         ),
         (
             lambda tensors: tensors.update({"model.embed.bias": torch.full((48,), math.nan)}),
-            "the tensor embed.bias holds values that are not finite",
+            "the tensor embed.bias holds NaN or infinite values",
         ),
     ],
 )
@@ -339,8 +340,8 @@ def test_a_pickle_is_refused_and_never_unpickled(zipped: bool, suffix: str, tmp_
         (b"<!DOCTYPE html><html>", "web page"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"", "damaged, cut short or of another kind"),
-        (b"some notes on a model", "damaged, cut short or of another kind"),
+        (b"", "damaged, truncated or of another type"),
+        (b"some notes on a model", "damaged, truncated or of another type"),
     ],
 )
 def test_a_file_of_another_kind_is_named_as_such(content: bytes, words: str, tmp_path: Path) -> None:
@@ -352,7 +353,7 @@ def test_a_file_of_another_kind_is_named_as_such(content: bytes, words: str, tmp
 def test_a_file_cut_short_says_how_much_is_there(a_checkpoint: Path) -> None:
     whole = a_checkpoint.read_bytes()
     a_checkpoint.write_bytes(whole[:-100])
-    with pytest.raises(CheckpointError, match=rf"\({len(whole) - 100} of {len(whole)} bytes are there\)"):
+    with pytest.raises(CheckpointError, match=rf"\(it has {len(whole) - 100} of {len(whole)} bytes\)"):
         load_checkpoint(a_checkpoint)
 
 

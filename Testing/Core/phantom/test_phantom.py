@@ -245,7 +245,7 @@ def test_the_command_writes_a_scan_and_its_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["{scan}", "--labels", "{folder}/./scan.nii.gz"], "Two different files"),
+        (["{scan}", "--labels", "{folder}/./scan.nii.gz"], "Both outputs have the path"),
         (["{scan}", "--labels", "{folder}/labels.txt"], "not as '.txt'"),
         (["{scan}", "--labels", "{folder}/none/labels.nrrd"], "cannot be written: no such file"),
         (["{folder}/scan.png"], "not as '.png'"),

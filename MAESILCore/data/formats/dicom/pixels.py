@@ -73,7 +73,7 @@ def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
         dataset = dcmread(path)
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
             raise checks.Unreadable(
-                "holds floating-point pixels, which are not read here: convert it to NIfTI."
+                "holds floating-point pixels, which are not supported: convert it to NIfTI."
             )
         if "PixelData" not in dataset:
             raise checks.damaged("its pixel data end too early or are missing")
@@ -81,7 +81,7 @@ def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
         bits = int(dataset.BitsAllocated)
         if bits not in _STANDARD_TYPES:
             raise checks.Unreadable(
-                f"has {bits} bits per pixel, which is not read here: convert it to NIfTI."
+                f"has {bits} bits per pixel, which is not supported: convert it to NIfTI."
             )
         if int(dataset.PixelRepresentation) not in (0, 1):
             raise checks.damaged(f"its pixel representation is {dataset.PixelRepresentation}")

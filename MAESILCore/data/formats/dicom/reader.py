@@ -55,7 +55,7 @@ def read_file(path: Path) -> Scan:
     if header.kind is Kind.UNCLEAR:
         raise checks.damaged("its SOP class, the kind of object, is missing or unknown")
     if header.kind is Kind.OTHER:
-        raise Unreadable("is a DICOM object without an image that is read here: give a CT series.")
+        raise Unreadable("is a DICOM object without a supported image: give a CT series.")
     return _read_stack(path, header.frames)
 
 
@@ -78,9 +78,9 @@ def _read_stack(path: Path, headers: Sequence[FrameHeader]) -> Scan:
 def _refuse_contents(headers: Sequence[FrameHeader]) -> None:
     modality = headers[0].modality
     if modality in DERIVED_MODALITIES:
-        raise Unreadable(f"is a DICOM object of the modality {modality}, not a scan.")
+        raise Unreadable(f"is a DICOM object of the modality {modality}, not a scan: give a CT series.")
     if any(header.is_colour for header in headers):
-        raise Unreadable("holds colours (RGB): a scan with one number per voxel is needed.")
+        raise Unreadable("holds colours (RGB): one number per voxel is needed.")
     frames = next((header.frames for header in headers if header.frames > 1 and header.position is None), 1)
     if frames > 1:
         raise Unreadable(
