@@ -58,6 +58,31 @@ def joined(*parts: str) -> Sentence:
     return Sentence("", " ".join(f"{{{name}}}" for name in given), **given)
 
 
+def marked(template: str) -> str:
+    """Return a template unchanged. Imported as `_`, because Slicer's translation tools look for `_("...")`."""
+    return template
+
+
+class Texts(dict[str, str]):
+    """English templates by code: all messages of one package.
+
+    >>> Texts({"disk.full": "{name} does not fit."}).sentence("disk.full", name="Thorax")
+    'Thorax does not fit.'
+    """
+
+    def sentence(self, code: str, /, **parameters: Any) -> Sentence:  # noqa: ANN401 - what `format` takes
+        """The sentence of a code."""
+        return Sentence(code, self[code], **parameters)
+
+    def titles(self, group: str) -> dict[str, Sentence]:
+        """The sentences of the codes `<group>.<key>`, by key."""
+        return {
+            code.removeprefix(f"{group}."): Sentence(code, text)
+            for code, text in self.items()
+            if code.startswith(f"{group}.")
+        }
+
+
 def displayable(text: object) -> str:
     r"""Text with backslash escapes for bytes that are not UTF-8 and for control characters.
 

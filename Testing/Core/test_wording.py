@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from MAESILCore.errors import ConfigError, MaesilError
-from MAESILCore.wording import Sentence, joined
+from MAESILCore.wording import Sentence, Texts, joined, marked
 
 FULL = Sentence("disk.full", "{name} does not fit ({size:.1f} GB).", name="Thorax", size=2)
 
@@ -48,3 +48,15 @@ def test_sentences_are_joined_without_the_empty_ones() -> None:
 def test_a_template_names_only_what_is_given() -> None:
     with pytest.raises(KeyError):
         Sentence("x", "{absent}")
+
+
+def test_a_table_makes_sentences_and_titles() -> None:
+    table = Texts(
+        {"mode.roi": marked("A region"), "mode.axis": marked("Columns"), "disk.full": "{name} is full."}
+    )
+    full = table.sentence("disk.full", name="D:")
+    assert (full, full.code, full.parameters) == ("D: is full.", "disk.full", {"name": "D:"})
+    assert table.titles("mode") == {"roi": "A region", "axis": "Columns"}
+    assert table.titles("mode")["roi"].code == "mode.roi"
+    with pytest.raises(KeyError):
+        table.sentence("disk.gone")

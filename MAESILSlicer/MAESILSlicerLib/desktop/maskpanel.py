@@ -14,6 +14,7 @@ from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, MaskMode
 from MAESILSlicerLib.desktop.picker import SuperpatchPicker
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.scene.regions import placeRoi
 from MAESILSlicerLib.session.session import Session
 
@@ -83,7 +84,7 @@ class MaskPanel:
         mask = self._session.mask
         if mask is None:
             # The label shows rich text, and a node name may contain markup.
-            return escape(self._problem()) if self._session.grid is not None else ""
+            return escape(translated(self._problem())) if self._session.grid is not None else ""
         hidden = len(mask.hidden_indices)
         count = _("{share:.1f} % hidden: {hidden} of {total} patches.").format(
             share=100 * mask.hidden_fraction, hidden=f"{hidden:,}", total=f"{mask.stages.size:,}"

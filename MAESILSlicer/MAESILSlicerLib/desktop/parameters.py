@@ -11,6 +11,7 @@ from slicer.parameterNodeWrapper import Minimum, WithinRange, parameterNodeWrapp
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.scene.rendering import PRESETS, USUAL_PRESET
 from MAESILSlicerLib.session.choices import (
@@ -86,7 +87,7 @@ class RenderingPreset(enum.Enum):
 
     def label(self) -> str:
         """Display name of the preset."""
-        return _(PRESETS[self.value])
+        return translated(PRESETS[self.value])
 
 
 @parameterNodeWrapper

@@ -5,33 +5,46 @@ from __future__ import annotations
 from functools import lru_cache
 
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from MAESILCore.wording import Sentence
+from MAESILSlicerLib.scene import wording as scene
+
+#: Modules with a table of texts.
+_TABLES = (scene,)
 
 
 def translated(text: str) -> str:
-    """Translate a text into the application's language; English if there is no translation.
+    """Translate a text into the application's language; English if there is no valid translation.
 
     Args:
         text: a `Sentence` with its parameters; any other text is returned unchanged.
     """
     if not isinstance(text, Sentence):
         return text
-    # The system check's explanations come from a file and are looked up by their English text.
-    template = _templates().get(text.code) or _(text.template)
     parameters = {
         name: translated(value) if isinstance(value, str) else value
         for name, value in text.parameters.items()
     }
     try:
-        return template.format(**parameters)
-    except KeyError:  # a job of another version made the sentence
+        return _template(text).format(**parameters)
+    except (KeyError, IndexError, ValueError):
+        # The translation has other placeholders, or a job of another version made the sentence.
         return str(text)
+
+
+def _template(sentence: Sentence) -> str:
+    for table in _TABLES:
+        if sentence.code in table.TEXTS:
+            # Slicer's translation tools name the context of a text after its folder and file.
+            return translate(".".join(table.__name__.split(".")[-2:]), sentence.template)
+    # The system check's explanations come from a file and are looked up by their English text.
+    return _templates().get(sentence.code) or _(sentence.template)
 
 
 @lru_cache(maxsize=1)
 def _templates() -> dict[str, str]:
-    """Templates by the code of a sentence; string literals, because translation tools extract those."""
+    """Templates by code of the rooms without a table; literals, because translation tools extract those."""
     return {
         "exports.not-saved": _("The files could not be saved in {folder} ({reason}); choose another folder."),
         "exports.not-kept": _(

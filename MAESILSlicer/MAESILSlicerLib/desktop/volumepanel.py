@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.views import fitCameras, showVolume
 from MAESILSlicerLib.session.session import Session
 
@@ -69,7 +70,7 @@ class VolumePanel:
         if session.volumeNode is None:
             return _("Choose a volume, or load the sample.")
         if session.grid is None:
-            return session.check.problem or ""
+            return translated(session.check.problem or "")
         size = " x ".join(str(count) for count in reversed(session.grid.shape))
         spacing = " x ".join(f"{edge:.3g}" for edge in session.volumeNode.GetSpacing())
         places = " x ".join(str(count) for count in reversed(session.grid.counts))
@@ -80,7 +81,7 @@ class VolumePanel:
                 size=size, spacing=spacing, places=places
             )
         )
-        return "\n".join((fact, *session.check.warnings))
+        return "\n".join((fact, *map(translated, session.check.warnings)))
 
     def _loadSample(self) -> None:
         from MAESILSlicerLib.scene.samples import loadSample

@@ -19,6 +19,7 @@ from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, covera
 from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
 from MAESILSlicerLib.desktop.renderingpanel import RenderingPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.statusrow import StatusRow
 from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
@@ -204,7 +205,8 @@ class Window:
         """Why a reconstruction cannot be started; "" if it can."""
         if self._parameters is None or self._session.volumeNode is None:
             return _("Choose a volume first.")
-        return self._session.check.problem or self._study.follower.problem or self._system.obstacle
+        problem = self._session.check.problem or self._study.follower.problem
+        return translated(problem) or self._system.obstacle
 
     def _useVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Select the sample's volume; its file on disk is new."""

@@ -10,7 +10,7 @@ import slicer
 from MAESILCore.data.volume import Volume
 from MAESILSlicerLib.results.jobfiles import JobFiles
 from MAESILSlicerLib.results.resultset import ResultKind, ResultSet
-from MAESILSlicerLib.scene.nodes import markNode
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf, markNode, putUnder
 from MAESILSlicerLib.scene.transforms import putBeside
 from MAESILSlicerLib.scene.volumes import addVectorVolume, addVolume, geometryOf
 
@@ -89,20 +89,11 @@ class Insertion:
         """
         name, geometry = self.names[role], geometryOf(self.inputNode) if ijkToRas is None else ijkToRas
         if voxels.ndim == 4:
-            node = addVectorVolume(self.scene, voxels, geometry, name, self.inputNode, role)
-        else:
-            isLikeInput = self._kind.role(role).isLikeInput
-            node = addVolume(
-                self.scene,
-                Volume(voxels, geometry, name),
-                name,
-                self.inputNode,
-                role=role,
-                sameDisplay=isLikeInput,
-                autoWindow=autoWindow and not isLikeInput,
-            )
-        self._nodes[role] = node
-        return node
+            return self.add(role, addVectorVolume(self.scene, voxels, geometry, name, self.inputNode))
+        isLikeInput, volume = self._kind.role(role).isLikeInput, Volume(voxels, geometry)
+        return self.add(
+            role, addVolume(self.scene, volume, name, self.inputNode, isLikeInput, autoWindow=autoWindow)
+        )
 
     def node(self, role: str, className: str) -> slicer.vtkMRMLNode:
         """Add an empty node of any class, such as vtkMRMLSegmentationNode, under the input's transform if possible."""
@@ -123,22 +114,9 @@ class Insertion:
         results.note()
         for node in results.nodes:
             node.SetDescription(self._description)
-        _gather(self.inputNode, self._folderName, [*results.nodes, *results.series])
+        hierarchy, inputItem = hierarchyItemOf(self.scene, self.inputNode)
+        if inputItem:
+            folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(inputItem), self._folderName)
+            for node in (*results.nodes, *results.series):
+                putUnder(hierarchy, folder, node)
         return results
-
-
-def _gather(
-    inputNode: slicer.vtkMRMLScalarVolumeNode, folderName: str, nodes: list[slicer.vtkMRMLNode]
-) -> None:
-    """Move nodes into a new folder of the subject hierarchy beside their input."""
-    hierarchy = inputNode.GetScene().GetSubjectHierarchyNode()
-    inputItem = hierarchy.GetItemByDataNode(inputNode) if hierarchy is not None else 0
-    if not inputItem:
-        return
-    folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(inputItem), folderName)
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
-        else:
-            hierarchy.CreateItem(folder, node)

@@ -88,6 +88,16 @@ def hierarchyItemOf(
     return hierarchy, hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
 
 
+def putUnder(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, parent: int, node: slicer.vtkMRMLNode) -> None:
+    """Move a node below an item of the subject hierarchy."""
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        # Without the application's Qt plugins, nothing else creates items.
+        hierarchy.CreateItem(parent, node)
+
+
 def _parts(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
     """The node's display and storage nodes, which a scene without the application does not remove."""
     parts = []

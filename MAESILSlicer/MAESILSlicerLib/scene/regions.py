@@ -12,6 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import LatticeBox, Mask, SuperpatchGrid, roi_mask_from_label, roi_mask_from_ras_box
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
+from MAESILSlicerLib.scene.wording import sentence
 
 _LABELMAP = "Binary labelmap"
 
@@ -20,20 +21,27 @@ def maskFromRegion(
     grid: SuperpatchGrid,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
     node: slicer.vtkMRMLMarkupsROINode | slicer.vtkMRMLSegmentationNode,
-    segmentId: str | None = None,
+    segmentId: str = "",
 ) -> Mask:
-    """The mask of a ROI or a segment; see `maskFromRoi` and `maskFromSegment`.
+    """Hide every patch with a voxel centre inside a ROI or a segment.
+
+    Args:
+        grid: the volume's grid.
+        volumeNode: the volume. Its transforms and those of the region must be linear.
+        node: a ROI of either type and in any orientation, or a segmentation. Nodes are not modified, even a
+            segmentation that has only surfaces.
+        segmentId: the segment's ID, not its name, if `node` is a segmentation.
 
     Raises:
         ConfigError: `node` is a segmentation and `segmentId` is missing.
-        SceneError: the mask would hide nothing.
+        SceneError: the ROI is not placed yet or is inverted, the segment does not exist, the region contains no voxel
+            of the volume, or a transform is not linear.
     """
     if not node.IsA("vtkMRMLSegmentationNode"):
-        return maskFromRoi(grid, volumeNode, node)
+        return _maskFromRoi(grid, volumeNode, node)
     if not segmentId:
-        message = "Choose the segment of the segmentation that is to be hidden."
-        raise ConfigError(message)
-    return maskFromSegment(grid, volumeNode, node, segmentId)
+        raise ConfigError(sentence("region.no-choice"))
+    return _maskFromSegment(grid, volumeNode, node, segmentId)
 
 
 def placeRoi(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -46,58 +54,32 @@ def placeRoi(roiNode: slicer.vtkMRMLMarkupsROINode, volumeNode: slicer.vtkMRMLSc
         roiNode.SetSizeWorld((high - low) / 4)
 
 
-def maskFromRoi(
-    grid: SuperpatchGrid,
-    volumeNode: slicer.vtkMRMLScalarVolumeNode,
-    roiNode: slicer.vtkMRMLMarkupsROINode,
+def _maskFromRoi(
+    grid: SuperpatchGrid, volumeNode: slicer.vtkMRMLScalarVolumeNode, roiNode: slicer.vtkMRMLMarkupsROINode
 ) -> Mask:
-    """Hide every patch with a voxel centre inside the box of a ROI, in any orientation.
-
-    Args:
-        grid: the volume's grid.
-        volumeNode: the volume, under linear transforms only.
-        roiNode: a ROI of either type, under linear transforms only.
-
-    Raises:
-        SceneError: the ROI is not placed yet, is inverted, or contains no voxel of the volume.
-    """
     cornersRas = _cornersOf(roiNode) @ np.linalg.inv(linearTransformToWorld(volumeNode)).T
     ijkToRas = geometryOf(volumeNode)
     part = _partAround(grid, cornersRas @ np.linalg.inv(ijkToRas).T)
-    message = (
-        f'The ROI "{roiNode.GetName()}" contains no voxel of "{volumeNode.GetName()}"; '
-        "move it or make it larger."
-    )
+    outside = sentence("region.roi-outside", region=roiNode.GetName(), volume=volumeNode.GetName())
     if part is None:
-        raise SceneError(message)
+        raise SceneError(outside)
     try:
         mask = roi_mask_from_ras_box(part.grid, cornersRas[:, :3], ijkToRas @ part.toIjk)
     except ConfigError as error:
-        raise SceneError(message) from error
+        raise SceneError(outside) from error
     return part.paste(mask, grid)
 
 
-def maskFromSegment(
+def _maskFromSegment(
     grid: SuperpatchGrid,
     volumeNode: slicer.vtkMRMLScalarVolumeNode,
     segmentationNode: slicer.vtkMRMLSegmentationNode,
     segmentId: str,
 ) -> Mask:
-    """Hide every patch with a voxel centre inside a segment.
-
-    Args:
-        grid: the volume's grid.
-        volumeNode: the volume, under linear transforms only.
-        segmentationNode: the segmentation, under linear transforms only; not modified, even if it has only surfaces.
-        segmentId: the segment's ID, not its name.
-
-    Raises:
-        SceneError: there is no such segment, or it contains no voxel of the volume.
-    """
     segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
     if segment is None:
-        message = f'"{segmentationNode.GetName()}" has no segment "{segmentId}"; choose one that it has.'
-        raise SceneError(message)
+        names = {"segmentation": segmentationNode.GetName(), "segment": segmentId}
+        raise SceneError(sentence("region.no-segment", **names))
     # From the volume's IJK to the segmentation's own frame.
     ijkToRas = np.linalg.solve(
         linearTransformToWorld(segmentationNode), linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
@@ -109,11 +91,8 @@ def maskFromSegment(
         label = _sampled(image, _emptyImage(part.grid.shape, ijkToRas @ part.toIjk))
         if label.any():
             return part.paste(roi_mask_from_label(part.grid, label), grid)
-    message = (
-        f'The segment "{segment.GetName()}" is empty, or contains no voxel of "{volumeNode.GetName()}"; '
-        "choose another segment or make it larger."
-    )
-    raise SceneError(message)
+    names = {"region": segment.GetName(), "volume": volumeNode.GetName()}
+    raise SceneError(sentence("region.segment-outside", **names))
 
 
 @dataclass(frozen=True)
@@ -162,17 +141,12 @@ def _boxCorners(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
     """The corners of a ROI's box, (8, 4) homogeneous in world RAS, mm."""
     if not roiNode.IsA("vtkMRMLMarkupsROINode"):
-        message = f'"{roiNode.GetName()}" is no region; choose a ROI or a segment.'
-        raise SceneError(message)
+        raise SceneError(sentence("region.other-node", node=roiNode.GetName()))
     halfSize = np.array(roiNode.GetSize()) / 2
     if not (halfSize > 0).all():
-        message = f'The ROI "{roiNode.GetName()}" has no extent yet; place it in a view first.'
-        raise SceneError(message)
+        raise SceneError(sentence("region.roi-not-placed", region=roiNode.GetName()))
     if roiNode.GetInsideOut():
-        message = (
-            f'The ROI "{roiNode.GetName()}" is turned inside out; switch that off in the Markups module.'
-        )
-        raise SceneError(message)
+        raise SceneError(sentence("region.roi-inverted", region=roiNode.GetName()))
     linearTransformToWorld(roiNode)
     return (
         _boxCorners(-halfSize, halfSize) @ slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()).T
@@ -207,8 +181,7 @@ def _labelmapOf(
     )
     if not copied.CreateRepresentation(_LABELMAP):
         name = segmentation.GetSegment(segmentId).GetName()
-        message = f'The segment "{name}" cannot be made a label map; convert it in the Segmentations module.'
-        raise SceneError(message)
+        raise SceneError(sentence("region.segment-not-converted", region=name))
     image.ShallowCopy(copied.GetSegment(segmentId).GetRepresentation(_LABELMAP))
     return image
 

@@ -10,23 +10,13 @@ from MAESILCore.data.formats import voxeltypes
 from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, removeNode
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf
 from MAESILSlicerLib.scene.volumes import addDisplayWithoutWindow, checkVolume, voxelsOf
+from MAESILSlicerLib.scene.watch import Observations
+from MAESILSlicerLib.scene.wording import TEXTS, sentence
 
 ROLE = "rendered"
 
-#: Presets for a CT of the trunk, by their purpose.
-PRESETS = {
-    "CT-Chest-Contrast-Enhanced": "Bones and contrast",
-    "CT-Bones": "Bones, red",
-    "CT-AAA": "Bones, white",
-    "CT-Muscle": "Muscle",
-    "CT-Lung": "Lung",
-    "CT-Pulmonary-Arteries": "Pulmonary vessels",
-    "CT-Cardiac3": "Heart",
-    "CT-Soft-Tissue": "Skin",
-    "CT-Air": "Air",
-    "CT-MIP": "Brightest along the ray",
-    "CT-X-ray": "X-ray",
-}
+#: Presets for a CT of the trunk: titles by name.
+PRESETS = TEXTS.titles("preset")
 USUAL_PRESET = "CT-Chest-Contrast-Enhanced"
 SHIFT_RANGE = (-300, 300)
 
@@ -75,7 +65,7 @@ class Rendering:
         self._input: slicer.vtkMRMLScalarVolumeNode | None = None
         self._node: slicer.vtkMRMLScalarVolumeNode | None = None
         self._copied: tuple[object, ...] = ()
-        self._observations: list[int] = []
+        self._observations = Observations()
         self._preset, self._shift, self._isVisible = USUAL_PRESET, 0.0, isVisible
 
     @property
@@ -93,12 +83,14 @@ class Rendering:
         Raises:
             SceneError: there is not enough memory.
         """
-        self._forget()
+        self._observations.clear()
+        self._removeNodes()
+        self._input = volumeNode
         if isVisible is not None:
             self._isVisible = isVisible
         if volumeNode is not None:
-            self._input = volumeNode
-            self._observations = [volumeNode.AddObserver(event, self._onModified) for event in _EVENTS]
+            for event in _EVENTS:
+                self._observations.add(volumeNode, event, self._onModified)
             self._apply()
 
     def set(self, preset: str, shiftHu: float, isVisible: bool) -> None:
@@ -116,12 +108,12 @@ class Rendering:
         self._apply()
 
     def _apply(self) -> None:
-        if self._input is None or not (self._isVisible or self._isThere()):
+        if self._input is None or not (self._isVisible or self._exists()):
             return
         if not checkVolume(self._input).usable:
             self._removeNodes()
             return
-        if not self._isThere():
+        if not self._exists():
             self._add()
         display = self._logic.GetFirstVolumeRenderingDisplayNode(self._node)
         propertyNode = display.GetVolumePropertyNode()
@@ -132,7 +124,7 @@ class Rendering:
             _shift(propertyNode.GetVolumeProperty(), self._shift)
             display.SetVisibility(self._isVisible)
 
-    def _isThere(self) -> bool:
+    def _exists(self) -> bool:
         """Whether the node still exists; a script or a closed scene may have removed it."""
         return self._node is not None and self._node.GetScene() is self._scene
 
@@ -143,8 +135,7 @@ class Rendering:
             SceneError: there is not enough memory; the scene is then unchanged.
         """
         self._removeNodes()
-        node = _newHiddenNode(self._scene, "vtkMRMLScalarVolumeNode")
-        node.SetName("MAESIL 3D")
+        node = _newHiddenNode(self._scene, "vtkMRMLScalarVolumeNode", "MAESIL 3D")
         self._fill(node)
         node.SetAndObserveTransformNodeID(self._input.GetTransformNodeID())
         self._scene.AddNode(node)
@@ -159,7 +150,7 @@ class Rendering:
         node.AddAndObserveDisplayNodeID(display.GetID())
         # Finds the display node and adds its property and ROI nodes.
         self._logic.CreateDefaultVolumeRenderingNodes(node)
-        for part in (node, *_servantsOf(display)):
+        for part in (node, *_helpersOf(display)):
             _keepInternal(part)
 
     def _fill(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
@@ -177,12 +168,11 @@ class Rendering:
             thinned = voxeltypes.storable(voxels[::k, ::j, ::i])
             slicer.util.updateVolumeFromArray(node, np.maximum(thinned, _AIR_HU) if isPadded else thinned)
         except MemoryError as error:
-            message = f'There is not enough memory to render "{self._input.GetName()}"; close other volumes.'
-            raise SceneError(message) from error
+            raise SceneError(sentence("rendering.no-memory", volume=self._input.GetName())) from error
 
     def _onModified(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, _event: str) -> None:
         """Follow a new parent transform at once; changed voxels or geometry need a new copy."""
-        if not self._isThere():
+        if not self._exists():
             return
         if self._state() != self._copied:
             self._removeNodes()
@@ -194,12 +184,6 @@ class Rendering:
         image = self._input.GetImageData()
         return (image, image.GetMTime() if image is not None else 0, geometryOf(self._input).tobytes())
 
-    def _forget(self) -> None:
-        for observation in self._observations:
-            self._input.RemoveObserver(observation)
-        self._observations, self._input = [], None
-        self._removeNodes()
-
     def _removeNodes(self) -> None:
         """Remove the node and its helper nodes."""
         node, self._node = self._node, None
@@ -208,10 +192,8 @@ class Rendering:
         if node is None:
             return
         display = self._logic.GetFirstVolumeRenderingDisplayNode(node)
-        servants = _servantsOf(display) if display is not None else []
-        removeNode(node)
-        for servant in servants:
-            removeNode(servant)
+        for part in (node, *(_helpersOf(display) if display is not None else ())):
+            removeNode(part)
 
 
 def isReady(window: vtk.vtkRenderWindow) -> bool:
@@ -222,13 +204,13 @@ def isReady(window: vtk.vtkRenderWindow) -> bool:
 def usesSoftware(window: vtk.vtkRenderWindow) -> bool:
     """Whether a window that `isReady` renders in software, without a graphics card."""
     window.Render()
-    told = window.ReportCapabilities().lower()
-    return any(name in told for name in _SOFTWARE)
+    capabilities = window.ReportCapabilities().lower()
+    return any(name in capabilities for name in _SOFTWARE)
 
 
-def _newHiddenNode(scene: slicer.vtkMRMLScene, className: str) -> slicer.vtkMRMLNode:
+def _newHiddenNode(scene: slicer.vtkMRMLScene, className: str, name: str | None = None) -> slicer.vtkMRMLNode:
     """Create a node outside the scene that is hidden from lists and selectors."""
-    node = newNode(scene, className)
+    node = newNode(scene, className, name)
     node.SetHideFromEditors(True)
     node.SetSelectable(False)
     return node
@@ -240,10 +222,10 @@ def _keepInternal(node: slicer.vtkMRMLNode) -> None:
     leaveOutOfFiles(node)
 
 
-def _servantsOf(display: slicer.vtkMRMLVolumeRenderingDisplayNode) -> list[slicer.vtkMRMLNode]:
+def _helpersOf(display: slicer.vtkMRMLVolumeRenderingDisplayNode) -> list[slicer.vtkMRMLNode]:
     """The helper nodes of this display node, which the scene does not remove with it."""
-    servants = (display.GetVolumePropertyNode(), display.GetShaderPropertyNode(), display.GetROINode())
-    return [node for node in servants if node is not None]
+    helpers = (display.GetVolumePropertyNode(), display.GetShaderPropertyNode(), display.GetROINode())
+    return [node for node in helpers if node is not None]
 
 
 def _shift(volumeProperty: vtk.vtkVolumeProperty, shiftHu: float) -> None:
@@ -268,5 +250,4 @@ def _steps(shapeKji: tuple[int, int, int], ijkToRas: np.ndarray, most: int) -> t
     steps = np.ones(3, dtype=int)
     while np.prod(np.ceil(np.array(shapeKji) / steps)) > most:
         steps[np.argmin(spacing * steps)] += 1
-    k, j, i = (int(step) for step in steps)
-    return k, j, i
+    return tuple(steps.tolist())

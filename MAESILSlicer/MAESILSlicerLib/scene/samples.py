@@ -40,23 +40,23 @@ def readSample(folder: Path | None = None) -> Volume:
     Args:
         folder: the cache folder; None generates the sample each time.
     """
-    if folder is None:
-        return _makeSample()
     from MAESILCore.data.volume import read_volume, write_volume
+    from MAESILCore.phantom import make_phantom
 
-    file = folder / FILE_NAME
-    if file.is_file():
+    file = folder / FILE_NAME if folder is not None else None
+    if file is not None and file.is_file():
         try:
             return read_volume(file)
         except VolumeError as error:
-            logging.info("MAESIL: the sample is made anew: %s", error)
-    volume = _makeSample()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_volume(volume, file)
-    except (OSError, VolumeError) as error:
-        # Without the cache, the sample is still usable.
-        logging.warning("MAESIL: the sample could not be kept for the next time: %s", error)
+            logging.info("MAESIL: the sample's file is damaged and is replaced: %s", error)
+    volume = make_phantom(SHAPE).volume
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(volume, file)
+        except (OSError, VolumeError) as error:
+            # Without the cache, the sample is still usable.
+            logging.warning("MAESIL: the sample could not be cached: %s", error)
     return volume
 
 
@@ -77,9 +77,3 @@ def loadIntoViews(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLScalarVolumeNode:
     if slicer.app.layoutManager() is not None:
         slicer.util.setSliceViewerLayers(background=node, fit=True)
     return node
-
-
-def _makeSample() -> Volume:
-    from MAESILCore.phantom import make_phantom
-
-    return make_phantom(SHAPE).volume

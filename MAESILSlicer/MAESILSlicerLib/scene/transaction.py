@@ -27,7 +27,7 @@ def allOrNothing(scene: slicer.vtkMRMLScene) -> Iterator[None]:
 
 
 def _nodeIds(scene: slicer.vtkMRMLScene) -> set[str]:
-    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+    return {node.GetID() for node in scene.GetNodes()}
 
 
 def _itemIds(scene: slicer.vtkMRMLScene) -> set[int]:

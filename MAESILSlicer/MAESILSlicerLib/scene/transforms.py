@@ -8,7 +8,8 @@ import vtk
 
 from MAESILCore.data.formats import geometry
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.scene.nodes import hierarchyItemOf
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf, putUnder
+from MAESILSlicerLib.scene.wording import sentence
 
 
 class SceneError(MaesilError):
@@ -31,21 +32,14 @@ def linearTransformToWorld(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
+    names = {"node": node.GetName(), "transform": parent.GetName()}
     if not parent.IsTransformToWorldLinear():
-        message = (
-            f'"{node.GetName()}" lies under a transform that is not linear ("{parent.GetName()}"); '
-            "harden the transform, or take it away, in the Transforms module."
-        )
-        raise SceneError(message)
+        raise SceneError(sentence("transform.not-linear", **names))
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
     nodeToWorld = slicer.util.arrayFromVTKMatrix(matrix)
     if not np.isfinite(nodeToWorld).all() or not geometry.is_invertible(nodeToWorld):
-        message = (
-            f'"{node.GetName()}" lies under a transform that flattens space ("{parent.GetName()}"); '
-            "correct its matrix in the Transforms module."
-        )
-        raise SceneError(message)
+        raise SceneError(sentence("transform.flat", **names))
     return nodeToWorld
 
 
@@ -53,12 +47,5 @@ def putBeside(node: slicer.vtkMRMLTransformableNode, like: slicer.vtkMRMLTransfo
     """Give a node the parent transform of another node, and place it beside that in the subject hierarchy."""
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
     hierarchy, likeItem = hierarchyItemOf(like.GetScene(), like)
-    if not likeItem:
-        return
-    parentItem = hierarchy.GetItemParent(likeItem)
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, parentItem)
-    else:
-        # Without the application's Qt plugins, nothing else creates items.
-        hierarchy.CreateItem(parentItem, node)
+    if likeItem:
+        putUnder(hierarchy, hierarchy.GetItemParent(likeItem), node)

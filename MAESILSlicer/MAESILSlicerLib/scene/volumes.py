@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MAESILCore.data.formats import geometry, voxeltypes
 from MAESILCore.data.volume import Volume
-from MAESILSlicerLib.scene.nodes import hierarchyItemOf, markNode, newNode
+from MAESILSlicerLib.scene.nodes import hierarchyItemOf, newNode
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
+from MAESILSlicerLib.scene.wording import sentence
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,41 @@ class VolumeCheck:
 def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
     """Check whether MAESIL can use a node; fast enough for every change of the selection."""
     if node is None or node.GetScene() is None:
-        return VolumeCheck("Choose a volume.")
-    problem = _kindProblem(node) or _contentProblem(node) or _placeProblem(node)
-    return VolumeCheck(problem, () if problem else tuple(_warningsOf(node)))
+        return VolumeCheck(sentence("volume.none"))
+    code = _problemOf(node)
+    if code:
+        return VolumeCheck(sentence(code, volume=node.GetName()))
+    try:
+        linearTransformToWorld(node)
+    except SceneError as error:
+        return VolumeCheck(str(error))
+    return VolumeCheck(None, tuple(_warningsOf(node)))
 
 
-def _kindProblem(node: slicer.vtkMRMLNode) -> str | None:
-    name = node.GetName()
-    isSequence = node.IsA("vtkMRMLSequenceNode") or node.IsA("vtkMRMLSequenceBrowserNode")
-    if isSequence or node.IsA("vtkMRMLMultiVolumeNode") or _isFrame(node):
-        return (
-            f'"{name}" is a 4D sequence, and MAESIL works on 3D volumes; '
-            "choose a frame, clone it in the Data module, and use the clone."
-        )
-    if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return f'"{name}" is a label map; choose the image from which it was made.'
+def _problemOf(node: slicer.vtkMRMLNode) -> str:
+    """Code of the reason why a node cannot be used; "" if it can."""
     image = node.GetImageData() if node.IsA("vtkMRMLVolumeNode") else None
+    kinds = ("vtkMRMLSequenceNode", "vtkMRMLSequenceBrowserNode", "vtkMRMLMultiVolumeNode")
+    if any(map(node.IsA, kinds)) or _isFrame(node):
+        return "volume.sequence"
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return "volume.label-map"
     if node.IsA("vtkMRMLVectorVolumeNode") or (image is not None and image.GetNumberOfScalarComponents() > 1):
-        return (
-            f'"{name}" has colours or several values in each voxel; '
-            "choose a volume with one number per voxel, such as a CT."
-        )
+        return "volume.several-values"
     if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLTensorVolumeNode"):
-        return f'"{name}" is not an image with one number per voxel; choose a scalar volume, such as a CT.'
-    return None
+        return "volume.not-scalar"
+    if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
+        return "volume.no-voxels"
+    if image.GetExtent()[::2] != (0, 0, 0):
+        # Slicer itself shows such an image and reports its bounds in different places.
+        return "volume.extent"
+    low, high = _finiteRange(image)
+    if low > high:
+        return "volume.not-finite"
+    ijkToRas = geometryOf(node)
+    if not np.isfinite(ijkToRas).all() or not geometry.is_invertible(ijkToRas):
+        return "volume.degenerate"
+    return ""
 
 
 def _isFrame(node: slicer.vtkMRMLNode) -> bool:
@@ -69,60 +82,24 @@ def _isFrame(node: slicer.vtkMRMLNode) -> bool:
     return any(sequence is not None and sequence.GetNumberOfDataNodes() > 1 for sequence in sequences)
 
 
-def _contentProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    name, image = node.GetName(), node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
-        return f'"{name}" has no voxels; load an image into it, or choose another volume.'
-    if image.GetExtent()[::2] != (0, 0, 0):
-        # Slicer itself shows such an image and reports its bounds in different places.
-        return f'The voxels of "{name}" are not counted from 0; crop or resample it, and use the result.'
-    low, high = _finiteRange(image)
-    if low > high:
-        return f'"{name}" has no voxel with a finite number; choose another volume.'
-    return None
-
-
 def _finiteRange(image: vtk.vtkImageData) -> tuple[float, float]:
     """Lowest and highest finite value, cached by VTK until the voxels change; lowest > highest if there is none."""
     scalars = image.GetPointData().GetScalars()
-    if scalars.GetDataType() not in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE):
-        # The volume's display has already computed this range.
-        return scalars.GetRange()
-    return scalars.GetFiniteRange()
+    # The volume's display has already computed the range of integers.
+    isReal = scalars.GetDataType() in (vtk.VTK_FLOAT, vtk.VTK_DOUBLE)
+    return scalars.GetFiniteRange() if isReal else scalars.GetRange()
 
 
-def _placeProblem(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
-    matrix = geometryOf(node)
-    if not np.isfinite(matrix).all() or not geometry.is_invertible(matrix):
-        return (
-            f'The geometry of "{node.GetName()}" is degenerate: an axis has no length, or two are parallel; '
-            "correct it in the Volumes module."
-        )
-    try:
-        linearTransformToWorld(node)
-    except SceneError as error:
-        return str(error)
-    return None
-
-
-def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    image, matrix, modality = node.GetImageData(), geometryOf(node), modalityOf(node)
+def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[str]:
+    image, ijkToRas, modality = node.GetImageData(), geometryOf(node), modalityOf(node)
     low, high = _finiteRange(image)
-    warnings = []
     if modality not in (None, "CT"):
-        warnings.append(f"The modality is {modality}, and the models have seen CT only: expect poor results.")
+        yield sentence("volume.modality", modality=modality)
     elif not _canBeHu(low, high):
-        values = "8-bit values" if image.GetScalarSize() == 1 else "values"
-        warnings.append(
-            f"The {values} from {low:g} to {high:g} are not HU, on which the models were trained: "
-            "expect poor results."
-        )
-    if geometry.is_sheared(matrix):
-        degrees = geometry.shear_degrees(matrix)
-        warnings.append(
-            f"The axes are sheared, {degrees:.1f} degrees from perpendicular; this is kept exactly."
-        )
-    return warnings
+        code = "volume.8-bit" if image.GetScalarSize() == 1 else "volume.not-hu"
+        yield sentence(code, low=low, high=high)
+    if geometry.is_sheared(ijkToRas):
+        yield sentence("volume.sheared", degrees=geometry.shear_degrees(ijkToRas))
 
 
 def holdsHu(node: slicer.vtkMRMLScalarVolumeNode) -> bool:
@@ -158,12 +135,11 @@ def readVolume(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     try:
         voxels, note = voxeltypes.fill_not_finite(voxelsOf(node).copy())
     except MemoryError as error:
-        message = f'There is not enough memory to copy "{node.GetName()}"; crop it, or close other volumes.'
-        raise SceneError(message) from error
+        raise SceneError(sentence("volume.no-memory", volume=node.GetName())) from error
     return Volume(voxels, geometryOf(node), node.GetName(), (note,) if note else ())
 
 
-def voxelsOf(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
+def voxelsOf(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     """A view of a node's voxels, (k, j, i), valid until the node changes."""
     image = node.GetImageData()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
@@ -174,7 +150,6 @@ def addVolume(
     volume: Volume,
     name: str,
     like: slicer.vtkMRMLScalarVolumeNode | None = None,
-    role: str | None = None,
     sameDisplay: bool = False,
     autoWindow: bool = True,
 ) -> slicer.vtkMRMLScalarVolumeNode:
@@ -185,25 +160,20 @@ def addVolume(
         volume: voxels and geometry, both kept exactly, including flips and shear.
         name: name of the new node.
         like: the input volume; the new node gets its parent transform and place in the subject hierarchy.
-        role: role of the new node for `nodes.findNodes`, with `like` as its input.
-        sameDisplay: copy window, level, colours and interpolation of `like`.
+        sameDisplay: copy window, level, colours and interpolation of `like`, if that is displayed.
         autoWindow: compute a window, which takes seconds on a large volume; False if the caller sets one.
 
     Raises:
         SceneError: there is not enough memory; the scene is then unchanged.
     """
-    node = _addVoxels(scene, "vtkMRMLScalarVolumeNode", name, volume.voxels, volume.ijk_to_ras)
-    hasExample = sameDisplay and like is not None and like.GetDisplayNode() is not None
-    if autoWindow and not hasExample:
+    node = _addVoxels(scene, "vtkMRMLScalarVolumeNode", name, volume.voxels, volume.ijk_to_ras, like)
+    example = like.GetDisplayNode() if sameDisplay else None
+    if example is not None:
+        _copyDisplay(example, addDisplayWithoutWindow(node))
+    elif autoWindow:
         node.CreateDefaultDisplayNodes()
     else:
         addDisplayWithoutWindow(node)
-    if role is not None:
-        markNode(node, role, like)
-    if like is not None:
-        putBeside(node, like)
-        if sameDisplay:
-            copyDisplay(like, node)
     return node
 
 
@@ -213,31 +183,21 @@ def addVectorVolume(
     ijkToRas: np.ndarray,
     name: str,
     like: slicer.vtkMRMLScalarVolumeNode,
-    role: str,
 ) -> slicer.vtkMRMLVectorVolumeNode:
-    """Add a multi-channel volume to the scene, beside its input volume.
-
-    Args:
-        scene: the scene.
-        channels: (C, k, j, i); three channels of uint8 are shown as colours.
-        ijkToRas: (4, 4) in mm.
-        name: name of the new node.
-        like: the input volume; gives parent transform and place in the subject hierarchy.
-        role: role of the new node, with `like` as its input.
-
-    Raises:
-        SceneError: there is not enough memory; the scene is then unchanged.
-    """
+    """Add a volume of channels, (C, k, j, i), like `addVolume`; three channels of uint8 are shown as colours."""
     voxels = np.moveaxis(channels, 0, -1)
-    node = _addVoxels(scene, "vtkMRMLVectorVolumeNode", name, voxels, ijkToRas)
+    node = _addVoxels(scene, "vtkMRMLVectorVolumeNode", name, voxels, ijkToRas, like)
     node.CreateDefaultDisplayNodes()
-    markNode(node, role, like)
-    putBeside(node, like)
     return node
 
 
 def _addVoxels(
-    scene: slicer.vtkMRMLScene, className: str, name: str, voxels: np.ndarray, ijkToRas: np.ndarray
+    scene: slicer.vtkMRMLScene,
+    className: str,
+    name: str,
+    voxels: np.ndarray,
+    ijkToRas: np.ndarray,
+    like: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> slicer.vtkMRMLVolumeNode:
     """A new node with voxels, (k, j, i) or (k, j, i, C), without a display node."""
     node = newNode(scene, className, name)
@@ -245,30 +205,32 @@ def _addVoxels(
     try:
         slicer.util.updateVolumeFromArray(node, voxeltypes.storable(voxels))
     except MemoryError as error:
-        message = f'There is not enough memory to add "{name}" to the scene; close other volumes.'
-        raise SceneError(message) from error
+        raise SceneError(sentence("scene.no-memory", volume=name)) from error
     # Added last, so that observers of the scene never see a volume without voxels.
     scene.AddNode(node)
+    if like is not None:
+        putBeside(node, like)
     return node
 
 
-def addDisplayWithoutWindow(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+def addDisplayWithoutWindow(
+    node: slicer.vtkMRMLScalarVolumeNode,
+) -> slicer.vtkMRMLScalarVolumeDisplayNode:
     """Like CreateDefaultDisplayNodes, but without the histogram of all voxels that sets the window."""
     display = newNode(node.GetScene(), "vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()
     display.SetDefaultColorMap()
     node.GetScene().AddNode(display)
     node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
 
 
-def copyDisplay(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Copy the display settings of one volume to another; without both display nodes, nothing changes."""
-    shown, display = source.GetDisplayNode(), target.GetDisplayNode()
-    if shown is None or display is None:
-        return
-    with slicer.util.NodeModify(display):
-        if shown.GetColorNodeID() is not None:
-            display.SetAndObserveColorNodeID(shown.GetColorNodeID())
-        display.SetInterpolate(shown.GetInterpolate())
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+def _copyDisplay(
+    source: slicer.vtkMRMLScalarVolumeDisplayNode, target: slicer.vtkMRMLScalarVolumeDisplayNode
+) -> None:
+    """Copy colours, interpolation, window and level."""
+    with slicer.util.NodeModify(target):
+        if source.GetColorNodeID() is not None:
+            target.SetAndObserveColorNodeID(source.GetColorNodeID())
+        target.SetInterpolate(source.GetInterpolate())
+        target.SetWindowLevel(source.GetWindow(), source.GetLevel())

@@ -14,9 +14,8 @@ from MAESILCore.lattice import Mask, SuperpatchGrid
 from MAESILSlicerLib.overlays.overlays import Overlays
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.regions import maskFromRegion
-from MAESILSlicerLib.scene.regionwatch import RegionWatch
 from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
-from MAESILSlicerLib.scene.volumewatch import VolumeWatch
+from MAESILSlicerLib.scene.watch import RegionWatch, VolumeWatch
 from MAESILSlicerLib.session.choices import Nothing, NothingHidden, Region, StudyChoices
 from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.session.signal import Signal
@@ -188,7 +187,7 @@ class ShownStudy:
         """The mask of these choices; None for an empty region without a reason."""
         region = choices.region
         if isinstance(region, Region):
-            return maskFromRegion(self.grid, self.volumeNode, region.node, region.segmentId or None)
+            return maskFromRegion(self.grid, self.volumeNode, region.node, region.segmentId)
         if isinstance(region, Nothing):
             if region.reason:
                 raise ConfigError(region.reason)

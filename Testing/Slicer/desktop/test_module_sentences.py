@@ -37,6 +37,14 @@ def test_translators_find_every_sentence(host: Host, repository: Path) -> None:
     made = [entry for room in rooms for entry in sentencesIn(room)] + list(TEXTS.items())
     assert len(made) == len(dict(made)), "two sentences have the same code"
     assert sentences._templates() == dict(made)
+    for table in sentences._TABLES:
+        tree = ast.parse(Path(table.__file__).read_text(encoding="utf-8"))
+        marked = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_"
+        ]
+        # Translation tools extract literals only.
+        assert [ast.literal_eval(node.args[0]) for node in marked] == list(table.TEXTS.values())
+        assert not set(table.TEXTS) & set(dict(made))
 
 
 def test_a_sentence_is_shown_with_its_parameters_in_another_language(
@@ -74,6 +82,29 @@ def test_a_sentence_of_a_job_is_shown_in_another_language(
         other = Event.decode(Event("failed", Sentence(code, "As {it} is.", it="{it}")).encode())
         assert other is not None
         assert sentences.translated(other.message) == "As {it} is."
+
+
+def test_a_text_of_a_table_is_translated_in_the_context_of_its_file(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILSlicerLib.desktop import sentences
+    from MAESILSlicerLib.scene.wording import sentence
+
+    german = {
+        "Choose a volume.": "W\u00e4hlen Sie ein Volumen.",
+        '"{volume}" is a label map; choose the image from which it was made.': "{Volumen} ist eine Labelmap.",
+    }
+    asked = []
+
+    def translate(context: str, text: str) -> str:
+        asked.append(context)
+        return german[text]
+
+    monkeypatch.setattr(sentences, "translate", translate)
+    assert sentences.translated(sentence("volume.none")) == "W\u00e4hlen Sie ein Volumen."
+    damaged = sentence("volume.label-map", volume="Liver")
+    assert sentences.translated(damaged) == damaged, "a translation with another placeholder is not used"
+    assert asked == ["scene.wording"] * 2
 
 
 def test_each_known_explanation_has_a_template_without_parameters(host: Host) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from MAESILCore.lattice import FIRST_STAGE, Mask, SuperpatchGrid
-from MAESILSlicerLib.scene.regions import maskFromRoi, maskFromSegment
+from MAESILSlicerLib.scene.regions import maskFromRegion
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
 from volumes import MakeVolume, addTestVolume, matrixOf, putUnder, putUnderBent
 
@@ -85,7 +85,7 @@ def test_a_turned_roi_hides_the_patches_with_a_voxel_in_it(
     centerRas = (geometryOf(volume) @ (18, 12, 9, 1))[:3]
     boxToWorld = matrixOf(angles=(35.0, 10.0, -50.0), origin=tuple(centerRas))
     roi = addRoi(scene, (9.0, 14.0, 20.0), boxToWorld)
-    assertHides(maskFromRoi(GRID, volume, roi), insideBox(worldOfVoxels(volume), boxToWorld, (9, 14, 20)))
+    assertHides(maskFromRegion(GRID, volume, roi), insideBox(worldOfVoxels(volume), boxToWorld, (9, 14, 20)))
 
 
 def test_roi_and_volume_are_each_taken_under_their_own_nested_transforms(
@@ -101,7 +101,7 @@ def test_roi_and_volume_are_each_taken_under_their_own_nested_transforms(
     roi = addRoi(scene, (12.0, 8.0, 22.0), boxToRas)
     putUnder(scene, roi, ofRoi)
     inside = insideBox(worldOfVoxels(volume), ofRoi @ boxToRas, (12, 8, 22))
-    assertHides(maskFromRoi(GRID, volume, roi), inside)
+    assertHides(maskFromRegion(GRID, volume, roi), inside)
 
 
 def test_a_stretched_roi_hides_what_slicer_draws(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
@@ -110,7 +110,7 @@ def test_a_stretched_roi_hides_what_slicer_draws(scene: slicer.vtkMRMLScene, mak
     roi = addRoi(scene, (6.0, 9.0, 12.0), matrixOf(angles=(10, 20, 30), origin=(9, 12, 9)))
     putUnder(scene, roi, matrixOf(spacing=(2.0, 1.0, 1.0)))
     boxToWorld = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
-    assertHides(maskFromRoi(GRID, volume, roi), insideBox(worldOfVoxels(volume), boxToWorld, (6, 9, 12)))
+    assertHides(maskFromRegion(GRID, volume, roi), insideBox(worldOfVoxels(volume), boxToWorld, (6, 9, 12)))
 
 
 def test_a_roi_that_follows_points_is_a_box_too(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
@@ -121,12 +121,12 @@ def test_a_roi_that_follows_points_is_a_box_too(scene: slicer.vtkMRMLScene, make
         roi.AddControlPoint(vtk.vtkVector3d(corner))
     stages = np.zeros(GRID.lattice_shape, dtype=np.uint8)
     stages[7 // 4 : 12 // 4 + 1, 6 // 4 : 14 // 4 + 1, 5 // 4 : 17 // 4 + 1] = FIRST_STAGE
-    assert np.array_equal(maskFromRoi(GRID, volume, roi).stages, stages)
+    assert np.array_equal(maskFromRegion(GRID, volume, roi).stages, stages)
 
 
 def test_a_roi_around_everything_hides_everything(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
     roi = addRoi(scene, (500.0, 500.0, 500.0), np.eye(4))
-    assert maskFromRoi(GRID, makeVolume(SHAPE), roi).hidden.all()
+    assert maskFromRegion(GRID, makeVolume(SHAPE), roi).hidden.all()
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -146,10 +146,10 @@ def test_any_roi_hides_what_a_look_at_each_voxel_says(
     roi = addRoi(scene, size, boxToWorld)
     inside = insideBox(worldOfVoxels(volume), boxToWorld, size)
     if inside.any():
-        assert np.array_equal(maskFromRoi(GRID, volume, roi).hidden, hiddenByHand(inside))
+        assert np.array_equal(maskFromRegion(GRID, volume, roi).hidden, hiddenByHand(inside))
     else:
         with pytest.raises(SceneError, match="contains no voxel"):
-            maskFromRoi(GRID, volume, roi)
+            maskFromRegion(GRID, volume, roi)
     scene.RemoveNode(roi)
     scene.RemoveNode(volume)
 
@@ -161,29 +161,29 @@ def test_a_roi_without_a_voxel_is_refused_by_name(
     center = (-50.0, 0.0, 0.0) if size[0] > 1 else (5.5, 5.5, 5.5)
     roi = addRoi(scene, size, matrixOf(origin=center), name="here")
     with pytest.raises(SceneError) as caught:
-        maskFromRoi(GRID, makeVolume(SHAPE, name="head"), roi)
+        maskFromRegion(GRID, makeVolume(SHAPE, name="head"), roi)
     assert str(caught.value) == 'The ROI "here" contains no voxel of "head"; move it or make it larger.'
 
 
 def test_a_roi_that_is_not_placed_yet_is_refused(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
     roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "new")
     with pytest.raises(SceneError, match='The ROI "new" has no extent yet'):
-        maskFromRoi(GRID, makeVolume(SHAPE), roi)
+        maskFromRegion(GRID, makeVolume(SHAPE), roi)
 
 
 def test_a_roi_that_is_inside_out_is_refused(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
     roi = addRoi(scene, (9.0, 9.0, 9.0), np.eye(4))
     roi.SetInsideOut(True)
     with pytest.raises(SceneError, match="inside out"):
-        maskFromRoi(GRID, makeVolume(SHAPE), roi)
+        maskFromRegion(GRID, makeVolume(SHAPE), roi)
 
 
 def test_another_node_in_the_place_of_a_roi_is_refused(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     line = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "length")
-    with pytest.raises(SceneError, match='"length" is no region'):
-        maskFromRoi(GRID, makeVolume(SHAPE), line)
+    with pytest.raises(SceneError, match='"length" is not a region'):
+        maskFromRegion(GRID, makeVolume(SHAPE), line)
 
 
 # Segments
@@ -205,7 +205,7 @@ def test_a_segment_on_the_volumes_own_grid_hides_the_patches_that_it_touches(
     label = np.zeros(SHAPE, dtype=np.uint8)
     label[3, 5, 7] = label[9:12, 20, 30:37] = label[21, 29, 36] = 1
     node = addSegmentation(scene, label, geometryOf(volume))
-    mask = maskFromSegment(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(0))
+    mask = maskFromRegion(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(0))
     assertHides(mask, label != 0)
 
 
@@ -221,7 +221,7 @@ def test_a_segment_of_another_geometry_under_other_transforms_hides_what_it_cove
     ijkToWorld[:3, 3] = worldOfVoxels(volume).mean(axis=1)[:3] - ijkToWorld[:3, :3] @ (8, 7, 7)
     node = addSegmentation(scene, label, np.linalg.solve(ofSegmentation, ijkToWorld))
     putUnder(scene, node, ofSegmentation)
-    mask = maskFromSegment(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(0))
+    mask = maskFromRegion(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(0))
     assertHides(mask, insideLabel(worldOfVoxels(volume), label, ijkToWorld))
 
 
@@ -234,7 +234,7 @@ def test_each_segment_of_a_shared_label_map_is_taken_alone(
         label[5, start:stop, 7] = value
     node = addSegmentation(scene, label, geometryOf(volume))
     for value in (1, 2, 3):
-        mask = maskFromSegment(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(value - 1))
+        mask = maskFromRegion(GRID, volume, node, node.GetSegmentation().GetNthSegmentID(value - 1))
         assertHides(mask, label == value)
 
 
@@ -251,7 +251,7 @@ def test_a_segment_that_is_a_surface_alone_is_used_and_stays_one(
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     node.GetSegmentation().SetSourceRepresentationName("Closed surface")
     segmentId = node.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "ball")
-    mask = maskFromSegment(GRID, volume, node, segmentId)
+    mask = maskFromRegion(GRID, volume, node, segmentId)
     distance = np.linalg.norm(worldOfVoxels(volume)[:3].T - (18, 15, 11), axis=1)
     # On its skin, which of the nearest voxels are inside is the converter's affair.
     assert (mask.hidden >= hiddenByHand(distance < 6.0)).all()
@@ -262,7 +262,7 @@ def test_a_segment_that_is_a_surface_alone_is_used_and_stays_one(
 def test_an_unknown_segment_is_refused(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
     with pytest.raises(SceneError, match='"organs" has no segment "liver"'):
-        maskFromSegment(GRID, makeVolume(SHAPE), node, "liver")
+        maskFromRegion(GRID, makeVolume(SHAPE), node, "liver")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_a_segment_without_a_voxel_of_the_volume_is_refused_by_name(
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
         node.GetSegmentation().AddEmptySegment("1", "liver")
     with pytest.raises(SceneError) as caught:
-        maskFromSegment(GRID, makeVolume(SHAPE, name="head"), node, node.GetSegmentation().GetNthSegmentID(0))
+        maskFromRegion(GRID, makeVolume(SHAPE, name="head"), node, node.GetSegmentation().GetNthSegmentID(0))
     assert str(caught.value) == (
         'The segment "liver" is empty, or contains no voxel of "head"; choose another segment or make it larger.'
     )
@@ -296,6 +296,6 @@ def test_regions_under_a_bent_transform_are_refused(
     putUnderBent(scene, roi)
     putUnderBent(scene, segmentation)
     with pytest.raises(SceneError, match="not linear"):
-        maskFromRoi(GRID, volume, roi)
+        maskFromRegion(GRID, volume, roi)
     with pytest.raises(SceneError, match="not linear"):
-        maskFromSegment(GRID, volume, segmentation, segmentation.GetSegmentation().GetNthSegmentID(0))
+        maskFromRegion(GRID, volume, segmentation, segmentation.GetSegmentation().GetNthSegmentID(0))

@@ -68,7 +68,7 @@ def test_a_bent_transform_anywhere_above_is_refused_by_name(
             linearTransformToWorld(node)
         assert str(caught.value) == (
             f'"{name}" lies under a transform that is not linear ("{transform}"); '
-            "harden the transform, or take it away, in the Transforms module."
+            "harden or remove the transform in the Transforms module."
         )
 
 
