@@ -6,18 +6,19 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MAESILCore import cli, optional, write_volume
 from MAESILCore.cli.places import check_apart, check_file, check_folder
+from MAESILCore.data.volume import Volume
 from MAESILCore.errors import VolumeError
-from MAESILCore.phantom import make_phantom
 
 
 @pytest.fixture
 def a_scan(tmp_path: Path) -> Path:
     path = tmp_path / "scan.nii.gz"
-    write_volume(make_phantom((8, 9, 10), seed=3).volume, path)
+    write_volume(Volume(np.random.default_rng(3).integers(-1000, 500, (8, 9, 10), np.int16), np.eye(4)), path)
     return path
 
 

@@ -391,6 +391,7 @@ def test_the_page_holds_every_slice_of_every_panel(a_page: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_even_a_large_scan_of_pure_noise_makes_a_page_of_a_few_megabytes(tmp_path: Path) -> None:
     grain = np.random.default_rng(0).normal(0, 20, (64, 64, 64)).astype(np.int16)
     scan = Volume(np.tile(grain, (1, 6, 6)), np.diag([-1.0, -1.0, 1.0, 1.0]))
@@ -446,7 +447,7 @@ def test_a_mask_that_hides_nothing_makes_a_report_too(a_scan: Volume, tmp_path: 
     assert write_report_html(result, a_scan, None, tmp_path / "a.html").exists()
 
 
-@pytest.mark.parametrize("shape", [(1, 9, 9), (3, 40, 5)])
+@pytest.mark.parametrize("shape", [(1, 9, 9), pytest.param((3, 40, 5), marks=pytest.mark.slow)])
 def test_thin_volumes_make_a_report_too(shape: tuple[int, int, int], tmp_path: Path) -> None:
     scan = make_phantom(shape).volume
     result = _reconstruction(scan)

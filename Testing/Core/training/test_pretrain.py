@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def a_scan(shape: tuple[int, int, int], seed: int) -> Volume:
     return Volume((voxels + generator.normal(0, 10, shape)).astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
 
 
-@pytest.fixture
-def some_scans(tmp_path: Path) -> list[Path]:
-    folder = tmp_path / "scans"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def some_scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three files that no test changes."""
+    folder = tmp_path_factory.mktemp("scans")
     paths = []
     for number, shape in enumerate([(20, 40, 48), (24, 32, 40), (6, 30, 34)]):
         paths.append(folder / f"scan{number}.nii.gz")
@@ -62,6 +63,20 @@ def a_recipe(**fields: object) -> PretrainConfig:
             **fields,
         }
     )
+
+
+@pytest.fixture(scope="module")
+def a_run(some_scans: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of all six steps that no test changes."""
+    run = Run.create(tmp_path_factory.mktemp("run"))
+    pretrain(run, a_recipe(), some_scans, device="cpu")
+    return run
+
+
+@pytest.fixture
+def whole(a_run: Run, tmp_path: Path) -> Run:
+    """A copy of `a_run` that a test may change."""
+    return Run.open(shutil.copytree(a_run.folder, tmp_path / "whole"))
 
 
 def a_corpus(scans: list[Path], cache_bytes: int = 4 << 30) -> Corpus:
@@ -94,10 +109,8 @@ def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path)
 
 
 def test_a_stopped_run_resumes_onto_the_very_losses_it_would_have_had(
-    some_scans: list[Path], tmp_path: Path
+    some_scans: list[Path], a_run: Run, tmp_path: Path
 ) -> None:
-    whole = Run.create(tmp_path / "whole")
-    pretrain(whole, a_recipe(), some_scans, device="cpu")
     broken = Run.create(tmp_path / "broken")
     steps_done: list[int] = []
     with pytest.raises(Cancelled, match="after step 3"):
@@ -112,8 +125,8 @@ def test_a_stopped_run_resumes_onto_the_very_losses_it_would_have_had(
     torch.manual_seed(987)  # whatever else the process drew must not matter
     again = Run.open(tmp_path / "broken")
     pretrain(again, again.config(), some_scans, device="cpu")
-    assert losses_of(again) == losses_of(whole)
-    first, second = (load_tensors(run.folder / "model.safetensors", "") for run in (whole, again))
+    assert losses_of(again) == losses_of(a_run)
+    first, second = (load_tensors(run.folder / "model.safetensors", "") for run in (a_run, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -191,28 +204,22 @@ def test_a_start_from_other_weights_survives_until_the_first_step(
 
 
 def test_a_resumed_run_wants_no_fewer_steps_than_it_has_and_keeps_its_recipe(
-    some_scans: list[Path], tmp_path: Path
+    some_scans: list[Path], whole: Run
 ) -> None:
-    run = Run.create(tmp_path / "run")
-    pretrain(run, a_recipe(), some_scans, device="cpu")
-    again = Run.open(tmp_path / "run")
     with pytest.raises(ConfigError, match="already taken 6 steps, and 5 were asked for"):
-        pretrain(again, again.config({"steps": 5}), some_scans, device="cpu")
-    assert again.config().steps == 6
+        pretrain(whole, whole.config({"steps": 5}), some_scans, device="cpu")
+    assert whole.config().steps == 6
 
 
-def test_other_scans_are_refused_by_a_resumed_run(some_scans: list[Path], tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run")
-    pretrain(run, a_recipe(), some_scans, device="cpu")
-    again = Run.open(tmp_path / "run")
-    longer = again.config({"steps": 7})
+def test_other_scans_are_refused_by_a_resumed_run(some_scans: list[Path], whole: Run) -> None:
+    longer = whole.config({"steps": 7})
     with pytest.raises(ConfigError, match=r"missing: scan1.nii.gz \(24 x 32 x 40\)"):
-        pretrain(again, longer, [some_scans[0], some_scans[2]], device="cpu")
-    assert again.config().steps == 6
-    (run.folder / "scans.json").unlink()  # as a run of an earlier MAESIL
-    pretrain(again, longer, some_scans[:1], device="cpu")
+        pretrain(whole, longer, [some_scans[0], some_scans[2]], device="cpu")
+    assert whole.config().steps == 6
+    (whole.folder / "scans.json").unlink()  # as a run of an earlier MAESIL
+    pretrain(whole, longer, some_scans[:1], device="cpu")
     with pytest.raises(ConfigError, match=r"new: scan1.nii.gz"):
-        pretrain(again, again.config({"steps": 8}), some_scans[:2], device="cpu")
+        pretrain(whole, whole.config({"steps": 8}), some_scans[:2], device="cpu")
 
 
 def test_a_run_that_diverges_says_so_and_can_be_started_anew(some_scans: list[Path], tmp_path: Path) -> None:
@@ -225,13 +232,12 @@ def test_a_run_that_diverges_says_so_and_can_be_started_anew(some_scans: list[Pa
 
 
 def test_a_run_that_fails_in_its_first_step_keeps_its_recipe_and_says_why(
-    some_scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    some_scans: list[Path], whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    start = Run.create(tmp_path / "start")
-    weights = load_checkpoint(pretrain(start, a_recipe(), some_scans, device="cpu"))
+    start, weights = whole, load_checkpoint(whole.folder)
     (start.folder / "checkpoints").rename(tmp_path / "elsewhere")
     monkeypatch.setattr(Maesil, "training_losses", fail)
     run = Run.create(tmp_path / "run")
@@ -244,7 +250,7 @@ def test_a_run_that_fails_in_its_first_step_keeps_its_recipe_and_says_why(
     assert run.job.state() == "failed"
     assert not (run.folder / "lock").exists()
     with pytest.raises(MemoryError):
-        pretrain(Run.open(tmp_path / "start"), a_recipe(), some_scans, device="cpu")
+        pretrain(start, a_recipe(), some_scans, device="cpu")
     assert (start.folder / "config.yaml").is_file()
     monkeypatch.undo()
     # What failed before its first step can be started anew; the evidence stays, and other weights are no obstacle.
@@ -305,9 +311,7 @@ def test_a_run_that_is_worked_on_is_refused(some_scans: list[Path], tmp_path: Pa
     assert str(os.getpid()) in refused[0]
 
 
-def test_a_run_of_an_older_version_is_resumed(some_scans: list[Path], tmp_path: Path) -> None:
-    whole = Run.create(tmp_path / "whole")
-    pretrain(whole, a_recipe(), some_scans, device="cpu")
+def test_a_run_of_an_older_version_is_resumed(some_scans: list[Path], a_run: Run, tmp_path: Path) -> None:
     old = Run.create(tmp_path / "old")
     with pytest.raises(Cancelled):
         pretrain(
@@ -328,7 +332,7 @@ def test_a_run_of_an_older_version_is_resumed(some_scans: list[Path], tmp_path: 
     assert (began.event, began.total) == ("started", 6)
     again = Run.open(old.folder)
     pretrain(again, again.config(), some_scans, device="cpu")
-    assert losses_of(again) == losses_of(whole)
+    assert losses_of(again) == losses_of(a_run)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +367,7 @@ def test_crops_that_are_not_exchanged_may_have_any_shape(some_scans: list[Path],
 def test_reading_held_out_scans_can_be_stopped_and_tells_what_is_left_out(
     some_scans: list[Path], tmp_path: Path
 ) -> None:
-    label = tmp_path / "scans" / "scan2-label.nii.gz"
+    label = tmp_path / "scan2-label.nii.gz"
     write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
     recipe, scans = a_recipe(hold_out=("scan2*",), steps=1), [*some_scans, label]
     run, seen = Run.create(tmp_path / "run"), list[str]()
@@ -387,14 +391,14 @@ def test_held_out_scans_that_cannot_be_used_are_told(some_scans: list[Path], tmp
     run = Run.create(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"keeps all 3 scans for validation"):
         pretrain(run, a_recipe(hold_out=("*",)), some_scans, device="cpu")
-    label = tmp_path / "scans" / "label.nii.gz"
+    label = tmp_path / "label.nii.gz"
     write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
     with pytest.raises(ConfigError, match=r"None of the 1 scans can be used for validation \(label.nii.gz"):
         pretrain(run, a_recipe(hold_out=("label*",)), [*some_scans, label], device="cpu")
 
 
 def test_a_held_out_scan_of_one_patch_scores_nothing(some_scans: list[Path], tmp_path: Path) -> None:
-    small = tmp_path / "scans" / "small.nii.gz"
+    small = tmp_path / "small.nii.gz"
     write_volume(a_scan((8, 8, 8), 9), small)
     run, seen = Run.create(tmp_path / "run"), list[str]()
     recipe = a_recipe(hold_out=("small*",), steps=3)
@@ -405,9 +409,7 @@ def test_a_held_out_scan_of_one_patch_scores_nothing(some_scans: list[Path], tmp
     assert "NaN" not in (run.folder / "events.jsonl").read_text()
 
 
-def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], tmp_path: Path) -> None:
-    whole = Run.create(tmp_path / "whole")
-    pretrain(whole, a_recipe(), some_scans, device="cpu")
+def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], whole: Run) -> None:
     losses = losses_of(whole)
     newest = whole.folder / "checkpoints" / "step-00000006.safetensors"
     newest.write_bytes(newest.read_bytes()[:1000])
@@ -421,7 +423,7 @@ def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], tmp_path: P
 
 
 def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp_path: Path) -> None:
-    broken = tmp_path / "scans" / "broken.nii.gz"
+    broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(some_scans[0].read_bytes()[:2000])
     found = inspect([*some_scans, broken])
     assert list(found.paths) == some_scans
