@@ -24,7 +24,14 @@ def free_application(app: SlicerApp) -> None:
     for view in app.view_manager.get_views():
         free_view(view)
     app.io_manager.cache_dir.cleanup()
+    editor = app.segmentation_editor
     # Every later application would go through it.
-    creator = app.segmentation_editor._pipeline_creator
-    vtkMRMLLayerDMPipelineFactory.GetInstance().RemovePipelineCreator(creator)
+    vtkMRMLLayerDMPipelineFactory.GetInstance().RemovePipelineCreator(editor._pipeline_creator)
+    editor._pipeline_creator.SetPythonCallback(None)
+    for effect in editor._effects.values():
+        effect._obs.SetPythonCallback(None)
+    for logic in (app.volume_rendering, app.markups_logic):
+        logic._observer.SetPythonCallback(None)
+    editor._editor_node.RemoveAllObservers()
+    app.scene.RemoveAllObservers()
     gc.collect()

@@ -132,13 +132,15 @@ class Host:
 
     def close(self) -> None:
         """End as the application does when its window is closed."""
+        from PySide6.QtCore import QEvent
+
         if self.widget is not None:
             self.app.moduleAboutToBeUnloaded.emit(self.widget.moduleName)
         self.window.close()
-        # It lives until Python forgets it, and is not to be taken for the next test's.
-        self.window.objectName = ""
         self.window.deleteLater()
         self.process()
+        # Outside an event loop, Qt deletes nothing by itself.
+        self.app.sendPostedEvents(None, QEvent.DeferredDelete)
 
 
 def makeApplication() -> Application:

@@ -95,11 +95,14 @@ class LayoutManager(QObject):
         self._widgets: dict[str, ViewWidget] = {}
         self._viewport = QWidget()
         self._grid = QGridLayout(self._viewport)
-        self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._arrange())
+        self._observer = self._logic.GetLayoutNode().AddObserver(
+            vtk.vtkCommand.ModifiedEvent, lambda *_: self._arrange()
+        )
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def close(self) -> None:
         """Free the windows, and end the application below."""
+        self._logic.GetLayoutNode().RemoveObserver(self._observer)
         for widget in self._widgets.values():
             widget.free()
         free_application(self._core)
