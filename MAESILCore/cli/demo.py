@@ -10,8 +10,9 @@ import typer
 
 from MAESILCore.cli import app
 from MAESILCore.cli.options import Device, Model, NoBrowser
+from MAESILCore.cli.places import check_folder
 from MAESILCore.cli.progress import watched
-from MAESILCore.cli.terminal import has_screen
+from MAESILCore.cli.terminal import has_screen, show_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +43,7 @@ def demo(
     Every part of the scan is hidden and predicted at least once. Without a scan, a synthetic torso is used.
     """
     from rich.console import Console
-    from rich.markup import escape
 
-    from MAESILCore.cli.places import check_folder
     from MAESILCore.inference import reconstruct, save_reconstruction
     from MAESILCore.lattice import MaskStrategy
     from MAESILCore.models.checkpoint import load_checkpoint
@@ -84,8 +83,7 @@ def demo(
         metrics=scores,
         draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
     )
-    for note in loaded.notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}")
+    show_notes(loaded.notes, console)
     page = write_report_html(result, volume, scores, out / "report.html", card=loaded.card)
     _show(page, console, no_browser)
 

@@ -8,22 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from MAESILCore.cli import app
-from MAESILCore.cli.options import (
-    AxisRatio,
-    BatchSize,
-    BlockSize,
-    Device,
-    Mode,
-    Model,
-    PlaneAxis,
-    PlaneRatio,
-    Ratio,
-    Seed,
-    as_option,
-    given_mask_options,
-    strategy_of,
-)
+from MAESILCore.cli import app, options
+from MAESILCore.cli.places import check_apart, check_file
+from MAESILCore.cli.progress import watched
+from MAESILCore.cli.terminal import in_code_page, show_notes
 from MAESILCore.wording import displayable
 
 #: Scores that fit into the width of a terminal; the files hold all.
@@ -34,17 +22,18 @@ _SHOWN_WHOLE = ("psnr_full", "ssim_full")
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
     json_file: Annotated[Path, typer.Option("--json", help="File for all scores.")],
     table: Annotated[Path | None, typer.Option(help="File for the table in Markdown.")] = None,
-    model: Model = None,
-    mode: Mode = None,
-    ratio: Ratio = None,
-    plane_ratio: PlaneRatio = None,
-    axis_ratio: AxisRatio = None,
-    block_size: BlockSize = None,
-    plane_axis: PlaneAxis = None,
-    seed: Seed = 0,
+    model: options.Model = None,
+    mode: options.Mode = None,
+    ratio: options.Ratio = None,
+    plane_ratio: options.PlaneRatio = None,
+    axis_ratio: options.AxisRatio = None,
+    block_size: options.BlockSize = None,
+    plane_axis: options.PlaneAxis = None,
+    seed: options.Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Also score the mean over this many masks, which together hide every patch.")
     ] = 0,
@@ -54,8 +43,8 @@ def evaluate(
     include_not_hu: Annotated[
         bool, typer.Option("--include-not-hu", help="Also score scans whose values do not look like HU.")
     ] = False,
-    batch_size: BatchSize = None,
-    device: Device = "auto",
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
 ) -> None:
     """Score a model on unseen scans, with mean, nearest and smooth fills of the same patches as controls.
 
@@ -64,28 +53,19 @@ def evaluate(
     """
     from rich.console import Console
 
-    from MAESILCore.cli.places import check_apart, check_file
-    from MAESILCore.cli.progress import watched
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.scoring.evaluate import evaluate as evaluate_scans
     from MAESILCore.scoring.evaluate import write_results, write_table
 
-    masks = given_mask_options(
-        mode=mode,
-        ratio=ratio,
-        plane_ratio=plane_ratio,
-        axis_ratio=axis_ratio,
-        block_size=block_size,
-        plane_axis=plane_axis,
-    )
-    strategy = strategy_of(masks)
+    masks = options.given_mask_options(context)
+    strategy = options.strategy_of(masks)
     # Fail before the work.
     check_file(json_file)
     if table is not None:
         check_file(table)
         check_apart(json_file, table)
-    options = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
-    options |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
+    given = {"model": None if model is None else Path(model).name, **masks, "seed": seed or None}
+    given |= {"coverage": coverage or None, "exclude": exclude, "include_not_hu": include_not_hu or None}
     loaded = load_checkpoint(model)
     with watched(Console(stderr=True), "Evaluating") as (progress, stopped):
         results = evaluate_scans(
@@ -98,7 +78,7 @@ def evaluate(
             include_not_hu=include_not_hu,
             device=device,
             batch_size=batch_size,
-            command=_command(scans, json_file, options),
+            command=_command(scans, json_file, given),
             progress=progress,
             cancelled=stopped,
         )
@@ -108,13 +88,13 @@ def evaluate(
     _show(results)
 
 
-def _command(scans: list[Path], json_file: Path, options: dict[str, Any]) -> str:
+def _command(scans: list[Path], json_file: Path, given: dict[str, Any]) -> str:
     """The command that reproduces the results; paths are cut to their last part, since folders differ by machine."""
     words = ["maesil", "evaluate", *(scan.resolve().name for scan in scans)]
-    for name, value in options.items():
+    for name, value in given.items():
         for each in value if isinstance(value, list) else [value]:
             if each is not None:
-                words += [as_option(name)] if each is True else [as_option(name), str(each)]
+                words += [options.as_option(name)] if each is True else [options.as_option(name), str(each)]
     return displayable(shlex.join([*words, "--json", json_file.name]))
 
 
@@ -124,7 +104,6 @@ def _show(results: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from MAESILCore.cli.terminal import in_code_page
     from MAESILCore.data.formats.names import with_name
     from MAESILCore.scoring.evaluate.table import counted, table_rows
 
@@ -141,8 +120,6 @@ def _show(results: dict[str, Any]) -> None:
         for row in rows:
             table.add_row(*(escape(in_code_page(cell, console.encoding)) for cell in row))
         console.print(table)
-    for note in results["setup"]["model_notes"]:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True, highlight=False)
-    for scan in results["left_out"]:
-        reason = escape(with_name(scan["name"], scan["reason"]))
-        console.print(f"[yellow]Left out:[/] {reason}", soft_wrap=True, highlight=False)
+    show_notes(results["setup"]["model_notes"], console)
+    left_out = (with_name(scan["name"], scan["reason"]) for scan in results["left_out"])
+    show_notes(left_out, console, "Left out")

@@ -10,6 +10,8 @@ import typer
 
 from MAESILCore.cli import app
 from MAESILCore.cli.options import Series
+from MAESILCore.cli.terminal import show_left_out
+from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,14 +34,13 @@ def info(
     """Show a scan's geometry, value range and division into superpatches."""
     from rich.console import Console
 
-    from MAESILCore.cli.terminal import show_left_out
     from MAESILCore.data.volume import describe
 
     left_out: list[LeftOut] = []
     try:
         volume = _read(scan, series, left_out)
     finally:
-        show_left_out(left_out, Console(stderr=True, soft_wrap=True, highlight=False))
+        show_left_out(left_out, Console(stderr=True))
     facts = describe(volume, superpatch_size, patch_size)
     if as_json:
         typer.echo(json.dumps(facts | {"left_out": [str(one) for one in left_out]}, indent=2))
@@ -56,7 +57,6 @@ def _read(place: Path, series: str | None, left_out: list[LeftOut]) -> Volume:
     from MAESILCore.data.formats.discovery import discover_scans
     from MAESILCore.data.formats.found import listed
     from MAESILCore.data.scans import read_scan
-    from MAESILCore.errors import VolumeError
 
     if not place.is_dir():
         return read_scan(place, series)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from MAESILCore.errors import ConfigError
+
 if TYPE_CHECKING:
     from MAESILCore.lattice import MaskStrategy
 
@@ -48,10 +50,12 @@ PlaneAxis = Annotated[
     typer.Option(help="Axis normal to the planes and along the columns: k, j or i.", show_default="k"),
 ]
 
+_MASK_OPTIONS = ("mode", "ratio", "plane_ratio", "axis_ratio", "block_size", "plane_axis")
 
-def given_mask_options(**options: object) -> dict[str, Any]:
-    """The given options, by the field names of `MaskStrategy`."""
-    return {name: value for name, value in options.items() if value is not None}
+
+def given_mask_options(context: typer.Context) -> dict[str, Any]:
+    """The mask options on the command line, by the field names of `MaskStrategy`."""
+    return {name: context.params[name] for name in _MASK_OPTIONS if context.params[name] is not None}
 
 
 def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
@@ -60,7 +64,6 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
     Raises:
         ConfigError: an option has no effect in this mode, or a value is invalid.
     """
-    from MAESILCore.errors import ConfigError
     from MAESILCore.lattice import OPTIONS_OF, MaskStrategy
 
     if not options:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from MAESILCore.cli import app
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from MAESILCore.phantom import Phantom
+from MAESILCore.cli.places import check_apart
 
 
 @app.command()
@@ -37,7 +33,7 @@ def phantom(
     from rich.console import Console
     from rich.progress import Progress
 
-    from MAESILCore.cli.places import check_apart
+    from MAESILCore.data.formats.checks import dimensions_text
     from MAESILCore.data.formats.files import check_target
     from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom, phantom_geometry
@@ -47,7 +43,7 @@ def phantom(
         check_target(labels)
         check_apart(out, labels)
     size = (shape[2], shape[1], shape[0])
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Painting the phantom")
         made = make_phantom(
@@ -60,17 +56,9 @@ def phantom(
             ),
         )
     write_volume(made.volume, out)
+    edges = " x ".join(f"{edge:.3g}" for edge in made.volume.spacing)
+    console.print(f"Wrote {dimensions_text(shape)} voxels of {edges} mm to {out}.")
     if labels is not None:
         write_volume(made.labels, labels)
-    _describe(console, made, out, labels)
-
-
-def _describe(console: Console, made: Phantom, out: Path, labels: Path | None) -> None:
-    """Print the written files and the meaning of the labels."""
-    i, j, k = made.volume.shape[::-1]
-    spacing = " x ".join(f"{size:.3g}" for size in made.volume.spacing)
-    console.print(f"Wrote {i} x {j} x {k} voxels of {spacing} mm to {out}.", highlight=False, soft_wrap=True)
-    if labels is None:
-        return
-    names = ", ".join(f"{value} {name}" for value, name in made.legend.items())
-    console.print(f"Wrote the labels to {labels}: {names}.", highlight=False, soft_wrap=True)
+        names = ", ".join(f"{value} {name}" for value, name in made.legend.items())
+        console.print(f"Wrote the labels to {labels}: {names}.")

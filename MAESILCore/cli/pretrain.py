@@ -10,6 +10,9 @@ import typer
 
 from MAESILCore.cli import app
 from MAESILCore.cli.options import Device
+from MAESILCore.cli.progress import stop_requested
+from MAESILCore.cli.terminal import show_notes
+from MAESILCore.errors import ConfigError
 from MAESILCore.methods import BUILT_IN
 from MAESILCore.wording import displayable
 
@@ -63,24 +66,16 @@ def pretrain(
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
     from MAESILCore.data.formats.discovery import discover_scans
-    from MAESILCore.errors import ConfigError
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config
     from MAESILCore.training import pretrain as train
 
-    given: dict[str, Any] = {
-        "method": method,
-        "preset": preset,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
+    given: dict[str, Any] = {"method": method, "preset": preset, "steps": steps, "batch_size": batch_size}
     # Cards are UTF-8, and patterns are matched with displayable names.
-    given["hold_out"] = tuple(map(displayable, hold_out)) if hold_out else None
+    given |= {"seed": seed, "hold_out": tuple(map(displayable, hold_out)) if hold_out else None}
     overrides = {name: value for name, value in given.items() if value is not None}
     start = load_checkpoint(initial) if initial is not None else None
-    for note in start.notes if start is not None else ():
-        _console().print(f"Note: {note}", markup=False)
+    show_notes(start.notes if start is not None else (), _console())
     if resume:
         fixed = set(overrides) - {"steps"}
         if recipe is not None or initial is not None or fixed:
@@ -102,8 +97,6 @@ def pretrain(
 def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None:
     """Run the work with a progress bar; the first Ctrl-C stops it after the current step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from MAESILCore.cli.progress import stop_requested
 
     console = _console()
     columns = (

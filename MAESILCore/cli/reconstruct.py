@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from MAESILCore.cli import app
-from MAESILCore.cli.options import (
-    AxisRatio,
-    BatchSize,
-    BlockSize,
-    Device,
-    Mode,
-    Model,
-    PlaneAxis,
-    PlaneRatio,
-    Ratio,
-    Seed,
-    Series,
-    given_mask_options,
-    strategy_of,
-)
+from MAESILCore.cli import app, options
+from MAESILCore.cli.places import check_folder
+from MAESILCore.cli.progress import watched
+from MAESILCore.cli.terminal import show_notes
+from MAESILCore.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,17 +20,18 @@ if TYPE_CHECKING:
 
 @app.command()
 def reconstruct(
+    context: typer.Context,
     scan: Annotated[Path, typer.Argument(help="A scan: a file, or a folder of DICOM slices.")],
     out: Annotated[Path, typer.Option(help="Output folder, created if missing.")],
-    model: Model = None,
-    series: Series = None,
-    mode: Mode = None,
-    ratio: Ratio = None,
-    plane_ratio: PlaneRatio = None,
-    axis_ratio: AxisRatio = None,
-    block_size: BlockSize = None,
-    plane_axis: PlaneAxis = None,
-    seed: Seed = 0,
+    model: options.Model = None,
+    series: options.Series = None,
+    mode: options.Mode = None,
+    ratio: options.Ratio = None,
+    plane_ratio: options.PlaneRatio = None,
+    axis_ratio: options.AxisRatio = None,
+    block_size: options.BlockSize = None,
+    plane_axis: options.PlaneAxis = None,
+    seed: options.Seed = 0,
     coverage: Annotated[
         int, typer.Option(help="Number of masks that together hide every patch; 0 is a single mask.")
     ] = 0,
@@ -63,8 +53,8 @@ def reconstruct(
     no_scores: Annotated[
         bool, typer.Option("--no-scores", help="Skip metrics.json, which is slow for a large scan.")
     ] = False,
-    batch_size: BatchSize = None,
-    device: Device = "auto",
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
 ) -> None:
     """Hide part of a scan and let a model fill it in.
 
@@ -72,10 +62,7 @@ def reconstruct(
     error, mask, and the uncertainty of a coverage; a report image; and scores.
     """
     from rich.console import Console
-    from rich.markup import escape
 
-    from MAESILCore.cli.places import check_folder
-    from MAESILCore.cli.progress import watched
     from MAESILCore.data.scans import read_scan
     from MAESILCore.inference import reconstruct as reconstruct_volume
     from MAESILCore.inference import save_reconstruction
@@ -85,17 +72,15 @@ def reconstruct(
     from MAESILCore.report.figure import write_report_png
     from MAESILCore.scoring.reconstruction import check_controls, describe_metrics, score_reconstruction
 
-    masks = given_mask_options(
-        mode=mode,
-        ratio=ratio,
-        plane_ratio=plane_ratio,
-        axis_ratio=axis_ratio,
-        block_size=block_size,
-        plane_axis=plane_axis,
-    )
+    masks = options.given_mask_options(context)
     region = _parse_region(roi)
-    strategy = strategy_of(masks)
-    _refuse_contradictions(masks, region, control, no_scores)
+    strategy = options.strategy_of(masks)
+    if region is not None and masks:
+        raise ConfigError(
+            "--roi replaces the mask: leave out --mode and the other mask options, or leave out --roi."
+        )
+    if control and no_scores:
+        raise ConfigError("--control needs the scores that --no-scores skips: leave out one of them.")
     check_controls(control or (), is_coverage=coverage > 0)
     # Fail before the work.
     require("matplotlib", "The report")
@@ -126,29 +111,15 @@ def reconstruct(
             scores = score_reconstruction(result, control or (), progress=progress, cancelled=stopped)
             scores["notes"] += notes
     drawn = {"roi": roi} if region is not None else (strategy or MaskStrategy()).options
-    options = {"seed": seed, "coverage": coverage, **drawn}
+    setup = {"seed": seed, "coverage": coverage, **drawn}
     files = save_reconstruction(
         result,
         out,
-        metrics=None if scores is None else describe_metrics(result, loaded.name, options, scores),
+        metrics=None if scores is None else describe_metrics(result, loaded.name, setup, scores),
         draw_report=lambda path: write_report_png(result, volume, scores, path, model=loaded.name),
     )
-    for note in (*volume.notes, *result.notes, *notes):
-        console.print(f"[yellow]Note[/] {escape(note)}")
+    show_notes((*volume.notes, *result.notes, *notes), console)
     Console(soft_wrap=True, highlight=False).print(_closing_line(len(files), str(out), scores), markup=False)
-
-
-def _refuse_contradictions(
-    masks: Mapping[str, Any], region: object, control: list[str] | None, no_scores: bool
-) -> None:
-    from MAESILCore.errors import ConfigError
-
-    if region is not None and masks:
-        raise ConfigError(
-            "--roi replaces the mask: leave out --mode and the other mask options, or leave out --roi."
-        )
-    if control and no_scores:
-        raise ConfigError("--control needs the scores that --no-scores skips: leave out one of them.")
 
 
 def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -157,8 +128,6 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
     Raises:
         ConfigError: the text does not have this form.
     """
-    from MAESILCore.errors import ConfigError
-
     if text is None:
         return None
     number = r"\s*(-?\d+)\s*"
@@ -174,7 +143,7 @@ def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] |
 def _notes_on_region(
     region: tuple[tuple[int, ...], tuple[int, ...]] | None, shape: tuple[int, int, int]
 ) -> list[str]:
-    """Print which part of a region (k, j, i) is outside the scan."""
+    """A note if a part of a region (k, j, i) is outside the scan."""
     from MAESILCore.data.formats.checks import dimensions_text
 
     if region is None or (min(region[0]) >= 0 and all(b <= n for b, n in zip(region[1], shape, strict=True))):

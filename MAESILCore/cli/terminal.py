@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
@@ -28,7 +28,7 @@ _PLAIN = {"±": "+-", "×": "x", "\N{MINUS SIGN}": "-", "…": "...", "·": "-",
 
 def forgive_code_pages() -> None:
     """Let stdout and stderr write any text, also in code pages without some of its letters."""
-    _register()
+    codecs.register_error(_HANDLER, _replaced)
     for stream in (sys.stdout, sys.stderr):
         # In the C locale Python uses "surrogateescape", which fails for such letters, too.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
@@ -37,35 +37,33 @@ def forgive_code_pages() -> None:
 
 def in_code_page(text: str, encoding: str) -> str:
     """A text as shown in an encoding, so that tables fit their columns to it."""
-    _register()
-    return text.encode(encoding, _HANDLER).decode(encoding)
-
-
-def _register() -> None:
     codecs.register_error(_HANDLER, _replaced)
+    return text.encode(encoding, _HANDLER).decode(encoding)
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    refused = error.object[error.start : error.end]
-    return "".join(map(_in_ascii, refused)), error.end
-
-
-def _in_ascii(character: str) -> str:
     # Bytes of file names that are not UTF-8 are shown as in all other texts.
-    is_byte = "\udc80" <= character <= "\udcff"
-    return displayable(character) if is_byte else _PLAIN.get(character, "?")
+    shown = (
+        displayable(character) if "\udc80" <= character <= "\udcff" else _PLAIN.get(character, "?")
+        for character in error.object[error.start : error.end]
+    )
+    return "".join(shown), error.end
+
+
+def show_notes(notes: Iterable[object], console: Console, mark: str = "Note") -> None:
+    """Print a line for each note, with a coloured mark before it."""
+    from rich.markup import escape
+
+    for note in notes:
+        console.print(f"[yellow]{mark}:[/] {escape(str(note))}", soft_wrap=True, highlight=False)
 
 
 def show_left_out(left_out: Sequence[LeftOut], console: Console) -> None:
     """Print a line for each left-out file, and the number of those beyond the limit."""
-    from rich.markup import escape
-
-    for one in left_out[:_MOST]:
-        console.print(f"[yellow]Left out:[/] {escape(str(one))}")
-    if len(left_out) > _MOST:
-        console.print(f"[yellow]Left out:[/] {len(left_out) - _MOST} more")
+    more = len(left_out) - _MOST
+    show_notes([*left_out[:_MOST], *([f"{more} more"] if more > 0 else [])], console, "Left out")
 
 
 def has_screen() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +13,21 @@ import numpy as np
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.inference import Reconstruction
+from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.optional import require
 from MAESILCore.report.files import report_file, write_png
-from MAESILCore.report.legends import draw_footer, draw_header, draw_legends
-from MAESILCore.report.planes import LETTERS, Cut, cuts_to_show, display_frame
+from MAESILCore.report.legends import draw_colour_bar, draw_footer, draw_header, draw_mask_key
+from MAESILCore.report.planes import LETTERS, Cut, DisplayFrame, cuts_to_show, display_frame
 from MAESILCore.report.shading import (
     ERROR_STOPS,
+    GREY_STOPS,
     UNCERTAINTY_STOPS,
     colour_map,
     hide,
     nice_limit,
     viewing_window,
 )
-from MAESILCore.report.style import INK, PANEL, sheet_for
+from MAESILCore.report.style import INK, PANEL, Rectangle, sheet_for
 from MAESILCore.report.summary import Scores, unit_of
 
 if TYPE_CHECKING:
@@ -44,14 +47,12 @@ class Column:
     Attributes:
         title: the title above it.
         paint: draws a cut into axes.
-        key: the legend below it: window, mask, error, uncertainty, or nothing.
-        limit: the largest value of its colour bar, HU.
+        draw_legend: draws the legend into a rectangle below it.
     """
 
     title: str
     paint: Callable[[Axes, Cut], None]
-    key: str = ""
-    limit: float = 0.0
+    draw_legend: Callable[[Figure, Rectangle], None] | None = None
 
 
 def report_figure(
@@ -88,11 +89,13 @@ def report_figure(
     stages = frame.turn(result.grid.expand(result.mask.stages))
     cuts = cuts_to_show(shown, frame.spacing, original.looks_like_hu, stages)
     window = window or viewing_window(original)
-    columns = _columns(result, shown, stages, frame.turn, window)
+    columns = _columns(result, shown, stages, frame, window, unit_of(original))
     sheet = sheet_for(cuts, len(columns), footer)
     figure = Figure(figsize=sheet.size, dpi=_DPI, facecolor=PANEL)
     draw_header(figure, sheet, title or original.name or "Reconstruction", model)
     for place, column in enumerate(columns):
+        if column.draw_legend is not None:
+            column.draw_legend(figure, sheet.below(place))
         for row, cut in enumerate(cuts):
             axes = figure.add_axes(sheet.cell(row, place), facecolor="black")
             column.paint(axes, cut)
@@ -101,7 +104,6 @@ def report_figure(
                 figure.text(
                     *sheet.above(place), column.title, color=INK, fontsize=13, ha="center", va="bottom"
                 )
-    draw_legends(figure, sheet, columns, result, window, unit_of(original))
     if footer:
         draw_footer(figure, sheet, result, original, scores)
     return figure
@@ -130,10 +132,15 @@ def _columns(
     result: Reconstruction,
     shown: np.ndarray,
     stages: np.ndarray,
-    turn: Callable[[np.ndarray], np.ndarray],
+    frame: DisplayFrame,
     window: Window,
+    unit: str,
 ) -> list[Column]:
-    rebuilt, error = turn(result.reconstruction.voxels), turn(result.error.voxels)
+    grid, rebuilt, error = (
+        result.grid,
+        frame.turn(result.reconstruction.voxels),
+        frame.turn(result.error.voxels),
+    )
     limit = nice_limit(error)
     several = f" (1 of {len(result.masks)})" if len(result.masks) > 1 else ""
 
@@ -143,9 +150,9 @@ def _columns(
     def masked(axes: Axes, cut: Cut) -> None:
         picture = cut.of(shown)
         scale = max(1, round(700 / max(picture.shape)))
-        patch = _patch_in(result, turn, cut)
+        patch = min(grid.patch_size[axis] for n, axis in enumerate(frame.order) if n != cut.fixed)
         _show(axes, cut, hide(window.apply(picture), cut.of(stages), patch, scale))
-        _draw_superpatches(axes, cut, result, turn)
+        _draw_superpatches(axes, cut, grid, frame)
 
     def coloured(
         array: np.ndarray, stops: tuple[str, ...], low: float, high: float
@@ -153,16 +160,26 @@ def _columns(
         table = colour_map("report", stops)
         return lambda axes, cut: _show(axes, cut, cut.of(array), cmap=table, vmin=low, vmax=high)
 
+    def bar(
+        stops: tuple[str, ...], ticks: tuple[float, ...], caption: str
+    ) -> Callable[[Figure, Rectangle], None]:
+        return partial(draw_colour_bar, stops=stops, ticks=ticks, caption=f"{unit}, {caption}")
+
     columns = [
-        Column("Original", grey(shown), "window"),
-        Column(f"Masked{several}", masked, "mask"),
+        Column("Original", grey(shown), bar(GREY_STOPS, (window.low, window.high), "grey values shown")),
+        Column(f"Masked{several}", masked, partial(draw_mask_key, result=result)),
         Column("Reconstruction", grey(rebuilt)),
-        Column("Error", coloured(error, ERROR_STOPS, -limit, limit), "error", limit),
+        Column(
+            "Error",
+            coloured(error, ERROR_STOPS, -limit, limit),
+            bar(ERROR_STOPS, (-limit, 0, limit), "reconstruction - scan"),
+        ),
     ]
     if result.uncertainty is not None:
-        spread = turn(result.uncertainty.voxels)
+        spread = frame.turn(result.uncertainty.voxels)
         top = nice_limit(spread)
-        columns.append(Column("Uncertainty", coloured(spread, UNCERTAINTY_STOPS, 0, top), "uncertainty", top))
+        legend = bar(UNCERTAINTY_STOPS, (0, top), "spread over masks")
+        columns.append(Column("Uncertainty", coloured(spread, UNCERTAINTY_STOPS, 0, top), legend))
     return columns
 
 
@@ -173,31 +190,15 @@ def _show(axes: Axes, cut: Cut, picture: np.ndarray, **options: Any) -> None:  #
     axes.imshow(picture, extent=(0.0, width, height, 0.0), interpolation=smooth, aspect="equal", **options)
 
 
-def _patch_in(
-    result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray], cut: Cut
-) -> tuple[float, float]:
-    """Size of a patch in a cut: rows and columns in voxels."""
-    # The sizes of a turned array with three different extents show the order of the axes.
-    sizes = turn(np.empty((2, 3, 4), dtype=np.uint8)).shape
-    patches = [result.grid.patch_size[size - 2] for size in sizes]
-    del patches[cut.fixed]
-    return patches[0], patches[1]
-
-
-def _draw_superpatches(
-    axes: Axes, cut: Cut, result: Reconstruction, turn: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def _draw_superpatches(axes: Axes, cut: Cut, grid: SuperpatchGrid, frame: DisplayFrame) -> None:
     """Draw dotted lines between superpatches."""
-    grid = result.grid
-    k, j, i = (np.arange(n) // size for n, size in zip(grid.shape, grid.superpatch_size, strict=True))
-    # One number per superpatch; neighbours differ.
-    numbers = turn(k[:, None, None] * 1_000_000 + j[:, None] * 1_000 + i)
-    picture = cut.of(numbers)
+    down, across = (axis for axis in range(3) if axis != cut.fixed)
+    line: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": (0, (1, 2)), "alpha": 0.9}
+    for row in frame.borders(grid.shape, grid.superpatch_size, down, cut.rows):
+        axes.axhline(row * cut.pixel[0], **line)
+    for column in frame.borders(grid.shape, grid.superpatch_size, across, cut.columns):
+        axes.axvline(column * cut.pixel[1], **line)
     height, width = cut.size
-    for row in np.flatnonzero(np.diff(picture[:, 0])) + 1:
-        axes.axhline(row * cut.pixel[0], color=INK, linewidth=0.9, linestyle=(0, (1, 2)), alpha=0.9)
-    for column in np.flatnonzero(np.diff(picture[0])) + 1:
-        axes.axvline(column * cut.pixel[1], color=INK, linewidth=0.9, linestyle=(0, (1, 2)), alpha=0.9)
     axes.set(xlim=(0, width), ylim=(height, 0))
 
 

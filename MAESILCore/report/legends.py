@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from MAESILCore.data.volume import Volume
-from MAESILCore.data.window import Window
 from MAESILCore.inference import Reconstruction
 from MAESILCore.lattice import FIRST_STAGE, SECOND_STAGE
-from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, colour_map, hide
+from MAESILCore.report.shading import colour_map, hide
 from MAESILCore.report.style import ACCENT, CARD, INK, MUTED, Rectangle, Sheet
 from MAESILCore.report.summary import (
     DISCLAIMER,
@@ -30,18 +28,6 @@ if TYPE_CHECKING:
 _TILES = 4
 
 
-class Legend(Protocol):
-    """The properties of a column that its legend needs."""
-
-    @property
-    def key(self) -> str:
-        """The kind of legend."""
-
-    @property
-    def limit(self) -> float:
-        """Largest value of a colour bar, HU."""
-
-
 def draw_header(figure: Figure, sheet: Sheet, title: str, model: str | None) -> None:
     """Draw the headline at the left and the model at the right."""
     left, bottom, width, height = sheet.header()
@@ -54,34 +40,6 @@ def draw_header(figure: Figure, sheet: Sheet, title: str, model: str | None) -> 
     )
 
 
-def draw_legends(
-    figure: Figure, sheet: Sheet, columns: Sequence[Legend], result: Reconstruction, window: Window, unit: str
-) -> None:
-    """Draw a legend of grey values or colours below each column; `unit` is that of the voxels."""
-    for place, column in enumerate(columns):
-        rectangle = sheet.below(place)
-        if column.key == "window":
-            _colour_bar(
-                figure,
-                rectangle,
-                ("#000000", "#ffffff"),
-                (window.low, window.high),
-                f"{unit}, grey values shown",
-            )
-        elif column.key == "mask":
-            _mask_key(figure, rectangle, result)
-        elif column.key == "error":
-            _colour_bar(
-                figure,
-                rectangle,
-                ERROR_STOPS,
-                (-column.limit, 0, column.limit),
-                f"{unit}, reconstruction - scan",
-            )
-        elif column.key == "uncertainty":
-            _colour_bar(figure, rectangle, UNCERTAINTY_STOPS, (0, column.limit), f"{unit}, spread over masks")
-
-
 def _inner(figure: Figure, rectangle: Rectangle, box: Rectangle) -> Axes:
     """Axes in a part of a rectangle; `box` is in shares of it."""
     left, bottom, width, height = rectangle
@@ -91,9 +49,10 @@ def _inner(figure: Figure, rectangle: Rectangle, box: Rectangle) -> Axes:
     return axes
 
 
-def _colour_bar(
+def draw_colour_bar(
     figure: Figure, rectangle: Rectangle, stops: tuple[str, ...], ticks: tuple[float, ...], caption: str
 ) -> None:
+    """Draw a bar of colours with numbers and a caption below."""
     axes = _inner(figure, rectangle, (0.08, 0.70, 0.84, 0.15))
     ramp = np.linspace(0, 1, 256)[None]
     axes.imshow(ramp, aspect="auto", cmap=colour_map("legend", stops), extent=(0, 1, 0, 1))
@@ -109,7 +68,7 @@ def _colour_bar(
     axes.text(0.5, -2.0, text, color=MUTED, fontsize=10.5, ha="center", va="top")
 
 
-def _mask_key(figure: Figure, rectangle: Rectangle, result: Reconstruction) -> None:
+def draw_mask_key(figure: Figure, rectangle: Rectangle, result: Reconstruction) -> None:
     """Draw swatches of the stages that occur."""
     stages = [stage for stage in (FIRST_STAGE, SECOND_STAGE) if (result.mask.stages == stage).any()]
     names = {FIRST_STAGE: "hidden, stage 1", SECOND_STAGE: "hidden, stage 2"}
@@ -117,7 +76,7 @@ def _mask_key(figure: Figure, rectangle: Rectangle, result: Reconstruction) -> N
         names = dict.fromkeys(names, "hidden")
     for row, stage in enumerate(stages):
         bottom = 0.60 - 0.34 * row
-        swatch = hide(np.zeros((6, 10)), np.full((6, 10), stage, dtype=np.uint8), (8, 8), 6)
+        swatch = hide(np.zeros((6, 10)), np.full((6, 10), stage, dtype=np.uint8), 8, 6)
         axes = _inner(figure, rectangle, (0.2, bottom, 0.12, 0.26))
         axes.imshow(swatch, aspect="auto")
         axes.text(1.2, 0.5, names[stage], transform=axes.transAxes, color=INK, fontsize=10.5, va="center")

@@ -39,6 +39,22 @@ class DisplayFrame:
         turned = array.transpose(self.order)
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
 
+    def borders(
+        self, shape: tuple[int, int, int], size: tuple[int, int, int], axis: int, span: slice
+    ) -> np.ndarray:
+        """Where blocks begin along a display axis, inside a span and counted from its start.
+
+        Args:
+            shape: voxels of the array along k, j, i.
+            size: voxels of a block along k, j, i; the first block begins at voxel 0.
+            axis: the display axis.
+            span: the part of this axis that is shown.
+        """
+        count = shape[self.order[axis]]
+        starts = np.arange(0, count, size[self.order[axis]])[1:]
+        starts = count - starts[::-1] if self.flipped[axis] else starts
+        return starts[(starts > span.start) & (starts < span.stop)] - span.start
+
 
 def display_frame(volume: Volume) -> DisplayFrame:
     """The frame that brings a volume's axes nearest to down, back and left."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STAGE_COLOURS = {FIRST_STAGE: "#0072B2", SECOND_STAGE: "#E69F00"}
 #: Wide enough for lungs, narrow enough for organs.
 VIEWING_WINDOW = Window(-1000.0, 500.0)
+GREY_STOPS = ("#000000", "#ffffff")
 #: Colours from negative to positive errors; dark at 0.
 ERROR_STOPS = ("#a9d3ff", "#2f7fd6", "#123a63", "#101418", "#6b1f17", "#e0533a", "#ffc7a8")
 UNCERTAINTY_STOPS = ("#101418", "#3b1d5c", "#8a2a6d", "#dd5a4f", "#fbb45c", "#fdf3c8")
@@ -60,13 +61,13 @@ def rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], dtype=np.float32) / 255
 
 
-def hide(grey: np.ndarray, stages: np.ndarray, patch: tuple[float, float], scale: int) -> np.ndarray:
+def hide(grey: np.ndarray, stages: np.ndarray, patch: int, scale: int) -> np.ndarray:
     """A slice with its hidden patches covered: blue for the first stage, orange with stripes for the second.
 
     Args:
         grey: the slice in [0, 1], (rows, columns).
         stages: the stage that hid each voxel, 0 for visible ones, same shape.
-        patch: rows and columns of a patch in voxels; sets the width of the stripes.
+        patch: the shorter edge of a patch in voxels; sets the width of the stripes.
         scale: pixels per voxel along each axis.
 
     Returns:
@@ -76,7 +77,7 @@ def hide(grey: np.ndarray, stages: np.ndarray, patch: tuple[float, float], scale
     picture = np.repeat(np.kron(grey.astype(np.float32), ones)[..., None], 3, axis=2)
     large = np.kron(stages, ones.astype(np.uint8))
     rows, columns = np.ogrid[: large.shape[0], : large.shape[1]]
-    period = max(4.0, min(patch) * scale / 2)
+    period = max(4.0, patch * scale / 2)
     stripe = ((rows + columns) % period) < 0.34 * period
     edge = _edges(large)
     for stage, colour in STAGE_COLOURS.items():

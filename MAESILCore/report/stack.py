@@ -151,26 +151,22 @@ def _lattice(result: Reconstruction, frame: DisplayFrame, axial: Cut, slices: li
     """The mask on the patch lattice, and the edges of patches and superpatches as shares of height and width."""
     grid = result.grid
     stages = frame.turn(result.mask.stages)
-    patches, superpatches = [], []
+    patches = []
     for axis, flipped in zip(frame.order, frame.flipped, strict=True):
         voxels = np.arange(grid.shape[axis]) // grid.patch_size[axis]
-        numbers = voxels[-1] - voxels[::-1] if flipped else voxels
-        patches.append(numbers)
-        block = np.arange(grid.shape[axis]) // grid.superpatch_size[axis]
-        superpatches.append(block[::-1] if flipped else block)
+        patches.append(voxels[-1] - voxels[::-1] if flipped else voxels)
     rows, columns = patches[1][axial.rows], patches[2][axial.columns]
     part = stages[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+    def edges(size: tuple[int, int, int], axis: int, span: slice) -> list[float]:
+        borders = frame.borders(grid.shape, size, axis, span) / (span.stop - span.start)
+        return borders.round(5).tolist()
+
     return {
         "stages": ["".join(map(str, part[layer].ravel())) for layer in range(part.shape[0])],
         "layers": [int(patches[0][n]) for n in slices],
-        "rowEdges": _edges(rows),
-        "columnEdges": _edges(columns),
-        "superpatchRows": _edges(superpatches[1][axial.rows])[1:-1],
-        "superpatchColumns": _edges(superpatches[2][axial.columns])[1:-1],
+        "rowEdges": [0.0, *edges(grid.patch_size, 1, axial.rows), 1.0],
+        "columnEdges": [0.0, *edges(grid.patch_size, 2, axial.columns), 1.0],
+        "superpatchRows": edges(grid.superpatch_size, 1, axial.rows),
+        "superpatchColumns": edges(grid.superpatch_size, 2, axial.columns),
     }
-
-
-def _edges(numbers: np.ndarray) -> list[float]:
-    """The starts of runs of equal numbers, and the end, as shares of the length."""
-    starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    return [round(start / len(numbers), 5) for start in starts]

@@ -27,7 +27,7 @@ def draw() -> Image.Image:
     # One half stays visible.
     stages[:, : patches[1] // 2] = VISIBLE
     stages = np.kron(stages, np.ones((PATCH, PATCH), dtype=np.uint8))[:ROWS, :COLUMNS]
-    picture = hide(grey, stages, (PATCH, PATCH), SCALE)
+    picture = hide(grey, stages, PATCH, SCALE)
     return Image.fromarray(np.rint(255 * picture).astype(np.uint8))
 
 

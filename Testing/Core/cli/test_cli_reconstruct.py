@@ -91,7 +91,9 @@ def test_a_region_that_reaches_beyond_the_scan_is_told(
 ) -> None:
     assert run(a_scan, tiny_model, tmp_path, "--roi", "-4:8,4:400,0:4") == 0
     k, j, i = read_volume(a_scan).shape
-    said = f"beyond the scan's {i} x {j} x {k} voxels (i, j, k); what lies inside was hidden, 0:8,4:{j},0:4."
+    said = (
+        f"beyond the scan's {i} x {j} x {k} voxels (i, j, k); only the part inside was hidden, 0:8,4:{j},0:4."
+    )
     assert said in " ".join(capsys.readouterr().err.split())
     assert said in (tmp_path / "metrics.json").read_text()
     assert run(a_scan, tiny_model, tmp_path, "--roi", f"0:{i},0:{j},0:{k}") == 0

@@ -157,7 +157,7 @@ def test_hidden_patches_are_covered_and_visible_ones_are_not() -> None:
     grey = np.full((16, 24), 0.5)
     stages = np.zeros((16, 24), dtype=np.uint8)
     stages[:8, :8], stages[8:, 16:] = 1, 2
-    picture = hide(grey, stages, (8, 8), 4)
+    picture = hide(grey, stages, 8, 4)
     assert picture.shape == (64, 96, 3)
     np.testing.assert_array_equal(picture[:32, 32:], 0.5)
     first, second = picture[:32, :32].reshape(-1, 3), picture[32:, 64:].reshape(-1, 3)
