@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from MAESILCore.cli import app
-from MAESILCore.cli.places import check_apart
+from MAESILCore.cli.places import check_apart, check_file
 
 
 @app.command()
@@ -34,13 +34,15 @@ def phantom(
     from rich.progress import Progress
 
     from MAESILCore.data.formats.checks import dimensions_text
-    from MAESILCore.data.formats.files import check_target
+    from MAESILCore.data.formats.files import check_format
     from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom, phantom_geometry
 
-    check_target(out)
+    for path in (out, labels):
+        if path is not None:
+            check_format(path)
+            check_file(path)
     if labels is not None:
-        check_target(labels)
         check_apart(out, labels)
     size = (shape[2], shape[1], shape[0])
     console = Console(highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
     "axis": ("ratio", "plane_axis"),
 }
 MODES = tuple(OPTIONS_OF)
+
+#: Draws the stages of a lattice from the kept patches, the random source, and the mode's fields without the plane axis.
+_DRAW: dict[str, Callable[..., np.ndarray]] = {mode: getattr(modes, f"draw_{mode}") for mode in MODES}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class MaskStrategy:
             raise ConfigError(f"The plane axis must be k, j or i, but it is {self.plane_axis!r}.")
         if not is_whole(self.block_size) or self.block_size < 1:
             raise ConfigError(f"The block size must be 1, 2, 3, ... patches, but it is {self.block_size}.")
+        object.__setattr__(self, "block_size", int(self.block_size))
         self._check_ratios()
 
     def _check_ratios(self) -> None:
@@ -150,17 +154,8 @@ class MaskStrategy:
         return np.moveaxis(self._draw_planes(planes, source), 0, depth_axis)
 
     def _draw_planes(self, kept: np.ndarray, source: np.random.PCG64) -> np.ndarray:
-        if self.mode == "random":
-            return modes.draw_random(kept, source, self.ratio)
-        if self.mode == "block":
-            return modes.draw_block(kept, source, self.ratio, int(self.block_size))
-        if self.mode == "plane":
-            return modes.draw_plane(kept, source, self.ratio)
-        if self.mode == "axis":
-            return modes.draw_axis(kept, source, self.ratio)
-        if self.mode == "product":
-            return modes.draw_product(kept, source, self.plane_ratio, self.axis_ratio)
-        return modes.draw_nested(kept, source, self.plane_ratio, self.axis_ratio)
+        values = [getattr(self, name) for name in OPTIONS_OF[self.mode] if name != "plane_axis"]
+        return _DRAW[self.mode](kept, source, *values)
 
 
 def _checked(seed: int) -> int:

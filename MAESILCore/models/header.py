@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,38 +26,40 @@ _KINDS = (
 )
 #: Real headers are far shorter.
 _LONGEST_HEADER = 100 * 2**20
-_DAMAGED = (
-    struct.error,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    RecursionError,
-)
+#: What damaged headers raise.
+_DAMAGED = (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file.
+@contextmanager
+def readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Convert operating system errors and other errors of the block on a safetensors file to a `CheckpointError`.
 
     Raises:
         CheckpointError: the file is missing, damaged, truncated or of another type.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}; check the path.")
+    expected: tuple[type[Exception], ...] = (OSError, *errors)
     try:
-        with path.open("rb") as file:
-            header = _header(file)
-            texts = {str(name): str(text) for name, text in header.get("__metadata__", {}).items()}
-            is_whole = path.stat().st_size == file.tell() + _bytes_of_tensors(header)
-    except (OSError, *_DAMAGED) as error:
-        raise CheckpointError(f"{path.name} {kind_of(path)}.") from error
-    if not is_whole:
-        raise CheckpointError(f"{path.name} {kind_of(path)}.")
-    return texts
+        yield
+    except expected as error:
+        raise CheckpointError(f"{path.name} {_kind_of(path)}.") from error
 
 
-def kind_of(path: Path) -> str:
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: see `readable`.
+    """
+    with readable(path, *_DAMAGED), path.open("rb") as file:
+        header = _header(file)
+        if path.stat().st_size != file.tell() + _bytes_of_tensors(header):
+            raise ValueError("the file is not whole")
+        return {str(name): str(text) for name, text in header.get("__metadata__", {}).items()}
+
+
+def _kind_of(path: Path) -> str:
     """The type of an invalid safetensors file, as a phrase that follows its name."""
     try:
         with path.open("rb") as file:
@@ -67,17 +71,17 @@ def kind_of(path: Path) -> str:
     for mark, words in _KINDS:
         if start.startswith(mark):
             return words
-    cut = f" (it has {size} of {announced} bytes)" if announced is not None and size < announced else ""
+    cut = f" (it has {size} of {announced} bytes)" if size < announced else ""
     return f"is not a readable safetensors file: it is damaged, truncated or of another type{cut}"
 
 
-def _announced_size(file: IO[bytes]) -> int | None:
-    """File size in bytes according to the header; None if the header is truncated."""
+def _announced_size(file: IO[bytes]) -> int:
+    """File size in bytes according to the header; 0 if the header is truncated."""
     try:
         header = _header(file)
         return file.tell() + _bytes_of_tensors(header)
     except _DAMAGED:
-        return None
+        return 0
 
 
 def _header(file: IO[bytes]) -> dict[str, Any]:

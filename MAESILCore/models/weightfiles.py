@@ -10,8 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from MAESILCore.errors import CheckpointError
-from MAESILCore.models.header import kind_of
+from MAESILCore.models.header import readable
 
 
 @contextmanager
@@ -19,15 +18,10 @@ def opened(path: Path) -> Iterator[Any]:
     """Open a file with `safetensors.safe_open`.
 
     Raises:
-        CheckpointError: the file is missing, damaged, truncated or of another type.
+        CheckpointError: see `readable`.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}; check the path.")
-    try:
-        with _named(path) as name, safe_open(name, framework="pt") as handle:
-            yield handle
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} {kind_of(path)}.") from error
+    with readable(path, SafetensorError), _named(path) as name, safe_open(name, framework="pt") as handle:
+        yield handle
 
 
 @contextmanager

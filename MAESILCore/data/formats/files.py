@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,19 +79,13 @@ def write(scan: Scan, path: Path) -> None:
         raise _unusable(path, "written", error) from error
 
 
-def check_target(path: Path) -> None:
-    """Check in advance that a volume can be written to a path; leaves no file.
+def check_format(path: Path) -> None:
+    """Check in advance that a volume can be written with the extension of a path.
 
     Raises:
-        VolumeError: the format is unknown, or the folder cannot be written to.
+        VolumeError: the format is unknown.
     """
     _writer_of(path)
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise _unusable(path, "written", error) from error
 
 
 def _writer_of(path: Path) -> Callable[[Scan, Path], None]:

@@ -247,9 +247,9 @@ def test_the_command_writes_a_scan_and_its_labels(tmp_path: Path) -> None:
     [
         (["{scan}", "--labels", "{folder}/./scan.nii.gz"], "Both outputs have the path"),
         (["{scan}", "--labels", "{folder}/labels.txt"], "not as '.txt'"),
-        (["{scan}", "--labels", "{folder}/none/labels.nrrd"], "cannot be written: no such file"),
+        (["{scan}", "--labels", "{folder}/none/labels.nrrd"], "cannot be written: there is no folder"),
         (["{folder}/scan.png"], "not as '.png'"),
-        (["{folder}/folder.nrrd"], "cannot be written: is a directory"),
+        (["{folder}/folder.nrrd"], "is a folder: give the name of a file"),
         (["{scan}", "--shape", "0", "10", "10"], "three sizes"),
     ],
 )
