@@ -1,4 +1,4 @@
-"""What the tests of NIfTI share: voxels, and a file written without our own code."""
+"""What the tests of formats share: voxels, and a NIfTI file written without our own code."""
 
 from __future__ import annotations
 

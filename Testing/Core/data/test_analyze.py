@@ -8,18 +8,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from niftiscans import AFFINE
 
 from MAESILCore.data.volume import read_volume
 from MAESILCore.errors import VolumeError
 
 NO_ORIENTATION = "The file stores no orientation: which side is left is a guess."
-AFFINE = np.array([[-0.7, 0.0, 0.0, 91.5], [0.0, -0.8, 0.0, 70.25], [0.0, 0.0, 2.5, -1200.0], [0, 0, 0, 1.0]])
-
-
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
 
 
 def write_pair(folder: Path, hu: np.ndarray, header: str = ".hdr", data: str = ".img") -> Path:

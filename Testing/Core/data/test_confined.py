@@ -23,12 +23,6 @@ NRRD = (
 
 
 @pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(2).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
-@pytest.fixture
 def sent(tmp_path: Path, hu: np.ndarray) -> Path:
     """A folder for what was sent, with voxels in it; other voxels lie outside, whole and by slices."""
     folder = tmp_path / "sent"

@@ -10,23 +10,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from niftiscans import AFFINE, write_nifti
 
 from MAESILCore.data.volume import read_volume
 from MAESILCore.errors import VolumeError
-
-AFFINE = np.diag([-0.7, -0.8, 2.5, 1.0])
-
-
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
-def write_nifti(path: Path, hu: np.ndarray) -> None:
-    kind = nibabel.MGHImage if path.suffix in (".mgz", ".mgh") else nibabel.Nifti1Image
-    nibabel.save(kind(np.ascontiguousarray(hu.T), AFFINE), path)
-
 
 POINTERS = {
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer"),

@@ -24,12 +24,6 @@ META_IMAGE = (
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 756\n"
 
 
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
 def write_slices(folder: Path, hu: np.ndarray) -> None:
     for k, plane in enumerate(hu):
         (folder / f"s{k}.raw").write_bytes(plane.tobytes())

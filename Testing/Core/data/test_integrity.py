@@ -10,15 +10,14 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from niftiscans import write_nifti
 
 from MAESILCore.data.volume import read_volume
 from MAESILCore.errors import VolumeError
 
-AFFINE = np.diag([-0.7, -0.8, 2.5, 1.0])
 NRRD = (
     "NRRD0005\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 9 7 6\n"
     "space directions: (0.7,0,0) (0,0.8,0) (0,0,2.5)\nspace origin: (0,0,0)\nendian: little\n"
@@ -27,18 +26,6 @@ META_IMAGE = (
     "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nOffset = 0 0 0\n"
     "ElementSpacing = 0.7 0.8 2.5\nDimSize = 9 7 6\nElementType = MET_SHORT\n"
 )
-
-
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
-def write_nifti(path: Path, hu: np.ndarray) -> None:
-    kind = nibabel.MGHImage if path.suffix in (".mgz", ".mgh") else nibabel.Nifti1Image
-    kind = nibabel.Nifti1Pair if ".img" in path.name or ".hdr" in path.name else kind
-    nibabel.save(kind(np.ascontiguousarray(hu.T), AFFINE), path)
 
 
 def write_nrrd(path: Path, hu: np.ndarray) -> None:

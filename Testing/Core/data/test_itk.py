@@ -18,12 +18,6 @@ from MAESILCore.errors import VolumeError
 SHEARED_DIRECTIONS = "(0.7,0,0) (0,0.8,0) (0,0.75,2.4)"
 
 
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(2).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
 def nrrd_text(space: str, directions: str = SHEARED_DIRECTIONS, more: str = "") -> str:
     return (
         "NRRD0005\n# a comment: with a colon\ntype: short\ndimension: 3\n"

@@ -17,12 +17,6 @@ OFFSET = "Offset = 1 2 3\n"
 MATRIX = "TransformMatrix = 1 0 0 0 1 0 0 0 1\n"
 
 
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(2).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
 @pytest.mark.parametrize(
     ("stated", "note"),
     [

@@ -22,12 +22,6 @@ NO_SPACE = "The header states no anatomical space: which side is left is a guess
 NO_ORIGIN = "The header states no space origin: the position in space is a guess."
 
 
-@pytest.fixture
-def hu() -> np.ndarray:
-    """(k, j, i), int16."""
-    return np.random.default_rng(1).integers(-1024, 3071, (6, 7, 9)).astype(np.int16)
-
-
 def write(folder: Path, hu: np.ndarray, fields: str) -> Path:
     (folder / "scan.nrrd").write_bytes(f"{BEGIN}{fields}\n".encode() + hu.tobytes())
     return folder / "scan.nrrd"

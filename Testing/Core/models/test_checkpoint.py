@@ -6,10 +6,12 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,13 +29,16 @@ from MAESILCore.models.catalogue import BUNDLED, list_models
 from MAESILCore.models.checkpoint import load_checkpoint, save_checkpoint
 
 
+@cache
+def a_config() -> dict[str, object]:
+    return create("maesil", {"superpatch_size": (16, 16, 16)}, "tiny").config.model_dump(mode="json")
+
+
 def a_card(**fields: object) -> Card:
-    method = create("maesil", {"superpatch_size": (16, 16, 16)}, "tiny")
-    config = method.config.model_dump(mode="json")
     usual = {
         "name": "test",
         "method": "maesil",
-        "config": config,
+        "config": a_config(),
         "window": (-500, 500),
         "mask": {},
         "step": 3,
@@ -41,14 +46,20 @@ def a_card(**fields: object) -> Card:
     return Card(**{**usual, **fields})  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def a_checkpoint(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     card = a_card()
     method = create(card.method, card.config)
-    path = tmp_path / "model.safetensors"
+    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
     save_checkpoint(path, {f"model.{name}": tensor for name, tensor in method.state_dict().items()}, card)
     return path
+
+
+@pytest.fixture
+def a_checkpoint(saved: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copy(saved, tmp_path))
 
 
 def test_a_model_comes_back_with_weights_window_and_sizes(a_checkpoint: Path) -> None:
