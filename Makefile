@@ -2,7 +2,7 @@
 #
 #   make run [SCAN=path]            open a page with a CT, its superpatches and masks; SCAN may be a file or a folder
 #   make test                       all checks and all tests
-#   make test-fast                  the tests that need no process of their own, no window and no browser: about a minute and a half
+#   make test-fast                  the tests that need no process of their own, no window and no browser: about a minute
 #
 # PIP_ARGS is handed to pip, for example an index that has the PyTorch build for your machine.
 # PYTHON chooses the interpreter that .venv is made with.
@@ -11,6 +11,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Some images turn Python's cache of compiled code off; without it, pytest compiles each test and its plugins anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +28,7 @@ SCAN ?=
 PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
 
-.PHONY: help run test test-fast coverage lint format fuzz bench screenshots lock clean
+.PHONY: help run test rooms test-fast coverage lint format fuzz bench screenshots lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -35,10 +37,13 @@ run: $(VENV)/.ready-to-run ## Open a CT (SCAN=path, else a phantom) in the brows
 	@$(BIN)/maesil app $(if $(SCAN),"$(SCAN)")
 
 test: $(VENV)/.ready-to-test lint ## Run all checks, then all tests (PYTEST_ARGS="-k name", JOBS=2 at a time)
+	@$(BIN)/python Testing/peak.py $(MAKE) --no-print-directory rooms
+
+rooms:
 	$(call pytest,)
 
 test-fast: $(VENV)/.ready-to-test ## Run the tests that start no process, no window and no browser
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
+	@$(BIN)/python Testing/peak.py $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
 		-m "not slow and not process and not scene and not gui and not browser" Testing/Core Testing/Slicer/system $(PYTEST_ARGS)
 
 coverage: $(VENV)/.ready-to-test ## Run all tests and measure which lines ran, those of child processes too
