@@ -102,11 +102,11 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MAESILSlicer.ui"))
         # Without the stretch, the section of the developer mode takes half the height.
         self.layout.addWidget(uiWidget, 1)
+        # The panels add their widgets.
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MAESILSlicerLogic()
         self.window = Window(self.ui, self.logic.study)
-        self._scene = SceneFollower(self.ui, self.logic.study, self.window)
+        self._scene = SceneFollower(self.window)
 
     def enter(self) -> None:
         """Called each time the module is opened."""

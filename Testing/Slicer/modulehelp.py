@@ -110,7 +110,7 @@ class OpenModule:
     def checkSystem(self) -> None:
         """Open the section System check, which checks the computer, and close it again."""
         self.ui.systemSection.collapsed = False
-        self.host.wait(lambda: self.window._system.report is not None)
+        self.host.wait(lambda: self.window.system.report is not None)
         self.ui.systemSection.collapsed = True
 
     def use(self, **volume: Any) -> slicer.vtkMRMLScalarVolumeNode:  # noqa: ANN401 - as for addTestVolume

@@ -26,7 +26,7 @@ def openWindow(host: Host) -> None:
     host.window.resize(*SIZE)
     widget = host.open()
     host.ui.systemSection.collapsed = False
-    host.wait(lambda: widget.window._system.report is not None, 120)
+    host.wait(lambda: widget.window.system.report is not None, 120)
     host.ui.systemSection.collapsed = True
     host.click(host.ui.sampleButton)
 

@@ -1,4 +1,4 @@
-"""What the sources ask of widgets exists in the real application, and sources and `.ui` file name the same things."""
+"""What the sources ask of widgets exists in the real application, and sources and `.ui` files name the same things."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE = REPOSITORY / "MAESILSlicer"
 LIBRARY = MODULE / "MAESILSlicerLib"
-UI = MODULE / "Resources" / "UI" / "MAESILSlicer.ui"
+UIS = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
 WINDOW_SOURCES = sorted([MODULE / "MAESILSlicer.py", *(LIBRARY / "desktop").glob("*.py")])
 OTHER_SOURCES = sorted(path for path in LIBRARY.rglob("*.py") if path not in WINDOW_SOURCES)
 API: dict[str, Any] = json.loads((REPOSITORY / "Testing" / "Host" / "api.json").read_text(encoding="utf-8"))
@@ -30,10 +30,13 @@ HEAVY = {
 
 @cache
 def widgetClasses() -> dict[str, str]:
-    """Name of each widget of the `.ui` file, and its class."""
-    return {
-        widget.get("name", ""): widget.get("class", "") for widget in ElementTree.parse(UI).iter("widget")
-    }
+    """Name of each widget of the `.ui` files, and its class."""
+    return {widget.get("name", ""): widget.get("class", "") for widget in partsOf("widget")}
+
+
+def partsOf(tag: str) -> list[ElementTree.Element]:
+    """All elements with a tag in the `.ui` files."""
+    return [part for path in UIS for part in ElementTree.parse(path).iter(tag)]
 
 
 def propertiesOf(kind: str) -> set[str]:
@@ -57,7 +60,7 @@ class Uses(ast.NodeVisitor):
     """The widgets of the window that a source speaks of, and what it does with them.
 
     Attributes:
-        unknown: names of widgets that the `.ui` file lacks.
+        unknown: names of widgets that the `.ui` files lack.
         attributes: (line, class, attribute, whether it is called).
         connections: (line, class, signature).
     """
@@ -227,6 +230,12 @@ def test_a_source_asks_of_widgets_only_what_they_have(source: Path) -> None:
     assert not problemsOf(usesIn(source))
 
 
+def test_no_two_widgets_have_the_same_name() -> None:
+    """All files fill one window, in which a name finds one widget."""
+    assert len(UIS) == 7
+    assert len(widgetClasses()) == len(partsOf("widget"))
+
+
 def test_every_widget_of_the_ui_file_is_of_a_class_known_from_the_real_application() -> None:
     assert set(widgetClasses().values()) <= set(API["classes"])
 
@@ -234,7 +243,7 @@ def test_every_widget_of_the_ui_file_is_of_a_class_known_from_the_real_applicati
 def test_every_property_in_the_ui_file_is_one_of_its_widget() -> None:
     wrong = [
         (widget.get("name"), entry.get("name"))
-        for widget in ElementTree.parse(UI).iter("widget")
+        for widget in partsOf("widget")
         for entry in widget.findall("property")
         if entry.get("stdset") != "0"
         and entry.get("name") not in propertiesOf(widget.get("class", "")) | {"buddy"}
@@ -245,7 +254,7 @@ def test_every_property_in_the_ui_file_is_one_of_its_widget() -> None:
 def test_every_binding_of_the_ui_file_is_a_field_of_the_parameter_node() -> None:
     bound = [
         entry.findtext("string")
-        for entry in ElementTree.parse(UI).iter("property")
+        for entry in partsOf("property")
         if entry.get("name") == "SlicerParameterName"
     ]
     fields = {

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import qt
 import vtk
-from slicer.i18n import tr as _
 
-from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import Mask
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, choicesOf
-from MAESILSlicerLib.session.choices import NothingHidden
+from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.session import Session
 
 #: Delay for a dragged ROI: on a large volume, snapping it to patches is slower than drawing a mask.
@@ -43,17 +42,7 @@ class ParameterFollower:
     @property
     def problem(self) -> str:
         """One sentence why the choices cannot be applied; "" if they are."""
-        return _sentenceOf(self._session.problem)
-
-    @property
-    def maskProblem(self) -> str:
-        """One sentence why there is no mask; "" if there is one."""
-        return _sentenceOf(self._session.problems.get("mask"))
-
-    @property
-    def modelProblem(self) -> str:
-        """One sentence why the chosen model is not in use; "" if it is."""
-        return _sentenceOf(self._session.problems.get("model"))
+        return translated(str(self._session.problem or ""))
 
     def follow(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Follow this parameter node instead of the previous one; None follows none."""
@@ -106,11 +95,3 @@ class ParameterFollower:
         applied = session.choices.superpatch
         if session.superpatch is None and applied is not None and parameters.superpatch == applied:
             parameters.superpatch = NO_SUPERPATCH
-
-
-def _sentenceOf(problem: MaesilError | None) -> str:
-    if isinstance(problem, NothingHidden):
-        return _(
-            "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
-        ).format(count=problem.count)
-    return str(problem or "")

@@ -1,50 +1,46 @@
-"""Section "Superpatches and masks": the mask, its display and the outlined superpatch."""
+"""Section "Superpatches and masks": the mask and the outlined superpatch."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from html import escape
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.report.shading import STAGE_COLOURS
-from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, MaskMode
 from MAESILSlicerLib.desktop.picker import SuperpatchPicker
-from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.scene.regions import placeRoi
-from MAESILSlicerLib.session.session import Session
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
 
 
-class MaskPanel:
-    """Shows the widgets of the mode, counts hidden patches and steps through the superpatches.
+class MaskPanel(Panel):
+    """Shows the widgets of the mode, counts hidden patches and steps through the superpatches."""
 
-    Args:
-        ui: the window's widgets.
-        session: the session to show.
-        problem: returns why there is no mask; "" if there is one.
-    """
+    uiFile = "Masks.ui"
+    topics = frozenset({"volume", "model", "mask", "display", "choices"})
 
-    def __init__(self, ui: SimpleNamespace, session: Session, problem: Callable[[], str]) -> None:
-        self._ui, self._session, self._problem = ui, session, problem
-        self._parameters: MAESILSlicerParameterNode | None = None
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
         self._jumpedTo = NO_SUPERPATCH
-        self._picker = SuperpatchPicker(session, self._choose)
-        self._connections = Connections()
-        self._connections.connect(ui.redrawButton, "clicked()", self._redraw)
-        self._connections.connect(ui.pickButton, "toggled(bool)", self._picker.setActive)
-        self._connections.connect(
-            ui.segmentSelector, "currentNodeChanged(vtkMRMLNode*)", self._onSegmentation
-        )
-        self._connections.connect(ui.segmentSelector, "currentSegmentChanged(QString)", self._onSegment)
-        self._connections.connect(ui.roiSelector, "nodeAddedByUser(vtkMRMLNode*)", self._placeRoi)
+        self._picker = SuperpatchPicker(self._session, self._choose)
+        ui = self._ui
+        ui.roiSelector.setMRMLScene(slicer.mrmlScene)
+        ui.segmentSelector.setMRMLScene(slicer.mrmlScene)
+        self.connect(ui.redrawButton, "clicked()", self._redraw)
+        self.connect(ui.pickButton, "toggled(bool)", self._picker.setActive)
+        self.connect(ui.segmentSelector, "currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
+        self.connect(ui.segmentSelector, "currentSegmentChanged(QString)", self._onSegment)
+        self.connect(ui.roiSelector, "nodeAddedByUser(vtkMRMLNode*)", self._placeRoi)
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Use another parameter node."""
-        self._parameters = parameters
+        """Use another parameter node; None for none."""
+        super().setParameters(parameters)
         if parameters is None:
             self._ui.pickButton.setChecked(False)
         else:
@@ -52,23 +48,26 @@ class MaskPanel:
 
     def refresh(self) -> None:
         """Show the parameters and the session."""
-        if self._parameters is None:
+        ui, parameters = self._ui, self._parameters
+        self.allow(ui.maskSection, unless=self._session.check.problem or "")
+        if parameters is None:
             return
-        self._showRows(self._parameters.mode)
-        self._showSegment(self._parameters)
-        self._showSuperpatch(self._parameters.superpatch)
+        self._showRows(parameters.mode)
+        self._showSegment(parameters)
+        self._showSuperpatch(parameters.superpatch)
         count = self._count()
-        self._ui.maskInfoLabel.setText(count)
-        self._ui.maskInfoLabel.setVisible(bool(count))
+        ui.maskInfoLabel.setText(count)
+        ui.maskInfoLabel.setVisible(bool(count))
 
     def close(self) -> None:
         """Undo all connections."""
         self._picker.setActive(False)
-        self._connections.close()
+        super().close()
 
     def _showRows(self, mode: MaskMode) -> None:
-        ui = self._ui
+        ui, noMask = self._ui, self._window.noMask
         for widgets, isShown in (
+            ((ui.modeLabel, ui.modeComboBox), True),
             ((ui.ratioLabel, ui.ratioSlider), not (mode.isRegion or mode.hasTwoStages)),
             ((ui.planeRatioLabel, ui.planeRatioSlider), mode.hasTwoStages),
             ((ui.axisRatioLabel, ui.axisRatioSlider), mode.hasTwoStages),
@@ -77,19 +76,22 @@ class MaskPanel:
             ((ui.segmentLabel, ui.segmentSelector), mode is MaskMode.SEGMENT),
             ((ui.seedLabel, ui.seedSpinBox, ui.redrawButton), not mode.isRegion),
         ):
+            self.allow(*widgets, unless=noMask)
             for widget in widgets:
                 widget.setVisible(isShown)
 
     def _count(self) -> str:
+        """The text below the mask's widgets, as rich text."""
         mask = self._session.mask
-        if mask is None:
-            # The label shows rich text, and a node name may contain markup.
-            return escape(translated(self._problem())) if self._session.grid is not None else ""
-        hidden = len(mask.hidden_indices)
+        if mask is None or self._window.noMask:
+            # A node name may contain markup.
+            return escape(self._window.noMask or self._problemOf("mask")) if self._session.grid else ""
         count = _("{share:.1f} % hidden: {hidden} of {total} patches.").format(
-            share=100 * mask.hidden_fraction, hidden=f"{hidden:,}", total=f"{mask.stages.size:,}"
+            share=100 * mask.hidden_fraction,
+            hidden=f"{len(mask.hidden_indices):,}",
+            total=f"{mask.stages.size:,}",
         )
-        if not mask.stages.any() or mask.stages.max() < 2:
+        if mask.stages.max() < 2:
             return count
         names = {1: _("first stage"), 2: _("second stage")}
         legend = " ".join(
@@ -100,25 +102,20 @@ class MaskPanel:
     # Superpatches
 
     def _showSuperpatch(self, index: int) -> None:
-        grid = self._session.grid
+        ui, grid = self._ui, self._session.grid
         hasOne = grid is not None and 0 <= index < len(grid)
         if grid is not None:
             # The maximum stays at or above the chosen value: the follower clears that, not the spin box.
-            self._ui.superpatchSpinBox.setMaximum(max(len(grid) - 1, index))
-        self._ui.superpatchSpinBox.setEnabled(grid is not None)
-        self._ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
-        self._ui.clipCheckBox.setEnabled(hasOne)
-        self._ui.clipCheckBox.setToolTip(
-            _("In 3D, show only the hidden patches of the chosen superpatch.")
-            if hasOne
-            else _("Choose a superpatch first.")
-        )
-        self._ui.superpatchSpinBox.suffix = f" ({self._session.overlays.labelOf(index)})" if hasOne else ""
-        self._ui.superpatchInfoLabel.setVisible(hasOne)
+            ui.superpatchSpinBox.setMaximum(max(len(grid) - 1, index))
+        ui.superpatchSpinBox.setEnabled(grid is not None)
+        ui.pickButton.setEnabled(grid is not None and self._picker.isPossible)
+        self.allow(ui.clipCheckBox, unless="" if hasOne else _("Choose a superpatch first."))
+        ui.superpatchSpinBox.suffix = f" ({self._session.overlays.labelOf(index)})" if hasOne else ""
+        ui.superpatchInfoLabel.setVisible(hasOne)
         if not hasOne:
             self._jumpedTo = NO_SUPERPATCH
             return
-        self._ui.superpatchInfoLabel.setText(self._describe(index))
+        ui.superpatchInfoLabel.setText(self._describe(index))
         if index != self._jumpedTo:
             from MAESILSlicerLib.results.comparison import jumpTo
 
@@ -126,12 +123,11 @@ class MaskPanel:
             jumpTo(slicer.mrmlScene, self._session.overlays.centerOf(index))
 
     def _describe(self, index: int) -> str:
-        box = self._session.grid.box(index)
-        patches = " x ".join(str(count) for count in reversed(box.shape))
-        mask = self._session.mask
-        share = 100 * mask.crop(box).hidden_fraction if mask is not None else 0.0
+        box, mask = self._session.grid.box(index), self._session.mask
         return _("Superpatch {place} (i-j-k), {patches} patches, {share:.1f} % hidden.").format(
-            place=self._session.overlays.labelOf(index), patches=patches, share=share
+            place=self._session.overlays.labelOf(index),
+            patches=" x ".join(str(count) for count in reversed(box.shape)),
+            share=100 * mask.crop(box).hidden_fraction if mask is not None else 0.0,
         )
 
     def _choose(self, index: int) -> None:
@@ -168,6 +164,5 @@ class MaskPanel:
 
     def _placeRoi(self, roiNode: slicer.vtkMRMLNode) -> None:
         """Place a new ROI inside the volume."""
-        if self._session.volumeNode is None:
-            return
-        placeRoi(roiNode, self._session.volumeNode)
+        if self._session.volumeNode is not None:
+            placeRoi(roiNode, self._session.volumeNode)

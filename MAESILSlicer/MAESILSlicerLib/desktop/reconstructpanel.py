@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -15,66 +14,54 @@ from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import list_models
 from MAESILSlicerLib.desktop import settings
-from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.estimate import Estimate
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.sentences import translated
+from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.models import readModelInfo
-from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.system.report import SystemReport
 from MAESILSlicerLib.system.wording import deviceText
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
 
 #: Maximum of the progress bar.
 WHOLE = 1000
 
 
-class ReconstructPanel:
-    """Starts and cancels the reconstruction; shows why it cannot be started.
+class ReconstructPanel(Panel):
+    """Starts and cancels the reconstruction; shows why it cannot be started."""
 
-    Args:
-        ui: the window's widgets.
-        session: the session to show.
-        onStart: called when the button is pressed and no job is running.
-        onFailed: called with a sentence when a chosen file is not a usable model.
-        obstacle: returns why a reconstruction cannot be started; "" if it can.
-        modelProblem: returns why the scene's model cannot be used; "" if it is in use.
-        estimate: estimates the duration.
-    """
+    uiFile = "Reconstruct.ui"
+    topics = frozenset({"volume", "model", "mask", "job", "choices", "system", "results"})
 
-    def __init__(
-        self,
-        ui: SimpleNamespace,
-        session: Session,
-        onStart: Callable[[], None],
-        onFailed: Callable[[str], None],
-        obstacle: Callable[[], str],
-        modelProblem: Callable[[], str],
-        estimate: Estimate,
-    ) -> None:
-        self._ui, self._session = ui, session
-        self._onStart, self._onFailed = onStart, onFailed
-        self._obstacle, self._modelProblem, self._estimate = obstacle, modelProblem, estimate
-        self._parameters: MAESILSlicerParameterNode | None = None
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
+        self._estimate = Estimate(self._session, lambda: window.schedule("system"))
         self._unusable = ""
-        self._connections = Connections()
-        self._connections.connect(ui.reconstructButton, "clicked()", self._onButton)
-        self._connections.connect(ui.modelButton, "clicked()", self._chooseFile)
-        self._connections.connect(ui.modelComboBox, "activated(int)", self._onModel)
-        self._connections.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
-        self._connections.connect(ui.batchSizeSpinBox, "valueChanged(int)", self._onBatchSize)
         self._report: SystemReport | None = None
-        self._showSettings()
+        ui = self._ui
+        self.connect(ui.reconstructButton, "clicked()", self._onButton)
+        self.connect(ui.modelButton, "clicked()", self._chooseFile)
+        self.connect(ui.modelComboBox, "activated(int)", self._onModel)
+        self.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
+        self.connect(ui.batchSizeSpinBox, "valueChanged(int)", settings.setBatchSize)
+        self.showDevices(None)
         for model in list_models():
             if not model.obstacle:
-                ui.modelComboBox.addItem(model.title, model.title)
-
-    def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Use another parameter node."""
-        self._parameters = parameters
+                self._ui.modelComboBox.addItem(model.title, model.title)
 
     def refresh(self) -> None:
-        """Show the parameters, the session and the settings."""
-        self._showSettings()
+        """Show the parameters, the session, the devices of the system check and the settings."""
+        report = self._window.system.report
+        if report is not self._report or self._ui.deviceComboBox.currentData != settings.device():
+            self.showDevices(report)
+        hasWorked = self._session.made is not None and not self._estimate.isKnown
+        if hasWorked or (report is not None and report.canCompute):
+            self._estimate.measure()
+        if self._ui.batchSizeSpinBox.value != (settings.batchSize() or 0):
+            self._ui.batchSizeSpinBox.setValue(settings.batchSize() or 0)
         self.showJob()
         if self._parameters is not None:
             self._showModel(self._parameters.model)
@@ -88,25 +75,24 @@ class ReconstructPanel:
 
     def close(self) -> None:
         """Undo all connections."""
-        self._connections.close()
+        super().close()
+        self._estimate.close()
 
     # The button and the progress
 
     def _showButton(self) -> None:
         button, job = self._ui.reconstructButton, self._session.job
         if job is None:
-            reason = self._obstacle()
             button.setText(_("&Reconstruct"))
-            button.setEnabled(not reason)
-            button.setToolTip(reason or _("Let the model fill in what is hidden."))
+            self.allow(button, unless=self._obstacle())
         elif job.state == "cancelling":
             button.setText(_("Cancelling ..."))
             button.setEnabled(False)
-            button.setToolTip(_("The job ends and frees its memory; this takes a few seconds at most."))
+            button.setToolTip(_("The job ends and frees its memory; this takes a few seconds."))
         else:
             button.setText(_("&Cancel"))
             button.setEnabled(True)
-            button.setToolTip(_("Stop the reconstruction; nothing of it is kept."))
+            button.setToolTip(_("Stop the reconstruction and discard its results."))
 
     def _showProgress(self) -> None:
         bar, job = self._ui.progressBar, self._session.job
@@ -125,13 +111,39 @@ class ReconstructPanel:
         if self._session.isRunning:
             self._session.cancel()
         else:
-            self._onStart()
+            self._start()
+
+    def _obstacle(self) -> str:
+        """Why a reconstruction cannot be started; "" if it can."""
+        if self._parameters is None or self._session.volumeNode is None:
+            return _("Choose a volume first.")
+        window = self._window
+        return self._session.check.problem or window.study.follower.problem or window.system.obstacle
+
+    def _start(self) -> None:
+        # A slider's change may still be pending.
+        self._window.study.follower.applyNow()
+        if self._obstacle():
+            return
+        parameters = self._parameters
+        choices = ReconstructionChoices(
+            coverage=coverageOf(parameters),
+            device=settings.device(),
+            batchSize=settings.batchSize(),
+            scores=parameters.scores,
+            export=parameters.export,
+        )
+        try:
+            with slicer.util.WaitCursor():
+                self._session.startReconstruction(choices)
+        except MaesilError as error:
+            self._window.notify(str(error), True)
 
     # The model
 
     def _showModel(self, model: str) -> None:
         combo, shown = self._ui.modelComboBox, model or self._session.model.name
-        problem = self._modelProblem()
+        problem = self._problemOf("model")
         if self._unusable not in ("", shown):
             combo.removeItem(combo.findData(self._unusable))
         self._unusable = shown if problem else ""
@@ -141,13 +153,8 @@ class ReconstructPanel:
             index = combo.findData(shown)
         if combo.currentIndex != index:
             combo.setCurrentIndex(index)
-        isRunning = self._session.isRunning
-        for widget, purpose in (
-            (combo, _("The model that fills in what is hidden.")),
-            (self._ui.modelButton, _("Choose a checkpoint file (.safetensors) made by MAESIL.")),
-        ):
-            widget.setEnabled(not isRunning)
-            widget.setToolTip(_("The reconstruction with this model is running.") if isRunning else purpose)
+        running = _("The reconstruction with this model is running.") if self._session.isRunning else ""
+        self.allow(combo, self._ui.modelButton, unless=running)
         lines = [problem] if problem else self._session.model.text.splitlines()
         self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
         self._ui.modelCardLabel.setText("\n".join(lines[2:]))
@@ -162,7 +169,7 @@ class ReconstructPanel:
         try:
             readModelInfo(model)
         except MaesilError as error:
-            self._onFailed(str(error))
+            self._window.notify(str(error), True)
         else:
             self._parameters.model = model
         self.refresh()
@@ -180,29 +187,23 @@ class ReconstructPanel:
     # What is predicted
 
     def _showPrediction(self, parameters: MAESILSlicerParameterNode) -> None:
-        isRegion = parameters.mode.isRegion
-        shown = Prediction.SHOWN_MASK if isRegion else parameters.prediction
-        combo, spinBox = self._ui.predictionComboBox, self._ui.maskCountSpinBox
-        # For a region, show the value in effect; the choice for other modes stays in the parameter node.
-        wasBlocked = combo.blockSignals(True)
-        combo.setCurrentIndex(list(Prediction).index(shown))
-        combo.blockSignals(wasBlocked)
-        combo.setEnabled(not isRegion)
-        combo.setToolTip(
-            _("A region is hidden as it is; choose another mask above to predict every patch.")
-            if isRegion
-            else _(
-                "Cover all patches: several masks of the kind above together hide every patch, and each patch is "
-                "predicted from what is visible around it. Or predict only what the mask in the views hides."
-            )
-        )
-        spinBox.setVisible(shown is Prediction.EVERY_PATCH)
+        ui, reason = self._ui, self._window.noMask
+        if parameters.mode.isRegion and not reason:
+            reason = _("A region is a single mask; choose another mask above to cover all patches.")
+        shown = Prediction.SHOWN_MASK if reason else parameters.prediction
+        # Show the value in effect; the user's choice stays in the parameter node.
+        wasBlocked = ui.predictionComboBox.blockSignals(True)
+        ui.predictionComboBox.setCurrentIndex(list(Prediction).index(shown))
+        ui.predictionComboBox.blockSignals(wasBlocked)
+        self.allow(ui.predictionComboBox, unless=reason)
+        ui.maskCountSpinBox.setVisible(shown is Prediction.EVERY_PATCH)
 
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
-        sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
-        isKnown = bool(sentence) and not (self._session.isRunning or self._modelProblem())
-        self._ui.estimateLabel.setText(sentence if isKnown else "")
-        self._ui.estimateLabel.setVisible(isKnown)
+        sentence = ""
+        if not (self._session.isRunning or self._problemOf("model")):
+            sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
+        self._ui.estimateLabel.setText(sentence)
+        self._ui.estimateLabel.setVisible(bool(sentence))
 
     # The computer
 
@@ -220,16 +221,6 @@ class ReconstructPanel:
             combo.addItem(absent.format(device=chosen), chosen)
         combo.setCurrentIndex(combo.findData(chosen))
 
-    def _showSettings(self) -> None:
-        """Show the stored settings, which may have been deleted."""
-        if self._ui.deviceComboBox.currentData != settings.device():
-            self.showDevices(self._report)
-        if self._ui.batchSizeSpinBox.value != (settings.batchSize() or 0):
-            self._ui.batchSizeSpinBox.setValue(settings.batchSize() or 0)
-
     def _onDevice(self, index: int) -> None:
         settings.setDevice(self._ui.deviceComboBox.itemData(index))
         self.refresh()
-
-    def _onBatchSize(self, count: int) -> None:
-        settings.setBatchSize(count)

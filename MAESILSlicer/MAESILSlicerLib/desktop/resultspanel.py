@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.resultviews import ResultViews
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.results.exports import saveFiles
 from MAESILSlicerLib.results.resultset import ResultSet, allResults
 from MAESILSlicerLib.results.tables import superpatchOfRow
-from MAESILSlicerLib.session.session import Session
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
 
 
-class ResultsPanel:
-    """Shows the newest results of the chosen volume, including those of a loaded scene.
+class ResultsPanel(Panel):
+    """Shows the newest results of the chosen volume, including those of a loaded scene."""
 
-    Args:
-        ui: the window's widgets.
-        session: the session to show.
-        onSuperpatch: called with the superpatch of a chosen row.
-        onComparing: called with whether the comparison is now on the screen.
-        onNotice: called with a sentence and whether it reports a failure.
-    """
+    uiFile = "Results.ui"
+    topics = frozenset({"volume", "results", "layout"})
 
-    def __init__(
-        self,
-        ui: SimpleNamespace,
-        session: Session,
-        onSuperpatch: Callable[[int], None],
-        onComparing: Callable[[bool], None],
-        onNotice: Callable[[str, bool], None],
-    ) -> None:
-        self._ui, self._session = ui, session
-        self._onSuperpatch, self._onComparing, self._onNotice = onSuperpatch, onComparing, onNotice
-        self._wasComparing = False
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
+        self._hadMask2d = self._wasComparing = False
         self._views = ResultViews(self._showChecked)
         self._results: ResultSet | None = None
         self._arrived: ResultSet | None = None
         self._isEntered = False
-        self._connections = Connections()
-        self._connections.connect(ui.compareButton, "clicked()", self._compare)
-        self._connections.connect(ui.plotButton, "clicked()", self._plot)
-        self._connections.connect(ui.saveFilesButton, "clicked()", self._saveFiles)
-        self._connections.connect(ui.superpatchTable, "selectionChanged()", self._onRow)
+        ui = self._ui
+        ui.metricsTable.setMRMLScene(slicer.mrmlScene)
+        ui.superpatchTable.setMRMLScene(slicer.mrmlScene)
+        self.connect(ui.compareButton, "clicked()", self._compare)
+        self.connect(ui.plotButton, "clicked()", self._plot)
+        self.connect(ui.saveFilesButton, "clicked()", self._saveFiles)
+        self.connect(ui.superpatchTable, "selectionChanged()", self._onRow)
 
     def enter(self) -> None:
         """Let new results use the views, because the module is open."""
@@ -80,7 +70,7 @@ class ResultsPanel:
     def close(self) -> None:
         """Restore the user's layout and undo all connections."""
         self._views.close()
-        self._connections.close()
+        super().close()
 
     def _found(self) -> ResultSet | None:
         if self._session.volumeNode is None:
@@ -89,36 +79,17 @@ class ResultsPanel:
         return found[-1] if found else None
 
     def _show(self) -> None:
-        ui, results = self._ui, self._results
+        ui, results, folder = self._ui, self._results, self._session.exportFolder
         ui.resultsLabel.setText(
             _("No reconstruction of this volume yet.") if results is None else results.description
         )
-        chart = results.oneAt("plot") if results is not None else None
-        folder = self._session.exportFolder
-        for button, isPossible, purpose, reason in (
-            (
-                ui.compareButton,
-                results is not None,
-                _(
-                    "Show original, masked volume, reconstruction and error in linked views; again to go back."
-                ),
-                _("Reconstruct first."),
-            ),
-            (
-                ui.plotButton,
-                chart is not None,
-                _("Plot the score of each superpatch; again to go back."),
-                _("Reconstruct first."),
-            ),
-            (
-                ui.saveFilesButton,
-                folder is not None and folder.is_dir(),
-                _("Save the prepared files and the report in a new folder, and open that."),
-                _("No files were prepared; tick them under Advanced and reconstruct."),
-            ),
-        ):
-            button.setEnabled(isPossible)
-            button.setToolTip(purpose if isPossible else reason)
+        reconstruct = _("Reconstruct first.")
+        hasChart = results is not None and results.oneAt("plot") is not None
+        hasFiles = folder is not None and folder.is_dir()
+        self.allow(ui.compareButton, unless="" if results is not None else reconstruct)
+        self.allow(ui.plotButton, unless="" if hasChart else reconstruct)
+        noFiles = _("No files were prepared; check Prepare files under Advanced and reconstruct.")
+        self.allow(ui.saveFilesButton, unless="" if hasFiles else noFiles)
         self._showTable(ui.metricsTable, ui.metricsLabel, results, "scores")
         self._showTable(ui.superpatchTable, ui.superpatchTableLabel, results, "rows")
 
@@ -142,9 +113,19 @@ class ResultsPanel:
         """Update the buttons, because the user may have changed the layout."""
         if self._views.isComparing != self._wasComparing:
             self._wasComparing = self._views.isComparing
-            self._onComparing(self._wasComparing)
+            self._uncoverComparison(self._wasComparing)
         self._ui.compareButton.setChecked(self._views.isComparing)
         self._ui.plotButton.setChecked(self._views.isPlotting)
+
+    def _uncoverComparison(self, isComparing: bool) -> None:
+        """Hide the mask while results are compared, because it covers them; the user may show it again."""
+        if self._parameters is None:
+            return
+        if isComparing:
+            self._hadMask2d = self._parameters.showMask2d
+            self._parameters.showMask2d = False
+        elif self._hadMask2d:
+            self._parameters.showMask2d = True
 
     def _compare(self) -> None:
         if self._views.isComparing:
@@ -159,7 +140,7 @@ class ResultsPanel:
         except MaesilError as error:
             # The previous comparison is outdated or of another volume.
             self._views.leave()
-            self._onNotice(str(error), True)
+            self._window.notify(str(error), True)
 
     def _plot(self) -> None:
         if self._views.isPlotting:
@@ -180,12 +161,12 @@ class ResultsPanel:
             with slicer.util.WaitCursor():
                 saved = saveFiles(written, Path(chosen), name)
         except MaesilError as error:
-            self._onNotice(str(error), True)
+            self._window.notify(str(error), True)
             return
-        self._onNotice(_("The files were saved in {folder}.").format(folder=saved), False)
+        self._window.notify(_("The files were saved in {folder}.").format(folder=saved), False)
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(saved)))
 
     def _onRow(self) -> None:
         row = self._ui.superpatchTable.currentIndex().row()
-        if self._results is not None and row >= 0:
-            self._onSuperpatch(superpatchOfRow(self._results.oneAt("rows"), row))
+        if self._results is not None and row >= 0 and self._parameters is not None:
+            self._parameters.superpatch = superpatchOfRow(self._results.oneAt("rows"), row)

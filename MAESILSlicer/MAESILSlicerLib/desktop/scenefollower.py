@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import slicer
 
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
-from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.views import catchUp
 from MAESILSlicerLib.desktop.window import Window
 from MAESILSlicerLib.scene.nodes import nodesOfClass
@@ -18,13 +15,11 @@ class SceneFollower:
     """Connects the scene's parameter node to the widgets while the module is open.
 
     Args:
-        ui: the widgets of `MAESILSlicer.ui` by name.
-        study: the study that follows the parameter node.
-        window: the window that shows the parameter node.
+        window: the window of the study that follows the parameter node.
     """
 
-    def __init__(self, ui: SimpleNamespace, study: Study, window: Window) -> None:
-        self._ui, self._study, self._window = ui, study, window
+    def __init__(self, window: Window) -> None:
+        self._window, self._study = window, window.study
         self._isEntered = False
         self._parameters: MAESILSlicerParameterNode | None = None
         self._guiTag: int | None = None
@@ -80,5 +75,5 @@ class SceneFollower:
             self._parameters.disconnectGui(self._guiTag)
         self._parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self._ui)
+            self._guiTag = parameters.connectGui(self._window.ui)
         self._window.setParameters(parameters)

@@ -125,6 +125,9 @@ def _templates() -> dict[str, str]:
         "install.testing": _("Slicer runs in testing mode, in which nothing is installed."),
         "install.no-extensions": _("Extensions cannot be installed in this Slicer."),
         "install.done": _("Installed."),
+        "mask.nothing-hidden": _(
+            "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
+        ),
         "plan.names": _("{first} and {last}"),
         "plan.sizes": _(
             "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python."

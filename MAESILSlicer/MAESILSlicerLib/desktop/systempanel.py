@@ -3,69 +3,56 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILSlicerLib.desktop import settings
-from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.installation import Installation
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.sentences import translated
-from MAESILSlicerLib.desktop.storagepanel import StoragePanel
-from MAESILSlicerLib.session.session import Session
+from MAESILSlicerLib.desktop.storagelist import StorageList
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.diagnostics import diagnosticsText
 from MAESILSlicerLib.system.messages import Action
 from MAESILSlicerLib.system.report import SystemReport
 
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
+
 INTERVAL_MS = 200
 
 
-class SystemPanel:
+class SystemPanel(Panel):
     """Checks the computer in the background, once when the section is opened and again on request.
-
-    Args:
-        ui: the window's widgets.
-        session: the session whose last failure goes into the diagnostics.
-        onChanged: called when the report or the obstacle has changed.
-        onNotice: called with a sentence and whether it reports a failure.
-        check: creates a system check without starting it.
 
     Attributes:
         report: report of the last check; None until it has ended.
     """
 
-    def __init__(
-        self,
-        ui: SimpleNamespace,
-        session: Session,
-        onChanged: Callable[[], None],
-        onNotice: Callable[[str, bool], None],
-        check: Callable[[], SystemCheck] = lambda: SystemCheck(),
-    ) -> None:
-        self._ui, self._session, self._onChanged, self._makeCheck = ui, session, onChanged, check
+    uiFile = "System.ui"
+    topics = frozenset({"job", "system"})
+
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
         self.report: SystemReport | None = None
         self._check: SystemCheck | None = None
         self._lastFailure = ""
         self._isRepairing = False
-        self._installation = Installation(onNotice, self._takeReport, self.start)
-        self._storage = StoragePanel(ui, session, onNotice)
+        self._installation = Installation(self._notify, self._takeReport, self.start)
+        self._storage = StorageList(self._ui, self._session, self._notify)
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
-        self._connections = Connections()
-        self._connections.connect(self._timer, "timeout()", self._poll)
-        for button, slot in (
-            (ui.checkButton, self.start),
-            (ui.copyButton, self._copy),
-            (ui.repairButton, self._repair),
-            (ui.reinstallButton, self._reinstall),
-            (ui.offlineButton, self._installFromFolder),
-        ):
-            self._connections.connect(button, "clicked()", slot)
-        self._connections.connect(ui.systemSection, "contentsCollapsed(bool)", self._onCollapsed)
+        self.connect(self._timer, "timeout()", self._poll)
+        ui = self._ui
+        self.connect(ui.systemSection, "contentsCollapsed(bool)", self._onCollapsed)
+        self.connect(ui.checkButton, "clicked()", self.start)
+        self.connect(ui.copyButton, "clicked()", self._copy)
+        self.connect(ui.repairButton, "clicked()", self._repair)
+        self.connect(ui.reinstallButton, "clicked()", self._reinstall)
+        self.connect(ui.offlineButton, "clicked()", self._installFromFolder)
 
     @property
     def obstacle(self) -> str:
@@ -97,10 +84,10 @@ class SystemPanel:
         """Check again in the background."""
         self._stop()
         self.report = None
-        self._check = self._makeCheck()
+        self._check = SystemCheck()
         self._check.start()
         self._timer.start()
-        self._onChanged()
+        self._window.schedule("system")
 
     def _checkOnce(self) -> None:
         if self.report is None and self._check is None:
@@ -123,14 +110,14 @@ class SystemPanel:
         self._storage.showRunning()
 
     def showStorage(self) -> None:
-        """Update the storage list after a possible change on disk."""
+        """Update the list of stored files after a change on disk."""
         self._storage.refresh()
 
     def close(self) -> None:
         """Stop the check and undo all connections."""
+        super().close()
         self._stop()
         self._storage.close()
-        self._connections.close()
 
     def _showRepair(self) -> None:
         ui, obstacle = self._ui, self.obstacle
@@ -138,7 +125,11 @@ class SystemPanel:
             ui.installLabel.setText(obstacle)
         ui.installLabel.setVisible(bool(obstacle))
         ui.repairButton.setVisible(bool(obstacle and self._action))
-        ui.repairButton.setText(_buttonOf(self._action)[0] if self._check is None else _("Checking ..."))
+        repair = {
+            "checkAgain": _("Check again"),
+            "reinstallTorch": _("Reinstall PyTorch..."),
+        }.get(self._action, _("Install..."))
+        ui.repairButton.setText(_("Checking ...") if self._check is not None else repair)
 
     def _showButtons(self) -> None:
         """Enable the usable buttons; tooltips give the reason for the others."""
@@ -150,27 +141,15 @@ class SystemPanel:
         running = _("A reconstruction is running.") if self._session.isRunning else ""
         # After a failed check, the missing packages are unknown.
         failed = "" if report is None or report.system else _("The check has failed; check again first.")
-        for button, purpose, reason in (
-            (ui.checkButton, _buttonOf("checkAgain")[1], checking),
-            (
-                ui.copyButton,
-                _("Copy a description of this computer for a bug report; it names no patient and no user."),
-                unknown,
-            ),
-            (
-                ui.reinstallButton,
-                _("Install or repair what the model needs to run. The size is told first."),
-                unknown or running or failed,
-            ),
-            (
-                ui.offlineButton,
-                _("Install from a folder of wheel files, without a network."),
-                unknown or running or failed,
-            ),
-            (ui.repairButton, _buttonOf(self._action)[1], checking or running),
-        ):
-            button.setEnabled(not reason)
-            button.setToolTip(reason or purpose)
+        self.allow(ui.checkButton, unless=checking)
+        self.allow(ui.copyButton, unless=unknown)
+        self.allow(ui.repairButton, unless=checking or running)
+        self.allow(ui.reinstallButton, ui.offlineButton, unless=unknown or running or failed)
+
+    def _notify(self, sentence: str, failed: bool) -> None:
+        """Show a sentence, and refresh the panels, because an installation or deletion may have changed settings."""
+        self._window.notify(sentence, failed)
+        self._window.schedule("system")
 
     def _stop(self) -> None:
         self._timer.stop()
@@ -191,7 +170,7 @@ class SystemPanel:
     def _takeReport(self, report: SystemReport) -> None:
         self._stop()
         self.report = report
-        self._onChanged()
+        self._window.schedule("system")
 
     def _copy(self) -> None:
         # Node names often contain patient names.
@@ -237,11 +216,3 @@ def _detailsOf(report: SystemReport | None) -> str:
         return ""
     problem = report.problem
     return translated(problem.repair if problem.sentence in report.line else problem.text)
-
-
-def _buttonOf(action: Action) -> tuple[str, str]:
-    """Text and tooltip of the button for a repair."""
-    if action == "checkAgain":
-        return _("Check again"), _("Look again for PyTorch, graphics cards and drivers.")
-    purpose = _("Install what the model needs to run. The size is told first.")
-    return (_("Reinstall PyTorch...") if action == "reinstallTorch" else _("Install...")), purpose

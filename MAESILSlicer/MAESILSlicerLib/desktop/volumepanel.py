@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILSlicerLib.desktop.connections import Connections
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.views import fitCameras, showVolume
-from MAESILSlicerLib.session.session import Session
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
 
 
-class VolumePanel:
-    """Shows the check of the chosen volume and loads the sample.
+class VolumePanel(Panel):
+    """Shows the check of the chosen volume and loads the sample."""
 
-    Args:
-        ui: the window's widgets.
-        session: the session to show.
-        onSample: called with the sample's volume once it is in the scene.
-        onFailed: called with a sentence when the sample could not be created.
-    """
+    uiFile = "Volume.ui"
+    topics = frozenset({"volume", "job", "layout"})
 
-    def __init__(
-        self,
-        ui: SimpleNamespace,
-        session: Session,
-        onSample: Callable[[slicer.vtkMRMLScalarVolumeNode], None],
-        onFailed: Callable[[str], None],
-    ) -> None:
-        self._ui, self._session = ui, session
-        self._onSample, self._onFailed = onSample, onFailed
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
         self._shownNode: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._connections = Connections()
-        self._connections.connect(ui.sampleButton, "clicked()", self._loadSample)
+        self._ui.volumeSelector.setMRMLScene(slicer.mrmlScene)
+        self.connect(self._ui.sampleButton, "clicked()", self._loadSample)
 
     def refresh(self) -> None:
         """Show the session's volume."""
         self._ui.volumeInfoLabel.setText(self._description())
-        self._showSelector(self._session.isRunning)
+        running = _("The reconstruction of this volume is running.") if self._session.isRunning else ""
+        self.allow(self._ui.volumeSelector, self._ui.sampleButton, unless=running)
         node = self._session.volumeNode
         isNew, self._shownNode = node is not self._shownNode, node
         if self._session.check.usable:
@@ -49,21 +40,6 @@ class VolumePanel:
                 showVolume(node)
             # A change of the layout may have added views.
             fitCameras(node)
-
-    def close(self) -> None:
-        """Undo all connections."""
-        self._connections.close()
-
-    def _showSelector(self, isRunning: bool) -> None:
-        for widget, purpose in (
-            (
-                self._ui.volumeSelector,
-                _("The CT to work on. Load your own with Add Data or the DICOM module."),
-            ),
-            (self._ui.sampleButton, _("Add an artificial CT, made on this computer, to try MAESIL with.")),
-        ):
-            widget.setEnabled(not isRunning)
-            widget.setToolTip(_("The reconstruction of this volume is running.") if isRunning else purpose)
 
     def _description(self) -> str:
         session = self._session
@@ -90,6 +66,8 @@ class VolumePanel:
             with slicer.util.WaitCursor():
                 node = loadSample(slicer.mrmlScene)
         except MaesilError as error:
-            self._onFailed(str(error))
+            self._window.notify(str(error), True)
             return
-        self._onSample(node)
+        self._window.system.showStorage()
+        if self._parameters is not None:
+            self._parameters.inputVolume = node

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import slicer
 
-from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 
@@ -58,20 +57,6 @@ class Nothing:
     """
 
     reason: str = ""
-
-
-class NothingHidden(ConfigError):
-    """A drawn mask hides no patch.
-
-    Attributes:
-        count: the number of patches of the volume.
-    """
-
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
-        )
-        self.count = count
 
 
 @dataclass(frozen=True)

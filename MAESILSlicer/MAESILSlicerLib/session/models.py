@@ -35,6 +35,11 @@ class ModelInfo:
         return self.card.method
 
     @property
+    def hides(self) -> bool:
+        """Whether the model predicts hidden patches; other models see all patches."""
+        return self.card.can.hides
+
+    @property
     def superpatchSize(self) -> tuple[int, int, int]:
         """Voxels along k, j, i."""
         return self.card.superpatch_size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,11 +94,13 @@ class Session(ShownStudy):
         if self.grid is None:
             raise ConfigError(self.check.problem or "Choose a volume.")
         if self.mask is None:
-            message = "Nothing is hidden; choose what is to be hidden first."
+            message = "There is no mask; choose a mask first."
             raise ConfigError(message)
         if choices.coverage and self.isRegion:
-            message = "A region is hidden as it is: choose the single mask instead of a coverage."
+            message = "A region is a single mask; choose no coverage."
             raise ConfigError(message)
+        if not self.hidesPatches:
+            choices = replace(choices, coverage=0, controls=())
         job = startJob(self.jobsFolder, self.python, self.choices, self.model, self.mask, choices)
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self.follow(job, self.volumeNode)

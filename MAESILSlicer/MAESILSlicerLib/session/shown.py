@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import slicer
 
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.lattice import Mask, SuperpatchGrid
+from MAESILCore.wording import Sentence
 from MAESILSlicerLib.overlays.overlays import Overlays
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.regions import maskFromRegion
 from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
 from MAESILSlicerLib.scene.watch import RegionWatch, VolumeWatch
-from MAESILSlicerLib.session.choices import Nothing, NothingHidden, Region, StudyChoices
+from MAESILSlicerLib.session.choices import Nothing, Region, StudyChoices
 from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.session.signal import Signal
 
@@ -99,9 +101,14 @@ class ShownStudy:
         return next((self.problems[part] for part in parts if part in self.problems), None)
 
     @property
+    def hidesPatches(self) -> bool:
+        """Whether the model needs a mask; other models see all patches, and `mask` hides none."""
+        return self.model.hides
+
+    @property
     def isRegion(self) -> bool:
         """Whether the mask is a region made by hand."""
-        return self.mask is not None and isinstance(self.choices.region, Region)
+        return self.mask is not None and self.hidesPatches and isinstance(self.choices.region, Region)
 
     def change(self, **choices: Any) -> None:  # noqa: ANN401 - fields of `StudyChoices`
         """Apply the current choices with these fields replaced."""
@@ -159,7 +166,7 @@ class ShownStudy:
         self.grid = grid
 
     def _applyMask(self, choices: StudyChoices) -> None:
-        region = choices.region
+        region = choices.region if self.hidesPatches else None
         self._regionWatch.follow(region.node if isinstance(region, Region) else None, self.volumeNode)
         wanted = (choices.strategy, choices.seed) if region is None else region
         if self.grid is None or wanted == self._madeFor:
@@ -186,6 +193,8 @@ class ShownStudy:
     def _makeMask(self, choices: StudyChoices) -> Mask | None:
         """The mask of these choices; None for an empty region without a reason."""
         region = choices.region
+        if not self.hidesPatches:
+            return Mask(np.zeros(self.grid.lattice_shape, dtype=np.uint8))
         if isinstance(region, Region):
             return maskFromRegion(self.grid, self.volumeNode, region.node, region.segmentId)
         if isinstance(region, Nothing):
@@ -194,7 +203,12 @@ class ShownStudy:
             return None
         mask = choices.strategy.sample_grid(self.grid, choices.seed)
         if not mask.stages.any():
-            raise NothingHidden(mask.stages.size)
+            message = Sentence(
+                "mask.nothing-hidden",
+                "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume.",
+                count=mask.stages.size,
+            )
+            raise ConfigError(message)
         return mask
 
     def _applyDisplay(self, choices: StudyChoices) -> None:

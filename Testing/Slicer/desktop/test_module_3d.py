@@ -320,14 +320,14 @@ def test_nothing_is_rendered_before_a_3d_view_is_on_the_screen(module: OpenModul
 def test_nothing_is_rendered_before_the_3d_view_can_tell_how_it_draws(
     module: OpenModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MAESILSlicerLib.desktop import renderingpanel
+    from MAESILSlicerLib.desktop import displaypanel
 
     # As Qt's window is before it was drawn for the first time.
     window = vtk.vtkGenericOpenGLRenderWindow()
     window.SetReadyForRendering(False)
     module.use()
     with monkeypatch.context() as patch:
-        patch.setattr(renderingpanel, "renderWindows", lambda: [window])
+        patch.setattr(displaypanel, "renderWindows", lambda: [window])
         module.host.click(module.ui.renderingCheckBox)
         assert renderings() == []
     window.InvokeEvent(vtk.vtkCommand.EndEvent)

@@ -50,7 +50,7 @@ def test_the_module_opens_at_once_without_pytorch_and_offers_to_install_it(
     assert host.ui.repairButton.isEnabled()
     assert host.ui.systemLabel.text == "Not checked yet."
     host.ui.systemSection.collapsed = False
-    host.wait(lambda: host.widget.window._system.report is not None)
+    host.wait(lambda: host.widget.window.system.report is not None)
     assert "PyTorch" in host.ui.systemLabel.text
     from volumes import addTestVolume
 
@@ -118,7 +118,7 @@ def test_the_computer_is_checked_once_its_section_is_opened(host: Host) -> None:
     host.ui.systemSection.collapsed = False
     host.process()
     assert host.ui.systemLabel.text == "Checking ..."
-    host.wait(lambda: host.widget.window._system.report is not None, 120)
+    host.wait(lambda: host.widget.window.system.report is not None, 120)
     torch = importlib.util.find_spec("torch")
     assert ("is ready" in host.ui.systemLabel.text) == (torch is not None)
     assert host.ui.deviceComboBox.count > 1

@@ -87,7 +87,7 @@ def test_the_action_and_its_whole_status_are_in_sight_whatever_section_is_used(
     module: OpenModule, section: str, sentence: str
 ) -> None:
     area = holdAsSlicerDoes(module.host)
-    module.window._tell(sentence, False)
+    module.window.notify(sentence, False)
     ui = module.ui
     chosen = getattr(ui, section + "Section")
     chosen.collapsed = False
@@ -116,7 +116,7 @@ def test_progress_and_time_left_are_in_sight_beside_the_button_that_cancels(modu
         job=job, inputNode=None, isOver=False, poll=lambda: False, stop=lambda: None
     )
     module.session.changed.emit("job")
-    module.window._tell(LONG, False)
+    module.window.notify(LONG, False)
     module.host.process()
     ui = module.ui
     assert isWholeInSight(ui.reconstructButton)
@@ -132,8 +132,8 @@ def test_what_is_to_be_installed_is_in_sight_with_its_button(
 ) -> None:
     holdAsSlicerDoes(host)
     answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
-    module.window._system.start()
-    host.wait(lambda: module.window._system.report is not None)
+    module.window.system.start()
+    host.wait(lambda: module.window.system.report is not None)
     ui = module.ui
     for text in ("Install...", "Reinstall PyTorch..."):
         ui.repairButton.text = text

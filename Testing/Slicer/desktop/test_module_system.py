@@ -92,7 +92,7 @@ def test_an_installation_that_fails_says_why(
     assert "disk is full" in module.status
     # What it has left behind is not known: the computer is checked anew.
     assert module.ui.systemLabel.text == "Checking ..."
-    host.wait(lambda: module.window._system.report is not None)
+    host.wait(lambda: module.window.system.report is not None)
     assert module.ui.repairButton.isEnabled()
     assert "disk is full" in module.status
     module.ui.systemSection.collapsed = False
@@ -363,7 +363,7 @@ def test_written_files_are_deleted_by_a_second_press_that_is_no_double_click(
     module.ui.systemSection.collapsed = False
     host.process()
     table, button = module.ui.storageTable, module.ui.deleteButton
-    pause = module.window._system._storage._pause
+    pause = module.window.system._storage._pause
     pause.setInterval(600_000)
     for row in (0, 1):
         table.selectRow(row)

@@ -191,7 +191,7 @@ def test_without_a_mask_nothing_is_reconstructed(session: Session, makeVolume: M
     session.change(volume=makeVolume(shape=(16, 16, 16)))
     session.change(region=Nothing())
     for choices in (SINGLE, ReconstructionChoices(coverage=4)):
-        with pytest.raises(ConfigError, match="Nothing is hidden"):
+        with pytest.raises(ConfigError, match="There is no mask"):
             session.startReconstruction(choices)
     assert not session.isRunning
     session.change(region=None)

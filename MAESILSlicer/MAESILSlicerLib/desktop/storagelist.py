@@ -23,17 +23,17 @@ from MAESILSlicerLib.system.wording import sizeText
 PAUSE_MS = 700
 
 
-class StoragePanel:
+class StorageList:
     """Lists jobs, exported files, the sample and the settings with their sizes, and deletes the selection.
 
     Args:
         ui: the window's widgets.
         session: the session whose jobs create files.
-        onNotice: called with a sentence and whether it reports a failure.
+        notify: called with a sentence and whether it reports a failure.
     """
 
-    def __init__(self, ui: SimpleNamespace, session: Session, onNotice: Callable[[str, bool], None]) -> None:
-        self._ui, self._session, self._onNotice = ui, session, onNotice
+    def __init__(self, ui: SimpleNamespace, session: Session, notify: Callable[[str, bool], None]) -> None:
+        self._ui, self._session, self._notify = ui, session, notify
         self._items: list[StoredItem] = []
         self._storage = Storage(_places(session), self._runningFolders, settings.keptSettings())
         self._wasRunning = False
@@ -116,12 +116,12 @@ class StoragePanel:
         try:
             freed = self._storage.delete(item)
         except MaesilError as error:
-            self._onNotice(str(error), True)
+            self._notify(str(error), True)
         else:
             told = (
                 _("Deleted; {size} are free again.").format(size=sizeText(freed)) if freed else _("Deleted.")
             )
-            self._onNotice(told, False)
+            self._notify(told, False)
         self.refresh()
 
     def _nameOf(self, item: StoredItem) -> str:

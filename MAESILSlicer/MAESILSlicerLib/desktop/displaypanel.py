@@ -1,9 +1,8 @@
-"""Section "Display": volume rendering of the volume beside the mask in 3D."""
+"""Section "Display": what the views show of grid and mask, and volume rendering beside the mask in 3D."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import slicer
 import vtk
@@ -11,44 +10,34 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
-from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
+from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.views import renderWindows
 from MAESILSlicerLib.scene.rendering import USUAL_PRESET, Rendering, isReady, usesSoftware
 from MAESILSlicerLib.scene.volumes import holdsHu
-from MAESILSlicerLib.session.session import Session
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.desktop.window import Window
 
 
-class RenderingPanel:
-    """Renders the session's volume according to the parameter node.
+class DisplayPanel(Panel):
+    """Renders the session's volume while the module is open.
 
-    Args:
-        ui: the window's widgets.
-        session: the session whose volume is rendered.
-        onFailed: called with a sentence when there is not enough memory.
-        onReady: called when a 3D view was drawn for the first time; `refresh` can then render the volume.
+    Without a parameter node, the 3D view stays unchanged until another volume is chosen.
     """
 
-    def __init__(
-        self,
-        ui: SimpleNamespace,
-        session: Session,
-        onFailed: Callable[[str], None],
-        onReady: Callable[[], None],
-    ) -> None:
-        self._ui, self._session, self._onFailed, self._onReady = ui, session, onFailed, onReady
+    uiFile = "Display.ui"
+    topics = frozenset({"volume", "choices", "layout"})
+
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
         self._isEntered = False
         self._firstDrawing = Connections()
-        self._parameters: MAESILSlicerParameterNode | None = None
         self._rendering: Rendering | None = None
         self._shown: slicer.vtkMRMLScalarVolumeNode | None = None
         self._look: tuple[str, bool] | None = None
 
-    def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
-        """Use another parameter node; None keeps the 3D view unchanged until another volume is chosen."""
-        self._parameters = parameters
-
     def enter(self) -> None:
-        """Enable rendering when the module is opened; `refresh` then renders the volume if it is switched on."""
+        """Allow rendering."""
         self._isEntered = True
 
     def leave(self) -> None:
@@ -58,23 +47,10 @@ class RenderingPanel:
 
     def refresh(self) -> None:
         """Show the parameters and render accordingly."""
-        node, parameters = self._session.volumeNode, self._parameters
+        ui, node, parameters = self._ui, self._session.volumeNode, self._parameters
         reason = self._obstacle()
-        for widget, purpose in (
-            (
-                self._ui.renderingCheckBox,
-                _(
-                    "Render the volume in the 3D view, beside the hidden patches, while this module is open. "
-                    "Use the module Volume Rendering to keep a rendering."
-                ),
-            ),
-            (
-                self._ui.renderingComboBox,
-                _("What the volume rendering shows: colours and opacities for HU."),
-            ),
-        ):
-            widget.setEnabled(not reason)
-            widget.setToolTip(reason or purpose)
+        self.allow(ui.displaySection, unless=self._session.check.problem or "")
+        self.allow(ui.renderingCheckBox, ui.renderingComboBox, unless=reason)
         if parameters is not None:
             isVisible = self._isEntered and parameters.showRendering and not reason
             self._render(node, parameters.renderingPreset.value, isVisible)
@@ -84,6 +60,7 @@ class RenderingPanel:
 
     def close(self) -> None:
         """Remove the rendering from the scene."""
+        super().close()
         self._parameters = None
         self._firstDrawing.close()
         if self._rendering is not None:
@@ -91,8 +68,8 @@ class RenderingPanel:
 
     def _obstacle(self) -> str:
         """Why the volume cannot be rendered; "" if it can."""
-        if not self._session.check.usable:
-            return _("Choose a volume that can be used first.")
+        if self._session.check.problem:
+            return self._session.check.problem
         if not holdsHu(self._session.volumeNode):
             return _(
                 "The presets are for HU, and this volume has other values; use the module Volume Rendering."
@@ -123,14 +100,16 @@ class RenderingPanel:
             self._rendering.set(preset, 0.0, isVisible)
         except MaesilError as error:
             self._parameters.showRendering = False
-            self._onFailed(str(error))
+            self._window.notify(str(error), True)
 
     def _readyWindow(self) -> vtk.vtkRenderWindow | None:
-        """The window of a drawn 3D view, which reports its renderer; None until `onReady` is called."""
+        """The window of a drawn 3D view, which reports its renderer; None before the first drawing, which refreshes."""
         self._firstDrawing.close()
         windows = renderWindows()
         ready = next(filter(isReady, windows), None)
         if ready is None:
             for window in windows:
-                self._firstDrawing.observe(window, vtk.vtkCommand.EndEvent, lambda *_: self._onReady())
+                self._firstDrawing.observe(
+                    window, vtk.vtkCommand.EndEvent, lambda *_: self._window.schedule("layout")
+                )
         return ready
