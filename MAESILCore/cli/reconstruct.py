@@ -43,7 +43,7 @@ def reconstruct(
         int | None,
         typer.Option(
             help="Overlap of neighbouring superpatches in voxels; 0 is faster and leaves seams.",
-            show_default="a quarter of a superpatch",
+            show_default="a quarter of a superpatch, fewer along coarser axes",
         ),
     ] = None,
     control: Annotated[
@@ -66,7 +66,7 @@ def reconstruct(
     from MAESILCore.data.scans import read_scan
     from MAESILCore.inference import reconstruct as reconstruct_volume
     from MAESILCore.inference import save_reconstruction
-    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
+    from MAESILCore.lattice import MaskStrategy, SuperpatchGrid, roi_mask_from_box
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.optional import require
     from MAESILCore.report.figure import write_report_png
@@ -88,8 +88,7 @@ def reconstruct(
     volume = read_scan(scan, series)
     loaded = load_checkpoint(model)
     sizes = loaded.superpatch_size, loaded.patch_size
-    shared = usual_overlap(*sizes) if overlap is None else overlap
-    grid = SuperpatchGrid(volume.shape, *sizes, shared)
+    grid = SuperpatchGrid(volume.shape, *sizes)
     console = Console(stderr=True)
     with watched(console, "Starting") as (progress, stopped):
         result = reconstruct_volume(
@@ -99,7 +98,7 @@ def reconstruct(
             seed=seed,
             coverage=coverage,
             mask=None if region is None else roi_mask_from_box(grid, *region),
-            overlap=shared,
+            overlap=overlap,
             batch_size=batch_size,
             device=device,
             progress=progress,

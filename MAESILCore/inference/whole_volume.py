@@ -87,7 +87,7 @@ def reconstruct(
         message = "The scan has NaN or infinite voxels: replace them, for example by air."
         raise VolumeError(message)
     if overlap is None:
-        overlap = usual_overlap(model.superpatch_size, model.patch_size)
+        overlap = usual_overlap(model.superpatch_size, model.patch_size, volume.spacing[::-1])
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size, overlap)
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
     abilities = abilities_of(model)

@@ -74,7 +74,8 @@ class Work:
 
         request, progress = self._request, self._progress
         sizes = model.superpatch_size, model.patch_size
-        overlap = usual_overlap(*sizes) if request.overlap is None else request.overlap
+        usual = usual_overlap(*sizes, volume.spacing[::-1])
+        overlap = usual if request.overlap is None else request.overlap
         grid = SuperpatchGrid(volume.shape, *sizes, overlap)
         mask = Mask(self._read(MASK)) if request.has_mask else None
         controls = len(request.controls)

@@ -13,7 +13,7 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import Cancelled
 from MAESILCore.inference import Reconstruction, Reconstructor, hidden_shares, reconstruct
-from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid
+from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, usual_overlap
 from MAESILCore.methods.abilities import abilities_of
 from MAESILCore.scoring.controls import fill
 from MAESILCore.scoring.metrics import Scorer, body_mask
@@ -76,6 +76,7 @@ def evaluate_case(
         "name": volume.name,
         "shape_kji": list(volume.shape),
         "spacing_mm_ijk": [round(edge, 4) for edge in volume.spacing],
+        "overlap_kji": list(usual_overlap(model.superpatch_size, model.patch_size, volume.spacing[::-1])),
         **hidden_shares(mask, grid),
         "body_fraction": float(body.mean()),
         "superpatches": {"scored": scorers[0].scored, "left_out_as_air": scorers[0].without_body},

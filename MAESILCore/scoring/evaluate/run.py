@@ -16,7 +16,7 @@ from MAESILCore.data.scans import failed_unexpectedly
 from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import ConfigError, MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
-from MAESILCore.lattice import MaskStrategy, usual_overlap
+from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
 from MAESILCore.scoring.controls import CONTROLS
@@ -177,7 +177,6 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
         "soft_tissue_window_hu": [SOFT_TISSUE.low, SOFT_TISSUE.high],
         "superpatch_size_kji": list(model.superpatch_size),
         "patch_size_kji": list(model.patch_size),
-        "overlap_kji": list(usual_overlap(model.superpatch_size, model.patch_size)),
         "mask": _mask(options.strategy),
         "seed": options.seed,
         "coverage": options.coverage,

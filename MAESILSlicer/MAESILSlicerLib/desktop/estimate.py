@@ -106,7 +106,8 @@ class Estimate:
     def _workGrid(self) -> SuperpatchGrid:
         """The grid of the reconstruction, with overlapping superpatches."""
         sizes = self._session.model.superpatchSize, self._session.model.patchSize
-        return SuperpatchGrid(self._session.grid.shape, *sizes, usual_overlap(*sizes))
+        overlap = usual_overlap(*sizes, self._session.volumeNode.GetSpacing()[::-1])
+        return SuperpatchGrid(self._session.grid.shape, *sizes, overlap)
 
 
 def _devicesOf(text: str) -> tuple[Device, ...]:

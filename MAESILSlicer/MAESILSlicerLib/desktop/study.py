@@ -94,7 +94,7 @@ class Study:
                 segment.
             device: auto, cpu, cuda, cuda:N or mps.
             batchSize: superpatches per forward pass; None chooses by the device.
-            overlap: voxels shared by neighbouring superpatches; None is a quarter of a superpatch.
+            overlap: voxels shared by neighbouring superpatches; None is `usual_overlap`.
             scores: whether to compute PSNR, SSIM and other scores.
             export: whether to write files and a report to `session.exportFolder` as well. Copy them from there: they
                 are deleted with the volume or the scene, and when the next reconstruction ends.

@@ -90,7 +90,7 @@ class ReconstructionChoices:
         coverage: number of masks that together hide every patch; 0 uses the shown mask alone.
         device: auto, cpu, cuda:N or mps.
         batchSize: superpatches per forward pass; None chooses by the device.
-        overlap: voxels shared by neighbouring superpatches; None is a quarter of a superpatch.
+        overlap: voxels shared by neighbouring superpatches; None is `usual_overlap`.
         scores: whether to compute PSNR, SSIM and other scores; slow on a large volume.
         export: whether to write files for other programs and a report as well.
         controls: names of the controls to score as well; for a single mask only.

@@ -117,9 +117,13 @@ def test_a_scan_with_values_that_are_no_numbers_is_refused_before_any_work(value
 
 
 def test_tiles_share_a_quarter_unless_told_otherwise() -> None:
-    scan, model = a_scan(), FakeModel(mean_of_visible)
-    usual, explicit = reconstruct_as_usual(scan, model), reconstruct_as_usual(scan, model, overlap=4)
-    assert usual.grid.overlap == usual_overlap(model.superpatch_size, model.patch_size) == (4, 4, 4)
+    scan, model = a_scan(), FakeModel(mean_of_visible, superpatch_size=(64, 64, 64))
+    usual, explicit = (
+        reconstruct_as_usual(scan, model),
+        reconstruct_as_usual(scan, model, overlap=(4, 16, 16)),
+    )
+    expected = usual_overlap(model.superpatch_size, model.patch_size, scan.spacing[::-1])
+    assert usual.grid.overlap == expected == (4, 16, 16)
     np.testing.assert_array_equal(usual.reconstruction.voxels, explicit.reconstruction.voxels)
 
 

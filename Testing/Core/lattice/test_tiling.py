@@ -69,6 +69,21 @@ def test_the_usual_overlap_is_a_quarter() -> None:
     assert usual_overlap((4, 4, 4), (4, 4, 4)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("spacing", "overlap"),
+    [
+        ((2.5, 0.7, 0.7), (8, 32, 32)),
+        ((2.5, 1.366, 1.366), (16, 32, 32)),
+        ((0.5, 1.0, 9.0), (32, 16, 8)),
+        ((1.5, 1.5, 1.5), (32, 32, 32)),
+    ],
+)
+def test_the_usual_overlap_is_as_long_in_mm_along_coarser_axes(
+    spacing: tuple[float, float, float], overlap: tuple[int, int, int]
+) -> None:
+    assert usual_overlap((128, 128, 128), (8, 8, 8), spacing) == overlap
+
+
 def test_a_small_region_gets_one_tile_with_context_on_all_sides() -> None:
     grid = SuperpatchGrid((400, 400, 400), overlap=16)
     wanted = np.zeros(grid.lattice_shape, dtype=bool)
