@@ -9,9 +9,9 @@ import sys
 import threading
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,11 +42,6 @@ _PLAINER = (
     (r"Input should be a valid number.*", "give a number"),
     (r"Input should be (.*)", r"it must be \1"),
 )
-
-
-@dataclass
-class _Options:
-    debug: bool = False
 
 
 class _CommandGroup(TyperGroup):
@@ -99,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     The status is 0 for success, 2 for a mistake in the command or its input, 130 for a stop by the user, 1 for a bug.
     """
-    options = _Options()
+    options = SimpleNamespace(debug=False)
     forgive_code_pages()
     try:
         with _termination_as_interrupt():
@@ -121,41 +116,29 @@ def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
     for pattern, words in _PLAINER:
         message = re.sub(pattern, words, message)
     command = error.ctx.command_path if error.ctx else "maesil"
-    return _say(f"[bold red]Error:[/] {_plain(message)}; see {command} --help.", _FAILED)
+    return _say(f"{message}; see {command} --help.", _FAILED)
 
 
 def _report(error: Exception) -> int:
     """Print an error in one sentence; returns its exit status."""
     if isinstance(error, Cancelled):
-        return _say("Stopped.", _STOPPED)
+        return _say("Stopped.", _STOPPED, mark="")
     if isinstance(error, MaesilError):
-        return _say(f"[bold red]Error:[/] {_plain(error)}", _FAILED)
+        return _say(str(error), _FAILED)
     if isinstance(error, OSError) and error.strerror:
-        place = f" ({_place_of(error)})" if error.filename else ""
-        return _say(f"[bold red]Error:[/] {_plain(error.strerror)}{_plain(place)}.", _FAILED)
-    name = displayable(f"{type(error).__name__}: {error}")
-    return _say(
-        f"[bold red]Error:[/] MAESIL failed unexpectedly ({_plain(name)}); "
-        "please report this with the output of `maesil --debug ...`.",
-        _BROKEN,
-    )
+        name = error.filename
+        place = displayable(os.fsdecode(name) if isinstance(name, bytes) else name)
+        return _say(f"{error.strerror}{f' ({place})' if name else ''}.", _FAILED)
+    kind = displayable(f"{type(error).__name__}: {error}")
+    advice = "please report this with the output of `maesil --debug ...`."
+    return _say(f"MAESIL failed unexpectedly ({kind}); {advice}", _BROKEN)
 
 
-def _place_of(error: OSError) -> str:
-    return displayable(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename)
-
-
-def _plain(text: object) -> str:
-    """Escape square brackets, which Rich would read as markup."""
+def _say(sentence: str, status: int, mark: str = "[bold red]Error:[/] ") -> int:
+    from rich.console import Console
     from rich.markup import escape
 
-    return escape(str(text))
-
-
-def _say(message: str, status: int) -> int:
-    from rich.console import Console
-
-    Console(stderr=True, soft_wrap=True, highlight=False).print(message)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"{mark}{escape(sentence)}")
     return status
 
 

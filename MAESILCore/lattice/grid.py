@@ -135,9 +135,11 @@ class SuperpatchGrid:
 
         Partial patches at the far border are padded by repeating the edge.
         """
-        self._check_volume(voxels)
-        size = per_axis(n * p for n, p in zip(box.shape, self.patch_size, strict=True))
-        return _padded(voxels[box.voxel_slices(self.patch_size, self.shape)], size)
+        if voxels.shape != self.shape:
+            raise ConfigError(f"Expected a volume of {self.shape} voxels (k, j, i), but got {voxels.shape}.")
+        part = voxels[box.voxel_slices(self.patch_size, self.shape)]
+        sizes = zip(box.shape, self.patch_size, part.shape, strict=True)
+        return np.pad(part, [(0, count * patch - length) for count, patch, length in sizes], mode="edge")
 
     def lattice_to_ras(self, ijk_to_ras: np.ndarray) -> np.ndarray:
         """IJK-to-RAS matrix of the patch lattice, (4, 4) float64, from the volume's.
@@ -190,16 +192,6 @@ class SuperpatchGrid:
         ]
         voxels = np.einsum("kji,k,j,i->", patches.astype(np.float64), *edges)
         return float(voxels) / math.prod(self.shape)
-
-    def _check_volume(self, voxels: np.ndarray) -> None:
-        if voxels.shape != self.shape:
-            raise ConfigError(f"Expected a volume of {self.shape} voxels (k, j, i), but got {voxels.shape}.")
-
-
-def _padded(part: np.ndarray, size: Triple) -> np.ndarray:
-    """A copy of `part`, padded at the end to `size` by repeating the edge."""
-    missing = [(0, want - have) for want, have in zip(size, part.shape, strict=True)]
-    return np.pad(part, missing, mode="edge") if any(after for _, after in missing) else part.copy()
 
 
 def _ends(marked: np.ndarray, axis: int) -> tuple[int, int]:

@@ -25,7 +25,14 @@ OPTIONS_OF: dict[str, tuple[str, ...]] = {
 MODES = tuple(OPTIONS_OF)
 
 #: Draws the stages of a lattice from the kept patches, the random source, and the mode's fields without the plane axis.
-_DRAW: dict[str, Callable[..., np.ndarray]] = {mode: getattr(modes, f"draw_{mode}") for mode in MODES}
+_DRAW: dict[str, Callable[..., np.ndarray]] = {
+    "random": modes.draw_random,
+    "block": modes.draw_block,
+    "nested": modes.draw_nested,
+    "product": modes.draw_product,
+    "plane": modes.draw_plane,
+    "axis": modes.draw_axis,
+}
 
 
 @dataclass(frozen=True)
