@@ -18,17 +18,12 @@ def batches_of(samples: list[Sample], *, whole: bool, device: torch.device) -> l
         device: the device of the tensors.
     """
     if whole:
-        return [stack(cropped_alike(samples), device)]
+        shape = tuple(map(min, zip(*(sample.voxels.shape for sample in samples), strict=True)))
+        return [stack([sample.cropped(shape) for sample in samples], device)]
     groups: dict[tuple[int, ...], list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.voxels.shape, []).append(sample)
     return [stack(group, device) for group in groups.values()]
-
-
-def cropped_alike(samples: list[Sample]) -> list[Sample]:
-    """Samples cropped to the smallest extent along each axis."""
-    shape = tuple(min(extents) for extents in zip(*(sample.voxels.shape for sample in samples), strict=True))
-    return [sample.cropped(shape) for sample in samples]
 
 
 def stack(samples: list[Sample], device: torch.device) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,9 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from MAESILCore import methods
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
-from MAESILCore.methods import find
+from MAESILCore.methods import find, problems_in
+from MAESILCore.methods.abilities import Abilities
 from MAESILCore.optional import require
 from MAESILCore.training.corpus import CropConfig
+
+if TYPE_CHECKING:
+    from MAESILCore.methods.base import MethodConfig
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -146,6 +150,22 @@ class PretrainConfig(BaseModel):
             raise ValueError("the window's lower end must be below its upper end")
         return self
 
+    def check(self, sizes: MethodConfig, abilities: Abilities) -> None:
+        """Check crops and masks against the sizes and abilities of the method.
+
+        Raises:
+            ConfigError: they do not fit.
+        """
+        self.crop.check(sizes.patch_size, sizes.superpatch_size)
+        if abilities.hides and self.mask is None:
+            message = (
+                f"The method {self.method} learns by filling in hidden patches: give `mask` in the recipe."
+            )
+            raise ConfigError(message)
+        if not abilities.hides and self.mask is not None:
+            message = f"The method {self.method} sees every voxel: set `mask: null` in the recipe."
+            raise ConfigError(message)
+
 
 #: Bundled recipes; `load_config` accepts their names without folder and suffix.
 RECIPES = Path(methods.__file__).parent / "recipes"
@@ -167,12 +187,7 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
     try:
         return PretrainConfig.model_validate(_over(_read_recipe(find(str(method)).default_recipe), fields))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc']) or 'recipe'}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-        )
-        message = f"The recipe does not fit: {problems}."
-        raise ConfigError(message) from error
+        raise ConfigError(f"The recipe does not fit: {problems_in(error)}.") from error
 
 
 def _resolved(path: str | Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.nn import functional as F
 
 from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.scans import try_reading
 from MAESILCore.data.volume import Volume, looks_like_label, read_volume
@@ -21,7 +22,7 @@ from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.training.source import Sample, SampleKey
-from MAESILCore.training.split import inventory, name_of
+from MAESILCore.training.split import inventory
 
 #: Voxels above this HU count as body when crops of mostly air are redrawn.
 BODY_HU = -500.0
@@ -117,50 +118,47 @@ class Inspected:
     """The result of `inspect`.
 
     Attributes:
-        paths: the usable scans.
+        scans: the usable scans.
         shapes: their (k, j, i) shapes.
-        left_out: (path, reason) of the others.
+        left_out: (name, reason) of the others.
     """
 
-    paths: tuple[Path, ...] = ()
+    scans: tuple[FoundScan, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
-    left_out: tuple[tuple[Path, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def inspect(
-    paths: Sequence[Path],
+    scans: Sequence[FoundScan],
     before_scan: Callable[[int], None] = lambda _: None,
     purpose: str = "training",
-    names: Mapping[Path, str] | None = None,
 ) -> Inspected:
     """Read all scans once, so that bad ones are reported before the training.
 
     Args:
-        paths: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
+        scans: the candidates; label maps, scans that are not in HU and unreadable ones are left out.
         before_scan: callback with the number of scans read so far; may raise to stop.
         purpose: purpose of the scans, for the error message.
-        names: names of the scans in messages; file names by default.
 
     Raises:
         ConfigError: no scan can be used.
     """
-    names = names or {}
-    used: dict[Path, tuple[int, ...]] = {}
-    left_out: list[tuple[Path, str]] = []
-    for number, path in enumerate(paths):
+    used: dict[FoundScan, tuple[int, ...]] = {}
+    left_out: list[tuple[str, str]] = []
+    for number, scan in enumerate(scans):
         before_scan(number)
-        volume = try_reading(path, name_of(path, names))
+        volume = try_reading(scan.path, scan.file)
         if isinstance(volume, str):
-            left_out.append((path, volume))
+            left_out.append((scan.file, volume))
         elif looks_like_label(volume):
-            left_out.append((path, "a label map, not a scan"))
+            left_out.append((scan.file, "a label map, not a scan"))
         elif not volume.looks_like_hu:
-            left_out.append((path, "its values do not look like HU"))
+            left_out.append((scan.file, "its values do not look like HU"))
         else:
-            used[path] = volume.voxels.shape
+            used[scan] = volume.voxels.shape
     if not used:
-        reasons = "; ".join(with_name(name_of(path, names), reason) for path, reason in left_out[:3])
-        message = f"None of the {len(paths)} scans can be used for {purpose} ({reasons})."
+        reasons = "; ".join(with_name(*one) for one in left_out[:3])
+        message = f"None of the {len(scans)} scans can be used for {purpose} ({reasons})."
         raise ConfigError(message)
     return Inspected(tuple(used), tuple(used.values()), tuple(left_out))
 
@@ -191,38 +189,29 @@ class Corpus:
         scans: the result of `inspect`.
         drawing: settings of the samples.
         cache_bytes: memory limit of the scan cache.
-        names: names of the scans; file names by default.
     """
 
-    def __init__(
-        self,
-        scans: Inspected,
-        drawing: Drawing,
-        cache_bytes: int = 4 << 30,
-        names: Mapping[Path, str] | None = None,
-    ) -> None:
-        self.scans, self.drawing, self._names = scans, drawing, names
+    def __init__(self, scans: Inspected, drawing: Drawing, cache_bytes: int = 4 << 30) -> None:
+        self.scans, self.drawing = scans, drawing
         self.cache = ScanCache(cache_bytes)
         # Weight scans by the square root of their size, so that large ones do not crowd out small ones.
         weights = np.sqrt([float(np.prod(shape)) for shape in scans.shapes])
         self._cumulative = np.cumsum(weights / weights.sum())
 
     def __len__(self) -> int:
-        return len(self.scans.paths)
+        return len(self.scans.scans)
 
     def describe(self) -> str:
         """See `SampleSource.describe`."""
-        return inventory(self.scans.paths, self.scans.shapes, self._names)
+        return inventory([scan.file for scan in self.scans.scans], self.scans.shapes)
 
     def draw(self, key: SampleKey) -> Sample:
         """Draw a crop and its mask; see `SampleSource.draw`."""
         sizes = self.drawing
-        generator = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence((key.seed, key.step, key.index)))
-        )
+        generator = np.random.Generator(np.random.PCG64((key.seed, key.step, key.index)))
         # The cumulative weights end at 1 only up to rounding.
         number = min(int(np.searchsorted(self._cumulative, generator.random())), len(self) - 1)
-        volume = self.cache.scan(self.scans.paths[number])
+        volume = self.cache.scan(self.scans.scans[number].path)
         voxels, spacing = draw_crop(
             volume.voxels, sizes.crop, sizes.window, sizes.patch_size, generator, volume.spacing[::-1]
         )

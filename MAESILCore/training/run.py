@@ -67,8 +67,7 @@ class Run:
             return run
         try:
             if folder.exists() and any(folder.iterdir()):
-                message = f"{folder} is not empty; choose another folder for the run."
-                raise ConfigError(message)
+                raise ConfigError(f"{folder} is not empty; choose another folder for the run.")
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):  # fail before all scans are read
                 pass
@@ -81,10 +80,9 @@ class Run:
         """Replace a run that ended before its first step."""
         checkpoints = self._checkpoints()
         if any(map(_step_of, checkpoints)) or self.job.state() not in ("failed", "cancelled"):
-            message = (
-                f"{self.folder} already holds a run; add --resume to go on with it, or choose another folder."
+            raise ConfigError(
+                f"{self.folder} already holds a run; add --resume to continue it, or choose another folder."
             )
-            raise ConfigError(message)
         for path in checkpoints:  # the initial weights of the old run
             path.unlink()
         self._begun = True
@@ -98,10 +96,9 @@ class Run:
         """
         folder = Path(folder)
         if not (folder / CONFIG).is_file():
-            message = (
-                f"{folder} holds no run to resume ({CONFIG} is missing); leave out --resume to start one."
+            raise ConfigError(
+                f"{folder} holds no run to resume ({CONFIG} is missing); omit --resume to start one."
             )
-            raise ConfigError(message)
         return cls(folder, new=False)
 
     @contextmanager
@@ -120,7 +117,10 @@ class Run:
         self.folder.mkdir(exist_ok=True)
         try:
             with self.job.lock:
-                self._note_takeover()
+                self.job.withdraw()
+                if (previous := self.job.lock.previous) is not None:
+                    message = f"The lock of process {previous.pid}, which has ended, was taken over."
+                    self.write(Event("log", message))
                 try:
                     yield
                 except BaseException as error:
@@ -131,13 +131,6 @@ class Run:
         finally:
             if not self._begun and not any(self.folder.iterdir()):
                 self.folder.rmdir()
-
-    def _note_takeover(self) -> None:
-        self.job.withdraw()
-        previous = self.job.lock.previous
-        if previous is not None:
-            message = f"The lock of process {previous.pid}, which has ended, was taken over."
-            self.write(Event("log", message))
 
     def _record(self, error: BaseException, config: PretrainConfig) -> None:
         """Write the event for the error that ended the run."""
@@ -191,12 +184,8 @@ class Run:
             return None
         return path if checkpoints and both == {steps} else None
 
-    def event(self, name: str, step: int = 0, **fields: object) -> None:
-        """Append one event; see `MAESILCore.jobfolder.events` for the names."""
-        self.write(Event(name, step=step, fields=fields))
-
     def write(self, event: Event) -> None:
-        """Append one event."""
+        """Append one event; see `MAESILCore.jobfolder.events` for the names."""
         if self.writes:
             self._step = max(self._step, event.step)
             self.job.write(event)
@@ -214,22 +203,23 @@ class Run:
             raise ConfigError(message)
         path = self.folder / "checkpoints" / f"step-{step:08d}{SUFFIX}"
         save_checkpoint(path, tensors, card)
-        self.event("checkpoint", step=step, file=path.name)
+        self.write(Event("checkpoint", step=step, fields={"file": path.name}))
         for old in self._checkpoints()[:-keep]:
             try:
                 old.unlink(missing_ok=True)
             except OSError as error:  # Windows keeps a file that is being read; the next call retries
-                self.event("not_removed", file=old.name, reason=str(error.strerror))
+                fields = {"file": old.name, "reason": str(error.strerror)}
+                self.write(Event("not_removed", fields=fields))
 
     def load_latest(
-        self, note: Callable[[str], None] = lambda _: None
+        self, report: Callable[[str], None] = lambda _: None
     ) -> tuple[int, dict[str, torch.Tensor]] | None:
         """Step and tensors of the newest checkpoint that can be read; None for a run without one.
 
         Damaged checkpoints are renamed to `*.damaged`, so that they are skipped later.
 
         Args:
-            note: callback for a sentence about each damaged checkpoint.
+            report: callback for a sentence about each damaged checkpoint.
 
         Raises:
             CheckpointError: no checkpoint can be read, though there are some.
@@ -242,19 +232,15 @@ class Run:
                 failed.append((path, error))
                 continue
             for damaged, reason in failed:
-                self._set_aside(damaged, str(reason))
-                note(f"{reason} Going on from {path.name}.")
+                if self.writes:
+                    damaged.replace(damaged.with_name(damaged.name + ".damaged"))
+                self.write(Event("damaged", fields={"file": damaged.name, "reason": str(reason)}))
+                report(f"{reason} Continuing from {path.name}.")
             # Clone the memory-mapped tensors: Windows would lock the file for the whole run.
             return step, {name: tensor.clone() for name, tensor in tensors.items()}
         if failed:
             raise failed[0][1]
         return None
-
-    def _set_aside(self, path: Path, reason: str) -> None:
-        if not self.writes:
-            return
-        path.replace(path.with_name(path.name + ".damaged"))
-        self.event("damaged", file=path.name, reason=reason)
 
     def _write(self, name: str, text: str) -> None:
         with write_whole(self.folder / name) as unfinished:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.window import Window
 from MAESILCore.errors import MaesilError
 from MAESILCore.methods.base import MethodConfig
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.corpus import Corpus, CropConfig, Drawing, Inspected, inspect
 from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData
-from MAESILCore.training.split import left_out_sentence, split, unreadable_sentence
+from MAESILCore.training.split import split
 
 CROPS_PER_SCAN = 4
 
@@ -28,38 +29,42 @@ def open_scans(
     Raises:
         ConfigError: no scan can be used, or a pattern of `hold_out` matches none.
     """
-    names = {scan.path: scan.file for scan in found.scans}
-    scans, memory, note = found.scans, int(config.cache_gib * 2**30), opening.note
-    training, held_out = split(scans, config.hold_out, opening.before)
-    drawing = drawing_of(config, sizes)
+    training, held_out = split(found.scans, config.hold_out, opening.before)
+    count, memory, report = len(found.scans), int(config.cache_gib * 2**30), opening.report
+
+    def count_from(first: int) -> Callable[[int], None]:
+        return lambda number: report(f"reading scan {first + number} of {count}")
 
     def read() -> tuple[Inspected, Inspected]:
         if found.left_out:
-            note(unreadable_sentence(found.left_out))
-        used = inspect(training, _counter(note, 0, len(scans)), "training", names)
+            entries = "1 entry" if len(found.left_out) == 1 else f"{len(found.left_out)} entries"
+            report(_left_out(f"{entries} of the folders beside the scans", found.left_out))
+        used = inspect(training, count_from(1))
         if not held_out:
             return used, Inspected()
-        return used, inspect(held_out, _counter(note, len(training), len(scans)), "validation", names)
+        return used, inspect(held_out, count_from(len(training) + 1), "validation")
 
     used, validated = _on_first(opening, read)
     left_out = [*used.left_out, *validated.left_out]
     if left_out:
-        note(left_out_sentence(left_out, len(scans), names))
-    samples = []
-    if validated.paths and opening.rank == 0:
+        named = [with_name(*one).rstrip(".") for one in left_out]
+        report(_left_out(f"{len(left_out)} of {count} scans", named))
+    drawing, samples = drawing_of(config, sizes), list[Sample]()
+    if validated.scans and opening.rank == 0:
         samples = validation_samples(Corpus(validated, _still(drawing, config), memory))
         if not samples:
-            note(
+            report(
                 "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
             )
-    return TrainingData(
-        Corpus(used, drawing, memory, names),
-        samples,
-        [
-            *({"scan": names[path], "reason": reason} for path, reason in left_out),
-            *({"entry": other.name, "reason": other.reason} for other in found.left_out),
-        ],
-    )
+    unused = [{"scan": name, "reason": reason} for name, reason in left_out]
+    unused += [{"entry": other.name, "reason": other.reason} for other in found.left_out]
+    return TrainingData(Corpus(used, drawing, memory), samples, unused)
+
+
+def _left_out(what: str, named: Sequence[object], most: int = 3) -> str:
+    """A clause with the first scans and their reasons, and the number of the others."""
+    more = [f"and {len(named) - most} more"] if len(named) > most else []
+    return f"left out {what} ({'; '.join([*map(str, named[:most]), *more])}); events.jsonl lists all"
 
 
 def drawing_of(config: PretrainConfig, sizes: MethodConfig) -> Drawing:
@@ -86,10 +91,6 @@ def _still(drawing: Drawing, config: PretrainConfig) -> Drawing:
     )
     fixed = config.mask.strategy() if config.mask else None
     return replace(drawing, crop=crop, masks=(lambda _: fixed) if fixed else None)
-
-
-def _counter(note: Callable[[str], None], first: int, total: int) -> Callable[[int], None]:
-    return lambda number: note(f"reading scan {first + number + 1} of {total}")
 
 
 def _on_first(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -71,6 +72,19 @@ class SampleSource(Protocol):
         """The sample of a key."""
 
 
+def drawn_ahead(draw: Callable[[int], list[Sample]], steps: range) -> Iterator[list[Sample]]:
+    """The samples of each step, drawn by a thread while the step before runs."""
+    if not steps:
+        return
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        pending = worker.submit(draw, steps[0])
+        for step in steps[1:]:
+            samples = pending.result()
+            pending = worker.submit(draw, step)
+            yield samples
+        yield pending.result()
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """All samples of a training.
@@ -92,12 +106,12 @@ class Opening:
 
     Attributes:
         before: `SampleSource.describe` of the run's first source; None for a run without a step.
-        note: callback for progress sentences; may raise to stop.
+        report: callback for progress sentences; may raise to stop.
         rank: rank of this process.
         share: broadcasts the argument of the first process to all processes.
     """
 
     before: str | None
-    note: Callable[[str], None]
+    report: Callable[[str], None]
     rank: int
     share: Callable[[object], object]

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from MAESILCore.data.formats.checks import dimensions_text
-from MAESILCore.data.formats.discovery import LeftOut
-from MAESILCore.data.formats.found import FoundScan, check_patterns
-from MAESILCore.data.formats.names import with_name
+from MAESILCore.data.formats.found import FoundScan, check_patterns, listed
 from MAESILCore.errors import ConfigError
-from MAESILCore.wording import displayable
-
-#: Most names in a sentence; the others are counted.
-_NAMED = 3
 
 #: Name and (k, j, i) shape of a scan in an inventory.
 _Line = tuple[str, tuple[int, ...]]
@@ -22,7 +15,7 @@ _Line = tuple[str, tuple[int, ...]]
 
 def split(
     scans: Sequence[FoundScan], hold_out: Sequence[str], before: str | None = None
-) -> tuple[list[Path], list[Path]]:
+) -> tuple[list[FoundScan], list[FoundScan]]:
     """The scans to train on and those kept for validation.
 
     Args:
@@ -46,7 +39,7 @@ def split(
             "train on; choose patterns that match fewer of them."
         )
         raise ConfigError(message)
-    return [scan.path for scan in training], [scan.path for scan in held_out]
+    return training, held_out
 
 
 def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan], before: str) -> bool:
@@ -57,45 +50,9 @@ def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan
     return any(_is_same_name(name, scan.file) for scan in held_out for name in names)
 
 
-def name_of(path: Path, names: Mapping[Path, str]) -> str:
-    """The name of a scan from the mapping; its file name by default."""
-    return names.get(path, displayable(path.name))
-
-
-def left_out_sentence(
-    left_out: Sequence[tuple[Path, str]], scans: int, names: Mapping[Path, str] | None = None
-) -> str:
-    """The number of unused scans, and the first ones with reasons."""
-    names = names or {}
-    named = [with_name(name_of(path, names), reason).rstrip(".") for path, reason in left_out]
-    return f"left out {len(left_out)} of {scans} scans ({_first(named)}); events.jsonl lists all"
-
-
-def unreadable_sentence(unreadable: Sequence[LeftOut]) -> str:
-    """The number of folder entries that are not readable scans, and the first ones with reasons."""
-    entries = "1 entry" if len(unreadable) == 1 else f"{len(unreadable)} entries"
-    named = _first([str(one) for one in unreadable])
-    return f"left out {entries} of the folders beside the scans ({named}); events.jsonl lists all"
-
-
-def _first(named: Sequence[str]) -> str:
-    more = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return "; ".join(named[:_NAMED]) + more
-
-
-def inventory(
-    paths: Sequence[Path], shapes: Sequence[tuple[int, ...]], names: Mapping[Path, str] | None = None
-) -> str:
-    """The scans, in the order used for drawing, as JSON: [name, [k, j, i]] each.
-
-    Args:
-        paths: files and DICOM folders.
-        shapes: their (k, j, i) shapes.
-        names: their names; file names by default.
-    """
-    names = names or {}
-    lines = (json.dumps([name_of(path, names), shape]) for path, shape in zip(paths, shapes, strict=True))
-    return "[" + ",\n ".join(lines) + "]\n"
+def inventory(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:
+    """The scans, in the order used for drawing, as JSON: [name, [k, j, i]] each."""
+    return "[" + ",\n ".join(map(json.dumps, zip(names, shapes, strict=True))) + "]\n"
 
 
 def check_same(before: str, now: str) -> None:
@@ -110,15 +67,14 @@ def check_same(before: str, now: str) -> None:
     was, is_now = _lines(before), _lines(now)
     if len(was) == len(is_now) and all(map(_is_same, was, is_now)):
         return
-    changes = []
-    for change, scans in (("missing", _without(was, is_now)), ("new", _without(is_now, was))):
-        if scans:
-            named = [f"{name} ({dimensions_text(shape)})" for name, shape in scans]
-            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            changes.append(f"{change}: {', '.join(named[:_NAMED])}{more}")
+    changes = "; ".join(
+        f"{change}: {listed([f'{name} ({dimensions_text(shape)})' for name, shape in scans])}"
+        for change, scans in (("missing", _without(was, is_now)), ("new", _without(is_now, was)))
+        if scans
+    )
     message = (
-        f"These are not the scans that the run began with ({'; '.join(changes) or 'their order is another'}). "
-        "Resume it with the same ones, or start a new run that takes over its weights with --initial."
+        f"These are not the scans that the run began with ({changes or 'their order differs'}). "
+        "Resume it with the same scans, or start a new run from its weights with --initial."
     )
     raise ConfigError(message)
 

@@ -1,4 +1,4 @@
-"""The state of a run as checkpoint tensors: weights, their average and the optimiser's state.
+"""The state of a run as checkpoint tensors and card: weights, their average and the optimiser's state.
 
 It holds no random state, since the trainer seeds every process and device before each step.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import torch
 
-from MAESILCore.errors import CheckpointError
+from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.methods.base import Method
+from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.models.weights import misfit
+from MAESILCore.training.config import PretrainConfig
 
 
 def pack(method: Method, average: Method | None, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -46,6 +49,46 @@ def unpack(
         index, name = key.split(".")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def take_over(method: Method, initial: LoadedModel) -> None:
+    """Replace the weights of a method by those of a model.
+
+    Raises:
+        ConfigError: the model has other sizes.
+    """
+    weights = initial.method.state_dict()
+    difference = misfit(weights, method.state_dict())
+    if difference is not None:
+        message = (
+            f"The recipe describes a model of other sizes than {initial.name}, whose weights do not fit: {difference}. "
+            "Use the preset and the fields of `model` of its recipe."
+        )
+        raise ConfigError(message)
+    method.load_state_dict(weights)
+
+
+def card_of(config: PretrainConfig, method: Method, step: int, scans: int) -> Card:
+    """The card of a checkpoint.
+
+    Args:
+        config: the recipe.
+        method: the trained method.
+        step: number of optimiser steps taken.
+        scans: number of training scans.
+    """
+    own = {"name", "data", "method", "model", "window", "preset"}
+    return Card(
+        name=config.name,
+        method=config.method,
+        config=method.config.model_dump(mode="json"),
+        window=config.window,
+        mask=config.mask.model_dump(mode="json") if config.mask else {},
+        step=step,
+        data=config.data,
+        training={**config.model_dump(mode="json", exclude=own), "scans": scans},
+        abilities=method.abilities,
+    )
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,25 +12,24 @@ from typing import Any, cast
 import torch
 
 from MAESILCore.data.formats.discovery import Discovery
-from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, ProgressCallback
 from MAESILCore.methods import create
-from MAESILCore.methods.base import Method, MethodConfig, Step
+from MAESILCore.methods.base import Losses, Method, MethodConfig, Step
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
-from MAESILCore.models.weights import misfit, shortened
+from MAESILCore.models.weights import shortened
 from MAESILCore.optional import require
-from MAESILCore.training.ahead import drawn_ahead
 from MAESILCore.training.average import make_average
 from MAESILCore.training.batches import batches_of
 from MAESILCore.training.config import PretrainConfig
+from MAESILCore.training.processes import launch
 from MAESILCore.training.run import MODEL, Run
 from MAESILCore.training.scans import open_scans
 from MAESILCore.training.schedule import learning_rate, make_optimizer
-from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData
+from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData, drawn_ahead
 from MAESILCore.training.split import check_same
-from MAESILCore.training.state import pack, unpack
+from MAESILCore.training.state import card_of, pack, take_over, unpack
 from MAESILCore.training.validation import describe, score
 
 #: Opens the data of a training; patch and superpatch sizes come from the method's configuration.
@@ -85,19 +82,14 @@ def pretrain(
     def stopped() -> bool:
         return run.is_cancelled or (cancelled is not None and cancelled())
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         run.write(event)
         if progress is not None:
             progress(event)
 
-    def note(message: str, step: int) -> None:
-        if stopped():
-            raise Cancelled("Stopped before the first step.")
-        tell(Event("progress", message, step, config.steps))
-
     finished = run.model_after(config.steps)
     if finished is not None:
-        message = f"all {config.steps} steps are taken already; to go on, give a larger number with --steps"
+        message = f"The run has already taken all {config.steps} steps; to extend it, give more with --steps."
         if progress is not None:
             progress(Event("progress", message, config.steps, config.steps))
         return finished
@@ -106,11 +98,11 @@ def pretrain(
     else:
         opener = partial(open_scans, scans if isinstance(scans, Discovery) else Discovery.of(scans))
     with run.working(config):
-        return Trainer(run, config, opener, device, initial, note).fit(tell, stopped)
+        return Trainer(run, config, opener, device, initial, emit, stopped).fit()
 
 
 class Trainer:
-    """The state of one pre-training."""
+    """The state of one pre-training; see `pretrain` for the arguments."""
 
     def __init__(
         self,
@@ -119,112 +111,90 @@ class Trainer:
         opener: DataOpener,
         device: str,
         initial: LoadedModel | None,
-        note: Callable[[str, int], None],
+        emit: ProgressCallback,
+        stopped: Callable[[], bool],
     ) -> None:
-        from lightning_fabric import Fabric
-
-        self.run, self.config = run, config
+        self.run, self.config, self.emit, self.stopped = run, config, emit, stopped
         torch.manual_seed(config.seed)
-        method = create(config.method, config.model, config.preset)
-        _check_fit(config, method)
+        self.method = create(config.method, config.model, config.preset)
+        config.check(self.method.config, self.method.abilities)
         if initial is not None:
-            _take_over(method, initial)
-        place = pick_device(device)
-        precision: Any = pick_precision(place) if config.precision == "auto" else config.precision
-        saved = run.load_latest(lambda message: note(message, 0))
-        self.step = saved[0] if saved else 0
+            take_over(self.method, initial)
+        self.step = 0
+        saved = run.load_latest(self._report)
+        if saved is not None:
+            self.step = saved[0]
         if config.steps < self.step:
-            message = f"The run has already taken {self.step} steps, and {config.steps} were asked for; ask for more."
+            message = f"The run has already taken {self.step} steps, more than the {config.steps} requested; give more."
             raise ConfigError(message)
-        self.fabric = Fabric(accelerator=place.type, **_topology(place), precision=precision)
-        self.fabric.launch()
-        before = run.scans() if self.step else None
-        opening = Opening(
-            before, lambda message: note(message, self.step), self.fabric.global_rank, self.fabric.broadcast
-        )
-        self.data = opener(config, method.config, opening)
-        if before is not None:
-            check_same(before, self.data.training.describe())
-        self.raw_method = method.to(self.fabric.device)
-        self.average = None if method.abilities.keeps_teacher else make_average(method, config.average_decay)
-        self.method, self.optimizer = self.fabric.setup(method, make_optimizer(method, config))
-        self.method.mark_forward_method("training_losses")
+        self.fabric, precision = launch(device, config.precision)
+        self.data = self._open(opener)
+        self.method.to(self.fabric.device)
+        self.average = None
+        if not self.method.abilities.keeps_teacher:
+            self.average = make_average(self.method, config.average_decay)
+        self.wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
+        self.wrapped.mark_forward_method("training_losses")
         self.generator = torch.Generator(device=self.fabric.device)
-        if saved:
-            unpack(saved[1], method, self._averaged(), self.optimizer)
+        if saved is not None:
+            unpack(saved[1], self.method, self._averaged(), self.optimizer)
             if self.average is not None:
                 self.average.n_averaged.fill_(1 + self.step)
         elif initial is not None:
             # A run that is killed before its first checkpoint must resume from these weights.
             self._save()
-        run.begin(config, self.data.training.describe())
+        self._begin(precision)
+
+    def _open(self, opener: DataOpener) -> TrainingData:
+        """Open the data; a resumed run needs the scans that it began with."""
+        before = self.run.scans() if self.step else None
+        opening = Opening(before, self._report, self.fabric.global_rank, self.fabric.broadcast)
+        data = opener(self.config, self.method.config, opening)
+        if before is not None:
+            check_same(before, data.training.describe())
+        return data
+
+    def _begin(self, precision: str) -> None:
+        """Write the first events."""
+        self.run.begin(self.config, self.data.training.describe())
         for fields in self.data.left_out:
-            run.write(Event("left_out", fields=fields))
-        run.event(
-            "started",
-            step=self.step,
-            total=config.steps,
-            scans=len(self.data.training),
-            held_out=len(self.data.validation),
-            device=str(self.fabric.device),
-            precision=precision,
-            parameters=sum(weight.numel() for weight in method.parameters()),
-        )
+            self.run.write(Event("left_out", fields=fields))
+        facts = {
+            "scans": len(self.data.training),
+            "held_out": len(self.data.validation),
+            "device": str(self.fabric.device),
+            "precision": precision,
+            "parameters": sum(weight.numel() for weight in self.method.parameters()),
+        }
+        self.run.write(Event("started", step=self.step, total=self.config.steps, fields=facts))
 
-    def _averaged(self) -> Method | None:
-        """The average as a method; None if the method keeps a teacher."""
-        return None if self.average is None else cast(Method, self.average.module)
-
-    def fit(self, tell: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
-        """See `pretrain`."""
-        config = self.config
-        full = math.prod(self.raw_method.config.superpatch_size)
+    def fit(self) -> Path:
+        """Take the remaining steps and write the final model; see `pretrain`."""
         started, first, voxels = time.monotonic(), self.step, 0
-        for samples in drawn_ahead(self._draw, range(self.step, config.steps)):
-            loss, parts, stop = self._train_step(samples, cancelled)
+        for samples in drawn_ahead(self._draw, range(self.step, self.config.steps)):
+            losses, must_stop = self._train_step(samples)
             self.step += 1
             voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
             elapsed = time.monotonic() - started
-            left = elapsed / (self.step - first) * (config.steps - self.step)
-            fields: dict[str, Any] = {
-                "loss": round(loss, 7),
-                "learning_rate": learning_rate(config, self.step - 1),
-                "superpatches_per_second": round(voxels / full / elapsed, 3),
-            }
-            if parts:
-                fields["parts"] = {name: round(part, 7) for name, part in parts.items()}
-            tell(Event("step", "", self.step, config.steps, left, fields=fields))
-            self._after_step(tell)
-            if self.step < config.steps and stop:
+            self._report_step(losses, voxels / elapsed, elapsed / (self.step - first))
+            is_last = self.step == self.config.steps
+            if is_last or self.step % self.config.validate_every == 0:
+                self._validate()
+            if not is_last and (must_stop or self.step % self.config.checkpoint_every == 0):
                 self._save()
-                message = f"Stopped after step {self.step}; the same command goes on from there."
-                raise Cancelled(message)
+            if not is_last and must_stop:
+                raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
         self._save()
-        path = self.run.folder / MODEL
-        averaged = self._averaged()
-        prefix, module = ("model.", self.raw_method) if averaged is None else ("average.", averaged)
-        weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
-        if self.run.writes:
-            save_checkpoint(path, weights, self._card())
-        self.run.event("finished", step=self.step, model=path.name)
-        return path
+        return self._finish()
 
     def _draw(self, step: int) -> list[Sample]:
         """The samples of one step for this process, which draws its own range of the step's indices."""
         config, rank = self.config, self.fabric.global_rank
-        keys = (
-            SampleKey(config.seed, step, rank, rank * config.batch_size + place)
-            for place in range(config.batch_size)
-        )
-        return [self.data.training.draw(key) for key in keys]
+        indices = range(rank * config.batch_size, (rank + 1) * config.batch_size)
+        return [self.data.training.draw(SampleKey(config.seed, step, rank, index)) for index in indices]
 
-    def _train_step(
-        self, samples: list[Sample], cancelled: Callable[[], bool]
-    ) -> tuple[float, dict[str, float], bool]:
-        """Take one optimiser step; returns the loss, its parts, and whether any process must stop.
-
-        Crops of equal extents share a pass; all crops have the same weight.
-        """
+    def _train_step(self, samples: list[Sample]) -> tuple[Losses, bool]:
+        """Take one optimiser step; returns the losses, and whether any process must stop."""
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate(self.config, self.step)
         # Random draws depend on seed, step and process alone, so that a resumed run repeats them.
@@ -232,24 +202,37 @@ class Trainer:
         torch.manual_seed(seed)
         step = Step(self.step, self.config.steps, self.generator.manual_seed(seed))
         self.optimizer.zero_grad(set_to_none=True)
+        losses = self._backward(samples, step)
+        self._clip_gradients()
+        self.optimizer.step()
+        self.method.after_step(step)
+        if self.average is not None:
+            self.average.update_parameters(self.method)
+        return self._reduced(losses)
+
+    def _backward(self, samples: list[Sample], step: Step) -> Losses:
+        """Add the gradients of all samples, with equal weights; returns their mean losses."""
         total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
-        whole = self.raw_method.abilities.needs_whole_batch
+        whole = self.method.abilities.needs_whole_batch
         batches = batches_of(samples, whole=whole, device=self.fabric.device)
         for number, batch in enumerate(batches, start=1):
             weight = len(batch.superpatches) / len(samples)
             # Processes may have different numbers of batches, so each synchronizes gradients only with its last.
-            with self.fabric.no_backward_sync(self.method, enabled=number < len(batches)):
+            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(batches)):
                 # With one process Fabric calls the method directly, without the autocast of `forward`.
                 with self.fabric.autocast():
-                    losses = self.method.training_losses(batch, step)
+                    losses = self.wrapped.training_losses(batch, step)
                 share = losses.total * weight
                 self.fabric.backward(share)
             total += share.detach()
             for name, part in losses.parts.items():
                 value = torch.as_tensor(part, device=total.device).detach().float() * weight
                 parts[name] = parts[name] + value if name in parts else value
+        return Losses(total, parts)
+
+    def _clip_gradients(self) -> None:
         norm = self.fabric.clip_gradients(
-            self.method, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+            self.wrapped, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
         )
         if norm is not None and not torch.isfinite(norm):
             message = (
@@ -257,90 +240,57 @@ class Trainer:
                 f"a lower learning_rate (it is {self.config.learning_rate:g}) or more warmup_steps."
             )
             raise ConfigError(message)
-        self.optimizer.step()
-        self.raw_method.after_step(step)
-        if self.average is not None:
-            self.average.update_parameters(self.raw_method)
-        # All processes must stop at the same step; otherwise the others would wait forever.
-        report = torch.stack([total, torch.full_like(total, float(cancelled())), *parts.values()])
-        loss, stop, *others = self.fabric.all_reduce(report).tolist()  # type: ignore[union-attr]
-        return loss, dict(zip(parts, others, strict=True)), stop > 0
 
-    def _after_step(self, tell: ProgressCallback) -> None:
-        step, config = self.step, self.config
-        if (
-            self.run.writes
-            and self.data.validation
-            and (step % config.validate_every == 0 or step == config.steps)
-        ):
-            method = self._averaged() or self.raw_method.eval()
-            scores = score(method, self.data.validation, self.fabric.device)
-            self.raw_method.train()
-            message = describe(scores)
-            tell(Event("validation", message, step, config.steps, fields=scores))
-        if step % config.checkpoint_every == 0 and step < config.steps:
-            self._save()
+    def _reduced(self, losses: Losses) -> tuple[Losses, bool]:
+        """The mean losses over all processes, and whether any must stop: all must, or the others would wait forever."""
+        stop = torch.full_like(losses.total, float(self.stopped()))
+        values = torch.stack([losses.total, stop, *map(torch.as_tensor, losses.parts.values())])
+        total, stop, *parts = cast(torch.Tensor, self.fabric.all_reduce(values)).unbind()
+        return Losses(total, dict(zip(losses.parts, parts, strict=True))), bool(stop > 0)
+
+    def _report(self, message: str) -> None:
+        """Report the work before the first step; here it can be stopped, too."""
+        if self.stopped():
+            raise Cancelled("Stopped before the first step.")
+        self.emit(Event("progress", message, self.step, self.config.steps))
+
+    def _report_step(self, losses: Losses, voxels_per_second: float, seconds_per_step: float) -> None:
+        config, superpatch = self.config, math.prod(self.method.config.superpatch_size)
+        fields: dict[str, Any] = {
+            "loss": round(float(losses.total), 7),
+            "learning_rate": learning_rate(config, self.step - 1),
+            "superpatches_per_second": round(voxels_per_second / superpatch, 3),
+        }
+        if losses.parts:
+            fields["parts"] = {name: round(float(part), 7) for name, part in losses.parts.items()}
+        left = seconds_per_step * (config.steps - self.step)
+        self.emit(Event("step", "", self.step, config.steps, left, fields=fields))
+
+    def _validate(self) -> None:
+        if not (self.run.writes and self.data.validation):
+            return
+        scores = score(self._averaged() or self.method.eval(), self.data.validation, self.fabric.device)
+        self.method.train()
+        self.emit(Event("validation", describe(scores), self.step, self.config.steps, fields=scores))
+
+    def _averaged(self) -> Method | None:
+        """The average as a method; None if the method keeps a teacher."""
+        return None if self.average is None else cast(Method, self.average.module)
 
     def _save(self) -> None:
         if self.run.writes:
-            tensors = pack(self.raw_method, self._averaged(), self.optimizer)
+            tensors = pack(self.method, self._averaged(), self.optimizer)
             self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
 
     def _card(self) -> Card:
-        config = self.config
-        training = config.model_dump(
-            mode="json", exclude={"name", "data", "method", "model", "window", "preset"}
-        )
-        return Card(
-            name=config.name,
-            method=config.method,
-            config=self.raw_method.config.model_dump(mode="json"),
-            window=config.window,
-            mask=config.mask.model_dump(mode="json") if config.mask else {},
-            step=self.step,
-            data=config.data,
-            training={**training, "scans": len(self.data.training)},
-            abilities=self.raw_method.abilities,
-        )
+        return card_of(self.config, self.method, self.step, len(self.data.training))
 
-
-def _topology(place: torch.device) -> dict[str, Any]:
-    """Fabric's arguments for one process, or for those of torchrun."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return {"devices": 1 if place.index is None else [place.index]}
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    # The other processes wait while the first one reads all scans.
-    strategy = DDPStrategy(timeout=timedelta(hours=12))
-    return {"devices": local, "num_nodes": world // local, "strategy": strategy}
-
-
-def _check_fit(config: PretrainConfig, method: Method) -> None:
-    """Check crops and masks of a recipe against its method.
-
-    Raises:
-        ConfigError: they do not fit.
-    """
-    config.crop.check(method.config.patch_size, method.config.superpatch_size)
-    if method.abilities.hides and config.mask is None:
-        message = (
-            f"The method {config.method} learns by filling in hidden patches: give `mask` in the recipe."
-        )
-        raise ConfigError(message)
-    if not method.abilities.hides and config.mask is not None:
-        message = f"The method {config.method} sees every voxel: set `mask: null` in the recipe."
-        raise ConfigError(message)
-
-
-def _take_over(method: Method, initial: LoadedModel) -> None:
-    weights = initial.method.state_dict()
-    difference = misfit(weights, method.state_dict())
-    if difference is not None:
-        message = (
-            f"The recipe describes a model of other sizes than {initial.name}, whose weights do not fit: {difference}. "
-            "Take over the preset and the fields of `model` of the recipe that made it."
-        )
-        raise ConfigError(message)
-    method.load_state_dict(weights)
+    def _finish(self) -> Path:
+        """Write the final model, which holds the average if there is one."""
+        path, averaged = self.run.folder / MODEL, self._averaged()
+        prefix, module = ("model.", self.method) if averaged is None else ("average.", averaged)
+        weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
+        if self.run.writes:
+            save_checkpoint(path, weights, self._card())
+        self.run.write(Event("finished", step=self.step, fields={"model": path.name}))
+        return path

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from MAESILCore import Volume, cli, load_checkpoint, write_volume
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import find_scans
 from MAESILCore.methods import create
 from MAESILCore.models.card import read_card
@@ -83,7 +84,7 @@ def test_a_run_that_is_finished_says_so_and_stays_as_it_is(
     capfd.readouterr()
     assert cli.main(arguments(a_corpus, "--resume")) == 0
     said = " ".join(capfd.readouterr().out.split())
-    assert "step 4: all 4 steps are taken already; to go on, give a larger number with --steps" in said
+    assert "step 4: The run has already taken all 4 steps; to extend it, give more with --steps." in said
     assert "nan" not in said
     assert "reading" not in said
     assert (model.stat().st_mtime_ns, events.read_text()) == before
@@ -206,7 +207,7 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
 def numbers_of_shapes(config: PretrainConfig, scans: list[Path]) -> list[set[int]]:
     """For every step, the different numbers of crop shapes that two processes have to deal with."""
     sizes = create(config.method, config.model, config.preset).config
-    corpus, count = Corpus(inspect(scans), drawing_of(config, sizes)), config.batch_size
+    corpus, count = Corpus(inspect(Discovery.of(scans).scans), drawing_of(config, sizes)), config.batch_size
 
     def shapes(step: int, rank: int) -> int:
         keys = (SampleKey(config.seed, step, rank, rank * count + place) for place in range(count))

@@ -83,7 +83,7 @@ def a_corpus(scans: list[Path], cache_bytes: int = 4 << 30) -> Corpus:
     recipe = a_recipe()
     assert recipe.mask is not None
     drawing = Drawing(recipe.crop, recipe.mask.strategy, Window(), SIZES, (32, 32, 32))
-    return Corpus(inspect(scans), drawing, cache_bytes)
+    return Corpus(inspect(Discovery.of(scans).scans), drawing, cache_bytes)
 
 
 def events_of(run: Run) -> list[dict[str, Any]]:
@@ -197,7 +197,7 @@ def test_a_start_from_other_weights_survives_until_the_first_step(
     pretrain(whole, a_recipe(), some_scans, device="cpu", initial=start)
     killed = Run.create(tmp_path / "killed")
     opener = partial(open_scans, Discovery.of(some_scans))
-    Trainer(killed, a_recipe(), opener, "cpu", start, lambda *_: None)  # and no step after it
+    Trainer(killed, a_recipe(), opener, "cpu", start, lambda _: None, lambda: False)  # and no step after it
     again = Run.open(tmp_path / "killed")
     pretrain(again, again.config(), some_scans, device="cpu")
     assert losses_of(again) == losses_of(whole)
@@ -206,7 +206,7 @@ def test_a_start_from_other_weights_survives_until_the_first_step(
 def test_a_resumed_run_wants_no_fewer_steps_than_it_has_and_keeps_its_recipe(
     some_scans: list[Path], whole: Run
 ) -> None:
-    with pytest.raises(ConfigError, match="already taken 6 steps, and 5 were asked for"):
+    with pytest.raises(ConfigError, match="already taken 6 steps, more than the 5 requested"):
         pretrain(whole, whole.config({"steps": 5}), some_scans, device="cpu")
     assert whole.config().steps == 6
 
@@ -287,7 +287,7 @@ def test_the_file_cancel_stops_a_run_after_a_checkpoint(some_scans: list[Path], 
     assert (run.folder / "checkpoints" / "step-00000003.safetensors").is_file()
     assert run.job.state() == "cancelled"
     assert run.job.last_event() == Event(
-        "cancelled", "Stopped after step 3; the same command goes on from there.", 3
+        "cancelled", "Stopped after step 3; resume the run to continue from there.", 3
     )
     again = Run.open(run.folder)  # which the file does not stop again
     pretrain(again, again.config(), some_scans, device="cpu")
@@ -417,7 +417,7 @@ def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], whole: Run)
     pretrain(
         again, again.config(), some_scans, device="cpu", progress=lambda state: seen.append(state.message)
     )
-    assert any("Going on from step-00000004.safetensors" in message for message in seen)
+    assert any("Continuing from step-00000004.safetensors" in message for message in seen)
     assert losses_of(again) == losses
     assert load_checkpoint(again.folder).card.step == 6
 
@@ -425,9 +425,9 @@ def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], whole: Run)
 def test_a_bad_scan_is_named_and_the_others_are_used(some_scans: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.nii.gz"
     broken.write_bytes(some_scans[0].read_bytes()[:2000])
-    found = inspect([*some_scans, broken])
-    assert list(found.paths) == some_scans
-    assert [path.name for path, _ in found.left_out] == ["broken.nii.gz"]
+    found = inspect(Discovery.of([*some_scans, broken]).scans)
+    assert [scan.path for scan in found.scans] == some_scans
+    assert [name for name, _ in found.left_out] == ["broken.nii.gz"]
 
 
 def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
