@@ -75,8 +75,8 @@ def demo(
         options = CaseOptions(strategy, seed, 0, tuple(CONTROLS), device, None, stopped)
         case = evaluate_case(volume, loaded, options, _counted(options.parts, progress))
     # Scores use a single mask: controls need visible voxels.
-    asked = {"seed": seed, "coverage": _MASKS, "scored_masks": 1, **strategy.options}
-    scores = describe_metrics(result, loaded.name, asked, case)
+    setup = {"seed": seed, "coverage": _MASKS, "scored_masks": 1, **strategy.options}
+    scores = describe_metrics(result, loaded.name, setup, case)
     save_reconstruction(
         result,
         out,

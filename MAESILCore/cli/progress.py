@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Signals within this time of the first one count as the same: launchers such as torchrun forward Ctrl-C to processes
 #: that already got it from the terminal.
-SAME_WISH_SECONDS = 2.0
+SAME_STOP_SECONDS = 2.0
 
 
 @contextmanager
@@ -52,23 +52,23 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
     The first signal sets a flag; another one after two seconds raises KeyboardInterrupt, for users who cannot wait.
     Outside the main thread signals cannot be handled, and the function returns False.
     """
-    asked = threading.Event()
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
     first = 0.0
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if not asked.is_set():
+        if not requested.is_set():
             first = time.monotonic()
-            asked.set()
-        elif time.monotonic() - first > SAME_WISH_SECONDS:
+            requested.set()
+        elif time.monotonic() - first > SAME_STOP_SECONDS:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

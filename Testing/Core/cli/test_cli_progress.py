@@ -27,7 +27,7 @@ def test_a_launcher_that_repeats_the_signal_changes_nothing() -> None:
 
 
 def test_a_later_signal_is_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "SAME_WISH_SECONDS", -1.0)
+    monkeypatch.setattr(progress, "SAME_STOP_SECONDS", -1.0)
     with stop_requested():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
