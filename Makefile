@@ -43,7 +43,7 @@ rooms:
 	$(call pytest,)
 
 test-fast: $(VENV)/.ready-to-test ## Run the tests that start no process, no window and no browser
-	@$(BIN)/python Testing/peak.py $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal \
+	@$(BIN)/python Testing/peak.py $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
 		-m "not slow and not process and not scene and not gui and not browser" Testing/Core Testing/Slicer/system $(PYTEST_ARGS)
 
 coverage: $(VENV)/.ready-to-test ## Run all tests and measure which lines ran, those of child processes too

@@ -36,7 +36,7 @@ def test_every_seed_gives_the_mask_it_always_gave() -> None:
     ("model", "step", "expected"),
     [
         ("run", 4, "reconstruction.nii.gz"),
-        ("run/model.safetensors", 4, "reconstruction.nii.gz"),
+        pytest.param("run/model.safetensors", 4, "reconstruction.nii.gz", marks=pytest.mark.slow),
         ("run/checkpoints/step-00000002.safetensors", 2, "reconstruction-step-2.nii.gz"),
     ],
 )
