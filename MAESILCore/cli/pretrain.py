@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from MAESILCore.jobfolder import Event, ProgressCallback
+    from MAESILCore.jobfolder import Event, EventCallback
 
 
 @app.command()
@@ -88,13 +88,13 @@ def pretrain(
         found = discover_scans(scans)
         run = Run.create(out)
 
-    def work(progress: ProgressCallback, cancelled: Callable[[], bool]) -> Path:
+    def work(progress: EventCallback, cancelled: Callable[[], bool]) -> Path:
         return train(run, config, found, device=device, progress=progress, cancelled=cancelled, initial=start)
 
     _watch(work)
 
 
-def _watch(work: Callable[[ProgressCallback, Callable[[], bool]], Path]) -> None:
+def _watch(work: Callable[[EventCallback, Callable[[], bool]], Path]) -> None:
     """Run the work with a progress bar; the first Ctrl-C stops it after the current step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -35,7 +35,7 @@ class Reconstructor(Protocol):
         """Patch size in voxels along k, j, i."""
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """(B, 1, K, J, I) in [0, 1] and (B, Dk, Dj, Di) bool -> (B, 1, K, J, I)."""
+        """(B, 1, K, J, I) in [0, 1], 0 where hidden, and (B, Dk, Dj, Di) bool -> (B, 1, K, J, I)."""
 
 
 class NetworkPasses:

@@ -32,14 +32,14 @@ def walk(
     passes: NetworkPasses,
     *,
     prepare: Callable[[np.ndarray], np.ndarray],
-    blank: bool = True,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[tuple[Step, np.ndarray]]:
     """Pass the tiles of a volume through a function, in batches of equal extents.
 
     An `Assembler` joins the outputs: voxels (C, K, J, I), such as images or logits, or patch vectors (C, Dk, Dj, Di),
-    such as features. Memory is bounded by one batch.
+    such as features. Hidden voxels are 0 in the function's input, so that it cannot use them. Memory is bounded by one
+    batch.
 
     Args:
         voxels: (k, j, i), in the grid's shape.
@@ -47,8 +47,6 @@ def walk(
         steps: the tiles, such as all of `grid.tiles()`; all have a mask or none has.
         passes: runs the function with superpatches (B, 1, K, J, I) and, if the steps have masks, (B, Dk, Dj, Di) bool.
         prepare: maps cut voxels to the function's input, such as `Window.apply`.
-        blank: whether hidden voxels are set to 0 before the function gets them, so that it cannot use them. False for
-            models that hide nothing: they would treat the zeros as voxels.
         progress: callback after each batch with steps done and steps in all.
         cancelled: called before each batch; True stops the walk.
 
@@ -66,7 +64,7 @@ def walk(
             message = "The work was stopped; nothing was kept."
             raise Cancelled(message)
         batch = _batch(steps[done : done + passes.batch_size])
-        superpatches = np.stack([_seen(voxels, grid, step, prepare, blank) for step in batch])
+        superpatches = np.stack([_seen(voxels, grid, step, prepare) for step in batch])
         masks = [step.hidden[step.box.slices] for step in batch if step.hidden is not None]
         outputs = passes.predict(superpatches[:, None], *([np.stack(masks)] if masks else []))
         done += len(batch)
@@ -86,15 +84,11 @@ def _batch(steps: Sequence[Step]) -> list[Step]:
 
 
 def _seen(
-    voxels: np.ndarray,
-    grid: SuperpatchGrid,
-    step: Step,
-    prepare: Callable[[np.ndarray], np.ndarray],
-    blank: bool,
+    voxels: np.ndarray, grid: SuperpatchGrid, step: Step, prepare: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """The function's input (K, J, I), float32; see `walk`."""
     seen = np.ascontiguousarray(prepare(grid.cut_box(voxels, step.box)), dtype=np.float32)
-    if blank and step.hidden is not None:
+    if step.hidden is not None:
         pairs = zip(step.box.shape, grid.patch_size, strict=True)
         cubes = seen.reshape([size for pair in pairs for size in pair])
         cubes *= ~step.hidden[step.box.slices][:, None, :, None, :, None]

@@ -25,10 +25,11 @@ from MAESILCore.lattice import (
     Tiling,
     usual_overlap,
 )
-from MAESILCore.methods.abilities import UNDECLARED, abilities_of, check_reconstructs
+from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
 from MAESILCore.wording import Sentence
 
+#: Callback with parts done, parts in all, and a sentence.
 ProgressCallback = Callable[[int, int, str], None]
 
 
@@ -51,8 +52,8 @@ def reconstruct(
     Tiles without a hidden patch need no pass, unless the mask hides nothing: then all tiles pass (docs/methods.md, The
     unmasked pass). Tiles that hold only air (`Content`, judged by visible voxels) need none either: the prediction is
     the mean of the visible air. Each mask of a coverage has its own walk, so a hidden voxel never contributes to its
-    own prediction. Memory is bounded by input, outputs and one batch. If the model's abilities declare that it hides
-    nothing, mask and coverage are ignored and it sees the whole volume.
+    own prediction. The model never sees hidden voxels: they are 0. If its abilities declare that it hides nothing, mask
+    and coverage are ignored and it sees the whole volume. Memory is bounded by input, outputs and one batch.
 
     Args:
         volume: the scan in HU.
@@ -104,8 +105,6 @@ def reconstruct(
         [Step(box, turn.hidden) for turn in turns for box in turn.passed],
         passes,
         prepare=model.window.apply,
-        # Users' own models may declare no abilities; they see all voxels.
-        blank=abilities.hides and abilities is not UNDECLARED,
         progress=progress and (lambda done, total: progress(done, total, _passed(done, total))),
         cancelled=cancelled,
     )

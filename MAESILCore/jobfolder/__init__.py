@@ -3,7 +3,7 @@
 Both training and `MAESILCore.jobs`, which starts job processes, use this room.
 """
 
-from MAESILCore.jobfolder.events import ENDS, Event, ProgressCallback, rows
+from MAESILCore.jobfolder.events import ENDS, Event, EventCallback, rows
 from MAESILCore.jobfolder.failures import message_of
 from MAESILCore.jobfolder.folder import JobFolder, JobState, Tail, jobs_in
 from MAESILCore.jobfolder.lock import Lock, Owner
@@ -11,11 +11,11 @@ from MAESILCore.jobfolder.lock import Lock, Owner
 __all__ = [
     "ENDS",
     "Event",
+    "EventCallback",
     "JobFolder",
     "JobState",
     "Lock",
     "Owner",
-    "ProgressCallback",
     "Tail",
     "jobs_in",
     "message_of",

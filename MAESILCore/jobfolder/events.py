@@ -104,7 +104,7 @@ class Event:
 
 
 #: Callback for each event.
-ProgressCallback = Callable[[Event], None]
+EventCallback = Callable[[Event], None]
 
 
 def rows(events: Iterable[Event], name: str) -> list[Event]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from MAESILCore.jobfolder import Event, ProgressCallback
+from MAESILCore.jobfolder import Event, EventCallback
 
 #: `total` of the progress events.
 PARTS = 1000
@@ -22,7 +22,7 @@ class Progress:
         emit: callback for the events.
     """
 
-    def __init__(self, emit: ProgressCallback) -> None:
+    def __init__(self, emit: EventCallback) -> None:
         self.emit = emit
         self._later: dict[str, float] = {}
         self._begun = self._estimated = time.monotonic()

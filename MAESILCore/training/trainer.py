@@ -13,7 +13,7 @@ import torch
 
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import Cancelled, ConfigError
-from MAESILCore.jobfolder import Event, ProgressCallback
+from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Losses, Method, MethodConfig, Step
 from MAESILCore.models.card import Card
@@ -42,7 +42,7 @@ def pretrain(
     scans: Discovery | Sequence[Path] | DataOpener,
     *,
     device: str = "auto",
-    progress: ProgressCallback | None = None,
+    progress: EventCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
     initial: LoadedModel | None = None,
 ) -> Path:
@@ -111,7 +111,7 @@ class Trainer:
         opener: DataOpener,
         device: str,
         initial: LoadedModel | None,
-        emit: ProgressCallback,
+        emit: EventCallback,
         stopped: Callable[[], bool],
     ) -> None:
         self.run, self.config, self.emit, self.stopped = run, config, emit, stopped

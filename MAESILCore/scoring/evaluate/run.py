@@ -16,6 +16,7 @@ from MAESILCore.data.scans import failed_unexpectedly
 from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import ConfigError, MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
+from MAESILCore.inference.whole_volume import ProgressCallback
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
@@ -24,8 +25,6 @@ from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.scoring.evaluate.selection import Selection
 from MAESILCore.scoring.evaluate.summary import summarise
 from MAESILCore.scoring.metrics import lpips_obstacle
-
-ProgressCallback = Callable[[int, int, str], None]
 
 _PACKAGES = ("torch", "numpy", "scipy")
 

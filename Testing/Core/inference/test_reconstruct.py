@@ -22,7 +22,7 @@ from MAESILCore.inference import network, save_reconstruction
 from MAESILCore.inference import reconstruct as reconstruct_as_usual
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
-from MAESILCore.methods.abilities import Abilities
+from MAESILCore.methods.abilities import UNDECLARED, Abilities
 from MAESILCore.models.checkpoint import load_checkpoint
 from MAESILCore.phantom import make_phantom
 from MAESILCore.scoring.reconstruction import score_reconstruction
@@ -53,10 +53,6 @@ def mean_of_visible(voxels: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     return torch.where(count > 0, total / count.clamp_min(1), 0.5).expand_as(voxels)
 
 
-#: As a method declares it, so that hidden voxels are blanked.
-HIDES = Abilities(hides=True, reconstructs=True, levels=())
-
-
 @dataclass
 class FakeModel:
     """A model that follows a plain function, and remembers its batches."""
@@ -65,7 +61,7 @@ class FakeModel:
     superpatch_size: tuple[int, int, int] = (16, 16, 16)
     patch_size: tuple[int, int, int] = (4, 4, 4)
     window: Window = LUNG_TO_BONE
-    abilities: Abilities = HIDES
+    abilities: Abilities = UNDECLARED
     fits: int = 1000
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
