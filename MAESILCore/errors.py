@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from MAESILCore.wording import Sentence, displayable
+from MAESILCore.wording import displayable
 
 
 class MaesilError(Exception):
@@ -12,16 +10,6 @@ class MaesilError(Exception):
 
     Translatable messages are a `MAESILCore.wording.Sentence`, which `str` returns.
     """
-
-    @property
-    def code(self) -> str:
-        """Code of a translatable message, else ""."""
-        return self.args[0].code if self.args and isinstance(self.args[0], Sentence) else ""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Parameters of a translatable message, else empty."""
-        return self.args[0].parameters if self.code else {}
 
     def __str__(self) -> str:
         # File names in messages can contain any bytes.

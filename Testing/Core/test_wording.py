@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from MAESILCore.errors import ConfigError, MaesilError
+from MAESILCore.errors import ConfigError
 from MAESILCore.wording import Sentence, Texts, joined, marked
 
 FULL = Sentence("disk.full", "{name} does not fit ({size:.1f} GB).", name="Thorax", size=2)
@@ -20,12 +20,7 @@ def test_a_sentence_is_its_english_text() -> None:
 def test_an_error_gives_the_sentence_that_it_was_raised_with() -> None:
     error = ConfigError(FULL)
     assert str(error) is FULL
-    assert (error.code, error.parameters) == ("disk.full", {"name": "Thorax", "size": 2})
-
-
-def test_an_error_with_any_other_text_has_no_code() -> None:
-    for error in (MaesilError("Something else."), MaesilError()):
-        assert (error.code, error.parameters) == ("", {})
+    assert (FULL.code, FULL.parameters) == ("disk.full", {"name": "Thorax", "size": 2})
 
 
 def test_a_sentence_survives_the_way_to_another_process() -> None:
