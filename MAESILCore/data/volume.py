@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from MAESILCore.data.formats import geometry, names, voxeltypes
+from MAESILCore.data.formats.scan import Scan, named
 from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -168,7 +169,6 @@ def list_series(folder: str | PathLike[str]) -> list[SeriesInfo]:
     Raises:
         VolumeError: there is no DICOM image, or one is damaged.
     """
-    from MAESILCore.data.formats.checks import named
     from MAESILCore.data.formats.dicom.series import find_series
 
     folder = Path(os.path.abspath(folder))
@@ -210,7 +210,6 @@ def write_volume(volume: Volume, path: str | PathLike[str]) -> None:
     ((2, 3, 4), ['air.nrrd'])
     """
     from MAESILCore.data.formats import files
-    from MAESILCore.data.formats.scan import Scan
 
     files.write(Scan(volume.voxels, volume.ijk_to_ras), Path(path))
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.data.formats import checks, geometry, nifti, voxeldata, voxeltypes
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.names import extension_of
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable
 
 _HEADER_BYTES = 348
 

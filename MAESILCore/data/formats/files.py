@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from MAESILCore.data.formats import analyze, content, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
-from MAESILCore.data.formats.checks import Unreadable, named
 from MAESILCore.data.formats.dicom import reader
 from MAESILCore.data.formats.dicom.kinds import is_dicom
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable, named
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_whole
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import checks, geometry, nifti, voxeldata, voxeltypes
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable
 
 _HEADER_BYTES = 284
 
@@ -29,7 +29,7 @@ def read(path: Path) -> Scan:
     with voxeldata.decompressed(path) as stream:
         block = stream.read(_HEADER_BYTES)
     if block[_VERSION] != _KNOWN_VERSION:
-        raise checks.Unreadable("has no readable MGH header: copy or export it again.")
+        raise Unreadable("has no readable MGH header: copy or export it again.")
     # nibabel would print its checks.
     header = MGHHeader(block, check=False)
     dtype, size = np.dtype(header.get_data_dtype()), header.get_data_shape()

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MAESILCore.data.formats import checks, geometry, nifti_geometry, nifti_header, voxeldata, voxeltypes
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.names import extension_of
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable, damaged
 from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def readable() -> Iterator[None]:
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise checks.damaged("its voxels end too early or do not decode") from error
+        raise damaged("its voxels end too early or do not decode") from error
     except Exception as error:
         # nibabel checks fields lazily; damaged ones raise about ten exception types.
         reason = f" ({error})" if type(error).__name__ == "HeaderDataError" else ""

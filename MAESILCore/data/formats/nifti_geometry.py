@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MAESILCore.data.formats import geometry, units
-from MAESILCore.data.formats.checks import Unreadable
+from MAESILCore.data.formats.scan import Unreadable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header

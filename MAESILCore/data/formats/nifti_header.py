@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MAESILCore.data.formats import voxeldata
-from MAESILCore.data.formats.checks import Unreadable
+from MAESILCore.data.formats.scan import Unreadable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header

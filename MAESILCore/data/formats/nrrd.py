@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import checks, nrrd_geometry, voxeldata, voxeltypes
-from MAESILCore.data.formats.checks import Unreadable
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable
 from MAESILCore.data.formats.textheader import BLANKS, data_files, integer, line_text, words
 
 #: Types by the names that Teem gives them, separated by commas.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from MAESILCore.data.formats import geometry, units
-from MAESILCore.data.formats.checks import Unreadable
+from MAESILCore.data.formats.scan import Unreadable
 from MAESILCore.data.formats.textheader import decimal, words
 
 #: What turns a position in the named space into RAS; spaces without anatomy (scanner-xyz, ...) are not here.

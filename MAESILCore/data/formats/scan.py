@@ -1,10 +1,15 @@
-"""The exchange type of readers and writers."""
+"""What readers give and writers take, and the error that readers raise."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from MAESILCore.errors import VolumeError
 
 
 @dataclass(frozen=True)
@@ -20,3 +25,21 @@ class Scan:
     voxels: np.ndarray
     ijk_to_ras: np.ndarray
     notes: tuple[str, ...] = ()
+
+
+class Unreadable(VolumeError):
+    """The reason why a scan cannot be read, as the part of a sentence after its name; see `named`."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Complete an `Unreadable` of the block to a sentence that begins with the name of a file or folder."""
+    try:
+        yield
+    except Unreadable as error:
+        raise VolumeError(f"{path.name} {error}") from error
+
+
+def damaged(reason: str) -> Unreadable:
+    """The error for a file that is truncated or does not decode."""
+    return Unreadable(f"is cut short or damaged ({reason}): copy or export it again.")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import IO
 
-from MAESILCore.data.formats.checks import Unreadable
+from MAESILCore.data.formats.scan import Unreadable
 
 #: The only white space between the numbers and words of a header.
 BLANKS = " \t\r\n"

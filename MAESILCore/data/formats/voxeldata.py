@@ -19,7 +19,8 @@ from typing import IO
 import numpy as np
 
 from MAESILCore.data.formats import content
-from MAESILCore.data.formats.checks import Unreadable, damaged, dimensions_text
+from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.formats.scan import Unreadable, damaged
 from MAESILCore.data.formats.textheader import decimal, integer
 
 _CHUNK = 1 << 20

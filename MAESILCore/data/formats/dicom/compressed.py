@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from MAESILCore.data.formats import checks
+from MAESILCore.data.formats.scan import damaged
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -56,12 +56,12 @@ def decode(dataset: Dataset, shape: tuple[int, int, int]) -> tuple[np.ndarray, s
                 pixels = dataset.pixel_array
             except Exception as error:
                 # Damaged RLE segments raise various exceptions.
-                raise checks.damaged("its pixel data do not decode") from error
+                raise damaged("its pixel data do not decode") from error
         doubt = TOO_LONG if any("padding" in str(one.message) for one in caught) else ""
     else:
         pixels, doubt = _decoded_by_gdcm(dataset, shape[0])
     if pixels.size != np.prod(shape):
-        raise checks.damaged(f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
+        raise damaged(f"its pixel data decode to {pixels.size} of {np.prod(shape)} pixels")
     return pixels.reshape(shape), doubt
 
 
@@ -75,7 +75,7 @@ def _decoded_by_gdcm(dataset: Dataset, frames: int) -> tuple[np.ndarray, str]:
             try:
                 image = SimpleITK.ReadImage(str(bare), imageIO="GDCMImageIO")
             except RuntimeError as error:
-                raise checks.damaged("its pixel data do not decode") from error
+                raise damaged("its pixel data do not decode") from error
         doubt = "made the decoder complain" if errors.stat().st_size else ""
     return SimpleITK.GetArrayFromImage(image), doubt
 
@@ -109,11 +109,11 @@ def _refuse_broken_fragments(encapsulated: bytes, frames: int) -> None:
         place += 8 + int.from_bytes(encapsulated[place + 4 : place + 8], "little")
         items += 1
     if place != len(encapsulated):
-        raise checks.damaged("its compressed pixel data are no chain of fragments")
+        raise damaged("its compressed pixel data are no chain of fragments")
     has_table = not encapsulated[8:].startswith(_JPEG_MARKER)
     fragments = max(items - has_table, 0)
     if fragments < frames:
-        raise checks.damaged(f"its pixel data have {fragments} of {frames} frames")
+        raise damaged(f"its pixel data have {fragments} of {frames} frames")
 
 
 def _write_bare(path: Path, dataset: Dataset, frames: int) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.headers import FileHeader, FrameHeader, read_header
 from MAESILCore.data.formats.dicom.kinds import Kind, is_dicom, is_dicom_image
 from MAESILCore.data.formats.dicom.lookalikes import Slices, is_companion
+from MAESILCore.data.formats.scan import Unreadable
 from MAESILCore.errors import VolumeError
 
 #: Folders with copies or metadata of files, made by macOS archives and Synology stations.

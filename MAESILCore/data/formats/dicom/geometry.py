@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from MAESILCore.data.formats import geometry
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.notes import named_files
+from MAESILCore.data.formats.scan import Unreadable
 
 #: Tolerance for rounding of cosines and millimetres.
 ROUNDING = 1e-3

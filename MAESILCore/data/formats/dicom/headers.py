@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from MAESILCore.data.formats import checks
 from MAESILCore.data.formats.dicom.kinds import Kind, kind_of, parsing, plain, text_of
+from MAESILCore.data.formats.scan import damaged
 from MAESILCore.data.formats.textheader import decimal
 
 if TYPE_CHECKING:
@@ -156,11 +156,11 @@ def read_header(path: Path) -> FileHeader:
 
 def _frames(path: Path, dataset: Dataset) -> list[FrameHeader]:
     if "Rows" not in dataset or "Columns" not in dataset:
-        raise checks.damaged("it is marked as an image, and its header has none")
+        raise damaged("it is marked as an image, and its header has none")
     frames = int(dataset.get("NumberOfFrames") or 1)
     of_frames = list(dataset.get(_FRAME_GROUPS) or [])
     if frames < 1 or (of_frames and len(of_frames) != frames):
-        raise checks.damaged(f"it announces {frames} frames and describes {len(of_frames)}")
+        raise damaged(f"it announces {frames} frames and describes {len(of_frames)}")
     shared = list(dataset.get(_SHARED_GROUPS) or [])[:1]
     # Frames without individual descriptions have no positions.
     described = of_frames or [None]
@@ -191,10 +191,10 @@ def _header(path: Path, dataset: Dataset, frame: int, frames: int, groups: list[
     slope, intercept = find(values, "RescaleSlope"), find(values, "RescaleIntercept")
     samples = int(dataset.SamplesPerPixel)
     if samples < 1:
-        raise checks.damaged(f"it has {samples} samples per pixel")
+        raise damaged(f"it has {samples} samples per pixel")
     photometric = text_of(dataset, "PhotometricInterpretation")
     if photometric not in _GREY and not photometric.startswith(_COLOURS):
-        raise checks.damaged(f"its photometric interpretation {photometric!r} is unknown")
+        raise damaged(f"its photometric interpretation {photometric!r} is unknown")
     acquisition = {
         keyword: _alike(keyword, plain(find(group, keyword))) for keyword, group in _ACQUISITION_TAGS.items()
     }
@@ -257,5 +257,5 @@ def _factor(value: Any, default: float) -> float:  # noqa: ANN401
         return default
     factor = decimal(str(value))
     if not np.isfinite(factor) or (factor == 0.0 and default != 0.0):
-        raise checks.damaged(f"its rescale slope or intercept is {factor:g}")
+        raise damaged(f"its rescale slope or intercept is {factor:g}")
     return factor

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from MAESILCore.data.formats import checks
+from MAESILCore.data.formats.scan import damaged, named
 from MAESILCore.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def parsing(path: Path) -> Iterator[None]:
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    with checks.named(path), warnings.catch_warnings():
+    with named(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
@@ -127,7 +127,7 @@ def parsing(path: Path) -> Iterator[None]:
             raise
         except Exception as error:
             # pydicom converts values lazily; damaged ones raise about ten exception types.
-            raise checks.damaged("its DICOM header cannot be read") from error
+            raise damaged("its DICOM header cannot be read") from error
         finally:
             logger.setLevel(level)
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from MAESILCore.data.formats import checks, voxeltypes
+from MAESILCore.data.formats import voxeltypes
 from MAESILCore.data.formats.dicom import compressed
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import parsing
 from MAESILCore.data.formats.dicom.notes import named_files
+from MAESILCore.data.formats.scan import Unreadable, damaged
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -72,29 +73,25 @@ def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None, str]:
 
         dataset = dcmread(path)
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-            raise checks.Unreadable(
-                "holds floating-point pixels, which are not supported: convert it to NIfTI."
-            )
+            raise Unreadable("holds floating-point pixels, which are not supported: convert it to NIfTI.")
         if "PixelData" not in dataset:
-            raise checks.damaged("its pixel data end too early or are missing")
+            raise damaged("its pixel data end too early or are missing")
         shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
         bits = int(dataset.BitsAllocated)
         if bits not in _STANDARD_TYPES:
-            raise checks.Unreadable(
-                f"has {bits} bits per pixel, which is not supported: convert it to NIfTI."
-            )
+            raise Unreadable(f"has {bits} bits per pixel, which is not supported: convert it to NIfTI.")
         if int(dataset.PixelRepresentation) not in (0, 1):
-            raise checks.damaged(f"its pixel representation is {dataset.PixelRepresentation}")
+            raise damaged(f"its pixel representation is {dataset.PixelRepresentation}")
         used = int(dataset.BitsStored)
         if not 1 <= used <= bits or int(dataset.get("HighBit", used - 1)) != used - 1:
-            raise checks.damaged(f"it keeps {used} of {bits} bits, and not the lowest ones")
+            raise damaged(f"it keeps {used} of {bits} bits, and not the lowest ones")
         # pydicom detects explicit value types if the transfer syntax is missing.
         is_stated = "TransferSyntaxUID" in dataset.file_meta
         syntax = str(dataset.file_meta.TransferSyntaxUID) if is_stated else _NATIVE[0]
         if syntax in _NATIVE:
             announced, there = int(np.prod(shape)) * bits // 8, len(dataset.PixelData or b"")
             if there < announced:
-                raise checks.damaged(f"it has {there} of {announced} bytes of pixels")
+                raise damaged(f"it has {there} of {announced} bytes of pixels")
             # An odd number of bytes is padded to an even one.
             if there > announced + announced % 2:
                 doubt = compressed.TOO_LONG
@@ -140,7 +137,7 @@ def _modality_lut(dataset: Dataset) -> np.ndarray | None:
         data = words if bits > 8 or len(data) >= 2 * count else words.astype("<u2").view("u1")
     outputs = np.asarray(data, np.int64)
     if len(outputs) < count:
-        raise checks.damaged(f"its Modality LUT has {len(outputs)} of {count} entries")
+        raise damaged(f"its Modality LUT has {len(outputs)} of {count} entries")
     signed = _is_signed(dataset)
     # The first input value has the sign of the pixels; pydicom returns it unsigned.
     first = first - (1 << 16) if signed and first >= 1 << 15 else first

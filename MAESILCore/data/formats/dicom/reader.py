@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import checks, content
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.folder import images_below
 from MAESILCore.data.formats.dicom.geometry import ROUNDING, stack_slices
 from MAESILCore.data.formats.dicom.headers import FrameHeader, read_header
@@ -17,7 +16,7 @@ from MAESILCore.data.formats.dicom.kinds import DERIVED_MODALITIES, Kind, is_dic
 from MAESILCore.data.formats.dicom.notes import left_out_notes, named_files, stack_notes
 from MAESILCore.data.formats.dicom.pixels import read_frames
 from MAESILCore.data.formats.dicom.series import choose_series, find_series, listing, without_strays
-from MAESILCore.data.formats.scan import Scan
+from MAESILCore.data.formats.scan import Scan, Unreadable, damaged
 
 
 def read_folder(folder: Path, series: str | None) -> Scan:
@@ -53,7 +52,7 @@ def read_file(path: Path) -> Scan:
         raise Unreadable("lacks the header of a DICOM file (the DICM mark): export it again.")
     header = read_header(path)
     if header.kind is Kind.UNCLEAR:
-        raise checks.damaged("its SOP class, the kind of object, is missing or unknown")
+        raise damaged("its SOP class, the kind of object, is missing or unknown")
     if header.kind is Kind.OTHER:
         raise Unreadable("is a DICOM object without a supported image: give a CT series.")
     return _read_stack(path, header.frames)

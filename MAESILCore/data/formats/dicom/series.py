@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.data.formats.checks import Unreadable
 from MAESILCore.data.formats.dicom.folder import Contents, read_contents
 from MAESILCore.data.formats.dicom.geometry import groups_of
 from MAESILCore.data.formats.dicom.headers import FrameHeader
 from MAESILCore.data.formats.dicom.kinds import DERIVED_MODALITIES
+from MAESILCore.data.formats.scan import Unreadable
 
 #: Tolerance for the cosines of one plane; those of a scout differ by more.
 _SAME_PLANE = 0.05
