@@ -86,8 +86,8 @@ class Probe:
         code = process.poll()
         if code is None and time.monotonic() < self._deadline:
             return None
-        if code is None:
-            self._kill(process)
+        process.kill()  # no effect on one that has ended
+        process.wait()
         facts = self._read()
         is_late = code is None or "Timeout (" in facts["errors"]
         self._finish(timed_out=is_late, exit_code=code, **facts)
@@ -104,13 +104,9 @@ class Probe:
     def close(self) -> None:
         """End the child if it runs; its results are dropped."""
         if self._process is not None and self._facts is None:
-            self._kill(self._process)
+            self._process.kill()
+            self._process.wait()
             self._finish(timed_out=True, exit_code=None, errors="")
-
-    @staticmethod
-    def _kill(process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        process.wait()
 
     def _read(self) -> dict[str, Any]:
         """The complete parts, and the end of stderr."""

@@ -37,13 +37,11 @@ class Run:
         folder: the path of the folder.
         job: the folder as a `JobFolder`.
         writes: whether this process writes.
-        new: whether the run was created, not opened.
     """
 
     def __init__(self, folder: Path, new: bool) -> None:
         self.folder = folder
         self.job = JobFolder(folder)
-        self.new = new
         self.writes = os.environ.get("RANK", "0") == "0"
         self._begun = not new
         self._step = 0

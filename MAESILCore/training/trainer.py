@@ -125,8 +125,8 @@ class Trainer:
         if saved is not None:
             self.step = saved[0]
         if config.steps < self.step:
-            message = f"The run has already taken {self.step} steps, more than the {config.steps} requested; give more."
-            raise ConfigError(message)
+            message = f"The run has already taken {self.step} steps, more than the {config.steps} requested."
+            raise ConfigError(f"{message} Give a larger number.")
         self.fabric, precision = launch(device, config.precision)
         self.data = self._open(opener)
         self.method.to(self.fabric.device)
