@@ -805,7 +805,7 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         await choose(state.models.index("run/model"))
         assert session.model.superpatchSize == (8, 8, 8)
         assert len(session.grid) == len(state.superpatches) == 32
-        assert state.model_facts.startswith(f"{session.model.name} ({session.model.method})")
+        assert state.model_facts.startswith(f"{session.model.name} ({session.model.card.method})")
         assert "Superpatch 8 x 8 x 8" in state.model_facts
         await reconstruct(an_application)
         assert state.has_results

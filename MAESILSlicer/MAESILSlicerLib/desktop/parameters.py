@@ -46,7 +46,7 @@ class MaskMode(enum.Enum):
 
     def label(self) -> str:
         """Display name of the mode."""
-        return _(MODE_TITLES[self.value])
+        return translated(MODE_TITLES[self.value])
 
     @property
     def isRegion(self) -> bool:
@@ -67,7 +67,7 @@ class Prediction(enum.Enum):
 
     def label(self) -> str:
         """Display name of the choice."""
-        return _(COVERAGE_TITLES[self is Prediction.EVERY_PATCH])
+        return translated(COVERAGE_TITLES[self is Prediction.EVERY_PATCH])
 
 
 class RenderingPreset(enum.Enum):

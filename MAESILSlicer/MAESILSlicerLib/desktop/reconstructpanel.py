@@ -155,7 +155,7 @@ class ReconstructPanel(Panel):
             combo.setCurrentIndex(index)
         running = _("The reconstruction with this model is running.") if self._session.isRunning else ""
         self.allow(combo, self._ui.modelButton, unless=running)
-        lines = [problem] if problem else self._session.model.text.splitlines()
+        lines = [translated(line) for line in ((problem,) if problem else self._session.model.lines)]
         self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
         self._ui.modelCardLabel.setText("\n".join(lines[2:]))
 

@@ -9,9 +9,10 @@ from slicer.i18n import translate
 
 from MAESILCore.wording import Sentence
 from MAESILSlicerLib.scene import wording as scene
+from MAESILSlicerLib.session import wording as session
 
 #: Modules with a table of texts.
-_TABLES = (scene,)
+_TABLES = (scene, session)
 
 
 def translated(text: str) -> str:
@@ -125,9 +126,6 @@ def _templates() -> dict[str, str]:
         "install.testing": _("Slicer runs in testing mode, in which nothing is installed."),
         "install.no-extensions": _("Extensions cannot be installed in this Slicer."),
         "install.done": _("Installed."),
-        "mask.nothing-hidden": _(
-            "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
-        ),
         "plan.names": _("{first} and {last}"),
         "plan.sizes": _(
             "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python."

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
-from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import Mask
 from MAESILSlicerLib.desktop.follower import ParameterFollower
 from MAESILSlicerLib.desktop.jobtimer import JobTimer
@@ -109,8 +107,7 @@ class Study:
             Cancelled: the reconstruction was cancelled while waiting.
             MaesilError: the reconstruction cannot be started or has failed; the message gives the reason.
         """
-        if self.session.isRunning:
-            raise ConfigError(_("A reconstruction is running already; wait for it, or cancel it."))
+        self.session.requireNoTask()
         self.showMask(volumeNode, **mask)
         isRegion = self.parameterNode().mode.isRegion
         self.session.startReconstruction(

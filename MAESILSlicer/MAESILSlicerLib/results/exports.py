@@ -35,12 +35,14 @@ class KeptFiles:
         self._volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
 
     def keep(self, written: Path, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
-        """Move a job's files out of its folder; they replace the files kept before.
+        """Move a job's files, if it has any, out of its folder; they replace the files kept before.
 
         Raises:
             ExportError: the files could not be moved; nothing is kept then.
         """
         self.forget()
+        if not written.is_dir():
+            return
         self._volumeNode = volumeNode
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="export-", dir=self._root))

@@ -9,18 +9,10 @@ import slicer
 
 from MAESILCore.lattice import MaskStrategy
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
+from MAESILSlicerLib.session.wording import TEXTS, sentence
 
-#: Display names, keyed by the mode of `MAESILCore.lattice.MaskStrategy` or by the kind of region.
-MODE_TITLES = {
-    "nested": "Two stages (nested)",
-    "random": "Single patches at random",
-    "block": "Blocks of patches",
-    "plane": "Whole planes",
-    "axis": "Whole columns",
-    "product": "Planes and columns",
-    "roi": "A region (ROI)",
-    "segment": "A segment",
-}
+#: Display names by the mode of `MAESILCore.lattice.MaskStrategy` or by the kind of region.
+MODE_TITLES = TEXTS.titles("mode")
 #: The modes whose mask is a region made by hand; the others draw a random mask.
 REGION_MODES = ("roi", "segment")
 
@@ -32,7 +24,7 @@ USUAL_COVERAGE = 4
 #: Largest coverage that faces offer; more masks take longer and hardly change the mean.
 LARGEST_COVERAGE = 16
 #: Display names, keyed by whether the reconstruction is a coverage.
-COVERAGE_TITLES = {False: "Only the mask shown", True: "Cover all patches"}
+COVERAGE_TITLES = {False: sentence("coverage.mask"), True: sentence("coverage.all")}
 
 
 @dataclass(frozen=True)

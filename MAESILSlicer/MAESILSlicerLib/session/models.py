@@ -8,6 +8,7 @@ from pathlib import Path
 from MAESILCore.errors import CheckpointError
 from MAESILCore.models.card import Card, read_card
 from MAESILCore.models.catalogue import resolve
+from MAESILSlicerLib.session.wording import sentence
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,6 @@ class ModelInfo:
         return self.card.name
 
     @property
-    def method(self) -> str:
-        """Name of the method."""
-        return self.card.method
-
-    @property
     def hides(self) -> bool:
         """Whether the model predicts hidden patches; other models see all patches."""
         return self.card.can.hides
@@ -50,22 +46,20 @@ class ModelInfo:
         return self.card.patch_size
 
     @property
-    def windowHu(self) -> tuple[float, float]:
-        """HU values that the model maps to 0 and 1."""
-        return self.card.window
-
-    @property
-    def text(self) -> str:
-        """The card in a few lines, for display."""
-        low, high = self.windowHu
-        data = self.card.data
-        return "\n".join(
-            (
-                f"{self.name} ({self.method}), {self.megabytes:.0f} MB",
-                f"Superpatch {_product(self.superpatchSize)}, patch {_product(self.patchSize)} voxels, "
-                f"window {low:g} to {high:g} HU, {self.card.step} training steps",
-                f"Trained on {data}" if data else "Its card does not say what it was trained on.",
-            )
+    def lines(self) -> tuple[str, ...]:
+        """The card in three sentences: file, sizes and training data."""
+        card, (low, high) = self.card, self.card.window
+        return (
+            sentence("model.file", name=card.name, method=card.method, megabytes=self.megabytes),
+            sentence(
+                "model.sizes",
+                superpatch=_product(self.superpatchSize),
+                patch=_product(self.patchSize),
+                low=low,
+                high=high,
+                steps=card.step,
+            ),
+            sentence("model.data", data=card.data) if card.data else sentence("model.no-data"),
         )
 
 

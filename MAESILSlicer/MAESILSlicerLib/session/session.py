@@ -6,6 +6,7 @@ The desktop module and the browser face both drive this class; it imports neithe
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,16 @@ import slicer
 import vtk
 
 from MAESILCore.errors import ConfigError
+from MAESILCore.lattice import SuperpatchGrid
 from MAESILSlicerLib.results.exports import KeptFiles
 from MAESILSlicerLib.results.resultset import ResultSet, kindOf
 from MAESILSlicerLib.scene.nodes import inputOf, roleOf
+from MAESILSlicerLib.scene.volumes import readVolume
+from MAESILSlicerLib.scene.watch import Observations
 from MAESILSlicerLib.session.choices import Nothing, ReconstructionChoices, Region, StudyChoices
-from MAESILSlicerLib.session.jobs import startJob
 from MAESILSlicerLib.session.shown import ShownStudy
 from MAESILSlicerLib.session.tasks import Task
+from MAESILSlicerLib.session.wording import sentence
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
@@ -51,17 +55,17 @@ class Session(ShownStudy):
         python: str | None = None,
     ) -> None:
         super().__init__(scene or slicer.mrmlScene)
-        self.jobsFolder = Path(jobsFolder or Path(tempfile.gettempdir()) / "MAESIL")
-        self.python = python
+        self.jobsFolder = jobsFolder or Path(tempfile.gettempdir()) / "MAESIL"
+        self.python = python or sys.executable
         self.task: Task | None = None
         self.made: ResultSet | None = None
         self._files = KeptFiles(self.jobsFolder)
-        self._observations = [
-            self.scene.AddObserver(
-                slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved
-            ),
-            self.scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClosing),
-        ]
+        self._observations = Observations()
+        for event, callback in (
+            (slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved),
+            (slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClosing),
+        ):
+            self._observations.add(self.scene, event, callback)
 
     # Tasks
 
@@ -90,20 +94,46 @@ class Session(ShownStudy):
             MaesilError: there is no usable volume or no mask, a job is already running, or the job's folder cannot be
                 written.
         """
-        self._requireNoTask()
-        if self.grid is None:
-            raise ConfigError(self.check.problem or "Choose a volume.")
+        self.requireNoTask()
+        problem = self.check.problem or self.problems.get("volume")
+        if problem is not None:
+            raise ConfigError(str(problem))
         if self.mask is None:
-            message = "There is no mask; choose a mask first."
-            raise ConfigError(message)
+            raise ConfigError(sentence("study.no-mask"))
         if choices.coverage and self.isRegion:
-            message = "A region is a single mask; choose no coverage."
-            raise ConfigError(message)
+            raise ConfigError(sentence("study.region-coverage"))
         if not self.hidesPatches:
             choices = replace(choices, coverage=0, controls=())
-        job = startJob(self.jobsFolder, self.python, self.choices, self.model, self.mask, choices)
+        job = self._startJob(choices)
         logging.info("MAESIL: reconstruction started on %s", choices.device)
         self.follow(job, self.volumeNode)
+
+    def _startJob(self, choices: ReconstructionChoices) -> JobProcess:
+        from MAESILCore.jobs.client import JobProcess
+        from MAESILCore.jobs.reconstruction import prepare_reconstruction
+
+        if choices.overlap is not None:
+            # Checked here, because the valid range depends on the model, which the request does not know.
+            SuperpatchGrid(self.grid.shape, self.model.superpatchSize, self.model.patchSize, choices.overlap)
+        request = prepare_reconstruction(
+            self.jobsFolder,
+            readVolume(self.volumeNode),
+            # A coverage draws its own masks.
+            mask=None if choices.coverage else self.mask,
+            model=str(self.model.path),
+            strategy=self.choices.strategy,
+            seed=self.choices.seed,
+            coverage=choices.coverage,
+            device=choices.device,
+            batch_size=choices.batchSize,
+            overlap=choices.overlap,
+            scores=choices.scores,
+            export=choices.export,
+            controls=choices.controls,
+        )
+        job = JobProcess(request.folder, self.python)
+        job.start()
+        return job
 
     def follow(self, job: JobProcess, inputNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
         """Make a newly started job of any kind the running task.
@@ -116,17 +146,17 @@ class Session(ShownStudy):
             ConfigError: another job is already running; the new one is stopped.
         """
         try:
-            self._requireNoTask()
+            self.requireNoTask()
         except ConfigError:
             job.close()
             raise
         self.task = Task(self.scene, job, inputNode, self._files)
-        self._changed(self.task.message)
+        self._report(self.task.message)
 
-    def _requireNoTask(self) -> None:
+    def requireNoTask(self) -> None:
+        """Raise a ConfigError if a job is running."""
         if self.task is not None:
-            message = f"A {self.task.noun} is running already; wait for it, or cancel it."
-            raise ConfigError(message)
+            raise ConfigError(sentence("study.running", job=self.task.noun))
 
     def poll(self) -> bool:
         """Process the job's events since the last call; return whether anything changed."""
@@ -143,24 +173,24 @@ class Session(ShownStudy):
                 if self.made is not None and task.inputNode is self.volumeNode:
                     self.results = self.made
             if hasChanged or task.isOver:
-                self._changed(task.message, task.failed, *(("results",) if task.isOver else ()))
+                self._report(task.message, task.failed, *(("results",) if task.isOver else ()))
         return hasChanged
 
     def cancel(self) -> None:
         """Request the end of the running job; `poll` reports it."""
         if self.task is not None:
             self.task.cancel()
-            self._changed(self.task.message)
+            self._report(self.task.message)
 
     def stop(self, reason: str) -> None:
         """End the job, if any, without its results, and show `reason` as a failure."""
         # Emit once: a caller that waits for the job reads the first message afterwards as its outcome.
         self._dropTask()
-        self._changed(reason, True, "results")
+        self._report(reason, True, "results")
 
     def _stopAtOnce(self) -> None:
         if self._dropTask():
-            self._changed("", False, "results")
+            self._report("", False, "results")
 
     def _dropTask(self) -> bool:
         """Drop the running task; return whether there was one."""
@@ -174,17 +204,13 @@ class Session(ShownStudy):
         """The running task, if its input is this volume."""
         return self.task if self.task is not None and self.task.inputNode is node is not None else None
 
-    def _stopFor(self, task: Task, reason: str) -> None:
-        """Stop a task because its volume was deleted or changed."""
-        self.stop(f"{reason}, so its {task.noun} was stopped; nothing was kept.")
-
     # The scene
 
     def _onVolumeChanged(self) -> None:
         stopped = self._taskOf(self.volumeNode)
         super()._onVolumeChanged()
         if stopped is not None:
-            self._stopFor(stopped, "The volume was cropped, moved or otherwise changed")
+            self.stop(sentence("study.volume-changed", job=stopped.noun))
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
@@ -196,9 +222,9 @@ class Session(ShownStudy):
             self.change(volume=None)
         region = self.choices.region
         if isinstance(region, Region) and region.node is node:
-            self.change(region=Nothing("The hidden region was deleted; choose what to hide."))
+            self.change(region=Nothing(sentence("study.region-deleted")))
         if stopped is not None:
-            self._stopFor(stopped, "The volume was deleted")
+            self.stop(sentence("study.volume-deleted", job=stopped.noun))
 
     def _forgetResult(self, node: slicer.vtkMRMLNode) -> None:
         """Drop references to incomplete results; otherwise their volumes would stay in memory."""
@@ -210,10 +236,10 @@ class Session(ShownStudy):
         if kind is None or self.volumeNode is None or inputOf(node) is not self.volumeNode:
             return
         if self.isRunning or kind.role(roleOf(node)).isOptional:
-            self._tell("results")
+            self._notify("results")
         else:
-            sentence = f'"{node.GetName()}" was deleted, without which its {kind.name} is not shown here.'
-            self._changed(sentence, False, "results")
+            deleted = sentence("study.result-deleted", node=node.GetName(), job=kind.name)
+            self._report(deleted, False, "results")
 
     def _onSceneClosing(self, _caller: object, _event: str) -> None:
         self._stopAtOnce()
@@ -225,7 +251,5 @@ class Session(ShownStudy):
         """End the job, remove the overlays and stop observing the scene; results stay."""
         self._stopAtOnce()
         self._files.forget()
-        for observation in self._observations:
-            self.scene.RemoveObserver(observation)
-        self._observations = []
+        self._observations.clear()
         super().close()

@@ -12,15 +12,15 @@ import slicer
 
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.lattice import Mask, SuperpatchGrid
-from MAESILCore.wording import Sentence
 from MAESILSlicerLib.overlays.overlays import Overlays
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.regions import maskFromRegion
-from MAESILSlicerLib.scene.volumes import VolumeCheck, checkVolume
+from MAESILSlicerLib.scene.volumes import checkVolume
 from MAESILSlicerLib.scene.watch import RegionWatch, VolumeWatch
 from MAESILSlicerLib.session.choices import Nothing, Region, StudyChoices
 from MAESILSlicerLib.session.models import ModelInfo, readModelInfo
 from MAESILSlicerLib.session.signal import Signal
+from MAESILSlicerLib.session.wording import sentence
 
 #: Topics of a session's signal. "volume": volume, check or grid; "display": the outlined superpatch; "moved": the
 #: hidden region was moved, so the face must re-apply the choices; "job": job and message.
@@ -36,7 +36,7 @@ class ShownStudy:
     Attributes:
         changed: signal with the topics `TOPICS`.
         choices: the choices applied last.
-        problems: errors by the part that could not be applied: "model", "volume", "mask" or "display".
+        problems: errors by the part that could not be applied, in this order: "model", "volume", "mask", "display".
         check: the check of the volume.
         superpatch: index of the outlined superpatch; None if there is none.
         results: the newest reconstruction made while the volume was shown; None if there is none.
@@ -52,7 +52,7 @@ class ShownStudy:
         self.choices = StudyChoices()
         self.problems: dict[str, MaesilError] = {}
         self.volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None
-        self.check = VolumeCheck("Choose a volume.", ())
+        self.check = checkVolume(None)
         self.grid: SuperpatchGrid | None = None
         self.mask: Mask | None = None
         self.superpatch: int | None = None
@@ -60,45 +60,44 @@ class ShownStudy:
         self.message, self.failed = "", False
         self._usedModel = self.choices.model
         self._isPlaced = False
-        self._madeFor: object = None
-        self._news: set[str] | None = None
+        self._maskKey: object = None
+        self._pending: set[str] | None = None
         self._regionWatch = RegionWatch(self._onRegionMoved)
-        self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._applyAnew)
+        self._volumeWatch = VolumeWatch(self._onVolumeChanged, self._reapply)
 
     # Notifications
 
-    def _changed(self, message: str = "", failed: bool = False, *topics: str) -> None:
+    def _report(self, message: str = "", failed: bool = False, *topics: str) -> None:
         """Replace the message and emit "job" and `topics`."""
         self.message, self.failed = message, failed
-        self._tell("job", *topics)
+        self._notify("job", *topics)
 
-    def _tell(self, *topics: str) -> None:
-        if self._news is None:
+    def _notify(self, *topics: str) -> None:
+        if self._pending is None:
             self.changed.emit(*topics)
         else:
-            self._news.update(topics)
+            self._pending.update(topics)
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
+    def _batch(self) -> Iterator[None]:
         """Collect all topics and emit them once at the end."""
-        if self._news is not None:
+        if self._pending is not None:
             yield
             return
-        self._news = set()
+        self._pending = set()
         try:
             yield
         finally:
-            news, self._news = self._news, None
-            if news:
-                self.changed.emit(*news)
+            topics, self._pending = self._pending, None
+            if topics:
+                self.changed.emit(*topics)
 
     # The choices
 
     @property
     def problem(self) -> MaesilError | None:
         """The first of `problems`; None if all choices are in use."""
-        parts = ("model", "volume", "mask", "display")
-        return next((self.problems[part] for part in parts if part in self.problems), None)
+        return next(iter(self.problems.values()), None)
 
     @property
     def hidesPatches(self) -> bool:
@@ -120,7 +119,7 @@ class ShownStudy:
         A choice that cannot be used goes into `problems`, and the part before it stays. The mask is the exception: it
         is cleared, because a stale mask would be mistaken for the chosen one.
         """
-        with self._together():
+        with self._batch():
             self.choices = choices
             for part, applyPart in (
                 ("model", self._applyModel),
@@ -128,34 +127,33 @@ class ShownStudy:
                 ("mask", self._applyMask),
                 ("display", self._applyDisplay),
             ):
-                before, problem = self.problems.pop(part, None), None
+                before = self.problems.pop(part, "")
                 try:
                     applyPart(choices)
                 except MaesilError as error:
-                    problem = self.problems[part] = error
-                if str(before or "") != str(problem or ""):
-                    self._tell(part)
+                    self.problems[part] = error
+                if str(before) != str(self.problems.get(part, "")):
+                    self._notify(part)
 
     def _applyModel(self, choices: StudyChoices) -> None:
         if choices.model != self._usedModel:
             self.model = readModelInfo(choices.model)
             self._usedModel, self._isPlaced = choices.model, False
-            self._tell("model")
+            self._notify("model")
 
     def _applyVolume(self, choices: StudyChoices) -> None:
         if choices.volume is not self.volumeNode:
             self.volumeNode, self.results, self._isPlaced = choices.volume, None, False
             self._volumeWatch.follow(choices.volume)
-            self._tell("results")
+            self._notify("results")
         if not self._isPlaced:
             self._place()
             self._isPlaced = True
 
     def _place(self) -> None:
         """Check the volume again and show its grid without a mask."""
-        self.message, self.failed = "", False
-        self._madeFor = self.mask = self.superpatch = self.grid = None
-        self._tell("volume", "mask", "display", "job")
+        self._maskKey = self.mask = self.superpatch = self.grid = None
+        self._report("", False, "volume", "mask", "display")
         self.check = checkVolume(self.volumeNode)
         if self.check.problem is not None:
             self.overlays.remove()
@@ -168,27 +166,26 @@ class ShownStudy:
     def _applyMask(self, choices: StudyChoices) -> None:
         region = choices.region if self.hidesPatches else None
         self._regionWatch.follow(region.node if isinstance(region, Region) else None, self.volumeNode)
-        wanted = (choices.strategy, choices.seed) if region is None else region
-        if self.grid is None or wanted == self._madeFor:
+        key = (choices.strategy, choices.seed) if region is None else region
+        if self.grid is None or key == self._maskKey:
             return
-        self._madeFor = None
+        self._maskKey = None
         try:
             mask = self._makeMask(choices)
         except MaesilError:
             self._showMask(None)
             raise
-        self._madeFor = wanted
+        self._maskKey = key
         self._showMask(mask)
         if region is None:
             # A region is re-applied when the volume changes; the message about that change must stay.
-            self.message, self.failed = "", False
-            self._tell("job")
+            self._report()
 
     def _showMask(self, mask: Mask | None) -> None:
         if mask is not None or self.mask is not None:
             self.mask = mask
             self.overlays.setMask(mask)
-            self._tell("mask")
+            self._notify("mask")
 
     def _makeMask(self, choices: StudyChoices) -> Mask | None:
         """The mask of these choices; None for an empty region without a reason."""
@@ -203,12 +200,7 @@ class ShownStudy:
             return None
         mask = choices.strategy.sample_grid(self.grid, choices.seed)
         if not mask.stages.any():
-            message = Sentence(
-                "mask.nothing-hidden",
-                "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume.",
-                count=mask.stages.size,
-            )
-            raise ConfigError(message)
+            raise ConfigError(sentence("mask.nothing-hidden", count=mask.stages.size))
         return mask
 
     def _applyDisplay(self, choices: StudyChoices) -> None:
@@ -225,24 +217,23 @@ class ShownStudy:
             self.overlays.setHighlight(superpatch)
         if superpatch != self.superpatch:
             self.superpatch = superpatch
-            self._tell("display")
+            self._notify("display")
 
     def _onRegionMoved(self) -> None:
         """Invalidate the mask; the face decides when to re-apply, since that is slow."""
-        self._madeFor = None
-        self._tell("moved")
+        self._maskKey = None
+        self._notify("moved")
 
     def _onVolumeChanged(self) -> None:
         """Drop the results when voxels or geometry of the volume have changed."""
-        with self._together():
+        with self._batch():
             self.results = None
-            self._tell("results")
-            self._applyAnew()
+            self._notify("results")
+            self._reapply()
 
-    def _applyAnew(self) -> None:
-        with self._together():
-            self._isPlaced = False
-            self.apply(self.choices)
+    def _reapply(self) -> None:
+        self._isPlaced = False
+        self.apply(self.choices)
 
     def close(self) -> None:
         """Remove the overlays and stop observing the scene; results stay."""

@@ -10,6 +10,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.wording import joined
 from MAESILSlicerLib.results.exports import KeptFiles
 from MAESILSlicerLib.results.resultset import ResultSet, importResults
+from MAESILSlicerLib.session.wording import sentence
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.client import JobProcess
@@ -48,47 +49,48 @@ class Task:
         self.noun = kind_of(job.folder.description()[0]).noun
         self.results: ResultSet | None = None
         self.isOver = self.failed = False
-        self.message = "Starting ..."
+        self.message = job.message
         self._voxelsTime = inputNode.GetImageData().GetMTime() if inputNode is not None else 0
-        self._isTaking = False
+        self._isImporting = False
 
     def poll(self) -> bool:
         """Process the job's events since the last call; return whether anything changed."""
         # Reentrant: a callback of a node being imported may call this again.
-        if self.isOver or self._isTaking:
+        if self.isOver or self._isImporting:
             return False
         events = self.job.poll()
         if not self.job.is_over:
             self.message = self.job.message if events else self.message
             return bool(events)
-        self._isTaking = True
-        message, failed = "The results cannot be shown because of an error in MAESIL; see the log.", True
+        self._isImporting = True
+        message, failed = sentence("task.import-failed"), True
         try:
-            message, failed = self._take()
+            message, failed = self._import()
         finally:
             # Set together: until here the job counts as running and the message is its progress.
             self.isOver, self.message, self.failed = True, message, failed
-            self._isTaking = False
+            self._isImporting = False
         return True
 
     def cancel(self) -> None:
         """Request the end of the job; `poll` reports it."""
         self.job.cancel()
-        self.message = "Cancelling ..."
+        self.message = self.job.message
 
     def stop(self) -> None:
         """Drop the job at once, without its results; an attached job ends."""
         self.job.close()
         self.isOver = True
 
-    def _take(self) -> tuple[str, bool]:
+    def _import(self) -> tuple[str, bool]:
         """Import the ended job's results and close it; return the message and whether the job failed."""
         try:
             if self.job.state != "finished":
                 return self.job.message, self.job.state == "failed"
             note = self._noteOnVoxels()
             self.results = importResults(self._scene, self.inputNode, self.job.folder.path, note)
-            self._keepFiles()
+            if self._files is not None and self.inputNode is not None:
+                self._files.keep(self.job.folder.path / "export", self.inputNode)
             return joined(self.job.message, note), False
         except MaesilError as error:
             return str(error), True
@@ -98,15 +100,5 @@ class Task:
     def _noteOnVoxels(self) -> str:
         """A sentence if the input's voxels were edited while the job ran, else ""."""
         image = self.inputNode.GetImageData() if self.inputNode is not None else None
-        if image is None or image.GetMTime() == self._voxelsTime:
-            return ""
-        return "Voxels of the volume were edited meanwhile; the results are of those before."
-
-    def _keepFiles(self) -> None:
-        if self._files is None or self.inputNode is None:
-            return
-        written = self.job.folder.path / "export"
-        if written.is_dir():
-            self._files.keep(written, self.inputNode)
-        else:
-            self._files.forget()
+        isEdited = image is not None and image.GetMTime() != self._voxelsTime
+        return sentence("task.voxels-edited") if isEdited else ""

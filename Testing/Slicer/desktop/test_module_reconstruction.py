@@ -387,7 +387,7 @@ def test_the_console_starts_one_job_at_a_time_and_cancels_it(module: OpenModule)
     node = module.use()
     running = module.logic.reconstruct(node, model=str(module.model), device="cpu")
     assert running.isRunning
-    with pytest.raises(MaesilError, match="running already"):
+    with pytest.raises(MaesilError, match="already running"):
         module.logic.reconstruct(node, model=str(module.model))
     module.logic.cancel()
     with pytest.raises(Cancelled):

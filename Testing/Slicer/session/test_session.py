@@ -70,15 +70,15 @@ def test_the_same_choices_draw_the_same_mask(session: Session, makeVolume: MakeV
 
 def test_choices_that_are_in_use_change_nothing(session: Session, makeVolume: MakeVolume) -> None:
     session.change(volume=makeVolume(), superpatch=0)
-    mask, told = session.mask, []
-    session.changed.connect(told.append)
+    mask, topics = session.mask, []
+    session.changed.connect(topics.append)
     session.apply(session.choices)
     session.change(strategy=MaskStrategy(), display=OverlayDisplay())
     assert session.mask is mask
-    assert told == []
+    assert topics == []
     session.change(seed=1, display=OverlayDisplay(grid=False))
     assert session.mask is not mask
-    assert told == [{"mask", "job"}]
+    assert topics == [{"mask", "job"}]
 
 
 def test_each_part_of_the_choices_is_applied_also_when_another_cannot_be(
@@ -108,17 +108,17 @@ def test_planes_may_be_stacked_along_any_axis(session: Session, makeVolume: Make
     assert 0 < planes[0].sum() < len(planes[0])
 
 
-def test_a_region_that_was_moved_or_deleted_is_made_anew(
+def test_a_region_that_was_moved_or_deleted_is_made_again(
     session: Session, makeVolume: MakeVolume, scene: slicer.vtkMRMLScene
 ) -> None:
     roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     session.change(volume=makeVolume(shape=(16, 16, 16)))
     placeRoi(roi, session.volumeNode)
     session.change(region=Region(roi))
-    before, told = session.mask, []
-    session.changed.connect(told.append, "moved")
+    before, topics = session.mask, []
+    session.changed.connect(topics.append, "moved")
     roi.SetCenter(1.0, 1.0, 1.0)
-    assert told[-1] == {"moved"}
+    assert topics[-1] == {"moved"}
     assert session.mask is before
     session.apply(session.choices)
     assert (session.mask.hidden != before.hidden).any()
@@ -139,7 +139,7 @@ def test_a_damaged_checkpoint_leaves_the_model(session: Session, tmp_path: Path)
 def test_the_bundled_model_has_a_card() -> None:
     info = readModelInfo()
     assert info.superpatchSize == (128, 128, 128)
-    assert "CT scans" in info.text
+    assert "CT scans" in info.lines[2]
 
 
 @pytest.mark.parametrize("coverage", [0, 4])
@@ -205,9 +205,9 @@ def test_cancelling_keeps_nothing(
     before = scene.GetNumberOfNodes()
     session.startReconstruction(SINGLE)
     session.cancel()
-    asked = time.monotonic()
+    start = time.monotonic()
     finish(session)
-    assert time.monotonic() - asked < 30.0
+    assert time.monotonic() - start < 30.0
     assert session.message == "Cancelled; nothing was kept."
     assert not session.failed
     assert scene.GetNumberOfNodes() == before
@@ -217,7 +217,7 @@ def test_cancelling_keeps_nothing(
 def test_two_jobs_at_a_time_are_refused(session: Session, makeVolume: MakeVolume) -> None:
     session.change(volume=makeVolume())
     session.startReconstruction(SINGLE)
-    with pytest.raises(ConfigError, match="running already"):
+    with pytest.raises(ConfigError, match="already running"):
         session.startReconstruction(SINGLE)
     session.cancel()
     finish(session)
@@ -308,7 +308,7 @@ def test_a_bent_volume_has_no_grid_until_it_is_straight_and_its_job_goes_on(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_worker_is_told_in_a_sentence(session: Session, makeVolume: MakeVolume) -> None:
+def test_a_killed_worker_is_reported_in_a_sentence(session: Session, makeVolume: MakeVolume) -> None:
     session.change(volume=makeVolume(shape=(64, 64, 64)))
     session.startReconstruction(SINGLE)
     os.kill(session.job._process.pid, signal.SIGKILL)
@@ -378,7 +378,7 @@ def test_files_go_with_their_volume(
     assert not folder.exists()
 
 
-def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
+def test_a_disk_that_fills_up_at_the_end_is_reported_and_leaves_the_results(
     session: Session, makeVolume: MakeVolume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -388,11 +388,11 @@ def test_a_disk_that_fills_up_at_the_end_is_told_and_leaves_the_results(
     session.startReconstruction(EXPORTED)
     session.job.wait(TIMEOUT_SECONDS)
     monkeypatch.setattr(Path, "rename", refuse)
-    heard: list[str] = []
-    session.changed.connect(lambda _topics: heard.append(session.message))
+    messages: list[str] = []
+    session.changed.connect(lambda _topics: messages.append(session.message))
     session.poll()
     assert session.failed
-    assert "No space left on device" in heard[-1]
+    assert "No space left on device" in messages[-1]
     assert session.results is not None
     assert session.exportFolder is None
     assert list(session.jobsFolder.iterdir()) == []
@@ -410,8 +410,8 @@ def test_results_say_whether_voxels_were_edited_meanwhile(
         slicer.util.arrayFromVolumeModified(volume)
     finish(session)
     assert not session.failed, session.message
-    for told in (session.message, session.results.error.GetDescription()):
-        assert ("edited meanwhile" in told) == isEdited
+    for text in (session.message, session.results.error.GetDescription()):
+        assert ("edited meanwhile" in text) == isEdited
 
 
 def test_deleted_volumes_are_forgotten(
@@ -422,10 +422,10 @@ def test_deleted_volumes_are_forgotten(
     session.startReconstruction(SINGLE)
     finish(session)
     kept = [weakref.ref(node) for node in (volume, session.results.error)]
-    heard: list[object] = []
-    session.changed.connect(lambda _topics: heard.append(session.results))
+    seen: list[object] = []
+    session.changed.connect(lambda _topics: seen.append(session.results))
     scene.RemoveNode(session.results.error)
-    assert heard == [None]
+    assert seen == [None]
     assert session.message.startswith('"CT error" was deleted')
     scene.RemoveNode(volume)
     del volume
@@ -433,16 +433,16 @@ def test_deleted_volumes_are_forgotten(
     assert [node() for node in kept] == [None, None]
 
 
-def test_a_listener_hears_of_every_change(session: Session, makeVolume: MakeVolume) -> None:
-    heard: list[frozenset[str]] = []
-    listener = lambda topics: heard.append(topics)  # noqa: E731 - connected and disconnected by identity
+def test_a_listener_is_called_for_its_topics(session: Session, makeVolume: MakeVolume) -> None:
+    received: list[frozenset[str]] = []
+    listener = lambda topics: received.append(topics)  # noqa: E731 - connected and disconnected by identity
     session.changed.connect(listener, "volume")
     session.change(volume=makeVolume())
-    assert "volume" in heard[0]
+    assert "volume" in received[0]
     session.change(seed=3)
-    assert len(heard) == 1
+    assert len(received) == 1
     session.changed.disconnect(listener)
     session.change(volume=None)
-    assert len(heard) == 1
+    assert len(received) == 1
     with pytest.raises(ValueError, match="no topic weather"):
         session.changed.emit("weather")

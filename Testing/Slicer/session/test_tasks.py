@@ -54,7 +54,7 @@ def test_a_new_kind_of_result_reaches_the_scene_the_comparison_and_a_saved_file(
     before = nodeIds(scene)
     job = start_toy(tmp_path / "jobs" / "toy")
     session.follow(job, volume)
-    with pytest.raises(ConfigError, match="A painting is running already"):
+    with pytest.raises(ConfigError, match="A painting is already running"):
         session.follow(start_toy(tmp_path / "jobs" / "second"), volume)
     finish(session)
     assert (session.message, session.failed) == ("Painted.", False)

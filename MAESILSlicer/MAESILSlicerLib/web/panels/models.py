@@ -70,5 +70,5 @@ class ModelPanel:
 
     def _tell(self) -> None:
         state, model = self._page.state, self._page.session.model
-        state.model_card = model.text
-        state.model_facts = ". ".join(model.text.splitlines()[:2])
+        state.model_card = "\n".join(model.lines)
+        state.model_facts = ". ".join(model.lines[:2])

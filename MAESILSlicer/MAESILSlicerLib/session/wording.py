@@ -1,0 +1,45 @@
+"""Messages and titles of the session, by code."""
+
+from __future__ import annotations
+
+from MAESILCore.wording import Texts
+from MAESILCore.wording import marked as _
+
+TEXTS = Texts(
+    {
+        # The modes of `MAESILCore.lattice.MaskStrategy`, then the kinds of region.
+        "mode.nested": _("Two stages (nested)"),
+        "mode.random": _("Single patches at random"),
+        "mode.block": _("Blocks of patches"),
+        "mode.plane": _("Whole planes"),
+        "mode.axis": _("Whole columns"),
+        "mode.product": _("Planes and columns"),
+        "mode.roi": _("A region (ROI)"),
+        "mode.segment": _("A segment"),
+        "coverage.mask": _("Only the mask shown"),
+        "coverage.all": _("Cover all patches"),
+        "model.file": _("{name} ({method}), {megabytes:.0f} MB"),
+        "model.sizes": _(
+            "Superpatch {superpatch}, patch {patch} voxels, window {low:g} to {high:g} HU, {steps} training steps"
+        ),
+        "model.data": _("Trained on {data}"),
+        "model.no-data": _("Its card does not say what it was trained on."),
+        "mask.nothing-hidden": _(
+            "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
+        ),
+        "study.no-mask": _("There is no mask; choose a mask first."),
+        "study.region-coverage": _("A region is a single mask; choose no coverage."),
+        "study.running": _("A {job} is already running; wait for it, or cancel it."),
+        "study.volume-changed": _(
+            "The volume was cropped, moved or otherwise changed, so its {job} was stopped; nothing was kept."
+        ),
+        "study.volume-deleted": _("The volume was deleted, so its {job} was stopped; nothing was kept."),
+        "study.region-deleted": _("The hidden region was deleted; choose what to hide."),
+        "study.result-deleted": _('"{node}" was deleted, so its {job} is no longer shown here.'),
+        "task.voxels-edited": _(
+            "Voxels of the volume were edited meanwhile; the results are of the earlier voxels."
+        ),
+        "task.import-failed": _("The results cannot be shown because of an error in MAESIL; see the log."),
+    }
+)
+sentence = TEXTS.sentence
