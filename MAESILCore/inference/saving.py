@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from MAESILCore.data.formats.voxeltypes import fits_int16, rounded
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_together
@@ -77,7 +78,8 @@ def _writers(volume: Volume) -> int:
 
 def _volume_writers(result: Reconstruction) -> dict[str, Callable[[Path], None]]:
     """Write functions by file name."""
-    write = _write_rounded if _holds_int16(result.volume) else write_volume
+    is_whole = fits_int16(result.volume.voxels.dtype, *result.volume.value_range)
+    write = _write_rounded if is_whole else write_volume
     in_hu = [result.reconstruction, result.mosaic, result.error, result.uncertainty]
     writers: dict[str, Callable[[Path], None]]
     writers = {name: partial(write, v) for name, v in zip(FILES, in_hu, strict=False) if v is not None}
@@ -88,17 +90,8 @@ def _volume_writers(result: Reconstruction) -> dict[str, Callable[[Path], None]]
     return writers
 
 
-def _holds_int16(volume: Volume) -> bool:
-    low, high = volume.value_range
-    return volume.voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
-
-
 def _write_rounded(volume: Volume, path: Path) -> None:
-    limits = np.iinfo(np.int16)
-    rounded = np.empty(volume.shape, dtype=np.int16)
-    for plane, voxels in zip(rounded, volume.voxels, strict=True):
-        plane[...] = np.clip(np.rint(voxels), limits.min, limits.max)
-    write_volume(volume.with_voxels(rounded), path)
+    write_volume(volume.with_voxels(rounded(volume.voxels)), path)
 
 
 @contextmanager

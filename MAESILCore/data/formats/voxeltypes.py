@@ -45,6 +45,21 @@ def to_native(array: np.ndarray) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), order="K", copy=False)
 
 
+def fits_int16(dtype: np.dtype, low: float, high: float) -> bool:
+    """Whether voxels of a type, between two values, are whole numbers that int16 holds."""
+    limits = np.iinfo(np.int16)
+    return dtype.kind in "biu" and low >= limits.min and high <= limits.max
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """A copy as int16, (k, j, i): the nearest whole numbers, cut off at the limits; one plane at a time."""
+    limits = np.iinfo(np.int16)
+    whole = np.empty(values.shape, dtype=np.int16)
+    for target, plane in zip(whole, values, strict=True):
+        target[...] = np.clip(np.rint(plane), limits.min, limits.max)
+    return whole
+
+
 def narrowed(values: np.ndarray) -> np.ndarray:
     """A copy: integers wider than a byte become int16 if that is exact, else int32; floats float32."""
     if values.dtype.kind == "f":

@@ -8,11 +8,12 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 
 from MAESILCore.wording import Sentence
+from MAESILSlicerLib.results import wording as results
 from MAESILSlicerLib.scene import wording as scene
 from MAESILSlicerLib.session import wording as session
 
 #: Modules with a table of texts.
-_TABLES = (scene, session)
+_TABLES = (scene, results, session)
 
 
 def translated(text: str) -> str:
@@ -47,11 +48,6 @@ def _template(sentence: Sentence) -> str:
 def _templates() -> dict[str, str]:
     """Templates by code of the rooms without a table; literals, because translation tools extract those."""
     return {
-        "exports.not-saved": _("The files could not be saved in {folder} ({reason}); choose another folder."),
-        "exports.not-kept": _(
-            "The results are in the scene, but their files could not be kept ({reason}); free some "
-            "disk space and reconstruct again."
-        ),
         "job.cancelled": _("Cancelled; nothing was kept."),
         "job.disk-full": _("The disk is full; free some space, then try again."),
         "job.folder-disk-full": _(
@@ -133,27 +129,6 @@ def _templates() -> dict[str, str]:
         "plan.removal": _("The installed PyTorch, which other extensions may also use, is removed first."),
         "plan.waiting": _("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended."),
         "plan.nothing": _("Everything that MAESIL needs is installed."),
-        "results.damaged": _(
-            "The results of this job are incomplete ({file} is missing or damaged); start it again."
-        ),
-        "results.no-volume": _(
-            "The volume of this {job} is no longer in the scene; its results cannot be shown."
-        ),
-        "results.no-memory": _(
-            "There is not enough memory to show the results; close other volumes and try again."
-        ),
-        "comparison.no-views": _(
-            "The comparison needs slice views, and none are shown here; open Slicer's main window."
-        ),
-        "comparison.deleted": _("A volume of this comparison was deleted; repeat the {job}."),
-        "reconstruction.other-size": _(
-            '"{volume}" has got another size since its reconstruction was started; reconstruct it again.'
-        ),
-        "reconstruction.other-mask": _(
-            "The mask of this reconstruction does not fit the volume; reconstruct again."
-        ),
-        "reconstruction.scores": _("Scores of the whole volume"),
-        "reconstruction.rows": _("Scores of each superpatch; choose a row to go there"),
         "storage.not-ours": _("{name} is not in a folder of MAESIL's, so MAESIL does not delete it."),
         "storage.in-use": _("{name} belongs to a job that is running; cancel the job or wait for it."),
         "storage.not-deleted": _(

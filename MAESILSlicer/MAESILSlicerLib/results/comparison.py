@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
@@ -11,10 +12,10 @@ import slicer
 import vtk
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results.colors import showLegend
 from MAESILSlicerLib.results.layouts import LayoutSwitch
-from MAESILSlicerLib.results.resultset import FIRST_KIND, ResultKind, ResultSet, resultKind
+from MAESILSlicerLib.results.resultset import FIRST_KIND, KINDS, ResultSet, Role
+from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.nodes import nodesOfClass
 from MAESILSlicerLib.scene.volumes import checkVolume, geometryOf, linearTransformToWorld
 
@@ -49,23 +50,15 @@ _ORIGINAL = ComparisonView(f"{_TAG}Original", "Original", "#8C8C8C", None)
 
 def viewsOf(results: ResultSet) -> tuple[ComparisonView, ...]:
     """The views that compare these results with their input: the input first, then the kind's order."""
-    return tuple(
-        view for view in _viewsOfKind(results.kind) if view.role is None or view.role in results.nodesByRole
-    )
+    return _viewsOf(results.at("view"))
 
 
 def usualViews() -> tuple[ComparisonView, ...]:
     """The default views: before any comparison, and for a scene saved during one."""
-    return _viewsOfKind(resultKind(FIRST_KIND))
+    return _viewsOf(role for role in KINDS[FIRST_KIND].roles if role.place == "view")
 
 
-def isCompared(tag: str) -> bool:
-    """Whether the slice view with this singleton tag belongs to the comparison."""
-    return tag.startswith(_TAG)
-
-
-def _viewsOfKind(kind: ResultKind | None) -> tuple[ComparisonView, ...]:
-    roles = [role for role in kind.roles if role.place == "view"] if kind is not None else []
+def _viewsOf(roles: Iterable[Role]) -> tuple[ComparisonView, ...]:
     return (
         _ORIGINAL,
         *(
@@ -73,6 +66,11 @@ def _viewsOfKind(kind: ResultKind | None) -> tuple[ComparisonView, ...]:
             for role in roles
         ),
     )
+
+
+def isCompared(tag: str) -> bool:
+    """Whether the slice view with this singleton tag belongs to the comparison."""
+    return tag.startswith(_TAG)
 
 
 def layoutXml(views: tuple[ComparisonView, ...]) -> str:
@@ -147,8 +145,7 @@ class Comparison:
         if layoutNode is not None:
             self._layout.on(layoutNode)
         try:
-            self._fill(volumes)
-            self._label(results)
+            self._fill(volumes, results)
         except ComparisonError:
             if wasOff:
                 self._layout.off(layoutNode)
@@ -179,15 +176,13 @@ class Comparison:
         nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
         return [nodes[view.tag] for view in self._views if view.tag in nodes]
 
-    def _fill(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode]) -> None:
-        if len(self._sliceNodes()) < len(self._views):
-            message = Sentence(
-                "comparison.no-views",
-                "The comparison needs slice views, and none are shown here; open Slicer's main window.",
-            )
-            raise ComparisonError(message)
+    def _fill(self, volumes: dict[str, slicer.vtkMRMLScalarVolumeNode], results: ResultSet) -> None:
+        """Show the volumes, and write the captions into the bars of the views."""
+        sliceNodes = self._sliceNodes()
+        if len(sliceNodes) < len(self._views):
+            raise ComparisonError(sentence("comparison.no-views"))
         composites = _byLayoutName(self.scene, "vtkMRMLSliceCompositeNode")
-        for view in self._views:
+        for view, sliceNode in zip(self._views, sliceNodes, strict=True):
             composite = composites.get(view.tag) or _addComposite(self.scene, view.tag)
             with slicer.util.NodeModify(composite):
                 # Volumes loaded later must not replace these.
@@ -198,12 +193,7 @@ class Comparison:
                 composite.SetLinkedControl(True)
                 composite.SetHotLinkedControl(True)
             showLegend(composite, volumes[view.tag])
-
-    def _label(self, results: ResultSet) -> None:
-        """Write the captions into the bars of the views."""
-        nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
-        for view in self._views:
-            nodes[view.tag].SetLayoutLabel(captionOf(view, results))
+            sliceNode.SetLayoutLabel(captionOf(view, results))
 
 
 def captionOf(view: ComparisonView, results: ResultSet) -> str:
@@ -228,12 +218,7 @@ def _volumesOf(
     """The volume of each view by its tag; a segmentation is shown over the input."""
     shown = {view.tag: results.nodesByRole[view.role] if view.role else inputNode for view in views}
     if any(node is None or node.GetScene() is not scene for node in shown.values()):
-        message = Sentence(
-            "comparison.deleted",
-            "A volume of this comparison was deleted; repeat the {job}.",
-            job=results.kind.name,
-        )
-        raise ComparisonError(message)
+        raise ComparisonError(sentence("comparison.deleted", job=results.kind.name))
     problem = checkVolume(inputNode).problem
     if problem is not None:
         raise ComparisonError(problem)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import slicer
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.wording import Sentence
+from MAESILSlicerLib.results.wording import sentence
 
 #: Characters that some systems forbid in file names.
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
@@ -49,13 +51,8 @@ class KeptFiles:
             written.rename(self._folder / "files")
         except OSError as error:
             self.forget()
-            message = Sentence(
-                "exports.not-kept",
-                "The results are in the scene, but their files could not be kept ({reason}); "
-                "free some disk space and reconstruct again.",
-                reason=error.strerror or str(error),
-            )
-            raise ExportError(message) from error
+            reason = error.strerror or str(error)
+            raise ExportError(sentence("exports.not-kept", reason=reason)) from error
 
     def of(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> Path | None:
         """The folder with the files of this volume; None if the kept files belong to another one."""
@@ -98,24 +95,16 @@ def saveFiles(written: Path, folder: Path, inputName: str) -> Path:
     except OSError as error:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-        message = Sentence(
-            "exports.not-saved",
-            "The files could not be saved in {folder} ({reason}); choose another folder.",
-            folder=str(folder),
-            reason=error.strerror or str(error),
-        )
-        raise ExportError(message) from error
+        reason = error.strerror or str(error)
+        raise ExportError(sentence("exports.not-saved", folder=str(folder), reason=reason)) from error
     return made
 
 
 def _newFolder(folder: Path, inputName: str) -> Path:
     plain = _NOT_IN_NAMES.sub("_", inputName)[:_LONGEST_NAME].strip(" .")
-    number = 1
-    while True:
+    for number in count(1):
         made = folder / f"{plain} MAESIL{f' {number}' if number > 1 else ''}".strip()
-        try:
+        with suppress(FileExistsError):
             made.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return made
+            break
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 import numpy as np
 import slicer
@@ -25,11 +26,7 @@ class Insertion:
         files: the job's files.
         note: a sentence to add to the description.
 
-    Attributes:
-        scene: as given.
-        inputNode: as given.
-        files: as given.
-        note: as given.
+    Attributes: those arguments except `kind`, and
         names: node names by role, unique in the scene.
     """
 
@@ -45,8 +42,6 @@ class Insertion:
         self._kind = kind
         self._nodes: dict[str, slicer.vtkMRMLNode] = {}
         self._description = ""
-        self.names: dict[str, str] = {}
-        self._folderName = ""
         self.chooseNames({})
 
     def chooseNames(self, words: Mapping[str, str]) -> None:
@@ -56,14 +51,13 @@ class Insertion:
             words: by role, replacements of the kind's words.
         """
         words = {role.name: role.word for role in self._kind.roles} | dict(words)
-        before, number = self.inputNode.GetName(), 1
-        while True:
+        before = self.inputNode.GetName()
+        for number in count(1):
             ending = f" {number}" if number > 1 else ""
             self.names = {role: f"{before} {word}{ending}" for role, word in words.items()}
             self._folderName = f"{before} MAESIL{ending}"
-            if not any(self.scene.GetFirstNodeByName(name) for name in self.names.values()):
+            if not any(map(self.scene.GetFirstNodeByName, self.names.values())):
                 return
-            number += 1
 
     def describe(self, *sentences: str) -> None:
         """Set the description of the results; empty sentences are skipped."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.wording import Sentence
+from MAESILSlicerLib.results.wording import sentence
 
 
 class ResultsError(MaesilError):
@@ -61,10 +61,4 @@ class JobFiles:
             raise self._damaged(name) from error
 
     def _damaged(self, name: str) -> ResultsError:
-        return ResultsError(
-            Sentence(
-                "results.damaged",
-                "The results of this job are incomplete ({file} is missing or damaged); start it again.",
-                file=name,
-            )
-        )
+        return ResultsError(sentence("results.damaged", file=name))

@@ -7,23 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 import slicer
 
+from MAESILCore.data.formats.voxeltypes import fits_int16, rounded
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.report.shading import nice_limit
 from MAESILCore.report.summary import DISCLAIMER
-from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results.colors import errorColors, showInColors, uncertaintyColors
 from MAESILSlicerLib.results.insertion import Insertion
-from MAESILSlicerLib.results.jobfiles import ResultsError
+from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role
 from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable
+from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.volumes import voxelsOf
 
 #: Attribute of the masked volume: the number of masks of the reconstruction.
 _COUNT_ATTRIBUTE = "MAESIL.masks"
 
-_SCORES = Sentence("reconstruction.scores", "Scores of the whole volume")
-_ROWS = Sentence("reconstruction.rows", "Scores of each superpatch; choose a row to go there")
+_SCORES = sentence("reconstruction.scores")
+_ROWS = sentence("reconstruction.rows")
 
 _ROLES = (
     # The input; voxels hidden by the first mask are at the lower end of the model's window.
@@ -80,63 +81,41 @@ def _import(insertion: Insertion) -> None:
         *result.get("notes", ()),
         DISCLAIMER,
     )
-    volumes = {
-        role: insertion.volume(role, voxels, autoWindow=False) for role, voxels in _Voxels(insertion).all()
-    }
+    volumes = {role: insertion.volume(role, voxels, autoWindow=False) for role, voxels in _voxels(insertion)}
     volumes["masked"].SetAttribute(_COUNT_ATTRIBUTE, str(count))
     _showMaps(insertion.scene, volumes["error"], volumes.get("uncertainty"))
     _addTables(insertion)
 
 
-class _Voxels:
-    """The volumes of a job, converted to the voxel type of the scene."""
+def _voxels(insertion: Insertion) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield role and voxels one at a time, so that only one copy exists besides the scene's."""
+    mosaic = _stored(insertion, "mosaic")
+    yield "masked", _masked(insertion.files, mosaic)
+    yield "mosaic", mosaic
+    del mosaic
+    for role in ("reconstruction", "error", "uncertainty"):
+        if role != "uncertainty" or insertion.files.has("uncertainty.npy"):
+            yield role, _stored(insertion, role)
 
-    def __init__(self, insertion: Insertion) -> None:
-        self._files, self._name = insertion.files, insertion.inputNode.GetName()
-        voxels = voxelsOf(insertion.inputNode)
-        low, high = insertion.inputNode.GetImageData().GetScalarRange()
-        self._shape = voxels.shape
-        self._isWhole = voxels.dtype.kind in "biu" and low >= -(2**15) and high < 2**15
 
-    def all(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield role and voxels one at a time, so that only one copy exists besides the scene's."""
-        mosaic = self._stored("mosaic")
-        yield "masked", self._masked(mosaic)
-        yield "mosaic", mosaic
-        del mosaic
-        for role in ("reconstruction", "error", "uncertainty"):
-            if role != "uncertainty" or self._files.has("uncertainty.npy"):
-                yield role, self._stored(role)
+def _stored(insertion: Insertion, name: str) -> np.ndarray:
+    """One volume of the job, in the voxel type of the scene."""
+    node, values = insertion.inputNode, insertion.files.array(name)
+    voxels = voxelsOf(node)
+    if values.shape != voxels.shape:
+        raise ResultsError(sentence("reconstruction.other-size", volume=node.GetName()))
+    isWhole = fits_int16(voxels.dtype, *node.GetImageData().GetScalarRange())
+    return rounded(values) if isWhole else np.asarray(values, dtype=np.float32)
 
-    def _stored(self, name: str) -> np.ndarray:
-        values = self._files.array(name)
-        if values.shape != self._shape:
-            message = Sentence(
-                "reconstruction.other-size",
-                '"{volume}" has got another size since its reconstruction was started; reconstruct it again.',
-                volume=self._name,
-            )
-            raise ResultsError(message)
-        if not self._isWhole:
-            return np.asarray(values, dtype=np.float32)
-        limits = np.iinfo(np.int16)
-        rounded = np.empty(values.shape, dtype=np.int16)
-        for target, plane in zip(rounded, values, strict=True):
-            target[...] = np.clip(np.rint(plane), limits.min, limits.max)
-        return rounded
 
-    def _masked(self, mosaic: np.ndarray) -> np.ndarray:
-        patchSize = self._files.result["patch_size_kji"]
-        grid = SuperpatchGrid(self._shape, patchSize, patchSize)
-        try:
-            isHidden = grid.expand(self._files.array("mask") != 0)
-        except ConfigError as error:
-            message = Sentence(
-                "reconstruction.other-mask",
-                "The mask of this reconstruction does not fit the volume; reconstruct again.",
-            )
-            raise ResultsError(message) from error
-        return np.where(isHidden, mosaic.dtype.type(self._files.result["window_hu"][0]), mosaic)
+def _masked(files: JobFiles, mosaic: np.ndarray) -> np.ndarray:
+    patchSize = files.result["patch_size_kji"]
+    grid = SuperpatchGrid(mosaic.shape, patchSize, patchSize)
+    try:
+        isHidden = grid.expand(files.array("mask") != 0)
+    except ConfigError as error:
+        raise ResultsError(sentence("reconstruction.other-mask")) from error
+    return np.where(isHidden, mosaic.dtype.type(files.result["window_hu"][0]), mosaic)
 
 
 def _showMaps(

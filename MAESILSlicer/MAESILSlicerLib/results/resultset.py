@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import slicer
 
 from MAESILCore.plugins import Plugins
-from MAESILCore.wording import Sentence, joined
+from MAESILCore.wording import joined
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
+from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.nodes import hierarchyItemOf, inputOf, removeNode, roleOf
 from MAESILSlicerLib.scene.transaction import allOrNothing
 
@@ -55,10 +56,6 @@ class Role(NamedTuple):
     isLikeInput: bool = False
 
 
-def _noNote(_results: ResultSet, _what: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class ResultKind:
     """The results of one kind of job.
@@ -78,7 +75,7 @@ class ResultKind:
     main: str
     importJob: Callable[[Insertion], None]
     fileTitles: Mapping[str, str] = field(default_factory=dict)
-    noteOn: Callable[[ResultSet, str], str] = _noNote
+    noteOn: Callable[[ResultSet, str], str] = lambda _results, _what: ""
 
     def role(self, name: str) -> Role | None:
         """The role of this name; None if the kind has no such role."""
@@ -89,11 +86,6 @@ class ResultKind:
 KINDS: Mapping[str, ResultKind] = Plugins(
     "maesil.results", {"reconstruction": "MAESILSlicerLib.results.reconstruction:KIND"}
 )
-
-
-def resultKind(name: str) -> ResultKind | None:
-    """The result kind of a kind of job; None if such jobs have no results in a scene."""
-    return KINDS.get(name)
 
 
 @dataclass(frozen=True)
@@ -113,8 +105,8 @@ class ResultSet:
 
     def __post_init__(self) -> None:
         """Sort the nodes and make the mapping read-only."""
-        known = {role.name: self.nodesByRole.get(role.name) for role in self.kind.roles}
-        nodes = {name: node for name, node in known.items() if node is not None}
+        nodes = {role.name: self.nodesByRole.get(role.name) for role in self.kind.roles}
+        nodes = {name: node for name, node in nodes.items() if node is not None}
         object.__setattr__(self, "nodesByRole", MappingProxyType(nodes))
 
     def __getattr__(self, name: str) -> slicer.vtkMRMLNode | None:
@@ -195,27 +187,18 @@ def importResults(
     from MAESILSlicerLib.results.insertion import Insertion
 
     files = JobFiles(folder)
-    kind = resultKind(files.kind)
+    kind = KINDS.get(files.kind)
     if kind is None:
         return None
     if inputNode is None or inputNode.GetScene() is not scene:
-        message = Sentence(
-            "results.no-volume",
-            "The volume of this {job} is no longer in the scene; its results cannot be shown.",
-            job=kind.name,
-        )
-        raise ResultsError(message)
+        raise ResultsError(sentence("results.no-volume", job=kind.name))
     with allOrNothing(scene):
         try:
             insertion = Insertion(scene, kind, inputNode, files, note)
             kind.importJob(insertion)
             return insertion.finish()
         except MemoryError as error:
-            message = Sentence(
-                "results.no-memory",
-                "There is not enough memory to show the results; close other volumes and try again.",
-            )
-            raise ResultsError(message) from error
+            raise ResultsError(sentence("results.no-memory")) from error
 
 
 def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultSet]:
@@ -240,7 +223,7 @@ def kindOf(node: slicer.vtkMRMLNode) -> ResultKind | None:
     role = roleOf(node)
     if role is None:
         return None
-    kind = resultKind(node.GetAttribute(_KIND_ATTRIBUTE) or FIRST_KIND)
+    kind = KINDS.get(node.GetAttribute(_KIND_ATTRIBUTE) or FIRST_KIND)
     return kind if kind is not None and kind.role(role) is not None else None
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from MAESILCore.data.formats import voxeltypes
 from MAESILCore.data.volume import Volume, describe, looks_like_label
 from MAESILCore.errors import VolumeError
 
@@ -185,3 +186,26 @@ def test_importing_volume_loads_no_reader() -> None:
     code = f"import sys, MAESILCore.data.volume; print([name for name in {readers} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
+
+
+def test_whole_numbers_are_rounded_once_to_the_nearest_and_cut_off_at_the_limits() -> None:
+    values = np.array([[[-1e6, -1000.6, -0.4, 0.5, 1.5, 32767.4, 1e6]]], dtype=np.float32)
+    whole = voxeltypes.rounded(values)
+    assert whole.dtype == np.int16
+    assert whole.tolist() == [[[-32768, -1001, 0, 0, 2, 32767, 32767]]]
+    np.testing.assert_array_equal(voxeltypes.rounded(whole), whole)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "fits"),
+    [
+        ("int16", -32768, 32767, True),
+        ("uint8", 0, 255, True),
+        ("int32", -1024, 3071, True),
+        ("int32", -32769, 0, False),
+        ("uint16", 0, 32768, False),
+        ("float32", -1024, 3071, False),
+    ],
+)
+def test_only_whole_numbers_within_the_limits_fit_int16(dtype: str, low: int, high: int, fits: bool) -> None:
+    assert voxeltypes.fits_int16(np.dtype(dtype), low, high) is fits
