@@ -8,35 +8,30 @@ import numpy as np
 import slicer
 import vtk
 
-from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, rgb
+from MAESILCore.report.shading import rgb
 from MAESILSlicerLib.scene.nodes import findNodes, markNode
 
 #: Odd, so that the middle colour is exactly 0 HU.
 NUMBER_OF_COLORS = 255
 
 
-def errorColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The diverging colour table shared by all error maps of a scene."""
-    return _colorTable(scene, "errorColors", "MAESIL error", ERROR_STOPS)
-
-
-def uncertaintyColors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The sequential colour table shared by all uncertainty maps of a scene."""
-    return _colorTable(scene, "uncertaintyColors", "MAESIL uncertainty", UNCERTAINTY_STOPS)
-
-
 def showInColors(
-    volumeNode: slicer.vtkMRMLScalarVolumeNode,
-    colorNode: slicer.vtkMRMLColorTableNode,
-    window: tuple[float, float],
-    title: str,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode, what: str, stops: Sequence[str], window: tuple[float, float]
 ) -> None:
-    """Show a map in a colour table with a legend; `window` is the lowest and highest value in HU."""
+    """Show a map in colours with a legend.
+
+    Args:
+        volumeNode: the map, HU.
+        what: "error" or "uncertainty"; all maps of a scene that show the same share a colour table.
+        stops: evenly spaced colours.
+        window: lowest and highest value.
+    """
+    colorNode = _colorTable(volumeNode.GetScene(), f"{what}Colors", f"MAESIL {what}", stops)
     displayNode = volumeNode.GetDisplayNode()
     displayNode.SetAutoWindowLevel(False)
     displayNode.SetWindowLevelMinMax(*window)
     displayNode.SetAndObserveColorNodeID(colorNode.GetID())
-    _addLegend(volumeNode, title)
+    _addLegend(volumeNode, f"{what.capitalize()} (HU)")
 
 
 def showLegend(

@@ -150,7 +150,8 @@ class Comparison:
             if wasOff:
                 self._layout.off(layoutNode)
             raise
-        self.setOrientation(orientation)
+        for sliceNode in self._sliceNodes():
+            sliceNode.SetOrientation(orientation)
         self.fit(inputNode)
 
     def leave(self, layoutNode: slicer.vtkMRMLLayoutNode | None) -> None:
@@ -166,11 +167,6 @@ class Comparison:
         """
         for sliceNode in self._sliceNodes():
             _fit(sliceNode, inputNode)
-
-    def setOrientation(self, orientation: str) -> None:
-        """Set the orientation of all views, one of `ORIENTATIONS`."""
-        for sliceNode in self._sliceNodes():
-            sliceNode.SetOrientation(orientation)
 
     def _sliceNodes(self) -> list[slicer.vtkMRMLSliceNode]:
         nodes = _byLayoutName(self.scene, "vtkMRMLSliceNode")
@@ -193,12 +189,7 @@ class Comparison:
                 composite.SetLinkedControl(True)
                 composite.SetHotLinkedControl(True)
             showLegend(composite, volumes[view.tag])
-            sliceNode.SetLayoutLabel(captionOf(view, results))
-
-
-def captionOf(view: ComparisonView, results: ResultSet) -> str:
-    """The view's label with the note of the results' kind on its role."""
-    return results.caption(view.label, view.role or "")
+            sliceNode.SetLayoutLabel(results.caption(view.label, view.role or ""))
 
 
 def jumpTo(scene: slicer.vtkMRMLScene, centerRas: tuple[float, float, float]) -> None:
@@ -242,10 +233,7 @@ def _fit(sliceNode: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVol
     toWorld = linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
     middleRas = toWorld @ (*middleIjk, 1.0)
     with slicer.util.NodeModify(sliceNode):
-        sliceToRas = sliceNode.GetSliceToRAS()
-        for axis in range(3):
-            sliceToRas.SetElement(axis, 3, middleRas[axis])
-        sliceNode.UpdateMatrices()
+        sliceNode.JumpSliceByCentering(*middleRas[:3])
         width, height = _extentInView(sliceNode, volumeNode)
         columns, rows, _planes = sliceNode.GetDimensions()
         millimetresPerPixel = 1.02 * max(width / max(columns, 1), height / max(rows, 1))

@@ -105,7 +105,7 @@ class Insertion:
     def finish(self) -> ResultSet:
         """Write the description, link the nodes and move them into a folder beside their input."""
         results = ResultSet(self._kind, self._nodes)
-        results.note()
+        results.link()
         for node in results.nodes:
             node.SetDescription(self._description)
         hierarchy, inputItem = hierarchyItemOf(self.scene, self.inputNode)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import slicer
 
 from MAESILCore.data.formats.voxeltypes import fits_int16, rounded
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import SuperpatchGrid
-from MAESILCore.report.shading import nice_limit
+from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS, nice_limit
 from MAESILCore.report.summary import DISCLAIMER
-from MAESILSlicerLib.results.colors import errorColors, showInColors, uncertaintyColors
+from MAESILSlicerLib.results.colors import showInColors
 from MAESILSlicerLib.results.insertion import Insertion
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role
@@ -83,7 +82,10 @@ def _import(insertion: Insertion) -> None:
     )
     volumes = {role: insertion.volume(role, voxels, autoWindow=False) for role, voxels in _voxels(insertion)}
     volumes["masked"].SetAttribute(_COUNT_ATTRIBUTE, str(count))
-    _showMaps(insertion.scene, volumes["error"], volumes.get("uncertainty"))
+    for role, stops, isSigned in (("error", ERROR_STOPS, True), ("uncertainty", UNCERTAINTY_STOPS, False)):
+        if role in volumes:
+            limit = nice_limit(voxelsOf(volumes[role]))
+            showInColors(volumes[role], role, stops, (-limit if isSigned else 0.0, limit))
     _addTables(insertion)
 
 
@@ -116,18 +118,6 @@ def _masked(files: JobFiles, mosaic: np.ndarray) -> np.ndarray:
     except ConfigError as error:
         raise ResultsError(sentence("reconstruction.other-mask")) from error
     return np.where(isHidden, mosaic.dtype.type(files.result["window_hu"][0]), mosaic)
-
-
-def _showMaps(
-    scene: slicer.vtkMRMLScene,
-    error: slicer.vtkMRMLScalarVolumeNode,
-    uncertainty: slicer.vtkMRMLScalarVolumeNode | None,
-) -> None:
-    limit = nice_limit(voxelsOf(error))
-    showInColors(error, errorColors(scene), (-limit, limit), "Error (HU)")
-    if uncertainty is not None:
-        limit = nice_limit(voxelsOf(uncertainty))
-        showInColors(uncertainty, uncertaintyColors(scene), (0.0, limit), "Uncertainty (HU)")
 
 
 def _addTables(insertion: Insertion) -> None:

@@ -29,7 +29,7 @@ FIRST_KIND = "reconstruction"
 
 _KIND_ATTRIBUTE = "MAESIL.kind"
 #: Prefix of the main node's references to all nodes of its result set; the role follows.
-_FELLOW_REFERENCE = "MAESIL.result."
+_NODE_REFERENCE = "MAESIL.result."
 
 
 class Role(NamedTuple):
@@ -154,11 +154,11 @@ class ResultSet:
         note = self.kind.noteOn(self, what)
         return joined(title, note) if note else title
 
-    def note(self) -> None:
+    def link(self) -> None:
         """Link the nodes in the scene, so that `allResults` finds them."""
         for name, node in self.nodesByRole.items():
             node.SetAttribute(_KIND_ATTRIBUTE, self.kind.name)
-            self.main.SetNodeReferenceID(_FELLOW_REFERENCE + name, node.GetID())
+            self.main.SetNodeReferenceID(_NODE_REFERENCE + name, node.GetID())
 
 
 def importResults(
@@ -211,7 +211,7 @@ def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None 
         kind = kindOf(node)
         if kind is None or roleOf(node) != kind.main:
             continue
-        nodes = {role.name: node.GetNodeReference(_FELLOW_REFERENCE + role.name) for role in kind.roles}
+        nodes = {role.name: node.GetNodeReference(_NODE_REFERENCE + role.name) for role in kind.roles}
         isComplete = all(nodes[role.name] is not None for role in kind.roles if not role.isOptional)
         if isComplete and (inputNode is None or inputOf(node) is inputNode):
             found.append(ResultSet(kind, nodes))

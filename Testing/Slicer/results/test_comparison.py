@@ -359,7 +359,7 @@ def test_without_views_the_layout_stays_and_one_sentence_says_why(
     assert unwatched.GetViewArrangement() == FOUR_UP
 
 
-def test_a_deleted_volume_is_told_and_the_layout_stays(
+def test_a_deleted_volume_is_reported_and_the_layout_stays(
     scene: slicer.vtkMRMLScene,
     makeVolume: MakeVolume,
     resultsOf: ResultsOf,
@@ -373,7 +373,7 @@ def test_a_deleted_volume_is_told_and_the_layout_stays(
     assert layoutNode.GetViewArrangement() == FOUR_UP
 
 
-def test_a_bent_volume_is_told_and_the_layout_stays(
+def test_a_bent_volume_is_reported_and_the_layout_stays(
     scene: slicer.vtkMRMLScene,
     makeVolume: MakeVolume,
     resultsOf: ResultsOf,

@@ -91,7 +91,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert list(target.iterdir()) == []
 
 
-def test_a_folder_that_is_gone_is_told(written: Path, target: Path) -> None:
+def test_a_folder_that_is_gone_is_reported(written: Path, target: Path) -> None:
     target.rmdir()
     with pytest.raises(ExportError, match="could not be saved"):
         saveFiles(written, target, "Chest")

@@ -75,9 +75,9 @@ def test_results_of_whole_numbers_are_rounded_and_others_are_not(
         node = makeVolume(voxels=np.random.default_rng(0).integers(0, 200, (24, 32, 40)).astype(dtype))
         folder = makeJob(node)
         results = importResults(scene, node, folder)
-        asked = np.load(folder / "reconstruction.npy")
+        predicted = np.load(folder / "reconstruction.npy")
         assert voxelsOf(results.reconstruction).dtype == expected
-        assert np.abs(voxelsOf(results.reconstruction) - asked).max() <= (
+        assert np.abs(voxelsOf(results.reconstruction) - predicted).max() <= (
             0.5 if expected == np.int16 else 0.0
         )
 
@@ -299,7 +299,7 @@ def test_without_scores_of_the_whole_there_are_those_of_the_superpatches(
     assert results.superpatches.GetNumberOfRows() == 2
 
 
-def test_scores_are_told_with_names_units_and_windows(
+def test_scores_have_names_units_and_windows(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, makeJob: MakeJob
 ) -> None:
     node = makeVolume()

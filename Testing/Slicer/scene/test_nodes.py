@@ -37,7 +37,7 @@ def test_a_marked_node_is_found_by_its_role_and_by_its_input(
     assert (roleOf(first), inputOf(ofNone)) == (None, None)
 
 
-def test_a_node_marked_anew_serves_its_new_role_alone(
+def test_a_node_marked_again_serves_its_new_role_alone(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     node = scene.AddNewNodeByClass("vtkMRMLTableNode")

@@ -58,7 +58,7 @@ def test_the_sample_is_made_once_and_is_the_same_when_it_is_read_again(
     assert np.allclose(geometryOf(first), geometryOf(second), atol=1e-9)
 
 
-def test_a_damaged_file_is_made_anew(
+def test_a_damaged_file_is_replaced(
     scene: slicer.vtkMRMLScene, folder: Path, made: list[tuple[int, int, int]]
 ) -> None:
     (folder / samples.FILE_NAME).write_bytes(b"NRRD0004\nnothing of sense")

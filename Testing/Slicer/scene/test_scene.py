@@ -162,7 +162,7 @@ def test_values_that_are_not_hu_are_warned_about(
     assert all(warned in warning for warning in check.warnings)
 
 
-def test_a_tilted_gantry_is_told_of(makeVolume: MakeVolume) -> None:
+def test_a_tilted_gantry_gives_a_warning(makeVolume: MakeVolume) -> None:
     (warning,) = checkVolume(makeVolume(shear=np.tan(np.radians(18.5)))).warnings
     assert "18.5 degrees" in warning
 
@@ -178,7 +178,7 @@ def test_a_volume_under_a_bent_transform_is_refused(
         readVolume(node)
 
 
-def test_a_changed_volume_is_checked_anew(makeVolume: MakeVolume) -> None:
+def test_a_changed_volume_is_checked_again(makeVolume: MakeVolume) -> None:
     node = makeVolume()
     assert checkVolume(node).warnings == ()
     slicer.util.arrayFromVolume(node)[:] = 7
@@ -346,7 +346,7 @@ def test_a_display_cannot_be_copied_from_a_volume_that_is_not_shown(
     assert added.GetDisplayNode().GetAutoWindowLevel()
 
 
-def test_whoever_watches_the_scene_sees_the_new_volume_complete(
+def test_observers_of_the_scene_see_the_new_volume_complete(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
 ) -> None:
     volume = readVolume(makeVolume())

@@ -9,7 +9,7 @@ import vtk
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER, METRICS
-from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison, captionOf, viewsOf
+from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison, viewsOf
 from MAESILSlicerLib.results.resultset import ResultSet, removeResults
 from MAESILSlicerLib.results.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
@@ -65,7 +65,9 @@ class ResultsPanel:
         self._replace(results)
         state.has_results = True
         state.score_groups = _scores(results.oneAt("scores"))
-        state.compared_titles = {view.tag: captionOf(view, results) for view in viewsOf(results)}
+        state.compared_titles = {
+            view.tag: results.caption(view.label, view.role or "") for view in viewsOf(results)
+        }
         state.superpatch_rows = _superpatches(results.oneAt("rows"))
         state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
         files, titles = filesOf(self._page.session.exportFolder), results.kind.fileTitles
