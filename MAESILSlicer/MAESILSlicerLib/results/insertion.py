@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
@@ -16,32 +17,29 @@ from MAESILSlicerLib.scene.transforms import putBeside
 from MAESILSlicerLib.scene.volumes import addVectorVolume, addVolume, geometryOf
 
 
+@dataclass(eq=False)
 class Insertion:
     """Adds the nodes of one job to a scene. The caller must roll back if an exception is raised.
 
-    Args:
+    Attributes:
         scene: the scene that receives the nodes.
         kind: the kind of result.
         inputNode: the job's input volume.
         files: the job's files.
         note: a sentence to add to the description.
-
-    Attributes: those arguments except `kind`, and
         names: node names by role, unique in the scene.
     """
 
-    def __init__(
-        self,
-        scene: slicer.vtkMRMLScene,
-        kind: ResultKind,
-        inputNode: slicer.vtkMRMLScalarVolumeNode,
-        files: JobFiles,
-        note: str = "",
-    ) -> None:
-        self.scene, self.inputNode, self.files, self.note = scene, inputNode, files, note
-        self._kind = kind
-        self._nodes: dict[str, slicer.vtkMRMLNode] = {}
-        self._description = ""
+    scene: slicer.vtkMRMLScene
+    kind: ResultKind
+    inputNode: slicer.vtkMRMLScalarVolumeNode
+    files: JobFiles
+    note: str = ""
+    names: dict[str, str] = field(init=False)
+    _nodes: dict[str, slicer.vtkMRMLNode] = field(init=False, default_factory=dict)
+    _description: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
         self.chooseNames({})
 
     def chooseNames(self, words: Mapping[str, str]) -> None:
@@ -50,7 +48,7 @@ class Insertion:
         Args:
             words: by role, replacements of the kind's words.
         """
-        words = {role.name: role.word for role in self._kind.roles} | dict(words)
+        words = {role.name: role.word for role in self.kind.roles} | dict(words)
         before = self.inputNode.GetName()
         for number in count(1):
             ending = f" {number}" if number > 1 else ""
@@ -84,7 +82,7 @@ class Insertion:
         name, geometry = self.names[role], geometryOf(self.inputNode) if ijkToRas is None else ijkToRas
         if voxels.ndim == 4:
             return self.add(role, addVectorVolume(self.scene, voxels, geometry, name, self.inputNode))
-        isLikeInput, volume = self._kind.role(role).isLikeInput, Volume(voxels, geometry)
+        isLikeInput, volume = self.kind.role(role).isLikeInput, Volume(voxels, geometry)
         return self.add(
             role, addVolume(self.scene, volume, name, self.inputNode, isLikeInput, autoWindow=autoWindow)
         )
@@ -104,7 +102,7 @@ class Insertion:
 
     def finish(self) -> ResultSet:
         """Write the description, link the nodes and move them into a folder beside their input."""
-        results = ResultSet(self._kind, self._nodes)
+        results = ResultSet(self.kind, self._nodes)
         results.link()
         for node in results.nodes:
             node.SetDescription(self._description)
