@@ -56,11 +56,7 @@ def phantom_geometry(
         raise ConfigError(
             f"Each voxel size must be above 0 mm, but the spacing is {' x '.join(f'{s:g}' for s in steps)}."
         )
-    turn = (
-        Rotation.from_rotvec(np.full(3, oblique / np.sqrt(3)), degrees=True).as_matrix()
-        if oblique
-        else np.eye(3)
-    )
+    turn = Rotation.from_rotvec(np.full(3, oblique / np.sqrt(3)), degrees=True).as_matrix()
     matrix = np.eye(4)
     matrix[:3, :3] = turn @ axes * steps
     matrix[:3, 3] = np.array(CENTRE) - matrix[:3, :3] @ ((sizes - 1) / 2)
