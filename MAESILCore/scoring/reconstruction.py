@@ -11,7 +11,7 @@ from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.inference.result import Reconstruction
 from MAESILCore.lattice import Mask
-from MAESILCore.scoring.controls import CONTROLS, fill
+from MAESILCore.scoring.controls import fill, known_controls
 from MAESILCore.scoring.metrics import Scorer, body_mask
 
 
@@ -96,11 +96,7 @@ def check_controls(controls: Sequence[str], *, is_coverage: bool) -> None:
     Raises:
         ConfigError: a control is unknown, or controls are given for a coverage.
     """
-    unknown = [name for name in controls if name not in CONTROLS]
-    if unknown:
-        message = f"There is no control {unknown[0]!r}; choose from {', '.join(CONTROLS)}."
-        raise ConfigError(message)
-    if controls and is_coverage:
+    if known_controls(controls) and is_coverage:
         message = "Controls are compared on a single mask: leave out the coverage, or use `maesil evaluate`."
         raise ConfigError(message)
 

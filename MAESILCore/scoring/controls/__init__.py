@@ -1,5 +1,5 @@
 """Controls: fills of hidden voxels without learning, as baselines for trained models."""
 
-from MAESILCore.scoring.controls.fills import CONTROLS, Fill, fill
+from MAESILCore.scoring.controls.fills import CONTROLS, Fill, fill, known_controls
 
-__all__ = ["CONTROLS", "Fill", "fill"]
+__all__ = ["CONTROLS", "Fill", "fill", "known_controls"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -38,9 +39,7 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
         ConfigError: the control is unknown, or the shapes differ.
         MaesilError: a smooth fill does not converge.
     """
-    if name not in CONTROLS:
-        message = f"There is no control {name!r}; choose from {', '.join(CONTROLS)}."
-        raise ConfigError(message)
+    known_controls([name])
     if not unit.shape == hidden.shape == grid.shape:
         message = f"Volume, hidden voxels and grid must agree: {unit.shape}, {hidden.shape}, {grid.shape}."
         raise ConfigError(message)
@@ -48,6 +47,20 @@ def fill(name: str, unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) 
         return np.full(unit.shape, 0.5, dtype=np.float32)
     unit = np.asarray(unit, dtype=np.float32)
     return np.clip(CONTROLS[name](unit, hidden, grid), 0.0, 1.0) if hidden.any() else unit.copy()
+
+
+def known_controls(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without repetitions.
+
+    Raises:
+        ConfigError: a control is unknown.
+    """
+    chosen = tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name not in CONTROLS:
+            message = f"There is no control {name!r}; choose from {', '.join(CONTROLS)}."
+            raise ConfigError(message)
+    return chosen
 
 
 def _mean(unit: np.ndarray, hidden: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:

@@ -14,13 +14,13 @@ from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.scans import failed_unexpectedly
 from MAESILCore.data.window import SOFT_TISSUE
-from MAESILCore.errors import ConfigError, MaesilError, OutOfMemoryError, VolumeError
+from MAESILCore.errors import MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
 from MAESILCore.inference.whole_volume import ProgressCallback
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
-from MAESILCore.scoring.controls import CONTROLS
+from MAESILCore.scoring.controls import CONTROLS, known_controls
 from MAESILCore.scoring.evaluate.case import CaseOptions, evaluate_case
 from MAESILCore.scoring.evaluate.selection import Selection
 from MAESILCore.scoring.evaluate.summary import summarise
@@ -88,7 +88,7 @@ def evaluate(
     """
     check_coverage(coverage)
     check_reconstructs(model)
-    hides, chosen = abilities_of(model).hides, _checked(controls)
+    hides, chosen = abilities_of(model).hides, known_controls(controls)
     options = CaseOptions(
         strategy=(strategy or MaskStrategy()) if hides else None,
         seed=seed,
@@ -131,15 +131,6 @@ def _left_out(selection: Selection, scan: FoundScan, reason: str, error: Excepti
     return error
 
 
-def _checked(controls: Iterable[str]) -> tuple[str, ...]:
-    chosen = tuple(dict.fromkeys(controls))
-    unknown = [name for name in chosen if name not in CONTROLS]
-    if unknown:
-        message = f"There is no control {unknown[0]!r}; choose from {', '.join(CONTROLS)}."
-        raise ConfigError(message)
-    return chosen
-
-
 class _Tracker:
     """Counts parts of the work for a progress bar."""
 
@@ -149,13 +140,13 @@ class _Tracker:
 
     def begin(self, done: int, name: str) -> None:
         self._done, self._name = done, name
-        self._tell()
+        self._report()
 
     def part_done(self) -> None:
         self._done += 1
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self.total, f"Evaluating {self._name}.")
 
