@@ -19,8 +19,8 @@ class Reconstruction:
             A coverage: each voxel is the mean over the masks that hid it. Superpatches that needed no pass show
             the input.
         mosaic: the input where `mask` is visible, the reconstruction where it is hidden.
-        error: reconstruction minus input, signed, for patches that were hidden; 0 elsewhere. The input is clipped
-            to the window first, since the model never sees values outside it.
+        error: reconstruction minus input, signed, for patches that were hidden, or for all if `sees_all`; 0
+            elsewhere. The input is clipped to the window first, since the model never sees values outside it.
         uncertainty: standard deviation over the masks that hid a voxel, 0 for one mask; blended where superpatches
             overlap. None for a single mask.
         mask: the single mask, or the first one of the coverage.
@@ -28,6 +28,7 @@ class Reconstruction:
         grid: the superpatch grid of the volume.
         window: the model's mapping HU <-> [0, 1].
         notes: sentences to show with the result, in addition to the volume's own.
+        sees_all: whether the model hides nothing (`Abilities.hides`); its output is then scored on all voxels.
     """
 
     volume: Volume
@@ -40,6 +41,7 @@ class Reconstruction:
     grid: SuperpatchGrid
     window: Window
     notes: tuple[str, ...] = ()
+    sees_all: bool = False
 
     @property
     def hidden_shares(self) -> dict[str, float]:

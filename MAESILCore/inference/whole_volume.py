@@ -116,7 +116,8 @@ def reconstruct(
         reconstruction, deviation = statistics.mean, statistics.deviation()
     else:
         reconstruction = turns[0].assemble(predictions)
-    mosaic, error = _compare(volume, model.window, grid, masks, reconstruction)
+    scored = np.logical_or.reduce([mask.hidden for mask in masks]) | (not abilities.hides)
+    mosaic, error = _compare(volume, model.window, grid, masks[0].hidden, scored, reconstruction)
     # Users' own models may have no notes.
     notes = (*_notes(turns, masks, is_coverage=coverage > 0), *getattr(model, "notes", ()))
     return Reconstruction(
@@ -132,6 +133,7 @@ def reconstruct(
         grid=grid,
         window=model.window,
         notes=notes,
+        sees_all=not abilities.hides,
     )
 
 
@@ -221,19 +223,31 @@ class _Turn:
 
 
 def _compare(
-    volume: Volume, window: Window, grid: SuperpatchGrid, masks: list[Mask], reconstruction: np.ndarray
+    volume: Volume,
+    window: Window,
+    grid: SuperpatchGrid,
+    hidden: np.ndarray,
+    scored: np.ndarray,
+    reconstruction: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mosaic and signed error in HU, one row of patches at a time to keep the temporaries small."""
+    """Mosaic and signed error in HU, one row of patches at a time to keep the temporaries small.
+
+    Args:
+        volume: the scan.
+        window: the model's window.
+        grid: the grid of the reconstruction.
+        hidden: (Dk, Dj, Di) bool, the patches that the mosaic takes from the reconstruction.
+        scored: (Dk, Dj, Di) bool, the patches with an error.
+        reconstruction: (k, j, i) HU.
+    """
     voxels = volume.voxels
     mosaic = voxels.astype(np.float32)
     error = np.zeros(voxels.shape, dtype=np.float32)
-    ever_hidden = np.logical_or.reduce([mask.hidden for mask in masks])
     for box, slab in grid.rows():
-        hidden = grid.expand(masks[0].hidden[box.slices], box)
-        np.copyto(mosaic[slab], reconstruction[slab], where=hidden)
+        np.copyto(mosaic[slab], reconstruction[slab], where=grid.expand(hidden[box.slices], box))
         seen = np.clip(voxels[slab], window.low, window.high, dtype=np.float32, casting="unsafe")
-        hidden = grid.expand(ever_hidden[box.slices], box)
-        np.subtract(reconstruction[slab], seen, out=error[slab], where=hidden)
+        where = grid.expand(scored[box.slices], box)
+        np.subtract(reconstruction[slab], seen, out=error[slab], where=where)
     return mosaic, error
 
 

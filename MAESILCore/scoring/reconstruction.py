@@ -110,4 +110,5 @@ def _filled(result: Reconstruction, scorer: Scorer, name: str) -> np.ndarray:
     if name != "model":
         # Fill per window: the fill of a clipped volume is a stronger control than the clipped fill.
         return fill(name, scorer.original, scorer.hidden, result.grid)
-    return scorer.window.apply((result.reconstruction if result.is_coverage else result.mosaic).voxels)
+    predicted = result.reconstruction if result.is_coverage or result.sees_all else result.mosaic
+    return scorer.window.apply(predicted.voxels)

@@ -27,16 +27,10 @@ class Estimate:
     Args:
         session: the session to estimate for.
         onMeasured: called when a measurement is available.
-        makeProbe: starts the measurement.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        onMeasured: Callable[[], None],
-        makeProbe: Callable[[], DeviceProbe] = lambda: DeviceProbe(measure=True),
-    ) -> None:
-        self._session, self._onMeasured, self._makeProbe = session, onMeasured, makeProbe
+    def __init__(self, session: Session, onMeasured: Callable[[], None]) -> None:
+        self._session, self._onMeasured = session, onMeasured
         self._probe: DeviceProbe | None = None
         self._devices = _devicesOf(settings.speeds())
         self._timer = qt.QTimer()
@@ -51,7 +45,7 @@ class Estimate:
     def measure(self) -> None:
         """Measure in the background, unless already done or a job is using the device."""
         if self._probe is None and not self._session.isRunning:
-            self._probe = self._makeProbe()
+            self._probe = DeviceProbe(measure=True)
             self._timer.start()
 
     def text(self, device: str, coverage: int, scores: bool) -> str:
@@ -66,7 +60,7 @@ class Estimate:
         if session.grid is None or session.mask is None or not self._knowsModel():
             return ""
         if not self.isKnown and self._probe is None:
-            return _("How long this takes is unknown until System check is opened once.")
+            return _("Open System check once to estimate the duration.")
         found = self._device(device)
         rate = None if found is None else found.seconds_per_megavoxel
         if rate is None:

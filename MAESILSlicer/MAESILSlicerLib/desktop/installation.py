@@ -24,7 +24,6 @@ class Installation:
         onNotice: called with a sentence and whether it reports a failure.
         onReport: called with the report of the system check after an installation.
         onBroken: called when an installation failed partway, so the installed state is unknown.
-        installers: returns the installers.
 
     Attributes:
         failureLog: the output of the last installation if it failed; else "".
@@ -35,10 +34,8 @@ class Installation:
         onNotice: Callable[[str, bool], None],
         onReport: Callable[[SystemReport], None],
         onBroken: Callable[[], None],
-        installers: Callable[[], Installers] = lambda: Installers.fromSlicer(),
     ) -> None:
         self._onNotice, self._onReport, self._onBroken = onNotice, onReport, onBroken
-        self._installers = installers
         self.failureLog = ""
 
     def run(self, report: SystemReport, reinstallTorch: bool = False, folder: str = "") -> None:
@@ -75,7 +72,7 @@ class Installation:
     def _installed(
         self, report: SystemReport, reinstallTorch: bool, folder: str, confirm: Confirm
     ) -> Outcome:
-        installers = self._installers()
+        installers = Installers.fromSlicer()
         plan = makePlan(report, reinstallTorch, fromFolder=bool(folder))
         if plan.obstacle is not None and plan.obstacle.action == "installExtension":
             pending = settings.REINSTALL if reinstallTorch else settings.INSTALL

@@ -42,11 +42,11 @@ def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) 
     """
     unknown = set(choices) - set(DEFAULTS)
     if unknown:
-        message = f"There is no choice {', '.join(sorted(unknown))}; there are mode, {', '.join(DEFAULTS)}."
+        message = f"Unknown choice: {', '.join(sorted(unknown))}. Choices are mode, {', '.join(DEFAULTS)}."
         raise TypeError(message)
     modes = [member.value for member in MaskMode]
     if mode not in modes:
-        message = f"There is no mask mode {mode!r}; choose one of {', '.join(modes)}."
+        message = f"Unknown mask mode {mode!r}; choose one of {', '.join(modes)}."
         raise ConfigError(message)
     with slicer.util.NodeModify(parameters):
         parameters.mode = MaskMode(mode)

@@ -107,19 +107,17 @@ def _templates() -> dict[str, str]:
         "job.passes": _("Reconstructed {done} of {total} passes."),
         "install.not-now": _("Not now: nothing was changed."),
         "install.extension-question": _(
-            "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?"
+            "MAESIL installs PyTorch with the extension PyTorch (a few kB). Install this extension now?"
         ),
-        "install.failed": _("The installation failed. The last that was said: {words}"),
+        "install.failed": _("The installation failed. Its last output: {words}"),
         "install.extension-failed": _(
             "The extension PyTorch could not be installed; install it in the Extensions Manager, "
-            "which says why, or install from a folder of wheels."
+            "which shows the reason, or install from a folder of wheels."
         ),
-        "install.restart": _("The extension PyTorch was installed; restart Slicer to go on."),
-        "install.torch-in-use": _(
-            "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done."
-        ),
-        "install.does-not-work": _("The installation ended without an error, but does not work: {problem}"),
-        "install.testing": _("Slicer runs in testing mode, in which nothing is installed."),
+        "install.restart": _("The extension PyTorch was installed; restart Slicer to continue."),
+        "install.torch-in-use": _("This Slicer uses PyTorch; restart Slicer and install first."),
+        "install.does-not-work": _("The installation has ended, but PyTorch does not work: {problem}"),
+        "install.testing": _("Slicer runs in testing mode and installs nothing."),
         "install.no-extensions": _("Extensions cannot be installed in this Slicer."),
         "install.done": _("Installed."),
         "plan.names": _("{first} and {last}"),
@@ -127,19 +125,21 @@ def _templates() -> dict[str, str]:
             "MAESIL needs {names}: about {download} to download, {disk} on disk, in Slicer's own Python."
         ),
         "plan.removal": _("The installed PyTorch, which other extensions may also use, is removed first."),
-        "plan.waiting": _("Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended."),
+        "plan.waiting": _(
+            "Packages of Slicer are not replaced. Slicer does not respond during the installation."
+        ),
         "plan.nothing": _("Everything that MAESIL needs is installed."),
-        "storage.not-ours": _("{name} is not in a folder of MAESIL's, so MAESIL does not delete it."),
-        "storage.in-use": _("{name} belongs to a job that is running; cancel the job or wait for it."),
+        "storage.not-ours": _("{name} is not in a folder of MAESIL's and is not deleted."),
+        "storage.in-use": _("{name} belongs to a running job; cancel the job or wait for it."),
         "storage.not-deleted": _(
-            "{name} could not be deleted ({reason}); close whatever uses it and try again."
+            "{name} could not be deleted ({reason}); close programs that use it and try again."
         ),
         "wheels.how-to-fill": _(
-            "Fill it on a computer of the same kind with the same Slicer and with internet: {command}"
+            "Fill it on a similar computer with the same Slicer and internet access: {command}"
         ),
-        "wheels.no-folder": _('There is no folder "{folder}"; choose the one that holds the wheels.'),
-        "wheels.none": _('The folder "{folder}" holds no wheels (files that end in .whl).'),
-        "wheels.missing": _('The folder "{folder}" holds no wheel of {name}.'),
+        "wheels.no-folder": _('There is no folder "{folder}"; choose the folder of wheels.'),
+        "wheels.none": _('The folder "{folder}" has no wheels (.whl files).'),
+        "wheels.missing": _('The folder "{folder}" has no wheel of {name}.'),
         "wheels.other-computer": _(
             "{file} in the folder is for another computer or Python; this Slicer has Python {python} "
             "on {system} ({machine})."

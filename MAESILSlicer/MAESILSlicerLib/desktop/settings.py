@@ -6,8 +6,6 @@ from pathlib import Path
 
 import qt
 
-from MAESILSlicerLib.system.storage import KeptSettings
-
 _GROUP = "MAESIL/"
 _DEVICE = _GROUP + "device"
 _BATCH_SIZE = _GROUP + "batchSize"
@@ -61,18 +59,24 @@ def setPendingInstallation(what: str) -> None:
     _keep(_PENDING, what)
 
 
-def keptSettings() -> KeptSettings:
-    """All these settings, for the list of stored items."""
-    return KeptSettings(Path(qt.QSettings().fileName()), _keys, _forget)
+def file() -> Path:
+    """Slicer's settings file, which holds these settings."""
+    return Path(qt.QSettings().fileName())
+
+
+def areStored() -> bool:
+    """Whether any of these settings is stored."""
+    return bool(_keys())
+
+
+def forget() -> None:
+    """Remove all these settings."""
+    for key in _keys():
+        qt.QSettings().remove(key)
 
 
 def _keys() -> list[str]:
     return [key for key in qt.QSettings().allKeys() if key.startswith(_GROUP)]
-
-
-def _forget() -> None:
-    for key in _keys():
-        qt.QSettings().remove(key)
 
 
 def _text(key: str) -> str:

@@ -35,7 +35,7 @@ class StorageList:
     def __init__(self, ui: SimpleNamespace, session: Session, notify: Callable[[str, bool], None]) -> None:
         self._ui, self._session, self._notify = ui, session, notify
         self._items: list[StoredItem] = []
-        self._storage = Storage(_places(session), self._runningFolders, settings.keptSettings())
+        self._storage = Storage(_places(session), self._runningFolders)
         self._wasRunning = False
         self._isAsked = False
         self._pause = qt.QTimer()
@@ -51,6 +51,8 @@ class StorageList:
     def refresh(self) -> None:
         """Read the disk again and clear the selection, because rows may have moved."""
         self._items = self._storage.items()
+        if settings.areStored():
+            self._items.append(StoredItem("settings", settings.file(), 0))
         table = self._ui.storageTable
         table.setCurrentCell(-1, -1)
         table.setRowCount(len(self._items))
@@ -98,7 +100,7 @@ class StorageList:
         if item is None:
             button.setToolTip(_("Choose a row first."))
         elif item.inUse:
-            button.setToolTip(_("A job works in it; cancel that or wait for it."))
+            button.setToolTip(_("A running job uses it; cancel the job or wait for it."))
         elif self._isAsked:
             button.setToolTip(_("Press again to delete it; choose another row to keep it."))
         else:
@@ -113,15 +115,19 @@ class StorageList:
             self._pause.start()
             self._showButton()
             return
+        freed = 0
         try:
-            freed = self._storage.delete(item)
+            if item.kind == "settings":
+                settings.forget()
+            else:
+                freed = self._storage.delete(item)
         except MaesilError as error:
             self._notify(str(error), True)
         else:
-            told = (
-                _("Deleted; {size} are free again.").format(size=sizeText(freed)) if freed else _("Deleted.")
+            sentence = (
+                _("Deleted; {size} are free now.").format(size=sizeText(freed)) if freed else _("Deleted.")
             )
-            self._notify(told, False)
+            self._notify(sentence, False)
         self.refresh()
 
     def _nameOf(self, item: StoredItem) -> str:

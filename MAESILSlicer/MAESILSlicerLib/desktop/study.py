@@ -6,17 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 
 from MAESILCore.lattice import Mask
 from MAESILSlicerLib.desktop.follower import ParameterFollower
-from MAESILSlicerLib.desktop.jobtimer import JobTimer
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
 from MAESILSlicerLib.desktop.scripting import choose
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.session import Session
+
+POLL_INTERVAL_MS = 100
 
 
 class Study:
@@ -34,7 +36,11 @@ class Study:
         self.parameterNode = parameterNode
         self.session = Session(slicer.mrmlScene, Path(slicer.app.temporaryPath) / "MAESIL")
         self.follower = ParameterFollower(self.session)
-        self._timer = JobTimer(self.session)
+        # Polls the running job.
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_INTERVAL_MS)
+        self._timer.connect("timeout()", self.session.poll)
+        self.session.changed.connect(self._onJob, "job")
 
     def showMask(
         self,
@@ -130,5 +136,13 @@ class Study:
     def close(self) -> None:
         """End a running job and remove the overlays."""
         self.follower.close()
-        self._timer.close()
+        self.session.changed.disconnect(self._onJob)
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self.session.poll)
         self.session.close()
+
+    def _onJob(self, _topics: frozenset[str]) -> None:
+        if not self.session.isRunning:
+            self._timer.stop()
+        elif not self._timer.active:
+            self._timer.start()

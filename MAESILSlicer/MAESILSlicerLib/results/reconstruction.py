@@ -124,9 +124,11 @@ def _addTables(insertion: Insertion) -> None:
     scene, files, names = insertion.scene, insertion.files, insertion.names
     if files.has("metrics.json"):
         insertion.add("metrics", addScoreTable(scene, names["metrics"], files.json("metrics.json")))
-    table = addSuperpatchTable(scene, names["superpatches"], files.json("superpatches.json"))
+    entries = files.json("superpatches.json")
+    table = addSuperpatchTable(scene, names["superpatches"], entries)
     insertion.add("superpatches", table)
-    insertion.add("chart", addScoreChart(scene, names["chart"], table))
+    voxels = "all voxels" if any("psnr_full" in entry for entry in entries) else "hidden voxels"
+    insertion.add("chart", addScoreChart(scene, names["chart"], table, voxels))
 
 
 KIND = ResultKind("reconstruction", _ROLES, "reconstruction", _import, _FILE_TITLES, _noteOn)

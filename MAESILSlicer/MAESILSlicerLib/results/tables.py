@@ -81,13 +81,17 @@ def addSuperpatchTable(
         scene: the scene that receives the table.
         name: name of the node.
         entries: the content of `superpatches.json`: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`,
-            `mae_hu`.
+            `mae_hu`; `psnr_full` if the model sees all voxels.
     """
     rows = list(entries)
     columns = [
         Column("place", "Superpatch", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
         Column("hidden_voxels", "Hidden", [int(row["hidden_voxels"]) for row in rows]),
-        Column(PSNR_COLUMN, "PSNR (dB)", [_rounded(finite(row["psnr_hidden"]), 2) for row in rows]),
+        Column(
+            PSNR_COLUMN,
+            "PSNR (dB)",
+            [_rounded(finite(row.get("psnr_full", row["psnr_hidden"])), 2) for row in rows],
+        ),
         Column("mae_hu", "Error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
         Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
     ]
@@ -100,10 +104,17 @@ def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
 
 
 def addScoreChart(
-    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
+    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode, voxels: str
 ) -> slicer.vtkMRMLPlotChartNode:
-    """Add a plot of the score of each superpatch; point indices equal row indices of the table."""
-    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "PSNR, hidden voxels")
+    """Add a plot of the score of each superpatch; point indices equal row indices of the table.
+
+    Args:
+        scene: the scene that receives the plot.
+        name: name of the chart.
+        tableNode: the table of superpatches.
+        voxels: the scored voxels, such as "hidden voxels".
+    """
+    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"PSNR, {voxels}")
     markNode(series, "chartSeries")
     series.SetAndObserveTableNodeID(tableNode.GetID())
     # A scatter plot, because a superpatch without hidden voxels has no score and leaves a gap.
@@ -118,7 +129,7 @@ def addScoreChart(
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     chart.SetTitle(name)
     chart.SetXAxisTitle("No. of the superpatch")
-    chart.SetYAxisTitle("PSNR, hidden voxels (dB)")
+    chart.SetYAxisTitle(f"PSNR, {voxels} (dB)")
     chart.SetLegendVisibility(False)
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
     return chart

@@ -16,15 +16,9 @@ from MAESILSlicerLib.system.report import Application, SystemReport
 OLDEST_TORCH = "2.2"
 
 #: Explanations accepted as the cause of a failed `import torch`; matches of others are side effects.
-_REASONS_FOR_A_BROKEN_TORCH = frozenset(
-    {
-        "windows-long-path",
-        "windows-runtime-missing",
-        "system-libraries-old",
-        "numpy-mismatch",
-        "memory",
-        "torch-broken",
-    }
+_CAUSES_OF_A_BROKEN_TORCH = (
+    *("windows-long-path", "windows-runtime-missing", "system-libraries-old"),
+    *("numpy-mismatch", "memory", "torch-broken"),
 )
 
 #: Problems with which PyTorch loads but cannot be used.
@@ -40,14 +34,8 @@ class SystemCheck:
     """
 
     def __init__(self, probe: Probe | None = None, application: Application | None = None) -> None:
-        names = [
-            "torchvision",
-            "numpy",
-            "pydicom",
-            "SimpleITK",
-            *(need.name for need in requirements.needed()),
-        ]
-        self._probe = probe or Probe(names)
+        needed = [need.name for need in requirements.needed()]
+        self._probe = probe or Probe(["torchvision", "numpy", "pydicom", "SimpleITK", *needed])
         self._application = application
         self._report: SystemReport | None = None
 
@@ -89,7 +77,8 @@ def judge(facts: Mapping[str, Any], application: Application) -> SystemReport:
         hasPyTorchExtension=application.hasPyTorchExtension,
         torchVersion=torch["version"] if works else None,
         build=_build(torch) if works else "",
-        devices=_devices(torch) if works else (),
+        # The CPU's model name does not help to choose between it and a GPU.
+        devices=(*devices_of(torch)[:-1], Device("cpu", "Processor")) if works else (),
         missing=tuple(missing),
         system=machine.get("system", ""),
         python=machine.get("python", ""),
@@ -113,8 +102,8 @@ def _firstProblem(
         return explanation("torch-missing" if application.hasPyTorchExtension else "extension-missing")
     if torch["error"]:
         found = explain(torch["error"])
-        isReason = found is not None and found.id in _REASONS_FOR_A_BROKEN_TORCH
-        return found if isReason else explanation("torch-broken")
+        isCause = found is not None and found.id in _CAUSES_OF_A_BROKEN_TORCH
+        return found if isCause else explanation("torch-broken")
     if requirements.isOlder(torch["version"], OLDEST_TORCH):
         return explanation("torch-old")
     if torch["numpy_error"]:
@@ -153,21 +142,16 @@ def _build(torch: Mapping[str, Any]) -> str:
     return f"ROCm {torch['hip']}" if torch["hip"] else "processor only"
 
 
-def _devices(torch: Mapping[str, Any]) -> tuple[Device, ...]:
-    # The CPU's model name does not help to choose between it and a GPU.
-    return (*devices_of(torch)[:-1], Device("cpu", "Processor"))
-
-
 def _errors(facts: Mapping[str, Any]) -> str:
     """All errors, joined."""
     machine, torch = facts.get("machine", {}), facts.get("torch", {})
-    said = [
+    texts = [
         machine.get("driver_problem"),
         torch.get("error"),
         torch.get("numpy_error"),
         *torch.get("warnings", ()),
+        *(device["problem"] for device in torch.get("devices", ())),
+        "" if torch else f"The check ended with exit code {facts.get('exit_code')}.",
+        facts.get("errors"),
     ]
-    said += [device["problem"] for device in torch.get("devices", ())]
-    if "torch" not in facts:
-        said.append(f"The check ended with exit code {facts.get('exit_code')}.")
-    return "\n".join(text for text in (*said, facts.get("errors", "")) if text)
+    return "\n".join(filter(None, texts))

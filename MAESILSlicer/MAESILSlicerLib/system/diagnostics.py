@@ -6,6 +6,7 @@ import getpass
 import platform
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from MAESILCore import __version__
@@ -68,7 +69,7 @@ def diagnosticsText(
     if report.problem is not None:
         said += ["", f"Problem: {report.problem.id}"]
     for title, text in (
-        ("Complaints of the check", report.errors),
+        ("Errors of the check", report.errors),
         ("Last installation", installLog),
         ("Last error", lastError),
     ):
@@ -98,11 +99,9 @@ def redact(text: str, hidden: Iterable[str] = ()) -> str:
 def _ownWords() -> set[str]:
     """The names of the user, the home folder and the computer."""
     words = {Path.home().name, platform.node(), platform.node().partition(".")[0]}
-    try:
+    # Some containers have no user name.
+    with suppress(KeyError, ImportError, OSError):
         words.add(getpass.getuser())
-    except (KeyError, ImportError, OSError):
-        # Some containers have no user name.
-        return words
     return words
 
 

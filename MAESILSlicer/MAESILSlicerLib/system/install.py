@@ -20,7 +20,7 @@ from MAESILCore.wording import Sentence, joined
 from MAESILSlicerLib.system import requirements, wheels
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.installers import PYTORCH_EXTENSION, Installers
-from MAESILSlicerLib.system.listening import Listener
+from MAESILSlicerLib.system.listening import Output
 from MAESILSlicerLib.system.messages import explain, explanation, lastWords
 from MAESILSlicerLib.system.plan import InstallPlan
 from MAESILSlicerLib.system.report import SystemReport
@@ -82,22 +82,18 @@ def install(
     if plan.isEmpty and plan.obstacle is None:
         return Outcome(plan.text)
     if installers.isTesting:
-        return Outcome(
-            Sentence("install.testing", "Slicer runs in testing mode, in which nothing is installed.")
-        )
-    _refuseWhatCannotWork(plan, installers, folder)
+        return Outcome(Sentence("install.testing", "Slicer runs in testing mode and installs nothing."))
+    _checkPlan(plan, installers, folder)
     if not confirm(plan.text):
         return Outcome(_NOT_NOW)
-    listener = Listener(onLine)
+    output = Output(onLine)
     try:
-        with listener.listening():
+        with output.captured():
             agreed = _carryOut(plan, installers, folder)
     except Exception as error:  # Pip, the PyTorch extension and a broken PyTorch may raise any exception.
-        raise _failure(error, listener.log) from error
+        raise _failure(error, output.log) from error
     importlib.invalidate_caches()
-    if not agreed:
-        return Outcome(_NOT_NOW)
-    return _verified(plan, check(), listener.log)
+    return _verified(plan, check(), output.log) if agreed else Outcome(_NOT_NOW)
 
 
 def installPyTorchExtension(
@@ -117,7 +113,7 @@ def installPyTorchExtension(
         return Outcome(Sentence("install.no-extensions", "Extensions cannot be installed in this Slicer."))
     question = Sentence(
         "install.extension-question",
-        "MAESIL gets PyTorch through the extension PyTorch, a few kB. Install that extension now?",
+        "MAESIL installs PyTorch with the extension PyTorch (a few kB). Install this extension now?",
     )
     if not confirm(question):
         return Outcome(_NOT_NOW)
@@ -126,15 +122,15 @@ def installPyTorchExtension(
         message = Sentence(
             "install.extension-failed",
             "The extension PyTorch could not be installed; install it in the Extensions Manager, "
-            "which says why, or install from a folder of wheels.",
+            "which shows the reason, or install from a folder of wheels.",
         )
         raise InstallError(message)
     return Outcome(
-        Sentence("install.restart", "The extension PyTorch was installed; restart Slicer to go on.")
+        Sentence("install.restart", "The extension PyTorch was installed; restart Slicer to continue.")
     )
 
 
-def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
+def _checkPlan(plan: InstallPlan, installers: Installers, folder: Path | None) -> None:
     """Raise `InstallError` before any question or change if the plan cannot work."""
     if threading.current_thread() is not threading.main_thread():
         raise InstallError(explanation("pip-thread").text)
@@ -145,7 +141,7 @@ def _refuseWhatCannotWork(plan: InstallPlan, installers: Installers, folder: Pat
     if plan.removesTorch and "torch" in sys.modules:
         message = Sentence(
             "install.torch-in-use",
-            "PyTorch is in use by this Slicer; restart Slicer and install before anything else is done.",
+            "This Slicer uses PyTorch; restart Slicer and install first.",
         )
         raise InstallError(message)
     if folder is not None:
@@ -192,16 +188,14 @@ def _pipSettings(constraints: Path) -> Iterator[None]:
         "PIP_NO_INPUT": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    before = {name: os.environ.get(name) for name in settings}
+    before = {name: os.environ[name] for name in settings if name in os.environ}
     os.environ.update(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in settings:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
@@ -210,7 +204,7 @@ def _verified(plan: InstallPlan, report: SystemReport, log: str) -> Outcome:
         problem = report.problem or explanation("torch-broken")
         message = Sentence(
             "install.does-not-work",
-            "The installation ended without an error, but does not work: {problem}",
+            "The installation has ended, but PyTorch does not work: {problem}",
             problem=problem.text,
         )
         raise InstallError(message, f"{log}\n{report.errors}".strip())
@@ -225,7 +219,7 @@ def _failure(error: Exception, log: str) -> InstallError:
         return InstallError(reason.text, text)
     message = Sentence(
         "install.failed",
-        "The installation failed. The last that was said: {words}",
+        "The installation failed. Its last output: {words}",
         words=lastWords(text),
     )
     return InstallError(message, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -54,11 +55,11 @@ def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable
     try:
         packaging = import_module("slicer.packaging")
     except ModuleNotFoundError:
-
-        def ensureWithOlderSlicer(needs: list[str], constraints: Path) -> object:
-            return slicer.util.pip_install([*needs, "-c", str(constraints)])
-
-        return ensureWithOlderSlicer, slicer.util.pip_install, slicer.util.pip_uninstall
+        return (
+            lambda needs, constraints: slicer.util.pip_install([*needs, "-c", str(constraints)]),
+            slicer.util.pip_install,
+            slicer.util.pip_uninstall,
+        )
 
     def ensure(needs: list[str], constraints: Path) -> object:
         # Consent was already given, with the sizes, which Slicer does not show.
@@ -66,10 +67,7 @@ def _slicerPip() -> tuple[Callable[..., object], Callable[..., object], Callable
             needs, constraints=str(constraints), prompt_install=False, requester=REQUESTER
         )
 
-    def pip(arguments: list[str]) -> object:
-        return packaging.pip_install(arguments, requester=REQUESTER)
-
-    return ensure, pip, packaging.pip_uninstall
+    return ensure, partial(packaging.pip_install, requester=REQUESTER), packaging.pip_uninstall
 
 
 def _torchInstaller() -> Callable[[str], object] | None:
@@ -79,12 +77,9 @@ def _torchInstaller() -> Callable[[str], object] | None:
     except ModuleNotFoundError:
         return None
 
-    def installTorch(bounds: str) -> object:
-        return PyTorchUtils.PyTorchUtilsLogic().installTorch(
-            askConfirmation=False, torchVersionRequirement=bounds
-        )
-
-    return installTorch
+    return lambda bounds: PyTorchUtils.PyTorchUtilsLogic().installTorch(
+        askConfirmation=False, torchVersionRequirement=bounds
+    )
 
 
 def _installExtension(name: str) -> bool:

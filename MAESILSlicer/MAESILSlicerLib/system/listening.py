@@ -6,23 +6,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Protocol
+from typing import Any
 
 _MOST_LINES = 1000
 
 
-class Writable(Protocol):
-    """The part of a file that `print` needs; Slicer's console has no more."""
-
-    def write(self, text: str) -> object:
-        """Write text."""
-
-    def flush(self) -> object:
-        """Flush buffered text."""
-
-
-class Listener:
-    """Keeps the last lines of printed output.
+class Output:
+    """The last lines that Python code has printed.
 
     Args:
         onLine: called with each complete line.
@@ -35,33 +25,34 @@ class Listener:
 
     @property
     def log(self) -> str:
-        """The kept lines, including an incomplete last one."""
+        """The lines, including an incomplete last one."""
         return "\n".join([*self._lines, self._begun]).strip()
 
-    def hear(self, text: str) -> None:
+    def add(self, text: str) -> None:
         """Add printed text."""
         *lines, self._begun = (self._begun + text).split("\n")
-        for line in lines:
-            self._lines.append(line)
-            if self._onLine is not None:
+        self._lines.extend(lines)
+        if self._onLine is not None:
+            for line in lines:
                 self._onLine(line)
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Capture everything that Python code prints within the block."""
-        with redirect_stdout(_Tee(sys.stdout, self)), redirect_stderr(_Tee(sys.stderr, self)):
+    def captured(self) -> Iterator[None]:
+        """Add everything that is printed within the block."""
+        with redirect_stdout(_Tee(sys.stdout, self.add)), redirect_stderr(_Tee(sys.stderr, self.add)):
             yield
 
 
 class _Tee:
-    def __init__(self, stream: Writable | None, listener: Listener) -> None:
-        self._stream, self._listener = stream, listener
+    """A file that passes text on to a stream, None in an application without a console, and to a callback."""
+
+    def __init__(self, stream: Any, onText: Callable[[str], None]) -> None:  # noqa: ANN401 - Slicer's console is no file
+        self._stream, self._onText = stream, onText
 
     def write(self, text: str) -> int:
-        # Applications without a console have no stream.
         if self._stream is not None:
             self._stream.write(text)
-        self._listener.hear(text)
+        self._onText(text)
         return len(text)
 
     def flush(self) -> None:

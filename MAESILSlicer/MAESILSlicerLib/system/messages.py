@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from MAESILCore.wording import Sentence, joined
-
-_TABLE = Path(__file__).with_name("messages.json")
 
 #: Action of the button beside an explanation; "" for none.
 Action = Literal["", "checkAgain", "install", "installExtension", "reinstallTorch"]
@@ -26,12 +24,14 @@ class Explanation:
         sentence: the problem.
         repair: how to solve it.
         action: action of the button beside it.
+        patterns: regular expressions of the messages that it explains.
     """
 
     id: str
     sentence: Sentence
     repair: Sentence
     action: Action = ""
+    patterns: tuple[str, ...] = ()
 
     @property
     def text(self) -> Sentence:
@@ -39,34 +39,27 @@ class Explanation:
         return joined(self.sentence, self.repair)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    explanation: Explanation
-    patterns: tuple[re.Pattern[str], ...]
-
-
-@lru_cache(maxsize=1)
-def _entries() -> tuple[_Entry, ...]:
-    table = json.loads(_TABLE.read_text(encoding="utf-8"))["messages"]
-    return tuple(
-        _Entry(
-            Explanation(entry["id"], *_sentencesOf(entry), entry["action"]),
-            tuple(re.compile(pattern, re.IGNORECASE | re.MULTILINE) for pattern in entry["patterns"]),
+@cache
+def _table() -> dict[str, Explanation]:
+    """The explanations by key, in the order of the file; their sentences have the codes "ID" and "ID.repair"."""
+    entries = json.loads(Path(__file__).with_name("messages.json").read_text(encoding="utf-8"))["messages"]
+    return {
+        entry["id"]: Explanation(
+            entry["id"],
+            Sentence(entry["id"], entry["sentence"]),
+            Sentence(f"{entry['id']}.repair", entry["repair"]),
+            entry["action"],
+            tuple(entry["patterns"]),
         )
-        for entry in table
-    )
-
-
-def _sentencesOf(entry: dict[str, str]) -> tuple[Sentence, Sentence]:
-    """The sentences of problem and repair, with the codes "ID" and "ID.repair"."""
-    return Sentence(entry["id"], entry["sentence"]), Sentence(f"{entry['id']}.repair", entry["repair"])
+        for entry in entries
+    }
 
 
 def explain(text: str) -> Explanation | None:
     """The first explanation in the table that matches a message or log; None if none does."""
-    for entry in _entries():
-        if any(pattern.search(text) for pattern in entry.patterns):
-            return entry.explanation
+    for one in _table().values():
+        if any(re.search(pattern, text, re.IGNORECASE | re.MULTILINE) for pattern in one.patterns):
+            return one
     return None
 
 
@@ -76,7 +69,7 @@ def explanation(name: str) -> Explanation:
     Raises:
         KeyError: the table has no such key.
     """
-    return {entry.explanation.id: entry.explanation for entry in _entries()}[name]
+    return _table()[name]
 
 
 def lastWords(log: str, lines: int = 3) -> str:

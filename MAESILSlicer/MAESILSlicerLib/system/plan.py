@@ -72,7 +72,7 @@ class InstallPlan:
         )
         waiting = Sentence(
             "plan.waiting",
-            "Nothing that belongs to Slicer is replaced, and Slicer waits until it has ended.",
+            "Packages of Slicer are not replaced. Slicer does not respond during the installation.",
         )
         return joined(sizes, removal if self.removesTorch else "", waiting)
 

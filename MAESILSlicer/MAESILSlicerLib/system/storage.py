@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 from MAESILCore.errors import MaesilError
 from MAESILCore.wording import Sentence
 
+#: Kinds of items; settings are in a file that other programs share, so `Storage` neither lists nor deletes them.
 Kind = Literal["job", "sample", "settings"]
 
 #: Name prefix of an item during deletion. An incomplete deletion is listed again and can be repeated.
@@ -44,28 +46,13 @@ class Place:
 
 
 @dataclass(frozen=True)
-class KeptSettings:
-    """MAESIL's settings, stored in Slicer's settings file.
-
-    Attributes:
-        file: the settings file.
-        keys: returns the names of MAESIL's settings.
-        forget: removes only these.
-    """
-
-    file: Path
-    keys: Callable[[], Sequence[str]]
-    forget: Callable[[], object]
-
-
-@dataclass(frozen=True)
 class StoredItem:
     """An item that MAESIL stores.
 
     Attributes:
         kind: kind of the item.
-        path: its path; for settings, the shared file.
-        bytes: its size; for settings, 0.
+        path: its path.
+        bytes: its size.
         inUse: whether a running job uses it, so that it cannot be deleted.
     """
 
@@ -81,25 +68,18 @@ class Storage:
     Args:
         places: the folders to search; missing ones count as empty.
         runningFolders: returns the folders of running jobs.
-        settings: MAESIL's settings; None leaves them out.
     """
 
-    def __init__(
-        self,
-        places: Sequence[Place],
-        runningFolders: Callable[[], Iterable[Path]] = lambda: (),
-        settings: KeptSettings | None = None,
-    ) -> None:
-        self._places = tuple(places)
-        self._runningFolders = runningFolders
-        self._settings = settings
+    def __init__(self, places: Sequence[Place], runningFolders: Callable[[], Iterable[Path]]) -> None:
+        self._places, self._runningFolders = tuple(places), runningFolders
 
     def items(self) -> list[StoredItem]:
         """The items, largest first."""
-        running = self._running()
-        found = [self._item(place, path, running) for place in self._places for path in _children(place)]
-        if self._settings is not None and self._settings.keys():
-            found.append(StoredItem("settings", self._settings.file, 0))
+        found = [
+            StoredItem(place.kind, path, _size(path), self._isInUse(path))
+            for place in self._places
+            for path in _children(place)
+        ]
         return sorted(found, key=lambda item: (-item.bytes, item.path))
 
     def delete(self, item: StoredItem) -> int:
@@ -109,12 +89,9 @@ class Storage:
             StorageError: the item does not belong to MAESIL, a job uses it, or the system refuses. The item usually
                 stays complete; after a partial deletion it is listed under another name.
         """
-        if item.kind == "settings" and self._settings is not None:
-            self._settings.forget()
-            return 0
         if not os.path.lexists(item.path):
             return 0
-        self._refuseWhatIsNotOurs(item.path)
+        self._requireDeletable(item.path)
         size = _size(item.path)
         # Rename first: Windows refuses this if a file in it is open, before any file is deleted.
         doomed = item.path.with_name(f"{_DELETED}{uuid.uuid4().hex[:8]}")
@@ -127,32 +104,32 @@ class Storage:
         except OSError as error:
             message = Sentence(
                 "storage.not-deleted",
-                "{name} could not be deleted ({reason}); close whatever uses it and try again.",
+                "{name} could not be deleted ({reason}); close programs that use it and try again.",
                 name=item.path.name,
                 reason=error.strerror or str(error),
             )
             raise StorageError(message) from error
         return size
 
-    def _running(self) -> set[Path]:
-        return {Path(os.path.realpath(folder)) for folder in self._runningFolders()}
+    def _isInUse(self, path: Path) -> bool:
+        """Whether a running job's folder equals, contains or is inside `path`."""
+        real = path.resolve()
+        running = [folder.resolve() for folder in self._runningFolders()]
+        return any(real.is_relative_to(folder) or folder.is_relative_to(real) for folder in running)
 
-    @staticmethod
-    def _item(place: Place, path: Path, running: set[Path]) -> StoredItem:
-        return StoredItem(place.kind, path, _size(path), _isInUse(path, running))
-
-    def _refuseWhatIsNotOurs(self, path: Path) -> None:
+    def _requireDeletable(self, path: Path) -> None:
+        """Raise `StorageError` if the item does not belong to MAESIL or is in use."""
         if not any(path in _children(place) for place in self._places):
             message = Sentence(
                 "storage.not-ours",
-                "{name} is not in a folder of MAESIL's, so MAESIL does not delete it.",
+                "{name} is not in a folder of MAESIL's and is not deleted.",
                 name=path.name,
             )
             raise StorageError(message)
-        if _isInUse(path, self._running()):
+        if self._isInUse(path):
             message = Sentence(
                 "storage.in-use",
-                "{name} belongs to a job that is running; cancel the job or wait for it.",
+                "{name} belongs to a running job; cancel the job or wait for it.",
                 name=path.name,
             )
             raise StorageError(message)
@@ -171,15 +148,7 @@ def _size(path: Path) -> int:
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            try:
+            # A running job may remove files during the count.
+            with suppress(FileNotFoundError):
                 total += os.lstat(os.path.join(folder, name)).st_size
-            except FileNotFoundError:
-                # A running job may remove files during the count.
-                continue
     return total
-
-
-def _isInUse(path: Path, running: set[Path]) -> bool:
-    """Whether a running job's folder equals, contains or is inside `path`."""
-    real = Path(os.path.realpath(path))
-    return any(real == folder or real in folder.parents or folder in real.parents for folder in running)

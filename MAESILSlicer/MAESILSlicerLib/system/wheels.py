@@ -52,14 +52,14 @@ def shortcoming(
     if not folder.is_dir():
         return Sentence(
             "wheels.no-folder",
-            'There is no folder "{folder}"; choose the one that holds the wheels.',
+            'There is no folder "{folder}"; choose the folder of wheels.',
             folder=str(folder),
         )
     wheels = wheelsIn(folder)
     if not wheels:
         said = Sentence(
             "wheels.none",
-            'The folder "{folder}" holds no wheels (files that end in .whl).',
+            'The folder "{folder}" has no wheels (.whl files).',
             folder=folder.name,
         )
         return joined(said, _howToFill(needs))
@@ -70,7 +70,7 @@ def shortcoming(
         if not same:
             said = Sentence(
                 "wheels.missing",
-                'The folder "{folder}" holds no wheel of {name}.',
+                'The folder "{folder}" has no wheel of {name}.',
                 folder=folder.name,
                 name=need.name,
             )
@@ -101,6 +101,6 @@ def _howToFill(needs: Sequence[Requirement]) -> Sentence:
     command = f"PythonSlicer -m pip download --only-binary=:all: --dest wheels {names}"
     return Sentence(
         "wheels.how-to-fill",
-        "Fill it on a computer of the same kind with the same Slicer and with internet: {command}",
+        "Fill it on a similar computer with the same Slicer and internet access: {command}",
         command=command,
     )

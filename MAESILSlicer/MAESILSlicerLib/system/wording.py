@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,14 +28,14 @@ def line(report: SystemReport) -> str:
         return _good(report, torch)
     gpus = _list(report.gpus) or "the NVIDIA GPU"
     driver = f"driver {report.driver}" if report.driver else "a driver"
-    there = f"; {gpus} with {driver} is there" if report.gpus else ""
+    there = f"; this computer has {gpus} with {driver}" if report.gpus else ""
     said = {
         "check-failed": "The system could not be checked.",
         "extension-missing": f"PyTorch and the extension that installs it are missing{there}.",
         "torch-missing": f"PyTorch is not installed{there}.",
-        "packages-missing": f"{torch} is there; still missing: {', '.join(map(str, report.missing))}.",
+        "packages-missing": f"{torch} lacks packages: {', '.join(map(str, report.missing))}.",
         "driver-old": f"{torch} needs NVIDIA driver {_needed(report)} or newer; {gpus} has {report.driver}.",
-        "driver-missing": f"{torch} runs on the processor: an NVIDIA GPU is there, but no driver runs it.",
+        "driver-missing": f"{torch} runs on the processor: the NVIDIA GPU has no driver.",
         "gpu-unused": f"{torch} does not use {gpus}, although {driver} is there.",
     }.get(report.problem.id)
     if said:
@@ -81,7 +82,7 @@ def _good(report: SystemReport, torch: str) -> str:
         names = _list(tuple(deviceText(device) for device in working))
         fits = f"; driver {report.driver} fits" if report.driver else ""
         return f"{torch} is ready: {names}{fits}."
-    return f"{torch} is ready and runs on the processor; no GPU that it could use was found."
+    return f"{torch} is ready and runs on the processor; it found no usable GPU."
 
 
 def _torchText(report: SystemReport) -> str:
@@ -108,7 +109,5 @@ def _needed(report: SystemReport) -> str | None:
 
 def _list(names: tuple[str, ...]) -> str:
     """Names joined, with counts of duplicates: "2 x NVIDIA A100, NVIDIA T400"."""
-    counts = dict.fromkeys(names, 0)
-    for name in names:
-        counts[name] += 1
+    counts = Counter(names)
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import LUNG_TO_BONE, Window
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
-from MAESILCore.inference import network, save_reconstruction
+from MAESILCore.inference import Reconstruction, network, save_reconstruction
 from MAESILCore.inference import reconstruct as reconstruct_as_usual
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
@@ -26,6 +26,7 @@ from MAESILCore.methods.abilities import UNDECLARED, Abilities
 from MAESILCore.models.checkpoint import load_checkpoint
 from MAESILCore.phantom import make_phantom
 from MAESILCore.scoring.reconstruction import score_reconstruction
+from MAESILCore.scoring.superpatches import superpatch_scores
 
 torch.set_num_threads(1)
 
@@ -382,6 +383,31 @@ def test_all_voxels_of_a_coverage_are_scored_as_hidden() -> None:
         score_reconstruction(result, ["mean"])
     with pytest.raises(ConfigError, match="no control 'magic'"):
         score_reconstruction(result, ["magic"])
+
+
+def test_all_voxels_of_a_model_that_hides_nothing_are_scored() -> None:
+    scan, sees_all = a_smooth_scan(), Abilities(hides=False, reconstructs=True, levels=())
+    model = FakeModel(lambda voxels, hidden: voxels * 0.5, abilities=sees_all)
+    result = reconstruct(scan, model, coverage=2, device="cpu")
+    assert not result.mask.hidden.any()
+    assert np.array_equal(result.mosaic.voxels, scan.voxels)
+    error = result.error.voxels.astype(np.float64) / result.window.width
+    assert (error < 0).all()
+    scores = score_reconstruction(result)["model"]
+    assert scores["psnr_hidden"] is None
+    assert scores["psnr_full"] == pytest.approx(psnr_of_parts(result, error), abs=0.01)
+    for row in superpatch_scores(result):
+        box = result.grid.box(row["index"]).voxel_slices(result.grid.patch_size, scan.shape)
+        assert (row["hidden_voxels"], row["psnr_hidden"]) == (0, None)
+        assert row["psnr_full"] == pytest.approx(-10 * np.log10(np.mean(error[box] ** 2)), abs=0.01)
+
+
+def psnr_of_parts(result: Reconstruction, error: np.ndarray) -> float:
+    """The mean PSNR of the superpatches."""
+    boxes = [
+        result.grid.box(n).voxel_slices(result.grid.patch_size, error.shape) for n in range(len(result.grid))
+    ]
+    return float(np.mean([-10 * np.log10(np.mean(error[box] ** 2)) for box in boxes]))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 40), (17, 5, 3)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -643,3 +643,32 @@ def test_a_transform_that_is_not_linear_is_an_obstacle_until_it_is_taken_away(mo
     assert module.ui.reconstructButton.isEnabled()
     np.testing.assert_array_equal(stagesOf(module), expected)
     assert module.session.overlays._highlight == 3
+
+
+def test_a_model_that_hides_nothing_needs_no_mask(
+    module: OpenModule, make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    from MAESILCore.jobs.reconstruction import ReconstructionRequest
+    from MAESILCore.methods.abilities import Abilities
+
+    module.use(name="Chest")
+    ui, session = module.ui, module.session
+    sees = Abilities(hides=False, reconstructs=True, levels=())
+    module.parameters.model = str(make_tiny_model(tmp_path / "all.safetensors", abilities=sees))
+    module.host.process()
+    assert ui.maskInfoLabel.text == "The model tiny sees all patches, so there is no mask."
+    assert not session.mask.hidden.any()
+    for widget in (ui.modeComboBox, ui.planeRatioSlider, ui.redrawButton, ui.predictionComboBox):
+        assert not widget.isEnabled()
+        assert widget.toolTip == ui.maskInfoLabel.text
+    assert not ui.maskCountSpinBox.isVisibleTo(module.host.window)
+    module.host.click(ui.reconstructButton)
+    request = ReconstructionRequest.read(session.job.folder.path)
+    assert (request.coverage, request.has_mask) == (0, True)
+    session.cancel()
+    module.finish()
+    module.parameters.model = str(module.model)
+    module.host.process()
+    assert ui.modeComboBox.isEnabled()
+    assert ui.modeComboBox.toolTip == "How the mask chooses the hidden patches."
+    assert ui.maskInfoLabel.text.startswith("75.0 % hidden")

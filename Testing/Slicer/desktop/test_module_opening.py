@@ -88,7 +88,7 @@ def test_opening_the_module_starts_no_process_and_imports_no_pytorch(
     assert host.widget.logic.session.mask is not None
     assert started == []
     assert "torch" not in sys.modules
-    assert host.ui.estimateLabel.text == "How long this takes is unknown until System check is opened once."
+    assert host.ui.estimateLabel.text == "Open System check once to estimate the duration."
 
 
 def test_sample_data_offers_the_sample(

@@ -443,7 +443,7 @@ def test_the_console_needs_no_views(module: OpenModule, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("choices", "told"),
     [
-        ({"mode": "checkerboard"}, "no mask mode 'checkerboard'"),
+        ({"mode": "checkerboard"}, "Unknown mask mode 'checkerboard'"),
         ({"ratio": 2.0}, "ratio"),
         ({"seed": -1}, "seed"),
         ({"mode": "roi"}, "ROI"),

@@ -111,8 +111,7 @@ def test_each_known_explanation_has_a_template_without_parameters(host: Host) ->
     from MAESILSlicerLib.desktop.sentences import translated
     from MAESILSlicerLib.system import messages
 
-    for entry in messages._entries():
-        text = entry.explanation.text
-        assert translated(text) == text
-        for part in (entry.explanation.sentence, entry.explanation.repair):
+    for one in messages._table().values():
+        assert translated(one.text) == one.text
+        for part in (one.sentence, one.repair):
             assert not [name for _text, name, _spec, _conversion in Formatter().parse(part.template) if name]

@@ -17,7 +17,7 @@ from MAESILCore.report.shading import ERROR_STOPS, UNCERTAINTY_STOPS
 from MAESILSlicerLib.results.jobfiles import ResultsError
 from MAESILSlicerLib.results.reconstruction import maskCount
 from MAESILSlicerLib.results.resultset import allResults, importResults, removeResults
-from MAESILSlicerLib.results.tables import superpatchOfRow
+from MAESILSlicerLib.results.tables import addScoreChart, addSuperpatchTable, superpatchOfRow
 from MAESILSlicerLib.scene.volumes import geometryOf, readVolume, voxelsOf
 
 if TYPE_CHECKING:
@@ -464,3 +464,11 @@ def test_the_files_that_the_worker_writes_are_understood(
     assert np.array_equal(voxelsOf(results.error), error)
     assert results.metrics.GetNumberOfRows() > 0
     assert results.superpatches.GetNumberOfRows() == len(grid)
+
+
+def test_scores_over_all_voxels_are_shown_for_a_model_that_hides_nothing(scene: slicer.vtkMRMLScene) -> None:
+    entry = {"index": 0, "i": 0, "j": 0, "k": 0, "hidden_voxels": 0, "psnr_hidden": None, "psnr_full": 31.5}
+    table = addSuperpatchTable(scene, "Scores", [{**entry, "mae_hu": 12.0}])
+    assert table.GetTable().GetValueByName(0, "psnr_hidden").ToDouble() == 31.5
+    chart = addScoreChart(scene, "Plot", table, "all voxels")
+    assert chart.GetYAxisTitle() == "PSNR, all voxels (dB)"

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from MAESILCore.machine import Probe
-from MAESILSlicerLib.system import Application, SystemCheck, SystemReport, drivers, requirements
-from MAESILSlicerLib.system.check import judge
+from MAESILSlicerLib.system import drivers, requirements
+from MAESILSlicerLib.system.check import SystemCheck, judge
+from MAESILSlicerLib.system.report import Application, SystemReport
 
 SLICER = Application("5.12.3", hasPyTorchExtension=True)
 VERSIONS = {"numpy": "2.2.6", **{need.name: "99" for need in requirements.needed()}}
@@ -85,8 +86,7 @@ def test_a_gpu_that_works_is_named_with_its_memory_and_driver() -> None:
 def test_a_machine_without_gpu_runs_on_the_processor() -> None:
     report = judge(makeFacts(), SLICER)
     assert report.line == (
-        "PyTorch 2.6.0+cpu (processor only) is ready and runs on the processor; "
-        "no GPU that it could use was found."
+        "PyTorch 2.6.0+cpu (processor only) is ready and runs on the processor; it found no usable GPU."
     )
     assert (report.canCompute, report.usesGpu, report.problem) == (True, False, None)
 
@@ -164,7 +164,10 @@ def test_every_problem_is_found_and_told_in_one_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("torch-missing", "PyTorch is not installed; NVIDIA RTX A4000 with driver 550.54.15 is there."),
+        (
+            "torch-missing",
+            "PyTorch is not installed; this computer has NVIDIA RTX A4000 with driver 550.54.15.",
+        ),
         (
             "gpu-unused",
             "PyTorch 2.6.0+cpu (processor only) does not use NVIDIA RTX A4000, although driver 550.54.15 is there.",
@@ -175,7 +178,7 @@ def test_every_problem_is_found_and_told_in_one_line(name: str) -> None:
         ),
         (
             "packages-missing",
-            "PyTorch 2.6.0+cpu (processor only) is there; still missing: nibabel>=5.2, scipy>=1.12.",
+            "PyTorch 2.6.0+cpu (processor only) lacks packages: nibabel>=5.2, scipy>=1.12.",
         ),
     ],
 )
@@ -377,7 +380,7 @@ def test_the_most_frequent_complaint_a_gpu_that_is_there_and_unused(
 def test_importing_the_package_loads_no_pytorch_and_no_numpy(repository: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(repository / 'MAESILSlicer')!r}); "
-        "import MAESILSlicerLib.system; print(*sys.modules)"
+        "from MAESILSlicerLib.system import check, diagnostics, install, installers, storage; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"torch", "numpy", "pydantic", "slicer", "PyTorchUtils"} & set(done.stdout.split())

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 import MAESILCore
-from MAESILSlicerLib.system import Device, SystemReport, diagnosticsText, explanation, redact
+from MAESILCore.machine import Device
 from MAESILSlicerLib.system import diagnostics as module
+from MAESILSlicerLib.system.diagnostics import diagnosticsText, redact
+from MAESILSlicerLib.system.messages import explanation
+from MAESILSlicerLib.system.report import SystemReport
 
 REPORT = SystemReport(
     line="PyTorch 2.6.0+cpu (processor only) does not use NVIDIA RTX A4000.",

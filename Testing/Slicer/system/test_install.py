@@ -18,19 +18,12 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from MAESILSlicerLib.system import (
-    InstallError,
-    Installers,
-    InstallPlan,
-    Outcome,
-    SystemReport,
-    explanation,
-    install,
-    installPyTorchExtension,
-    makePlan,
-    requirements,
-)
-from MAESILSlicerLib.system.plan import torchRequirement
+from MAESILSlicerLib.system import requirements
+from MAESILSlicerLib.system.install import InstallError, Outcome, install, installPyTorchExtension
+from MAESILSlicerLib.system.installers import Installers
+from MAESILSlicerLib.system.messages import explanation
+from MAESILSlicerLib.system.plan import InstallPlan, makePlan, torchRequirement
+from MAESILSlicerLib.system.report import SystemReport
 
 NEEDS = requirements.needed()
 READY = SystemReport("PyTorch 2.6.0 is ready.", True, hasTorch=True, torchVersion="2.6.0", system="Linux")
@@ -266,7 +259,7 @@ def test_a_failure_that_is_unknown_ends_with_pips_own_last_words() -> None:
 
 def test_what_does_not_work_afterwards_is_a_failure() -> None:
     broken = replace(READY, torchVersion=None, problem=explanation("windows-long-path"))
-    with pytest.raises(InstallError, match="does not work: PyTorch was installed only in part"):
+    with pytest.raises(InstallError, match="does not work: PyTorch is incomplete"):
         run(makePlan(NOTHING, freeBytes=PLENTY), Recorder(), check=lambda: broken)
 
 
@@ -322,7 +315,7 @@ def test_the_extension_is_installed_after_a_note_for_the_time_after_the_restart(
         recorder.installers(), yes, lambda: recorder.calls.append(("note", None))
     )
     assert recorder.calls == [("note", None), ("extension", "PyTorch")]
-    assert outcome.sentence.endswith("restart Slicer to go on.")
+    assert outcome.sentence.endswith("restart Slicer to continue.")
 
 
 def test_a_declined_extension_leaves_no_note() -> None:
@@ -492,7 +485,7 @@ def test_a_folder_that_lacks_a_wheel_is_refused_before_pytorch_is_removed(
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     (wheelFolder / "torch-99.0-py3-none-any.whl").unlink()
     recorder = Recorder()
-    with pytest.raises(InstallError, match="holds no wheel of torch"):
+    with pytest.raises(InstallError, match="has no wheel of torch"):
         run(makePlan(UNUSED, freeBytes=PLENTY, fromFolder=True), recorder, folder=wheelFolder)
     assert recorder.calls == []
 
@@ -504,7 +497,7 @@ def test_a_wheel_that_another_one_needs_is_asked_for(
     pip, installed = realPip
     writeWheel(wheelFolder, "pydantic", "99.0", needs="pydantic-core")
     plan = makePlan(NOTHING, freeBytes=PLENTY, fromFolder=True)
-    with pytest.raises(InstallError, match="A package was not found") as raised:
+    with pytest.raises(InstallError, match="There is no version of a package") as raised:
         install(plan, Recorder().installers(pip=pip), yes, folder=wheelFolder, check=lambda: READY)
     assert "pydantic-core" in raised.value.log
     assert installed() == set()

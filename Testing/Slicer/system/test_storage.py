@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MAESILSlicerLib.system import KeptSettings, Place, Storage, StorageError, StoredItem
+from MAESILSlicerLib.system.storage import Place, Storage, StorageError, StoredItem
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_running_job_is_told_of_and_stays(root: Path) -> None:
     running = root / "jobs" / "maesil-job-a"
     storage = makeStorage(root, running)
     assert [item.inUse for item in storage.items()] == [True, False, False, False]
-    with pytest.raises(StorageError, match="maesil-job-a belongs to a job that is running; cancel the job"):
+    with pytest.raises(StorageError, match="maesil-job-a belongs to a running job; cancel the job"):
         storage.delete(storage.items()[0])
     assert (running / "voxels.npy").is_file()
 
@@ -130,18 +130,6 @@ def test_what_was_deleted_in_part_is_listed_again(root: Path, monkeypatch: pytes
 def test_a_pattern_that_reaches_further_is_refused(root: Path, pattern: str) -> None:
     with pytest.raises(ValueError, match="beyond"):
         Place("job", root, pattern)
-
-
-def test_settings_are_listed_and_forgotten_without_touching_their_file(root: Path) -> None:
-    file = root / "Slicer.ini"
-    file.write_text("[General]\nlanguage=en\n")
-    keys = ["MAESIL/device"]
-    storage = Storage([], settings=KeptSettings(file, lambda: keys, keys.clear))
-    (item,) = storage.items()
-    assert (item.kind, item.path, item.bytes) == ("settings", file, 0)
-    assert storage.delete(item) == 0
-    assert storage.items() == []
-    assert file.is_file()
 
 
 def test_a_file_is_not_deleted_under_the_name_of_settings(root: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_tags_are_those_of_this_python_unless_others_are_named(tmp_path: Pat
     "name", ["readme.txt", "torch.whl", "torch-2.6.0.tar.gz", "torch-x.y-py3-none-any.whl"]
 )
 def test_other_files_are_no_wheels(tmp_path: Path, name: str) -> None:
-    assert "holds no wheels" in str(shortcoming(tmp_path, name))
+    assert "has no wheels" in str(shortcoming(tmp_path, name))
 
 
 def test_a_folder_that_will_do_has_no_shortcoming(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_folder_that_will_do_has_no_shortcoming(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ((), "holds no wheels"),
-        (("notes.txt",), "holds no wheels"),
-        (("nibabel-5.4.2-py3-none-any.whl",), "holds no wheel of torch"),
+        ((), "has no wheels"),
+        (("notes.txt",), "has no wheels"),
+        (("nibabel-5.4.2-py3-none-any.whl",), "has no wheel of torch"),
         (
             ("torch-2.6.0-cp310-cp310-win_amd64.whl",),
             "torch-2.6.0-cp310-cp310-win_amd64.whl in the folder is for another computer or Python; this Slicer has",
@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_how_an_empty_folder_is_filled_is_said(tmp_path: Path) -> None:
     needs = [TORCH, *requirements.needed()]
-    command = str(wheels.shortcoming(tmp_path, needs, LINUX)).partition("internet: ")[2]
+    command = str(wheels.shortcoming(tmp_path, needs, LINUX)).partition("access: ")[2]
     assert command.startswith("PythonSlicer -m pip download --only-binary=:all: --dest wheels ")
     assert '"torch>=2.2"' in command
     assert '"nibabel>=5.2"' in command
