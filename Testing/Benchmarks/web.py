@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (133, 512, 512)
-ROUNDS = 15
+#: Even, so that the next turns begin with a change.
+ROUNDS = 10
 PATIENCE_MS = 120_000
 #: What is measured, the control, two values to go between, and the view whose picture is waited for. The first value is
 #: another than at the start, since nothing is drawn for no change.
@@ -30,7 +31,7 @@ SLIDERS = (
     ("mask ratio to slice", "[data-test=plane_ratio]", (0.4, 0.6), "Red"),
     ("mask opacity to slice", "[data-test=opacity]", (0.3, 0.6), "Red"),
     ("window to slice", "[data-test=window]", (900, 400), "Red"),
-    ("slice position to slice", "input[data-view=Red]", (-180, -190), "Red"),
+    ("slice position to slice", "input[data-view=Red]", (-100, -110), "Red"),
     ("rendering shift to 3D", "[data-test=shift]", (100, 0), "ThreeD"),
 )
 #: Moves a slider and resolves to the milliseconds until its view has got, decoded and painted another picture.
@@ -62,6 +63,8 @@ _REST = """() => new Promise((done) => {
 
 def web_rows(scan: Path | None) -> list[tuple[str, str, str]]:
     """Rows of the table; none where there is no browser to measure in."""
+    from Testing.Benchmarks.against import OLD, export
+
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None or any(
         importlib.util.find_spec(name) is None for name in ("playwright", "trame_slicer")
@@ -71,28 +74,45 @@ def web_rows(scan: Path | None) -> list[tuple[str, str, str]]:
         path = scan or _phantom(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         started = time.perf_counter()
         address = stack.enter_context(_served(path))
-        page = stack.enter_context(_page(chromium))
-        page.goto(address)
-        page.wait_for_selector("[data-test=share]")
-        page.wait_for_selector(".layout-grid-item:has(.view-Red) img.image-display-area")
+        browser = stack.enter_context(_browser(chromium))
+        page = _opened(browser, address)
         first = time.perf_counter() - started
-        times = {name: _slider_ms(page, *details) for name, *details in SLIDERS}
-    rows = [("Command to first picture of the page, browser included", f"{first:.1f} s", "")]
-    for name, values in times.items():
-        slowest = sorted(values)[int(0.9 * len(values))]
-        rows.append(
-            (f"Page: {name}, median", f"{statistics.median(values):.0f} ms", f"90 %: {slowest:.0f} ms")
-        )
+        times = {name: _slider_ms([page], *details)[0] for name, *details in SLIDERS}
+        rows = [("Command to first picture of the page, browser included", f"{first:.1f} s", "")]
+        for name, values in times.items():
+            slowest = sorted(values)[int(0.9 * len(values))]
+            rows.append(
+                (f"Page: {name}, median", f"{statistics.median(values):.0f} ms", f"90 %: {slowest:.0f} ms")
+            )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if export(OLD, folder, "MAESILCore", "MAESILSlicer", "Resources/Models"):
+            # Both are served at once and take turns, because only then does the machine treat them alike.
+            old = _opened(browser, stack.enter_context(_served(path, folder)))
+            name, *details = SLIDERS[0]
+            before, now = map(statistics.median, _slider_ms([old, page], *details))
+            what = f"Page: {name}, in turns with {OLD}, median"
+            rows.append((what, f"{now:.0f} ms, {OLD} {before:.0f} ms", f"{now / before:.2f} x"))
     return rows
 
 
-def _slider_ms(page: Page, selector: str, values: tuple[float, float], tag: str) -> list[float]:
-    page.evaluate(_REST)
-    measured = []
+def _slider_ms(pages: list[Page], selector: str, values: tuple[float, float], tag: str) -> list[list[float]]:
+    """For each page the milliseconds of `ROUNDS` moves; the pages take turns."""
+    measured: list[list[float]] = [[] for _ in pages]
     for turn in range(ROUNDS):
-        measured.append(page.evaluate(_MEASURE, [selector, str(values[turn % 2]), tag]))
-        page.evaluate(_REST)
+        for page, milliseconds in zip(pages, measured, strict=True):
+            page.bring_to_front()
+            page.evaluate(_REST)
+            milliseconds.append(page.evaluate(_MEASURE, [selector, str(values[turn % 2]), tag]))
     return measured
+
+
+def _opened(browser: Browser, address: str) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_selector("[data-test=share]")
+    page.wait_for_selector(".layout-grid-item:has(.view-Red) img.image-display-area")
+    return page
 
 
 def _phantom(folder: Path) -> Path:
@@ -105,10 +125,10 @@ def _phantom(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _served(scan: Path) -> Iterator[str]:
+def _served(scan: Path, root: Path = ROOT) -> Iterator[str]:
     command = [sys.executable, "-u", "-m", "MAESILCore", "app", str(scan), "--no-browser"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "MAESILSlicer")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"PYTHONPATH": str(root / "MAESILSlicer")}
+    process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         found = re.search(r"http://\S+", process.stdout.readline())
         if found is None:
@@ -121,14 +141,12 @@ def _served(scan: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _page(chromium: str) -> Iterator[Page]:
+def _browser(chromium: str) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.set_default_timeout(PATIENCE_MS)
-        yield page
+        yield browser
         browser.close()
 
 

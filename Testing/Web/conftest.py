@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,11 +18,15 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from pagestate import Run
     from playwright.sync_api import Browser, ConsoleMessage, Page
     from serving import OpenPage, Served
 
+    from MAESILSlicerLib.web.application import Application
+
 _HERE = Path(__file__).resolve().parent
 REPOSITORY = _HERE.parents[1]
+_numbers = itertools.count()
 # The scene code, and the helpers beside this file.
 sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(_HERE), str(_HERE.parent)]
 
@@ -129,3 +137,57 @@ def a_page(a_server: Served, open_page: OpenPage) -> Page:
     page = open_page(a_server.address)
     page.get_by_test_id("share").wait_for()
     return page
+
+
+@pytest.fixture(scope="module")
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """A thread for the event loop: that of the tests has one already, since a browser was driven in it."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def an_application(
+    aside: ThreadPoolExecutor, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Application]:
+    """The page's other end, with two small scans, and no server that listens."""
+    monkeypatch.setenv("TRAME_ARGS", "")
+    import slicer
+    from freeing import free_application
+    from trame.app import get_server
+
+    from MAESILCore.data.volume import Volume, write_volume
+    from MAESILSlicerLib.web.application import Application
+    from MAESILSlicerLib.web.options import AppOptions
+
+    monkeypatch.setattr(slicer, "mrmlScene", None, raising=False)
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("first", "second"):
+        voxels = np.random.default_rng(0).integers(-1000, 1000, (16, 32, 32)).astype(np.int16)
+        write_volume(Volume(voxels, np.eye(4)), scans / f"{name}.nii")
+    (tmp_path / "app").mkdir()
+    server = get_server(f"test {next(_numbers)}", client_type="vue3")
+    options = AppOptions(scans=(scans,), device="cpu", model=str(tiny_model))
+    application = aside.submit(Application, server, options, tmp_path / "app").result()
+    application.state.coverage = 0
+    yield application
+    aside.submit(application.close).result()
+    aside.submit(free_application, application.views.app).result()
+
+
+@pytest.fixture
+def run(aside: ThreadPoolExecutor, an_application: Application) -> Run:
+    """Does something as the server does, while the job is watched."""
+
+    async def watched(work: Coroutine[object, object, None]) -> None:
+        watching = asyncio.create_task(an_application.reconstruct.watch())
+        try:
+            await work
+            assert not watching.done()
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    return lambda work: aside.submit(asyncio.run, watched(work)).result()

@@ -11,7 +11,7 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.web.notice import Notice
 
 #: Long enough to read the pending messages of the socket, too short to be noticed.
-_GATHER_SECONDS = 0.008
+_GATHER_SECONDS = 0.002
 
 
 class Latest:

@@ -37,6 +37,8 @@ def serveApp(options: AppOptions, say: Callable[[str], None]) -> None:
     # Otherwise trame parses the command line of `maesil`, and wslink prints to standard output.
     os.environ["TRAME_ARGS"] = ""
     os.environ["WSLINK_READY_MSG"] = ""
+    # Most of what is sent are JPEG pictures, which would be compressed a second time, for milliseconds each.
+    os.environ["WSLINK_WS_COMPRESS"] = "0"
     from trame.app import get_server
 
     from MAESILSlicerLib.web.application import Application

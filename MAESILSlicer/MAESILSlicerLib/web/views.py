@@ -36,19 +36,59 @@ if TYPE_CHECKING:
 
 FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 
-#: Delays of 3D views, so that slices are rendered first while a slider is dragged.
-_REST_SECONDS, _SENDING_SECONDS = 0.12, 0.03
+#: Delay of 3D views, so that slices are rendered first while a slider is dragged.
+_REST_SECONDS = 0.12
+#: Pause after rendering, in which pictures are encoded and sent.
+_SENDING_SECONDS, _SENDING_ALL_SECONDS = 0.005, 0.03
 _DOUBLE_CLICK_SECONDS, _DOUBLE_CLICK_PIXELS = 0.5, 4
 #: JPEG quality: equal to that of trame-rca's still pictures, so that none is rendered twice.
 _QUALITY = 90
 
 
-class _AfterSlices(ScheduledRenderStrategy):
-    """Debounces a 3D view, which takes longer to render than all slices together."""
+class _Turns:
+    """Renders views one after the other, so that each picture is sent before the next view blocks the server.
 
-    def __init__(self, adapter: RcaViewAdapter) -> None:
+    Attributes:
+        isBusy: whether a view is being rendered or waits.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[RcaViewAdapter] = []
+        self.isBusy = False
+
+    def add(self, adapter: RcaViewAdapter) -> None:
+        """Render a view once it is its turn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # Before the server runs, there is no client; each new client requests a picture.
+            return
+        if adapter not in self._waiting:
+            self._waiting.append(adapter)
+        if not self.isBusy:
+            self.isBusy = True
+            # Later, because more of the same change is to come.
+            loop.call_soon(self._next, loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.isBusy = bool(self._waiting)
+        if self._waiting:
+            self._waiting.pop(0).schedule_render()
+            # In two steps, because the view is rendered between them.
+            loop.call_soon(loop.call_later, _SENDING_SECONDS, self._next, loop)
+
+
+class _AfterSlices(ScheduledRenderStrategy):
+    """Debounces a 3D view, which takes longer to render than all slices together.
+
+    Args:
+        adapter: of the view.
+        slices: the turns of the slice views.
+    """
+
+    def __init__(self, adapter: RcaViewAdapter, slices: _Turns) -> None:
         super().__init__()
-        self._adapter = adapter
+        self._adapter, self._slices = adapter, slices
         self._timer: asyncio.TimerHandle | None = None
 
     def schedule_render(self) -> None:
@@ -64,11 +104,31 @@ class _AfterSlices(ScheduledRenderStrategy):
         except RuntimeError:
             # Before the server runs, there is no client; each new client requests a picture.
             return
-        # In two steps, so that slices that took longer than the delay are sent before 3D rendering starts.
-        self._timer = loop.call_later(_REST_SECONDS, self._yieldOnce, loop)
+        self._timer = loop.call_later(_REST_SECONDS, self._afterSlices, loop)
 
-    def _yieldOnce(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(_SENDING_SECONDS, self._adapter.schedule_render)
+    def _afterSlices(self, loop: asyncio.AbstractEventLoop) -> None:
+        wait = self._afterSlices if self._slices.isBusy else self._render
+        self._timer = loop.call_later(_SENDING_ALL_SECONDS, wait, loop)
+
+    def _render(self, _loop: asyncio.AbstractEventLoop) -> None:
+        self._adapter.schedule_render()
+
+
+class _InTurn(ScheduledRenderStrategy):
+    """Renders a slice view when it is its turn.
+
+    Args:
+        adapter: of the view.
+        turns: those of all slice views.
+    """
+
+    def __init__(self, adapter: RcaViewAdapter, turns: _Turns) -> None:
+        super().__init__()
+        self._adapter, self._turns = adapter, turns
+
+    def schedule_render(self) -> None:
+        """Called by the scene for each change."""
+        self._turns.add(self._adapter)
 
 
 def _isHeld(view: AbstractView) -> bool:
@@ -77,12 +137,13 @@ def _isHeld(view: AbstractView) -> bool:
 
 
 class _ThreeDFactory(RemoteViewFactory):
-    def __init__(self, server: Server, **keywords: object) -> None:
+    def __init__(self, server: Server, slices: _Turns, **keywords: object) -> None:
         super().__init__(server, _still(ThreeDView), view_type=ViewType.THREE_D_VIEW, **keywords)
+        self._slices = slices
 
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = super()._create_view(*arguments, **keywords)
-        made.slicer_view.set_scheduled_render(_AfterSlices(made.view_adapter))
+        made.slicer_view.set_scheduled_render(_AfterSlices(made.view_adapter, self._slices))
         renderer = made.slicer_view.renderer()
         # No object in the volume is transparent, and depth peeling would render several passes.
         renderer.SetUseDepthPeeling(False)
@@ -91,11 +152,13 @@ class _ThreeDFactory(RemoteViewFactory):
 
 
 class _SliceFactory(RemoteViewFactory):
-    def __init__(self, server: Server, **keywords: object) -> None:
+    def __init__(self, server: Server, turns: _Turns, **keywords: object) -> None:
         super().__init__(server, _still(SliceView), view_type=ViewType.SLICE_VIEW, **keywords)
+        self._turns = turns
 
     def _create_view(self, *arguments: object, **keywords: object) -> RcaView:
         made = _withoutSamples(super()._create_view(*arguments, **keywords))
+        made.slicer_view.set_scheduled_render(_InTurn(made.view_adapter, self._turns))
         _putSliceBelow(made.slicer_view)
         _fitAtEachSize(made.slicer_view)
         return made
@@ -154,8 +217,9 @@ class Views:
         common = {"interactive_quality": _QUALITY, "target_fps": 30.0, "blur_fps": 30.0}
         self._compared = comparison.usualViews()
         frame = partial(sliceFrame, fit=self.fitWith, nameOf=self._nameOf)
-        manager.register_factory(_SliceFactory(server, populate_view_ui_f=frame, **common))
-        manager.register_factory(_ThreeDFactory(server, populate_view_ui_f=threeDFrame, **common))
+        turns = _Turns()
+        manager.register_factory(_SliceFactory(server, turns, populate_view_ui_f=frame, **common))
+        manager.register_factory(_ThreeDFactory(server, turns, populate_view_ui_f=threeDFrame, **common))
         self.layouts = LayoutManager(app.scene, manager, server)
         # Lazy, because creating a view takes a good part of a second.
         self.layouts.register_layout_dict(_layouts(), lazy_initialization=True)
