@@ -56,7 +56,7 @@ def test_an_error_of_something_else_stays(an_application: Application, run: Run)
         # From now on changes of the state are listened to, as once the server runs.
         state.ready()
         await show(an_application, "first.nii")
-        an_application.notice.tellError("Something else.")
+        an_application.notice.showError("Something else.")
         with state:
             state.plane_ratio = 0.25
         await until(lambda: state.hidden_share != "75.0%")

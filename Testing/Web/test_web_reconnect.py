@@ -22,10 +22,23 @@ pytestmark = pytest.mark.slow
 LOST = "Connection lost, trying again"
 
 
-@pytest.fixture
-def a_served_ct(a_model: Path, a_ct: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def a_lasting_server(a_model: Path, a_ct: Path) -> Iterator[Served]:
     with serving(str(a_ct), "--model", str(a_model), "--device", "cpu") as served:
         yield served
+
+
+@pytest.fixture
+def a_served_ct(request: pytest.FixtureRequest, a_model: Path, a_ct: Path) -> Iterator[Served]:
+    """The server of this file, or with the parameter "own" one that the test may end."""
+    if getattr(request, "param", "") != "own":
+        yield request.getfixturevalue("a_lasting_server")
+        return
+    with serving(str(a_ct), "--model", str(a_model), "--device", "cpu") as served:
+        yield served
+
+
+ends_its_server = pytest.mark.parametrize("a_served_ct", ["own"], indirect=True)
 
 
 @pytest.fixture
@@ -137,6 +150,7 @@ def test_tries_are_further_and_further_apart_until_asked_for(a_distant_page: Pag
     page.get_by_role("dialog").wait_for(state="hidden")
 
 
+@ends_its_server
 def test_a_server_that_ended_is_told_and_found_again(
     a_distant_page: Page, a_served_ct: Served, a_tunnel: Tunnel, a_model: Path, a_ct: Path
 ) -> None:
@@ -153,6 +167,7 @@ def test_a_server_that_ended_is_told_and_found_again(
         page.get_by_test_id("share").wait_for()
 
 
+@ends_its_server
 def test_a_server_that_was_killed_is_told_in_one_sentence(
     a_distant_page: Page, a_served_ct: Served, a_tunnel: Tunnel
 ) -> None:
@@ -170,6 +185,8 @@ def test_a_server_that_was_killed_is_told_in_one_sentence(
 
 def test_a_proxy_that_passes_no_websocket_is_told(a_browser: Browser, a_served_ct: Served) -> None:
     context = a_browser.new_context()
+    # The same tab as in the other tests, so that it leaves no seat to a stranger.
+    context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{TAB}';")
     page = context.new_page()
     page.route_web_socket("**/ws", lambda socket: socket.close(code=1011))
     page.goto(a_served_ct.address)

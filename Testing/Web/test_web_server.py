@@ -224,10 +224,10 @@ def test_an_upload_with_an_absolute_name_stays_below_its_folder(a_server: Served
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ((), "No file was sent"),
+        ((), "The upload contains no file"),
         ((("notes.pdf", b"%PDF"),), "notes.pdf is not a scan"),
         ((("a.txt", b""), ("b.txt", b"")), "None of these files is a scan"),
-        ((("a.nii", b""), ("a.nii", b"")), "Two of the files are called a.nii"),
+        ((("a.nii", b""), ("a.nii", b"")), "Two files have the name a.nii"),
     ],
 )
 def test_an_upload_of_something_else_is_refused(

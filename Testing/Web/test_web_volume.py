@@ -133,7 +133,7 @@ def test_the_first_scan_that_can_be_read_is_opened(
         await an_application.volume.openUpload(sent)
         await until(lambda: state.notice_kind == "error")
         assert an_application.session.volumeNode.GetName() == "b"
-        assert state.notice.startswith("1 of the 3 scans that were sent is left out. a.nii")
+        assert state.notice.startswith("1 of the 3 uploaded scans is skipped. a.nii")
         assert titles_of(an_application) == ["b.nii", "c.nii"]
 
     run(work())

@@ -51,7 +51,7 @@ class Admission:
         self._isEnding = False
         # A page reloads when this value changes, that is, after a restart of the server.
         self._start = secrets.token_hex(8)
-        self.access = Access(self._close, self._tell)
+        self.access = Access(self._close, self._onSeats)
         server.state.update({"watchers": 0, "has_owner": False})
         server.add_protocol_to_configure(lambda protocol: protocol.registerLinkProtocol(_Door(self.access)))
 
@@ -75,8 +75,8 @@ class Admission:
             HTTPBadRequest: the request is malformed.
         """
         if self._isEnding:
-            raise web.HTTPServiceUnavailable(text="MAESIL is being ended.")
-        tab, wish = await _askedOf(request)
+            raise web.HTTPServiceUnavailable(text="MAESIL is shutting down.")
+        tab, wish = await _wishOf(request)
         role = self.access.roleOfTab(tab) if wish == LOOK else self.access.enter(tab, wish)
         return web.json_response(
             {
@@ -97,9 +97,7 @@ class Admission:
 
         async def checked(request: web.Request) -> web.StreamResponse:
             if not self.isOwners(request):
-                return web.Response(
-                    status=403, text="Only the browser tab that has taken the page over can do this."
-                )
+                return web.Response(status=403, text="Only the browser tab that owns the page can do this.")
             return await handler(request)
 
         return checked
@@ -161,7 +159,7 @@ class Admission:
             pass
         await connection.close(code=code, message=message)
 
-    def _tell(self) -> None:
+    def _onSeats(self) -> None:
         """Write owner and watchers into the state, and refresh when the next seat lapses."""
         with self._server.state as state:
             state.watchers, state.has_owner = self.access.watching, not self.access.isFree
@@ -197,17 +195,17 @@ class _Door(LinkProtocol):
         return True
 
 
-async def _askedOf(request: web.Request) -> tuple[str, str | None]:
+async def _wishOf(request: web.Request) -> tuple[str, str | None]:
     """The tab's id and its wish.
 
     Raises:
         HTTPBadRequest: the request is malformed.
     """
     try:
-        asked = await request.json()
-        tab, wish = asked["tab"], asked["wish"]
+        content = await request.json()
+        tab, wish = content["tab"], content["wish"]
     except (ValueError, TypeError, KeyError):
         tab, wish = None, None
     if not isinstance(tab, str) or not _TAB.fullmatch(tab) or wish not in (OWNER, WATCHER, LOOK, None):
-        raise web.HTTPBadRequest(text="The request names no browser tab, or no wish.")
+        raise web.HTTPBadRequest(text="The request needs the id of a browser tab and a valid wish.")
     return tab, wish

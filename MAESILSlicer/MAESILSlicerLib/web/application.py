@@ -151,7 +151,7 @@ class Application:
             self.masks.chooseAt(ras)
         except MaesilError as error:
             with self.state:
-                self.notice.tellError(error)
+                self.notice.showError(error)
 
     def _buildPage(self) -> None:
         """Build the page from the Vue template `page.html` and insert the views."""

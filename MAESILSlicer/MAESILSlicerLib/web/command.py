@@ -23,23 +23,23 @@ def serve(
             show_default="a phantom",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any free one.")] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; all but this machine's own only with an access token.")
+        str, typer.Option(help="Address to listen on; any but this machine's own requires an access token.")
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
         typer.Option(
             envvar="MAESIL_TOKEN",
-            help="What a browser must know to get in.",
-            show_default="none if only this machine reaches the page, else a random one",
+            help="Access token that browsers must send.",
+            show_default="none if only this machine can reach the page, else random",
         ),
     ] = None,
     public_url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where browsers find the page behind a reverse proxy, such as https://host.example/maesil/.",
+            help="Public address of the page behind a reverse proxy, such as https://host.example/maesil/.",
             show_default="the address of the server itself",
         ),
     ] = None,

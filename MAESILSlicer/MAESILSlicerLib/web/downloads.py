@@ -47,7 +47,7 @@ class Downloads:
         else:
             path = files.get(name)
         if path is None:
-            return web.Response(status=404, text="There is no such result; reconstruct first.")
+            return web.Response(status=404, text="This result does not exist; reconstruct first.")
         return web.FileResponse(path, headers=headers)
 
     async def sendScreenshot(self, _request: web.Request) -> web.Response:

@@ -89,10 +89,10 @@ def _refusalOfOrigin(
         host = urlsplit(f"//{request.host}")
         origin = urlsplit(request.headers.get("Origin", f"//{host.netloc}"))
     except ValueError:
-        return web.Response(status=400, text="The host or the origin of this request is no address.")
+        return web.Response(status=400, text="The host or the origin of this request is not a valid address.")
     if names is not None and host.hostname not in names:
         answered = "localhost" if public is None else f"localhost and {public.host}"
-        return web.Response(status=421, text=f"This server answers to {answered} alone.")
+        return web.Response(status=421, text=f"This server accepts requests for {answered} only.")
     # A proxy may keep the browser's host name or replace it by this server's.
     isPublic = public is not None and f"{origin.scheme}://{origin.netloc}" == public.origin
     if origin.netloc != host.netloc and not isPublic:

@@ -39,4 +39,4 @@ class Latest:
                 self._action()
                 self._notice.settled(self)
             except MaesilError as error:
-                self._notice.tellError(error, about=self)
+                self._notice.showError(error, about=self)

@@ -26,14 +26,14 @@ def followMouse(server: Server, view: SliceView) -> str:
     name = f"{view.get_singleton_tag()}_probe"
     server.state[name] = ""
 
-    def tell(*_: object) -> None:
+    def update(*_: object) -> None:
         xy = view.interactor().GetEventPosition()
         server.state[name] = probeText(view, xy, server.state.unit or "")
 
     # Before the view's own observer, which consumes the event while the mouse is over a handle.
-    view.interactor().AddObserver("MouseMoveEvent", tell, 1.0)
+    view.interactor().AddObserver("MouseMoveEvent", update, 1.0)
     # The wheel may change the slice while the mouse rests.
-    view.get_view_node().AddObserver("ModifiedEvent", tell)
+    view.get_view_node().AddObserver("ModifiedEvent", update)
     return name
 
 

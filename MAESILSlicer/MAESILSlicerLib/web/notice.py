@@ -16,12 +16,12 @@ class Notice:
         self._state = state
         self.clear()
 
-    def tell(self, sentence: str) -> None:
+    def show(self, sentence: str) -> None:
         """Show a message."""
         self._about: object = None
         self._state.notice, self._state.notice_kind = sentence, "info"
 
-    def tellError(self, problem: object, about: object = None) -> None:
+    def showError(self, problem: object, about: object = None) -> None:
         """Show an error until the next message, or until `settled` is called with the same `about`."""
         self._about = about
         self._state.notice, self._state.notice_kind = str(problem), "error"
@@ -33,4 +33,4 @@ class Notice:
 
     def clear(self) -> None:
         """Clear the line."""
-        self.tell("")
+        self.show("")

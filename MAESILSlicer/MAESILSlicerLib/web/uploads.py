@@ -30,7 +30,7 @@ _UNNAMED = "Upload"
 _UNSAFE = set('<>:"|?*')
 
 _TOO_LARGE = (
-    f"This is more than {_LARGEST_BYTES / 2**30:g} GiB; "
+    f"The upload is larger than {_LARGEST_BYTES / 2**30:g} GiB; "
     "put the scan into a folder of the server and name it to `maesil app`."
 )
 
@@ -65,15 +65,13 @@ class Uploads:
             await self._store(request, sent)
             _nameAfterSent(sent)
             if not self._mayOpen(request):
-                message = (
-                    "Another tab took the page over while this was sent; take it back, and send it again."
-                )
+                message = "Another tab took the page over during the upload; take it back and upload again."
                 raise UploadError(message)
             await self._onUploaded(target)
         except MaesilError as error:
             shutil.rmtree(target, ignore_errors=True)
             # Senders do not know the server's folder.
-            sentence = re.sub(rf"{re.escape(str(target))}(/[^/:]+)?", "what you sent", str(error))
+            sentence = re.sub(rf"{re.escape(str(target))}(/[^/:]+)?", "the upload", str(error))
             # Not an HTTP error status, which a browser would also log on its console.
             return web.json_response({"error": sentence})
         except BaseException:
@@ -84,7 +82,7 @@ class Uploads:
 
     async def _store(self, request: web.Request, target: Path) -> None:
         if not request.content_type.startswith("multipart/"):
-            message = "An upload must be sent as a form with files."
+            message = "An upload must be a form with files."
             raise UploadError(message)
         announced = request.content_length or 0
         self._checkRoom(announced)
@@ -95,7 +93,7 @@ class Uploads:
                 continue
             seen += 1
             if seen > _MOST_FILES:
-                message = f"These are more than {_MOST_FILES} files; send one series at a time."
+                message = f"The upload has more than {_MOST_FILES} files; upload one series at a time."
                 raise UploadError(message)
             path = _placeOf(part.filename, target)
             size, isScan = await self._storePart(part, path, received)
@@ -107,13 +105,15 @@ class Uploads:
                 path.unlink()
         if kept == 0:
             what = f"{lastUnknown} is not" if seen == 1 else "None of these files is"
-            message = f"{what} a scan: send NIfTI, NRRD, MetaImage or MGH files, or a folder of DICOM slices."
-            raise UploadError(message if seen else "No file was sent.")
+            message = (
+                f"{what} a scan; upload NIfTI, NRRD, MetaImage or MGH files, or a folder of DICOM slices."
+            )
+            raise UploadError(message if seen else "The upload contains no file.")
 
     async def _storePart(self, part: BodyPartReader, path: Path, before: int) -> tuple[int, bool]:
         """Write one file; return its size and whether it can belong to a scan."""
         if path.exists():
-            message = f"Two of the files are called {path.name}; send one series at a time."
+            message = f"Two files have the name {path.name}; upload one series at a time."
             raise UploadError(message)
         path.parent.mkdir(parents=True, exist_ok=True)
         size, head = 0, b""
@@ -131,7 +131,7 @@ class Uploads:
         if announced > _LARGEST_BYTES + 2**20:
             raise UploadError(_TOO_LARGE)
         if shutil.disk_usage(self._folder).free < announced + _SPARE_BYTES:
-            message = "The server's disk is too full for this upload; make room, or ask who runs the server."
+            message = "The server's disk is too full for this upload; free space, or ask the server's administrator."
             raise UploadError(message)
 
 
@@ -155,7 +155,7 @@ def _placeOf(name: str, target: Path) -> Path:
     path = target.joinpath(*named.parts) if isPlain else target
     # Resolved as well, because the file system may interpret a plain name.
     if not isPlain or not path.resolve().is_relative_to(target.resolve()):
-        message = "A file's name cannot be used; rename it with letters and digits, and send it again."
+        message = "A file name is not allowed; rename the file with letters and digits and upload it again."
         raise UploadError(message)
     return path
 

@@ -9,13 +9,15 @@ from MAESILCore.lattice import MaskStrategy
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.results import comparison
-from MAESILSlicerLib.session.choices import LARGEST_SEED, MODE_TITLES, Nothing, Region, StudyChoices
+from MAESILSlicerLib.session.choices import MODE_TITLES, Nothing, Region, StudyChoices
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 
 #: Relative position from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
+#: The largest number that the page's field accepts.
+_LARGEST_SEED = 2**31 - 1
 
 
 class MaskPanel:
@@ -72,7 +74,7 @@ class MaskPanel:
         # Show one superpatch in 3D by default, because all cubes together would cover the patient.
         first = self._frontSuperpatch()
         state.superpatch, state.clip = (-1, False) if first is None else (first, True)
-        self._tellShares()
+        self._updateShares()
         self.redraw()
 
     def _frontSuperpatch(self) -> int | None:
@@ -112,11 +114,11 @@ class MaskPanel:
         """
         session = self._session
         # Write the seed back, so that the field shows the used one.
-        self._state.seed = min(max(int(self._state.seed or 0), 0), LARGEST_SEED)
+        self._state.seed = min(max(int(self._state.seed or 0), 0), _LARGEST_SEED)
         masked = session.choices if session.isRunning else self._masked(session.choices)
         self._region.showHandles()
         session.apply(self._displayed(masked))
-        self._tellShares()
+        self._updateShares()
         if session.problem is not None:
             raise session.problem
 
@@ -156,7 +158,7 @@ class MaskPanel:
         )
         return replace(choices, display=display, superpatch=chosen)
 
-    def _tellShares(self) -> None:
+    def _updateShares(self) -> None:
         """Show the hidden shares on the page."""
         state, mask = self._state, self._session.mask
         if mask is None:

@@ -43,7 +43,7 @@ class ModelPanel:
         self._chosen = chosen
         page.state.models = [one.title for one in self._models]
         page.state.chosen_model = chosen
-        self._tell()
+        self._showModel()
         page.state.change("chosen_model")(page.latest(self._choose))
 
     def _choose(self) -> None:
@@ -59,16 +59,16 @@ class ModelPanel:
         if "model" in session.problems:
             # Shown here, because the return to the previous model succeeds and would clear its own error.
             state.chosen_model = self._chosen
-            self._page.notice.tellError(session.problems["model"], about=self)
+            self._page.notice.showError(session.problems["model"], about=self)
             session.change(model=choice)
             return
         self._page.notice.settled(self)
         self._chosen = wanted
-        self._tell()
+        self._showModel()
         sizes = (session.model.superpatchSize, session.model.patchSize)
         self._onModel(sizes != (before.superpatchSize, before.patchSize))
 
-    def _tell(self) -> None:
+    def _showModel(self) -> None:
         state, model = self._page.state, self._page.session.model
         state.model_card = "\n".join(model.lines)
         state.model_facts = ". ".join(model.lines[:2])

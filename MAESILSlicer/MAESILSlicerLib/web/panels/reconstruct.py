@@ -13,9 +13,7 @@ from MAESILSlicerLib.session.choices import COVERAGE_TITLES, USUAL_COVERAGE, Rec
 from MAESILSlicerLib.web.page import Page
 
 _POLL_SECONDS = 0.25
-_UNFORESEEN = (
-    "The reconstruction was stopped by an error of MAESIL, which the server's log tells; reconstruct again."
-)
+_UNFORESEEN = "An internal error stopped the reconstruction; reconstruct again, or see the server's log."
 _COVERAGES = (
     {"title": COVERAGE_TITLES[False], "value": 0},
     *({"title": f"{COVERAGE_TITLES[True]} ({n} masks)", "value": n} for n in (2, USUAL_COVERAGE, 8)),
@@ -64,7 +62,7 @@ class ReconstructPanel:
         state = self._page.state
         with state:
             if state.loading:
-                self._page.notice.tellError("The scan is still being read; reconstruct once it is shown.")
+                self._page.notice.showError("The scan is still being read; wait until it is shown.")
                 return
             try:
                 # A region is always a single mask.
@@ -73,7 +71,7 @@ class ReconstructPanel:
                 choices = ReconstructionChoices(coverage, str(state.device), export=True, controls=controls)
                 self._page.session.startReconstruction(choices)
             except MaesilError as error:
-                self._page.notice.tellError(error)
+                self._page.notice.showError(error)
                 return
             self._page.notice.clear()
             self._refresh()
@@ -118,7 +116,7 @@ class ReconstructPanel:
         state = self._page.state
         with state:
             if report.error:
-                self._page.notice.tellError(report.error)
+                self._page.notice.showError(report.error)
             found = [
                 {"title": f"{device.name} ({device.id})", "value": device.id} for device in report.devices
             ]
@@ -137,7 +135,7 @@ class ReconstructPanel:
         left = None if job is None else job.seconds_left
         state.time_left = "" if left is None else f"{estimate_text(left)} left"
         if session.message:
-            (self._page.notice.tellError if session.failed else self._page.notice.tell)(session.message)
+            (self._page.notice.showError if session.failed else self._page.notice.show)(session.message)
 
 
 def _titleOf(device: str) -> str:

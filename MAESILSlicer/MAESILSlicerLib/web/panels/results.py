@@ -111,7 +111,7 @@ class ResultsPanel:
             try:
                 self._comparison.enter(None, session.results, session.volumeNode, state.orientation)
             except MaesilError as error:
-                self._page.notice.tellError(error)
+                self._page.notice.showError(error)
                 return
             # Leave room for the sliders over the views.
             for view in self._views.shownSlices:

@@ -45,17 +45,15 @@ def readLabelMap(folder: Path) -> LabelMap:
     """
     paths = find_scans(folder)
     if len(paths) > 1:
-        raise VolumeError(f"These are {len(paths)} files, and one label map is needed: send it alone.")
+        raise VolumeError(f"The upload has {len(paths)} files; upload one label map alone.")
     volume = read_volume(paths[0], within=folder)
     if not looks_like_label(volume):
         raise VolumeError(
-            f"{volume.name} is no label map: send one with a whole number for each structure, and 0 elsewhere."
+            f"{volume.name} is not a label map; upload one with a whole number for each structure and 0 elsewhere."
         )
     values = [int(value) for value in np.unique(volume.voxels) if value != 0]
     if not values:
-        raise VolumeError(
-            f"{volume.name} is 0 everywhere, so that it has no segment: send another label map."
-        )
+        raise VolumeError(f"{volume.name} is 0 everywhere and has no segment; upload another label map.")
     stated = _statedNames(paths[0])
     return LabelMap(volume, {value: stated.get(value) or f"Label {value}" for value in values})
 

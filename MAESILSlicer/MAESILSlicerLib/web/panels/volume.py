@@ -51,7 +51,7 @@ class VolumePanel:
         self._wereSent = False
         state = page.state
         self._windows = windowsFor(None)
-        self._tellWindows()
+        self._updateWindows()
         state.update(
             {
                 "scans": catalog.items,
@@ -83,7 +83,7 @@ class VolumePanel:
     def _want(self, numbers: list[int], wereSent: bool = False) -> None:
         """Request the first readable scan of these; `wereSent` is True for uploads."""
         if self._page.session.isRunning:
-            self._page.notice.tellError("A reconstruction is running; cancel it before you change the scan.")
+            self._page.notice.showError("A reconstruction is running; cancel it before you change the scan.")
             return
         # The latest request wins, even while another scan is being read.
         self._wanted, self._wereSent = numbers, wereSent
@@ -114,7 +114,7 @@ class VolumePanel:
             if problems and not self._wanted:
                 with self._page.state:
                     summarise = _summaryOf if wereSent else _summaryOfOffered
-                    self._page.notice.tellError(summarise(problems, len(numbers)))
+                    self._page.notice.showError(summarise(problems, len(numbers)))
 
     async def _open(self, number: int) -> str | None:
         """Show a scan, unless another one was requested meanwhile; return a problem as a sentence, or None."""
@@ -160,13 +160,13 @@ class VolumePanel:
         removeNode(previous)
         before, self._windows = self._windows, windows
         # Keep the user's window between scans in HU; other value ranges are unrelated.
-        self._tellWindows(keepWindow=before.unit == windows.unit == "HU")
+        self._updateWindows(keepWindow=before.unit == windows.unit == "HU")
         self._applyWindow()
         state.scan_facts = facts
         # The reader's notes already cover values and axes.
         state.scan_warnings = list(volume.notes)
         if session.check.problem:
-            self._page.notice.tellError(session.check.problem)
+            self._page.notice.showError(session.check.problem)
         return None
 
     def _put(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
@@ -178,7 +178,7 @@ class VolumePanel:
         self._applyWindow()
         self._onShown()
 
-    def _tellWindows(self, keepWindow: bool = False) -> None:
+    def _updateWindows(self, keepWindow: bool = False) -> None:
         """Write the windows to the page and choose the first, unless the current one is kept."""
         state, windows = self._page.state, self._windows
         if not keepWindow:
@@ -215,7 +215,7 @@ def _sentenceOf(error: Exception, entry: Entry) -> str:
     if isinstance(error, MemoryError):
         return f"There is not enough memory on the server for {entry.title}."
     logging.error("MAESIL: %s could not be shown", entry.title, exc_info=error)
-    return f"{entry.title} cannot be shown because of an error of MAESIL, which the server's log tells."
+    return f"{entry.title} cannot be shown because of an internal error; see the server's log."
 
 
 def _summaryOf(problems: list[str], tried: int) -> str:
@@ -223,9 +223,9 @@ def _summaryOf(problems: list[str], tried: int) -> str:
     if tried == 1:
         return problems[0]
     if len(problems) == tried:
-        return f"None of the {tried} scans that were sent can be shown. {problems[0]}"
+        return f"None of the {tried} uploaded scans can be shown. {problems[0]}"
     verb = "is" if len(problems) == 1 else "are"
-    return f"{len(problems)} of the {tried} scans that were sent {verb} left out. {problems[0]}"
+    return f"{len(problems)} of the {tried} uploaded scans {verb} skipped. {problems[0]}"
 
 
 def _summaryOfOffered(problems: list[str], tried: int) -> str:
@@ -237,11 +237,11 @@ def _summaryOfOffered(problems: list[str], tried: int) -> str:
 
 
 def _factsOf(volume: Volume) -> list[str]:
-    told = describe(volume)
-    k, j, i = told["shape_kji"]
-    x, y, z = told["spacing_mm_ijk"]
-    low, high = told["value_range"]
+    facts = describe(volume)
+    k, j, i = facts["shape_kji"]
+    x, y, z = facts["spacing_mm_ijk"]
+    low, high = facts["value_range"]
     return [
         f"{i} {_TIMES} {j} {_TIMES} {k} voxels, {x:.2f} {_TIMES} {y:.2f} {_TIMES} {z:.2f} mm",
-        f"{low:g} to {high:g} HU" if told["looks_like_hu"] else f"Values {low:g} to {high:g}",
+        f"{low:g} to {high:g} HU" if facts["looks_like_hu"] else f"Values {low:g} to {high:g}",
     ]

@@ -17,7 +17,7 @@
       return;
     }
     if (files.length > MOST_FILES) {
-      status(`These are more than ${MOST_FILES} files; send one series at a time.`, true);
+      status(`The upload has more than ${MOST_FILES} files; upload one series at a time.`, true);
       return;
     }
     const form = new FormData();
@@ -29,7 +29,7 @@
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
       }
     };
-    const reading = place === "labels" ? "Reading the label map …" : "Looking for scans in what was sent …";
+    const reading = place === "labels" ? "Reading the label map …" : "Searching the upload for scans …";
     request.upload.onload = () => status(reading);
     request.onload = () => {
       let answer = {};

@@ -44,7 +44,7 @@ async function ask() {
         show(
           "MAESIL is in use",
           "This page is open in another browser or tab. You can watch without changing anything, or take it over: " +
-            "the scan and a running job stay, and the other tab is told.",
+            "the scan and a running job stay, and the other tab is notified.",
           ["Watch", () => choose(WATCHER)],
           ["Take over", () => choose(OWNER)],
         );
