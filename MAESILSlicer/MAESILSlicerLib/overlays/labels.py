@@ -9,9 +9,10 @@ import slicer
 import vtk
 
 from MAESILSlicerLib.overlays import lattice
+from MAESILSlicerLib.overlays.modelnodes import addHidden
 from MAESILSlicerLib.overlays.placedgrid import PlacedGrid
 from MAESILSlicerLib.overlays.sections import sectionsOf
-from MAESILSlicerLib.scene.nodes import leaveOutOfFiles, markNode, newNode, removeNode
+from MAESILSlicerLib.scene.nodes import newNode, removeNode
 
 LABELS_ROLE, SLICE_LABELS_ROLE = "overlay.labels", "overlay.sliceLabels"
 
@@ -113,18 +114,10 @@ def _addMarkups(
     volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str
 ) -> slicer.vtkMRMLMarkupsFiducialNode:
     """Add a locked list of points that shows labels only."""
-    scene = volumeNode.GetScene()
-    node = newNode(scene, "vtkMRMLMarkupsFiducialNode", name)
-    node.SetHideFromEditors(True)
+    node = newNode(volumeNode.GetScene(), "vtkMRMLMarkupsFiducialNode", name)
     node.SetLocked(True)
-    node.SetSelectable(False)
-    scene.AddNode(node)
-    markNode(node, role, volumeNode)
-    node.CreateDefaultDisplayNodes()
-    leaveOutOfFiles(node)
-    display = node.GetDisplayNode()
+    display = addHidden(volumeNode, node, role)
     with slicer.util.NodeModify(display):
-        display.SetHideFromEditors(True)
         display.SetPointLabelsVisibility(True)
         display.SetUseGlyphScale(True)
         display.SetGlyphScale(0.01)

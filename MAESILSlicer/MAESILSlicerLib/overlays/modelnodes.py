@@ -15,23 +15,29 @@ COLORS_ROLE = "overlay.colors"
 _STAGE_ARRAY = "stage"
 
 
+def addHidden(
+    volumeNode: slicer.vtkMRMLVolumeNode, node: slicer.vtkMRMLDisplayableNode, role: str
+) -> slicer.vtkMRMLDisplayNode:
+    """Add a node over a volume that no list shows, nobody picks and no file keeps; return its display node."""
+    node.SetHideFromEditors(True)
+    node.SetSelectable(False)
+    volumeNode.GetScene().AddNode(node)
+    markNode(node, role, volumeNode)
+    node.CreateDefaultDisplayNodes()
+    leaveOutOfFiles(node)
+    node.GetDisplayNode().SetHideFromEditors(True)
+    return node.GetDisplayNode()
+
+
 def addModel(
     volumeNode: slicer.vtkMRMLVolumeNode, role: str, name: str, mesh: vtk.vtkPointSet
 ) -> slicer.vtkMRMLModelNode:
-    """Add an invisible, unlisted and unpickable model node under a volume's parent transform."""
-    scene = volumeNode.GetScene()
-    node = newNode(scene, "vtkMRMLModelNode", name)
-    node.SetHideFromEditors(True)
-    node.SetSelectable(False)
-    scene.AddNode(node)
-    markNode(node, role, volumeNode)
-    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    """Add an invisible model under a volume's parent transform."""
+    node = newNode(volumeNode.GetScene(), "vtkMRMLModelNode", name)
     node.SetAndObserveMesh(mesh)
-    node.CreateDefaultDisplayNodes()
-    leaveOutOfFiles(node)
-    display = node.GetDisplayNode()
+    display = addHidden(volumeNode, node, role)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     with slicer.util.NodeModify(display):
-        display.SetHideFromEditors(True)
         display.SetVisibility(False)
         display.SetVisibility2D(True)
         display.SetBackfaceCulling(False)

@@ -6,6 +6,7 @@ import math
 
 import slicer
 
+from MAESILSlicerLib.scene.nodes import newNode
 from MAESILSlicerLib.scene.regions import placeRoi
 from MAESILSlicerLib.session.choices import Region
 from MAESILSlicerLib.web.page import Page
@@ -85,10 +86,7 @@ class RegionPanel:
 
     def _addNode(self) -> slicer.vtkMRMLMarkupsROINode:
         scene = self._session.scene
-        node = scene.CreateNodeByClass("vtkMRMLMarkupsROINode")
-        # CreateNodeByClass returns an extra reference that Python does not release.
-        node.UnRegister(None)
-        node.SetName("Region")
+        node = newNode(scene, "vtkMRMLMarkupsROINode", "Region")
         scene.AddNode(node)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
