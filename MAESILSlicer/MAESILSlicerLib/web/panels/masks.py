@@ -9,15 +9,13 @@ from MAESILCore.lattice import MaskStrategy
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.overlays.overlays import OverlayDisplay
 from MAESILSlicerLib.results import comparison
-from MAESILSlicerLib.session.choices import MODE_TITLES, Nothing, Region, StudyChoices
+from MAESILSlicerLib.session.choices import LARGEST_SEED, MODE_TITLES, Nothing, Region, StudyChoices
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels import regions, segments
 from MAESILSlicerLib.web.views import COMPARISON
 
 #: Relative position from left to right, back to front, bottom to top.
 _FRONT = (0.3, 0.7, 0.6)
-#: The largest number that the page's field accepts.
-_LARGEST_SEED = 2**31 - 1
 
 
 class MaskPanel:
@@ -43,6 +41,7 @@ class MaskPanel:
                 "axis_ratio": usual.axis_ratio,
                 "block_size": usual.block_size,
                 "seed": 0,
+                "largest_seed": LARGEST_SEED,
                 "hidden_share": "",
                 "stage_colors": list(STAGE_COLOURS.values()),
                 "superpatches": [],
@@ -114,7 +113,7 @@ class MaskPanel:
         """
         session = self._session
         # Write the seed back, so that the field shows the used one.
-        self._state.seed = min(max(int(self._state.seed or 0), 0), _LARGEST_SEED)
+        self._state.seed = min(max(int(self._state.seed or 0), 0), LARGEST_SEED)
         masked = session.choices if session.isRunning else self._masked(session.choices)
         self._region.showHandles()
         session.apply(self._displayed(masked))
