@@ -84,16 +84,13 @@ lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyprojec
 clean: ## Remove .venv and everything that a tool left behind
 	@rm -rf $(VENV) .coverage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-# Each room in processes of its own, and each file of the desktop: a window gives back all but 16 MB of its memory, so that
-# 200 of them would take 3 GiB. Coverage is added to one file, so there one at a time. Status 5: a room has no such test.
+# Each room in processes of its own, which give back their memory. Status 5: a room has no such test.
 define pytest
 	@status=0; \
 	for room in Core Slicer Web; do \
-		code=0; $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --ignore Testing/Slicer/desktop $(1) Testing/$$room $(PYTEST_ARGS) || code=$$?; \
+		code=0; $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(1) Testing/$$room $(PYTEST_ARGS) || code=$$?; \
 		[ $$code = 0 ] || [ $$code = 5 ] || status=$$code; \
 	done; \
-	ls Testing/Slicer/desktop/test_*.py | xargs -P $(if $(1),1,$(JOBS)) -I {} \
-		sh -c '"$$@" || [ $$? = 5 ]' - $(BIN)/python -m pytest -q $(1) {} $(PYTEST_ARGS) || status=1; \
 	exit $$status
 endef
 
