@@ -128,6 +128,9 @@ class Window:
         self.schedule()
 
     def _onTimer(self) -> None:
+        if "layout" in self._changed:
+            # Nested layouts pass their needs up one level per event: measure once more after them.
+            self._timer.start(0)
         self._refreshChanged()
         # A scroll area requests almost no width. The needed one is known now, after Qt's layout.
         bar = self.ui.scrollArea.verticalScrollBar().sizeHint.width()
