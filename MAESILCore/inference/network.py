@@ -122,7 +122,7 @@ class NetworkPasses:
     def _halve(self) -> None:
         if self.batch_size == 1:
             message = (
-                f"The memory of {str(self.device)!r} does not suffice for a single superpatch; "
+                f"The memory of {str(self.device)!r} is too small for a single superpatch: "
                 "close other programs, or use another device or a smaller model."
             )
             raise OutOfMemoryError(message)
