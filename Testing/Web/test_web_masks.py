@@ -143,7 +143,7 @@ def test_a_label_that_was_sent_is_hidden_as_a_segment(
             state.mode = "segment"
         # Nothing is hidden before there is a label map, so that nothing can be reconstructed.
         await until(lambda: session.mask is None)
-        with pytest.raises(VolumeError, match="no label map"):
+        with pytest.raises(VolumeError, match="is not a label map"):
             await segments.open(send("scan.nii", np.linspace(-1000, 1000, voxels.size).reshape(voxels.shape)))
         with pytest.raises(VolumeError, match="0 everywhere"):
             await segments.open(send("empty.nii", np.zeros_like(voxels)))

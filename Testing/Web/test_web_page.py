@@ -374,7 +374,7 @@ def test_a_file_and_a_folder_are_uploaded_and_a_bad_file_is_refused(
             }"""
         )
         upload.set_input_files(a_ct)
-        page.wait_for_function("window.told.some((line) => line.startsWith('Looking for scans'))")
+        page.wait_for_function("window.told.some((line) => line.startsWith('Searching the upload'))")
         # The server has the same scan already, so its title says nothing: what is sent next must come later.
         page.wait_for_function("window.told.at(-1) === ''")
         page.locator(".scan-title").filter(has_text=a_ct.name).wait_for()

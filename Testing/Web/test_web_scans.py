@@ -62,7 +62,7 @@ def test_an_upload_that_cannot_be_read_is_taken_away_again(
         await show(an_application, "first.nii")
         await an_application.volume.openUpload(sent)
         await until(lambda: state.notice_kind == "error")
-        assert state.notice.startswith("None of the 2 scans")
+        assert state.notice.startswith("None of the 2 uploaded scans")
         assert str(tmp_path) not in state.notice
         assert titles_of(an_application) == []
         assert not sent.exists()

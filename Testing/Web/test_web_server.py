@@ -207,7 +207,7 @@ def test_an_upload_cannot_choose_where_it_goes(a_server: Served, parameter: str,
     body, headers = form((name, b"content"), parameter=parameter)
     answer = Answer(a_server.port, "/upload" + own(a_server), "POST", body, **headers)
     try:
-        assert "name cannot be used" in json.loads(answer.body)["error"]
+        assert "file name is not allowed" in json.loads(answer.body)["error"]
         assert not [*TEMPORARY.glob("evil.nii"), *TEMPORARY.glob("maesil-app-*/**/*evil.nii")]
     finally:
         (TEMPORARY / "evil.nii").unlink(missing_ok=True)
@@ -244,7 +244,7 @@ def test_an_upload_that_is_too_large_is_refused_before_it_comes(a_server: Served
     connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
     connection.putheader("Content-Length", str(5 * 2**30))
     connection.endheaders()
-    assert "more than 4 GiB" in json.loads(connection.getresponse().read())["error"]
+    assert "larger than 4 GiB" in json.loads(connection.getresponse().read())["error"]
     connection.close()
 
 
