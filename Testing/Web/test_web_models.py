@@ -33,10 +33,12 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
     make_tiny_model(folder / "features.safetensors", abilities=features)
     make_tiny_model(folder / "going" / "checkpoints" / "step-00000004.safetensors")
     later = make_tiny_model(folder / "later.safetensors")
+    sees = Abilities(hides=False, reconstructs=True, levels=())
+    make_tiny_model(folder / "sees.safetensors", abilities=sees)
     panel = ModelPanel(an_application.models._page, [folder], an_application._onModel)
     first = state.chosen_model
     assert state.models[first] == "tiny"
-    assert state.models[-3:] == ["going", "later", "run/model"]
+    assert state.models[-3:] == ["later", "run/model", "sees"]
     broken, features = state.models_left_out
     assert broken.startswith("broken is not offered: broken.safetensors is not a readable safetensors file")
     assert features == (
@@ -74,5 +76,14 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         assert not state.has_results
         # The sentence about the broken one is settled by a model that can be used.
         assert state.notice == ""
+        assert state.no_mask == ""
+        await choose(state.models.index("sees"))
+        assert state.no_mask == "The model tiny sees all patches, so there is no mask."
+        assert not session.mask.hidden.any()
+        # It can be reconstructed, and its controls and coverage are left out.
+        await reconstruct(an_application)
+        assert state.has_results
+        await choose(first)
+        assert state.no_mask == ""
 
     run(work())

@@ -73,12 +73,8 @@ class Window:
 
     @property
     def noMask(self) -> str:
-        """Why masks have no effect; "" if they have."""
-        if self._session.hidesPatches:
-            return ""
-        return _("The model {name} sees all patches, so there is no mask.").format(
-            name=self._session.model.name
-        )
+        """Why masks have no effect, in the application's language; "" if they have."""
+        return translated(self._session.noMask)
 
     def setParameters(self, parameters: MAESILSlicerParameterNode | None) -> None:
         """Show another parameter node; None for none."""

@@ -8,6 +8,7 @@ import slicer
 import vtk
 
 from MAESILSlicerLib.scene.nodes import nodesOfClass
+from MAESILSlicerLib.scene.watch import Observations
 
 
 class SliceWatch:
@@ -23,8 +24,8 @@ class SliceWatch:
     ) -> None:
         self._onSlice = onSlice
         self._sliceNodes: list[slicer.vtkMRMLSliceNode] = []
-        self._observations: list[tuple[vtk.vtkObject, int]] = []
-        self._observe(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
+        self._observations = Observations()
+        self._observations.add(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
         for sliceNode in nodesOfClass(scene, "vtkMRMLSliceNode"):
             self._follow(sliceNode)
 
@@ -35,12 +36,8 @@ class SliceWatch:
 
     def stop(self) -> None:
         """Follow no view any more."""
-        for source, observation in self._observations:
-            source.RemoveObserver(observation)
-        self._observations, self._sliceNodes = [], []
-
-    def _observe(self, source: vtk.vtkObject, event: int, callback: object) -> None:
-        self._observations.append((source, source.AddObserver(event, callback)))
+        self._observations.clear()
+        self._sliceNodes = []
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAdded(self, _caller: object, _event: str, node: slicer.vtkMRMLNode) -> None:
@@ -49,5 +46,7 @@ class SliceWatch:
 
     def _follow(self, sliceNode: slicer.vtkMRMLSliceNode) -> None:
         self._sliceNodes.append(sliceNode)
-        self._observe(sliceNode, vtk.vtkCommand.ModifiedEvent, lambda node, _event: self._onSlice(node))
+        self._observations.add(
+            sliceNode, vtk.vtkCommand.ModifiedEvent, lambda node, _event: self._onSlice(node)
+        )
         self._onSlice(sliceNode)

@@ -105,6 +105,11 @@ class ShownStudy:
         return self.model.hides
 
     @property
+    def noMask(self) -> str:
+        """Why masks have no effect, as a sentence; "" if they have."""
+        return "" if self.hidesPatches else sentence("study.sees-all", name=self.model.name)
+
+    @property
     def isRegion(self) -> bool:
         """Whether the mask is a region made by hand."""
         return self.mask is not None and self.hidesPatches and isinstance(self.choices.region, Region)

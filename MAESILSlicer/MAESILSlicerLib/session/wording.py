@@ -27,6 +27,7 @@ TEXTS = Texts(
         "mask.nothing-hidden": _(
             "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
         ),
+        "study.sees-all": _("The model {name} sees all patches, so there is no mask."),
         "study.no-mask": _("There is no mask; choose a mask first."),
         "study.region-coverage": _("A region is a single mask; choose no coverage."),
         "study.running": _("A {job} is already running; wait for it, or cancel it."),

@@ -70,5 +70,6 @@ class ModelPanel:
 
     def _showModel(self) -> None:
         state, model = self._page.state, self._page.session.model
+        state.no_mask = self._page.session.noMask
         state.model_card = "\n".join(model.lines)
         state.model_facts = ". ".join(model.lines[:2])
