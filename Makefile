@@ -1,4 +1,4 @@
-# Everything here sets itself up in .venv, from Python >= 3.10 alone. The first call installs; later calls find it done.
+# Everything here sets itself up in .venv, from Python >= 3.11 alone. The first call installs; later calls find it done.
 #
 #   make run [SCAN=path]            open a page with a CT, its superpatches and masks; SCAN may be a file or a folder
 #   make test                       all checks and all tests
@@ -25,8 +25,8 @@ JOBS ?= 2
 SCAN ?=
 
 # The first Python on the path that is new enough.
-PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11 python3.10; do \
-	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$candidate && break; done)
+PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
 .PHONY: help run test rooms test-fast coverage lint format fuzz bench screenshots lock clean
 
@@ -77,7 +77,7 @@ screenshots: $(VENV)/.ready-to-test ## Draw the pictures of the README anew; tak
 
 lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) uv
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.10 --all-extras --no-annotate --no-header \
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras --no-annotate --no-header \
 		--constraint requirements/pins.txt --output-file $(VENV)/lock.txt pyproject.toml
 	@{ grep '^#' $(LOCK); cat $(VENV)/lock.txt; } > $(LOCK).new && mv $(LOCK).new $(LOCK)
 
@@ -95,7 +95,7 @@ define pytest
 endef
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "MAESIL needs Python 3.10 or newer; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "MAESIL needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 # PyTorch goes first and alone, as the lock's exact pin, so that nothing else's range chooses another build of it.
