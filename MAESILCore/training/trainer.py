@@ -15,13 +15,12 @@ from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods import create
-from MAESILCore.methods.base import Losses, Method, MethodConfig, Step
+from MAESILCore.methods.base import Method, MethodConfig
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
 from MAESILCore.models.weights import shortened
 from MAESILCore.optional import require
 from MAESILCore.training.average import make_average
-from MAESILCore.training.batches import batches_of
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.processes import launch
 from MAESILCore.training.run import MODEL, Run
@@ -30,6 +29,7 @@ from MAESILCore.training.schedule import learning_rate, make_optimizer
 from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData, drawn_ahead
 from MAESILCore.training.split import check_same
 from MAESILCore.training.state import card_of, pack, take_over, unpack
+from MAESILCore.training.step import Stepper, Taken
 from MAESILCore.training.validation import describe, score
 
 #: Opens the data of a training; patch and superpatch sizes come from the method's configuration.
@@ -133,9 +133,9 @@ class Trainer:
         self.average = None
         if not self.method.abilities.keeps_teacher:
             self.average = make_average(self.method, config.average_decay)
-        self.wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
-        self.wrapped.mark_forward_method("training_losses")
-        self.generator = torch.Generator(device=self.fabric.device)
+        wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
+        wrapped.mark_forward_method("training_losses")
+        self.stepper = Stepper(self.fabric, config, self.method, wrapped, self.optimizer, self.average)
         if saved is not None:
             unpack(saved[1], self.method, self._averaged(), self.optimizer)
             if self.average is not None:
@@ -172,17 +172,18 @@ class Trainer:
         """Take the remaining steps and write the final model; see `pretrain`."""
         started, first, voxels = time.monotonic(), self.step, 0
         for samples in drawn_ahead(self._draw, range(self.step, self.config.steps)):
-            losses, must_stop = self._train_step(samples)
+            taken = self.stepper.take(samples, self.step, self.stopped())
+            self._check_finite(taken)
             self.step += 1
             voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
             elapsed = time.monotonic() - started
-            self._report_step(losses, voxels / elapsed, elapsed / (self.step - first))
+            self._report_step(taken, voxels / elapsed, elapsed / (self.step - first))
             is_last = self.step == self.config.steps
             if is_last or self.step % self.config.validate_every == 0:
                 self._validate()
-            if not is_last and (must_stop or self.step % self.config.checkpoint_every == 0):
+            if not is_last and (taken.stop or self.step % self.config.checkpoint_every == 0):
                 self._save()
-            if not is_last and must_stop:
+            if not is_last and taken.stop:
                 raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
         self._save()
         return self._finish()
@@ -193,60 +194,13 @@ class Trainer:
         indices = range(rank * config.batch_size, (rank + 1) * config.batch_size)
         return [self.data.training.draw(SampleKey(config.seed, step, rank, index)) for index in indices]
 
-    def _train_step(self, samples: list[Sample]) -> tuple[Losses, bool]:
-        """Take one optimiser step; returns the losses, and whether any process must stop."""
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = learning_rate(self.config, self.step)
-        # Random draws depend on seed, step and process alone, so that a resumed run repeats them.
-        seed = (self.config.seed * 1_000_003 + self.step) * 1_009 + self.fabric.global_rank
-        torch.manual_seed(seed)
-        step = Step(self.step, self.config.steps, self.generator.manual_seed(seed))
-        self.optimizer.zero_grad(set_to_none=True)
-        losses = self._backward(samples, step)
-        self._clip_gradients()
-        self.optimizer.step()
-        self.method.after_step(step)
-        if self.average is not None:
-            self.average.update_parameters(self.method)
-        return self._reduced(losses)
-
-    def _backward(self, samples: list[Sample], step: Step) -> Losses:
-        """Add the gradients of all samples, with equal weights; returns their mean losses."""
-        total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
-        whole = self.method.abilities.needs_whole_batch
-        batches = batches_of(samples, whole=whole, device=self.fabric.device)
-        for number, batch in enumerate(batches, start=1):
-            weight = len(batch.superpatches) / len(samples)
-            # Processes may have different numbers of batches, so each synchronizes gradients only with its last.
-            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(batches)):
-                # With one process Fabric calls the method directly, without the autocast of `forward`.
-                with self.fabric.autocast():
-                    losses = self.wrapped.training_losses(batch, step)
-                share = losses.total * weight
-                self.fabric.backward(share)
-            total += share.detach()
-            for name, part in losses.parts.items():
-                value = torch.as_tensor(part, device=total.device).detach().float() * weight
-                parts[name] = parts[name] + value if name in parts else value
-        return Losses(total, parts)
-
-    def _clip_gradients(self) -> None:
-        norm = self.fabric.clip_gradients(
-            self.wrapped, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
-        )
-        if norm is not None and not torch.isfinite(norm):
+    def _check_finite(self, taken: Taken) -> None:
+        if not taken.finite:
             message = (
                 f"The gradients of step {self.step + 1} are not finite: the training has diverged. Start it again with "
                 f"a lower learning_rate (it is {self.config.learning_rate:g}) or more warmup_steps."
             )
             raise ConfigError(message)
-
-    def _reduced(self, losses: Losses) -> tuple[Losses, bool]:
-        """The mean losses over all processes, and whether any must stop: all must, or the others would wait forever."""
-        stop = torch.full_like(losses.total, float(self.stopped()))
-        values = torch.stack([losses.total, stop, *map(torch.as_tensor, losses.parts.values())])
-        total, stop, *parts = cast(torch.Tensor, self.fabric.all_reduce(values)).unbind()
-        return Losses(total, dict(zip(losses.parts, parts, strict=True))), bool(stop > 0)
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
@@ -254,8 +208,9 @@ class Trainer:
             raise Cancelled("Stopped before the first step.")
         self.emit(Event("progress", message, self.step, self.config.steps))
 
-    def _report_step(self, losses: Losses, voxels_per_second: float, seconds_per_step: float) -> None:
+    def _report_step(self, taken: Taken, voxels_per_second: float, seconds_per_step: float) -> None:
         config, superpatch = self.config, math.prod(self.method.config.superpatch_size)
+        losses = taken.losses
         fields: dict[str, Any] = {
             "loss": round(float(losses.total), 7),
             "learning_rate": learning_rate(config, self.step - 1),
