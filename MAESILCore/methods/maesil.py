@@ -12,6 +12,7 @@ from MAESILCore.losses.masked import masked_mse
 from MAESILCore.losses.picture import picture_losses
 from MAESILCore.methods.base import Batch, Losses, Step
 from MAESILCore.methods.masked import FillHint, MaskedAutoencoder, MaskedConfig, draw_hidden
+from MAESILCore.methods.presets import PRESETS
 from MAESILCore.methods.targets import FillResidual, NormalisedVoxels, Voxels, mid_grey
 from MAESILCore.nn.fill import smooth_fill
 from MAESILCore.nn.refine import RefinementHead
@@ -87,31 +88,6 @@ class MaesilConfig(MaskedConfig):
         return self
 
 
-#: `tiny` is for tests, `small` for a CPU, `base` for one GPU; the last two decode a quarter of the hidden tokens in
-#: training, which saves most of the decoder's work. `paper` has the published shape and voxel targets, and decodes all
-#: tokens (docs/methods.md, MAESIL).
-PRESETS: dict[str, dict[str, object]] = {
-    "tiny": {
-        "encoder": {"width": 48, "depth": 2, "heads": 3},
-        "decoder": {"width": 48, "depth": 1, "heads": 3},
-    },
-    "small": {
-        "encoder": {"width": 256, "depth": 6, "heads": 4},
-        "decoder": {"width": 192, "depth": 2, "heads": 3},
-        "decode_fraction": 0.25,
-    },
-    "base": {
-        "encoder": {"width": 512, "depth": 8, "heads": 8},
-        "decoder": {"width": 256, "depth": 3, "heads": 4},
-        "decode_fraction": 0.25,
-    },
-    "paper": {
-        "encoder": {"width": 768, "depth": 6, "heads": 12},
-        "decoder": {"width": 384, "depth": 3, "heads": 6},
-    },
-}
-
-
 class Maesil(MaskedAutoencoder):
     """encode -> place -> decode -> head, and the mean squared error over hidden patches.
 
@@ -121,7 +97,7 @@ class Maesil(MaskedAutoencoder):
 
     name = "maesil"
     config_type = MaesilConfig
-    presets = PRESETS
+    presets = PRESETS["maesil"]
     default_recipe = Path(__file__).parent / "recipes" / "maesil.yaml"
     config: MaesilConfig
 

@@ -21,6 +21,7 @@ from MAESILCore.jobs import JobProcess, prepare_reconstruction
 from MAESILCore.methods import METHODS, create
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Batch, Step
+from MAESILCore.methods.presets import preset_names
 from MAESILCore.models.card import read_card
 from MAESILCore.models.catalogue import list_models
 from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
@@ -139,6 +140,11 @@ def test_a_sample_is_seen_alike_whatever_else_is_in_its_batch(name: str) -> None
     with torch.inference_mode():
         (together,), (alone,) = method.features(voxels), method.features(voxels[1:2])
     torch.testing.assert_close(together.map[1:2], alone.map, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_presets_of_a_method_are_named(name: str) -> None:
+    assert preset_names(name) == tuple(METHODS[name].presets)
 
 
 @pytest.mark.parametrize("name", METHODS)
