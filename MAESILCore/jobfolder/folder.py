@@ -51,6 +51,11 @@ class JobFolder:
         """
         write_json(self.path / JOB, {"kind": kind, "request": request})
 
+    @property
+    def is_described(self) -> bool:
+        """Whether `job.json` exists."""
+        return (self.path / JOB).is_file()
+
     def description(self) -> tuple[str, dict[str, Any]]:
         """Kind and request from `job.json`.
 

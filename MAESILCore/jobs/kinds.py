@@ -28,7 +28,13 @@ class Kind(NamedTuple):
 
 
 #: All kinds by name: built-in ones and those of installed packages.
-KINDS: Mapping[str, Kind] = Plugins("maesil.jobs", {"reconstruction": "MAESILCore.jobs.reconstruction:KIND"})
+KINDS: Mapping[str, Kind] = Plugins(
+    "maesil.jobs",
+    {
+        "pretraining": "MAESILCore.jobs.pretraining:KIND",
+        "reconstruction": "MAESILCore.jobs.reconstruction:KIND",
+    },
+)
 
 
 def kind_of(name: str) -> Kind:

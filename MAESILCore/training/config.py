@@ -181,13 +181,25 @@ def load_config(path: str | Path | None, overrides: dict[str, Any] | None = None
     Raises:
         ConfigError: the file cannot be read, or a field is unknown or invalid.
     """
-    fields = _read_recipe(_resolved(path)) if path is not None else {}
+    fields = read_recipe(path) if path is not None else {}
     fields |= overrides or {}
     method = fields.get("method", "maesil")
     try:
         return PretrainConfig.model_validate(_over(_read_recipe(find(str(method)).default_recipe), fields))
     except ValidationError as error:
         raise ConfigError(f"The recipe does not fit: {problems_in(error)}.") from error
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The fields of a recipe as given, not checked.
+
+    Args:
+        path: YAML file, or the name of a bundled recipe.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return _read_recipe(_resolved(path))
 
 
 def _resolved(path: str | Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
 from MAESILCore.files import write_whole
-from MAESILCore.jobfolder import Event, JobFolder, message_of
+from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
 from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
@@ -37,12 +37,15 @@ class Run:
         folder: the path of the folder.
         job: the folder as a `JobFolder`.
         writes: whether this process writes.
+        request: the request for `job.json`, so that the run can be resumed without it; None keeps the file's.
     """
 
     def __init__(self, folder: Path, new: bool) -> None:
         self.folder = folder
         self.job = JobFolder(folder)
         self.writes = os.environ.get("RANK", "0") == "0"
+        self.request: Mapping[str, Any] | None = None
+        self._emit: EventCallback | None = None
         self._begun = not new
         self._step = 0
 
@@ -98,6 +101,29 @@ class Run:
                 f"{folder} holds no run to resume ({CONFIG} is missing); omit --resume to start one."
             )
         return cls(folder, new=False)
+
+    @classmethod
+    def prepared(cls, job: JobFolder, emit: EventCallback | None, request: Mapping[str, Any]) -> Run:
+        """The run of a job, new or with steps. Its folder and events remain, however the run ends.
+
+        Args:
+            job: the job folder; its lock may be held.
+            emit: writes the events; None appends them to the folder.
+            request: see `request`.
+        """
+        run = cls(job.path, new=False)
+        run.job, run._emit, run.request = job, emit, request
+        return run
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the run has no recipe yet."""
+        return not (self.folder / CONFIG).is_file()
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to resume from, readable or not."""
+        return bool(self._checkpoints())
 
     @contextmanager
     def working(self, config: PretrainConfig) -> Iterator[None]:
@@ -155,7 +181,8 @@ class Run:
         """Write the recipe and the inventory of the training scans."""
         if not self.writes:
             return
-        self.job.describe(KIND, {})
+        if self.request is not None or not self.job.is_described:
+            self.job.describe(KIND, self.request or {})
         self._write(SCANS, scans)
         self._write(CONFIG, dump_config(config))
         self._begun = True
@@ -186,7 +213,7 @@ class Run:
         """Append one event; see `MAESILCore.jobfolder.events` for the names."""
         if self.writes:
             self._step = max(self._step, event.step)
-            self.job.write(event)
+            (self._emit or self.job.write)(event)
 
     def save(self, step: int, tensors: dict[str, torch.Tensor], card: Card, keep: int) -> None:
         """Write the checkpoint of a step and remove all but the newest `keep`.

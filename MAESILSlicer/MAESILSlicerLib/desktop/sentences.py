@@ -7,13 +7,14 @@ from functools import lru_cache
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 
+from MAESILCore.jobs import wording as jobs
 from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results import wording as results
 from MAESILSlicerLib.scene import wording as scene
 from MAESILSlicerLib.session import wording as session
 
 #: Modules with a table of texts.
-_TABLES = (scene, results, session)
+_TABLES = (scene, results, session, jobs)
 
 
 def translated(text: str) -> str:

@@ -1,0 +1,38 @@
+"""Messages about runs, by code."""
+
+from __future__ import annotations
+
+from MAESILCore.wording import Texts
+from MAESILCore.wording import marked as _
+
+TEXTS = Texts(
+    {
+        "pretraining.steps": _("The number of steps must be at least 1, but it is {steps}."),
+        "pretraining.method": _("There is no method {method}; choose one of {methods}."),
+        "pretraining.no-scans": _("Choose a folder of scans, or a store."),
+        "pretraining.scans-missing": _("{path} does not exist; choose a folder of scans, or a store."),
+        "pretraining.damaged": _(
+            "The run's description job.json cannot be used ({reason}); update MAESIL, or start a new run."
+        ),
+        "pretraining.other-kind": _("The folder {folder} holds a job of the kind {kind}, not a run."),
+        "pretraining.looking": _("Looking for the scans."),
+        "pretraining.all-taken": _(
+            "The run has taken all {steps} steps; give more steps to extend it. Its model is {model}."
+        ),
+        "run.dead": _(
+            "The run was interrupted, for example by a power cut; resume it to continue from its last checkpoint."
+        ),
+        "run.none": _("{folder} holds no run; choose the folder of a run."),
+        "run.running": _("The run {name} is already running."),
+        "run.complete": _("The run {name} has taken all {steps} steps; give more steps to extend it."),
+        "run.unknown-scans": _(
+            "The run {name} does not know its scans, because an older version made it; give them."
+        ),
+        "run.not-writable": _("The folder {folder} cannot be written ({reason}); check its permissions."),
+        "run.delete-running": _("The run {name} is running; stop it before you delete it."),
+        "run.delete-failed": _(
+            "The run {name} cannot be deleted completely ({reason}); close programs that use its files."
+        ),
+    }
+)
+sentence = TEXTS.sentence
