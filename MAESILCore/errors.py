@@ -36,5 +36,9 @@ class OutOfMemoryError(MaesilError):
     """Too little memory even for one superpatch."""
 
 
+class PeerError(MaesilError):
+    """Another process of the same training has failed or ended."""
+
+
 class Cancelled(MaesilError):
     """The user cancelled the work; no partial output is left."""

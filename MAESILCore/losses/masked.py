@@ -14,11 +14,11 @@ def masked_mse(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Ten
         weight: (B, N), 1 where a patch counts, else 0.
 
     Returns:
-        Scalar, the mean over the counted patches.
+        Scalar: the mean over the counted patches of each sample, and of these the mean over the samples.
     """
     per_patch = (prediction - target).square().mean(dim=-1)
     weight = weight.to(per_patch.dtype)
-    return (per_patch * weight).sum() / weight.sum().clamp_min(1.0)
+    return ((per_patch * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1.0)).mean()
 
 
 def normalise_patches(

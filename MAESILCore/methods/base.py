@@ -43,6 +43,9 @@ class Batch(NamedTuple):
         start: (B, 3) index of a crop's first patch inside a superpatch; None is 0.
         spacing: (B, 3) mm along k, j, i; None if unknown.
         views: more views of the same samples, each like `superpatches`, for methods that compare views.
+        seeds: (B,) int64, one random seed per sample and step, for `nn.draws`. A draw from it does not depend on how
+            the samples are shared among processes and passes, unlike a draw from PyTorch's global generator, which the
+            trainer seeds before each pass. None outside trainings.
     """
 
     superpatches: torch.Tensor
@@ -50,6 +53,7 @@ class Batch(NamedTuple):
     start: torch.Tensor | None = None
     spacing: torch.Tensor | None = None
     views: tuple[torch.Tensor, ...] = ()
+    seeds: torch.Tensor | None = None
 
     @property
     def hidden(self) -> torch.Tensor:
@@ -69,12 +73,10 @@ class Step(NamedTuple):
     Attributes:
         number: index of the optimiser step, from 0.
         of: total number of optimiser steps.
-        generator: random source of the method; it depends only on seed, step and process.
     """
 
     number: int
     of: int
-    generator: torch.Generator | None = None
 
 
 class Losses(NamedTuple):
@@ -130,7 +132,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def training_losses(self, batch: Batch, step: Step) -> Losses:
-        """The losses of one optimiser step."""
+        """The losses of a batch: the mean over its samples, so that an optimiser step can be made of several."""
 
     def after_step(self, step: Step) -> None:
         """Callback after every optimiser step, for example to update a teacher or a codebook."""

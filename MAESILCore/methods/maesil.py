@@ -138,12 +138,12 @@ class Maesil(MaskedAutoencoder):
         return self.target.corrected(picture, self.refine(mosaic, hidden, decoded), inside)
 
     def training_losses(self, batch: Batch, step: Step) -> Losses:
-        """L = 1/|M| sum over hidden patches i in M of 1/p^3 |x_i - y_i|^2.
+        """L = 1/|M| sum over hidden patches i in M of 1/p^3 |x_i - y_i|^2, and its mean over the superpatches.
 
         The configuration may replace it by a `PictureLoss`, or restrict it to a share of the hidden patches.
         """
         if self.config.decode_fraction < 1.0:
-            return self._loss_of_some(batch, step)
+            return self._loss_of_some(batch)
         patch, terms = self.config.patch_size, self.config.picture_loss
         # fmt: off
         predicted = self(batch.superpatches, batch.hidden, batch.start)             # (B, 1, K, J, I)
@@ -174,14 +174,17 @@ class Maesil(MaskedAutoencoder):
         # fmt: on
         return fill, split, tokens
 
-    def _loss_of_some(self, batch: Batch, step: Step) -> Losses:
+    def _loss_of_some(self, batch: Batch) -> Losses:
         """Mean squared error over a random `decode_fraction` of the hidden patches."""
         patch = self.config.patch_size
         fill, split, tokens = self._placed(batch.superpatches, batch.hidden, batch.start)
         # fmt: off
-        chosen = draw_hidden(batch.hidden, self.config.decode_fraction, step.generator)  # (B, C)
+        chosen = draw_hidden(batch.hidden, self.config.decode_fraction, batch.seeds)  # C
         decoded = self.decode_some(tokens, split, chosen)                           # (B, C, D)
         y = self.head(decoded)                                                      # (B, C, p^3)
         # fmt: on
-        x, known = (take(patchify(each, patch), chosen) for each in (batch.superpatches, fill))
-        return Losses(masked_mse(y, self.target.of(x, known), batch.hidden.flatten(1).gather(1, chosen)))
+        x, known = (take(patchify(each, patch), chosen.visible) for each in (batch.superpatches, fill))
+        weight = batch.hidden.flatten(1).gather(1, chosen.visible)  # (B, C)
+        if chosen.valid is not None:
+            weight = weight & chosen.valid
+        return Losses(masked_mse(y, self.target.of(x, known), weight))

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer
 from MAESILCore.methods.base import Features, Method, MethodConfig
+from MAESILCore.nn.draws import draw_words
 from MAESILCore.nn.positions import sincos_positions
 from MAESILCore.nn.tokens import TokenSplit, patchify, take
 from MAESILCore.nn.transformer import Transformer, initialise
@@ -148,20 +149,27 @@ class MaskedAutoencoder(Method):
         """Decode all tokens: (B, 1 + N, D) -> (B, N, D)."""
         return self.decoder(tokens)[:, 1:]
 
-    def decode_some(self, tokens: torch.Tensor, split: TokenSplit, chosen: torch.Tensor) -> torch.Tensor:
+    def decode_some(self, tokens: torch.Tensor, split: TokenSplit, chosen: TokenSplit) -> torch.Tensor:
         """Decode the visible tokens and some hidden ones; the decoder skips the rest.
 
         Args:
             tokens: (B, 1 + N, D) from `place`.
             split: which tokens are visible.
-            chosen: (B, C) indices of hidden tokens to decode.
+            chosen: C hidden tokens of each sample, from `draw_hidden`.
 
         Returns:
             (B, C, D), the hidden ones.
         """
-        summary, lattice, count = tokens[:, :1], tokens[:, 1:], chosen.shape[1]
-        sequence = torch.cat([summary, take(lattice, split.visible), take(lattice, chosen)], dim=1)
-        allowed = None if split.valid is None else pad(split.valid, (1, count), value=True)
+        summary, lattice, count = tokens[:, :1], tokens[:, 1:], chosen.visible.shape[1]
+        sequence = torch.cat([summary, take(lattice, split.visible), take(lattice, chosen.visible)], dim=1)
+        allowed = None
+        if split.valid is not None or chosen.valid is not None:
+            everything = sequence.new_ones(sequence.shape[:2], dtype=torch.bool)
+            if split.valid is not None:
+                everything[:, 1:-count] = split.valid
+            if chosen.valid is not None:
+                everything[:, -count:] = chosen.valid
+            allowed = everything
         return self.decoder(sequence, allowed)[:, -count:]
 
     def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
@@ -172,18 +180,27 @@ class MaskedAutoencoder(Method):
         return [Features(x[:, 1:].mT.reshape(len(x), -1, *lattice), stride, x[:, 0]) for x in found]
 
 
-def draw_hidden(hidden: torch.Tensor, share: float, generator: torch.Generator | None) -> torch.Tensor:
-    """Draw a share of the hidden patches (the decoder mask of VideoMAE V2).
+def draw_hidden(hidden: torch.Tensor, share: float, seeds: torch.Tensor | None) -> TokenSplit:
+    """Draw a share of the hidden patches of each sample (the decoder mask of VideoMAE V2).
 
     Args:
         hidden: (B, Dk, Dj, Di) bool.
-        share: share of the smallest hidden count of the batch; at least one patch is drawn.
-        generator: random source.
+        share: share of the hidden patches; at least one patch is drawn.
+        seeds: (B,) see `Batch.seeds`; None draws them from PyTorch's global generator.
 
     Returns:
-        (B, C) row-major indices, ascending.
+        The drawn patches in place of the visible ones.
     """
+    if seeds is None:
+        seeds = torch.randint(2**62, (len(hidden),), device=hidden.device)
     flat = hidden.flatten(1)
-    count = max(1, round(float(flat.sum(dim=1).min()) * share))
-    keys = torch.rand(flat.shape, generator=generator, device=flat.device).masked_fill(~flat, 2.0)
-    return keys.argsort(dim=1)[:, :count].sort(dim=1).values
+    keys = draw_words(seeds, flat.shape[1]).masked_fill(~flat, 1 << 32)
+    counts = (flat.sum(dim=1) * share).round().long().clamp_min(1)
+    most, least = int(counts.max()), int(counts.min())
+    chosen = keys.argsort(dim=1)[:, :most]
+    if most == least:
+        return TokenSplit(chosen.sort(dim=1).values, None)
+    valid = torch.arange(most, device=flat.device)[None] < counts[:, None]
+    # Padding sorts last, so that `valid` still holds, and then points at the last patch.
+    last = flat.shape[1] - 1
+    return TokenSplit(chosen.masked_fill(~valid, last + 1).sort(dim=1).values.clamp_max(last), valid)

@@ -97,7 +97,9 @@ class PretrainConfig(BaseModel):
         hold_out: glob patterns of scans for validation, which are never trained on. A pattern matches the
             path below the folder or its end (see `formats.found.FoundScan.fits`) and must match a scan.
         steps: number of optimiser steps.
-        batch_size: crops per step and process.
+        batch_size: crops per optimiser step, over all processes.
+        crops_per_pass: most crops that a process computes at once; fewer need less memory and more time. Null computes
+            its whole share at once.
         learning_rate: peak learning rate.
         warmup_steps: steps of linear warm-up.
         cooldown: share of the steps, at the end, for the cosine fall of the learning rate; 1 is the usual cosine
@@ -129,6 +131,7 @@ class PretrainConfig(BaseModel):
     hold_out: tuple[str, ...] = ()
     steps: int = Field(default=10_000, ge=1)
     batch_size: int = Field(default=2, ge=1)
+    crops_per_pass: Annotated[int, Field(ge=1)] | None = None
     learning_rate: float = Field(default=1e-3, gt=0.0)
     warmup_steps: int = Field(default=100, ge=0)
     cooldown: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -164,6 +167,12 @@ class PretrainConfig(BaseModel):
             raise ConfigError(message)
         if not abilities.hides and self.mask is not None:
             message = f"The method {self.method} sees every voxel: set `mask: null` in the recipe."
+            raise ConfigError(message)
+        if abilities.needs_whole_batch and (self.crops_per_pass or self.batch_size) < self.batch_size:
+            message = (
+                f"The loss of the method {self.method} needs the whole batch at once: leave out crops_per_pass, or "
+                f"set it to at least the batch_size of {self.batch_size}."
+            )
             raise ConfigError(message)
 
 

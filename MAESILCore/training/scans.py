@@ -75,7 +75,7 @@ def drawing_of(config: PretrainConfig, sizes: MethodConfig) -> Drawing:
 
 def validation_samples(corpus: Corpus) -> list[Sample]:
     """`CROPS_PER_SCAN` crops per scan, without those that hide nothing, such as crops of a single patch."""
-    drawn = (corpus.draw(SampleKey(0, 0, 0, index)) for index in range(CROPS_PER_SCAN * len(corpus)))
+    drawn = (corpus.draw(SampleKey(0, 0, index)) for index in range(CROPS_PER_SCAN * len(corpus)))
     return [sample for sample in drawn if sample.stages is None or sample.stages.any()]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,14 +17,18 @@ class SampleKey:
     Attributes:
         seed: seed of the run.
         step: optimiser step, from 0.
-        rank: rank of the process that draws it.
         index: position in the step's batch, over all processes.
     """
 
     seed: int
     step: int
-    rank: int
     index: int
+
+    @property
+    def number(self) -> int:
+        """A random seed from the key, from 0 to 2^63 - 1, for what is drawn beside the sample."""
+        text = f"{self.seed} {self.step} {self.index}".encode("ascii")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,6 @@ class SampleSource(Protocol):
 
     def draw(self, key: SampleKey) -> Sample:
         """The sample of a key."""
-
-
-def drawn_ahead(draw: Callable[[int], list[Sample]], steps: range) -> Iterator[list[Sample]]:
-    """The samples of each step, drawn by a thread while the step before runs."""
-    if not steps:
-        return
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending = worker.submit(draw, steps[0])
-        for step in steps[1:]:
-            samples = pending.result()
-            pending = worker.submit(draw, step)
-            yield samples
-        yield pending.result()
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from torch.optim.swa_utils import AveragedModel
 from MAESILCore.methods.base import Losses, Method, Step
 from MAESILCore.training.batches import batches_of
 from MAESILCore.training.config import PretrainConfig
+from MAESILCore.training.loader import Drawn
+from MAESILCore.training.processes import Processes, share_of
 from MAESILCore.training.schedule import learning_rate
-from MAESILCore.training.source import Sample
+from MAESILCore.training.source import SampleKey
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule
 
 
@@ -28,20 +29,20 @@ class Taken:
         losses: mean losses over all samples of the step.
         gradient_norm: norm of all gradients before clipping.
         finite: whether loss and gradients are finite. If not, the weights are unchanged.
-        stop: whether any process asked to stop.
+        stop: the largest `stop` of all processes.
     """
 
     losses: Losses
     gradient_norm: float
     finite: bool
-    stop: bool
+    stop: int
 
 
 class Stepper:
     """Takes optimiser steps.
 
     Args:
-        fabric: connects the processes.
+        processes: the connected processes.
         config: the recipe.
         method: the method on its device.
         wrapped: the method, distributed by Fabric.
@@ -51,37 +52,44 @@ class Stepper:
 
     def __init__(
         self,
-        fabric: Fabric,
+        processes: Processes,
         config: PretrainConfig,
         method: Method,
         wrapped: _FabricModule,
         optimizer: torch.optim.Optimizer,
         average: AveragedModel | None,
     ) -> None:
-        self.fabric, self.config, self.method = fabric, config, method
+        self.processes, self.fabric = processes, processes.fabric
+        self.config, self.method = config, method
         self.wrapped, self.optimizer, self.average = wrapped, optimizer, average
-        self.generator = torch.Generator(device=fabric.device)
 
-    def take(self, samples: list[Sample], number: int, stop: bool = False) -> Taken:
+    def keys(self, number: int) -> list[SampleKey]:
+        """The keys of the samples that this process draws for a step, from 0."""
+        share = share_of(self.config.batch_size, self.processes.rank, self.processes.count)
+        return [SampleKey(self.config.seed, number, index) for index in share]
+
+    def take(self, drawn: Drawn, number: int, stop: int = 0) -> Taken:
         """Take one step; a step whose loss or gradients are not finite changes no weight.
 
         Args:
-            samples: the samples of this process.
+            drawn: the samples of this process.
             number: index of the step, from 0.
-            stop: whether this process asks to stop; `Taken.stop` tells all processes.
+            stop: larger than 0 if this process asks to stop; `Taken.stop` tells all processes.
+
+        Raises:
+            Exception: the problem of `drawn`.
+            PeerError: the samples of another process could not be drawn.
         """
+        stop = self.processes.agree(drawn.problem, stop)
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate(self.config, number)
-        # Random draws depend on seed, step and process alone, so that a resumed run repeats them.
-        seed = (self.config.seed * 1_000_003 + number) * 1_009 + self.fabric.global_rank
-        torch.manual_seed(seed)
-        step = Step(number, self.config.steps, self.generator.manual_seed(seed))
+        step = Step(number, self.config.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self._backward(samples, step)
+        losses = self._backward(drawn, step)
         norm = self.fabric.clip_gradients(
             self.wrapped, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
         )
-        losses, stop = self._reduced(losses, stop)
+        losses = self._reduced(losses)
         gradient_norm = float(cast(torch.Tensor, norm))
         finite = math.isfinite(gradient_norm) and math.isfinite(losses.total)
         if finite:
@@ -91,15 +99,28 @@ class Stepper:
                 self.average.update_parameters(self.method)
         return Taken(losses, gradient_norm, finite, stop)
 
-    def _backward(self, samples: list[Sample], step: Step) -> Losses:
-        """Add the gradients of all samples, with equal weights; returns their mean losses."""
+    def _backward(self, drawn: Drawn, step: Step) -> Losses:
+        """Add the gradients of this process's samples, so that all samples of the step have equal weights.
+
+        The mean of the returned losses over the processes is the mean over the samples of the step.
+        """
         total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
         whole = self.method.abilities.needs_whole_batch
-        batches = batches_of(samples, whole=whole, device=self.fabric.device)
-        for number, batch in enumerate(batches, start=1):
-            weight = len(batch.superpatches) / len(samples)
+        seeds = [key.number for key in drawn.keys]
+        batches = batches_of(
+            drawn.samples, seeds, whole=whole, device=self.fabric.device, most=self.config.crops_per_pass
+        )
+        done = 0
+        for batch in batches:
+            done += len(batch.superpatches)
+            # DistributedDataParallel divides by the number of processes, whatever their shares.
+            weight = len(batch.superpatches) * self.processes.count / self.config.batch_size
+            assert batch.seeds is not None
+            torch.manual_seed(
+                int(batch.seeds[0])
+            )  # for layers such as dropout, which have no seed per sample
             # Processes may have different numbers of batches, so each synchronizes gradients only with its last.
-            with self.fabric.no_backward_sync(self.wrapped, enabled=number < len(batches)):
+            with self.fabric.no_backward_sync(self.wrapped, enabled=done < len(drawn.samples)):
                 # With one process Fabric calls the method directly, without the autocast of `forward`.
                 with self.fabric.autocast():
                     losses = self.wrapped.training_losses(batch, step)
@@ -111,9 +132,8 @@ class Stepper:
                 parts[name] = parts[name] + value if name in parts else value
         return Losses(total, parts)
 
-    def _reduced(self, losses: Losses, stop: bool) -> tuple[Losses, bool]:
-        """The mean losses over all processes, and whether any must stop: all must, or the others would wait forever."""
-        flag = torch.full_like(losses.total, float(stop))
-        values = torch.stack([losses.total, flag, *map(torch.as_tensor, losses.parts.values())])
-        total, flag, *parts = cast(torch.Tensor, self.fabric.all_reduce(values)).unbind()
-        return Losses(total, dict(zip(losses.parts, parts, strict=True))), bool(flag > 0)
+    def _reduced(self, losses: Losses) -> Losses:
+        """The mean losses over all processes."""
+        values = torch.stack([losses.total, *map(torch.as_tensor, losses.parts.values())])
+        total, *parts = cast(torch.Tensor, self.fabric.all_reduce(values)).unbind()
+        return Losses(total, dict(zip(losses.parts, parts, strict=True)))

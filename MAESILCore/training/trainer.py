@@ -22,11 +22,12 @@ from MAESILCore.models.weights import shortened
 from MAESILCore.optional import require
 from MAESILCore.training.average import make_average
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.processes import launch
-from MAESILCore.training.run import MODEL, Run
+from MAESILCore.training.loader import drawn_ahead
+from MAESILCore.training.processes import launch, lost_processes
+from MAESILCore.training.run import CONFIG, MODEL, Run
 from MAESILCore.training.scans import open_scans
 from MAESILCore.training.schedule import learning_rate, make_optimizer
-from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData, drawn_ahead
+from MAESILCore.training.source import Opening, TrainingData
 from MAESILCore.training.split import check_same
 from MAESILCore.training.state import card_of, pack, take_over, unpack
 from MAESILCore.training.step import Stepper, Taken
@@ -49,13 +50,13 @@ def pretrain(
     """Train until `config.steps` and write the final model into the run folder.
 
     A run with checkpoints resumes exactly from the newest readable one: samples and random states are functions of
-    (seed, step, process); weights, average and optimiser state are in the checkpoint; other scans are refused. The
-    learning rate follows `config`, so a run can be extended with more steps; a run that has taken all steps is not
-    changed. Each run ends with an event: `finished`, `failed` or `cancelled`. The file `cancel` in the run folder
-    stops it like `cancelled`.
+    (seed, step, place in the batch); weights, average and optimiser state are in the checkpoint; other scans are
+    refused. The learning rate follows `config`, so a run can be extended with more steps; a run that has taken all
+    steps is not changed. Each run ends with an event: `finished`, `failed` or `cancelled`. The file `cancel` in the run
+    folder stops it like `cancelled`.
 
-    Under torchrun each process draws `config.batch_size` crops per step, gradients are averaged, and only the first
-    process writes.
+    Under torchrun the processes share the `config.batch_size` crops of each step, gradients are averaged, and only the
+    first process writes. The number of processes may change whenever a run is resumed.
 
     Args:
         run: the run to write to.
@@ -74,8 +75,9 @@ def pretrain(
     Raises:
         Cancelled: the training was stopped; a checkpoint of the last full step is written.
         CheckpointError: none of the run's checkpoints can be read.
-        ConfigError: no scan can be used, the recipe is invalid, a pattern of `hold_out` matches no scan, or the
-            gradients are not finite.
+        ConfigError: no scan can be used, the recipe is invalid, a pattern of `hold_out` matches no scan, the number of
+            processes does not fit, or the gradients are not finite.
+        PeerError: another process has failed or ended.
     """
     require("lightning_fabric", "Pre-training")
 
@@ -97,7 +99,7 @@ def pretrain(
         opener: DataOpener = scans
     else:
         opener = partial(open_scans, scans if isinstance(scans, Discovery) else Discovery.of(scans))
-    with run.working(config):
+    with run.working(config), lost_processes():
         return Trainer(run, config, opener, device, initial, emit, stopped).fit()
 
 
@@ -127,7 +129,8 @@ class Trainer:
         if config.steps < self.step:
             message = f"The run has already taken {self.step} steps, more than the {config.steps} requested."
             raise ConfigError(f"{message} Give a larger number.")
-        self.fabric, precision = launch(device, config.precision)
+        self.processes = launch(config, self.method.abilities, device)
+        self.fabric = self.processes.fabric
         self.data = self._open(opener)
         self.method.to(self.fabric.device)
         self.average = None
@@ -135,7 +138,7 @@ class Trainer:
             self.average = make_average(self.method, config.average_decay)
         wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
         wrapped.mark_forward_method("training_losses")
-        self.stepper = Stepper(self.fabric, config, self.method, wrapped, self.optimizer, self.average)
+        self.stepper = Stepper(self.processes, config, self.method, wrapped, self.optimizer, self.average)
         if saved is not None:
             unpack(saved[1], self.method, self._averaged(), self.optimizer)
             if self.average is not None:
@@ -143,12 +146,12 @@ class Trainer:
         elif initial is not None:
             # A run that is killed before its first checkpoint must resume from these weights.
             self._save()
-        self._begin(precision)
+        self._begin(self.processes.precision)
 
     def _open(self, opener: DataOpener) -> TrainingData:
         """Open the data; a resumed run needs the scans that it began with."""
         before = self.run.scans() if self.step else None
-        opening = Opening(before, self._report, self.fabric.global_rank, self.fabric.broadcast)
+        opening = Opening(before, self._report, self.processes.rank, self.processes.share)
         data = opener(self.config, self.method.config, opening)
         if before is not None:
             check_same(before, data.training.describe())
@@ -156,6 +159,12 @@ class Trainer:
 
     def _begin(self, precision: str) -> None:
         """Write the first events."""
+        if self.step and "crops_per_pass" not in (self.run.folder / CONFIG).read_text(encoding="utf-8"):
+            message = (
+                "This run was begun by an earlier version of MAESIL. From here on batch_size counts the crops of all "
+                "processes, and its random draws and loss weights differ slightly."
+            )
+            self.emit(Event("log", message, self.step))
         self.run.begin(self.config, self.data.training.describe())
         for fields in self.data.left_out:
             self.run.write(Event("left_out", fields=fields))
@@ -171,11 +180,13 @@ class Trainer:
     def fit(self) -> Path:
         """Take the remaining steps and write the final model; see `pretrain`."""
         started, first, voxels = time.monotonic(), self.step, 0
-        for samples in drawn_ahead(self._draw, range(self.step, self.config.steps)):
-            taken = self.stepper.take(samples, self.step, self.stopped())
+        steps = range(self.step, self.config.steps)
+        for drawn in drawn_ahead(self.data.training, self.stepper.keys, steps):
+            taken = self.stepper.take(drawn, self.step, self.stopped())
             self._check_finite(taken)
             self.step += 1
-            voxels += sum(sample.voxels.size for sample in samples) * self.fabric.world_size
+            mine = sum(sample.voxels.size for sample in drawn.samples)
+            voxels += mine * self.config.batch_size // len(drawn.samples)
             elapsed = time.monotonic() - started
             self._report_step(taken, voxels / elapsed, elapsed / (self.step - first))
             is_last = self.step == self.config.steps
@@ -187,12 +198,6 @@ class Trainer:
                 raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
         self._save()
         return self._finish()
-
-    def _draw(self, step: int) -> list[Sample]:
-        """The samples of one step for this process, which draws its own range of the step's indices."""
-        config, rank = self.config, self.fabric.global_rank
-        indices = range(rank * config.batch_size, (rank + 1) * config.batch_size)
-        return [self.data.training.draw(SampleKey(config.seed, step, rank, index)) for index in indices]
 
     def _check_finite(self, taken: Taken) -> None:
         if not taken.finite:

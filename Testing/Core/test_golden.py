@@ -63,27 +63,33 @@ def test_an_old_run_that_is_finished_says_so(tmp_path: Path, capfd: pytest.Captu
     assert "already taken all 4 steps" in " ".join(capfd.readouterr().out.split())
 
 
-def test_an_old_run_is_resumed_from_its_middle_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_an_old_run_is_resumed_from_its_middle_and_ends_almost_where_it_did(tmp_path: Path) -> None:
+    """The loss of today weights samples, not tokens, which differs for masks of varied ratios, as here."""
     run = copy_of_run(tmp_path)
     last, model = run / "checkpoints" / "step-00000004.safetensors", run / "model.safetensors"
     last.unlink()
     model.unlink()
     assert cli.main(["pretrain", str(FILES / "scans"), "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    middle = load_file(run / "checkpoints" / "step-00000002.safetensors")
     for path in (last, model):
         weights, before = load_file(path), load_file(FILES / path.relative_to(tmp_path))
         # Random states are functions of the step now, and no longer kept.
         before.pop("random.torch", None)
         assert weights.keys() == before.keys()
-        for name, tensor in before.items():
-            # Half precision, or sums in another order on another processor.
-            np.testing.assert_allclose(weights[name], tensor, rtol=5e-3, atol=1e-4, err_msg=name)
+        for part in ("model.", "average."):
+            names = [name for name in before if name.startswith(part)]
+            off = [weights[name].astype(float) - before[name] for name in names]
+            moved = [middle[name] - before[name].astype(float) for name in names]
+            assert names == [] or norm(off) < 0.15 * norm(moved)
     events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     first, second = (
         [one["loss"] for one in part if one["event"] == "step" and one["step"] > 2]
         for part in (events[:10], events[10:])
     )
     assert len(first) == 2
-    assert second == pytest.approx(first, rel=1e-3)
+    assert second == pytest.approx(first, rel=0.02)
+    told = [one for one in events[10:] if one["event"] == "log" and "earlier version" in one["message"]]
+    assert len(told) == 1
 
 
 def test_no_old_file_tells_where_it_was_made() -> None:
@@ -92,6 +98,10 @@ def test_no_old_file_tells_where_it_was_made() -> None:
     for path in texts:
         content = path.read_bytes()
         assert not any(place in content for place in (b"/tmp/", b"/work/", b"/home/", b"/root/")), path
+
+
+def norm(tensors: list[np.ndarray]) -> float:
+    return float(np.linalg.norm(np.concatenate([each.ravel() for each in tensors])))
 
 
 def copy_of_run(folder: Path) -> Path:

@@ -24,6 +24,7 @@ from MAESILCore.models.card import read_card
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import PretrainConfig, load_config
 from MAESILCore.training.corpus import Corpus, inspect
+from MAESILCore.training.processes import share_of
 from MAESILCore.training.scans import drawing_of
 from MAESILCore.training.source import SampleKey
 
@@ -188,7 +189,7 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
     recipe = a_corpus.parent / "recipe.yaml"
     thin = np.random.default_rng(2).normal(0, 300, (10, 40, 40)).astype(np.int16)
     write_volume(Volume(thin, np.eye(4)), a_corpus / "thin.nii.gz")
-    recipe.write_text(RECIPE.replace("batch_size: 1", "batch_size: 2"))
+    recipe.write_text(RECIPE.replace("batch_size: 1", "batch_size: 4"))
     groups = numbers_of_shapes(load_config(recipe), find_scans(a_corpus))
     assert {1, 2} in groups, "in some step one process must have more crop shapes than the other"
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -197,7 +198,7 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
     assert len(list((a_corpus.parent / "run" / "checkpoints").iterdir())) == 2
 
     # Together they do what one process does with all their crops, up to rounding.
-    alone = ["--recipe", str(recipe), "--batch-size", "4", "--out"]
+    alone = ["--recipe", str(recipe), "--out"]
     finish(a_corpus, *alone, str(a_corpus.parent / "alone"))
     finish(a_corpus, *alone, str(a_corpus.parent / "start"), "--steps", "1")
     shared, joined, start = (all_weights(a_corpus.parent / name) for name in ("run", "alone", "start"))
@@ -207,10 +208,10 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
 def numbers_of_shapes(config: PretrainConfig, scans: list[Path]) -> list[set[int]]:
     """For every step, the different numbers of crop shapes that two processes have to deal with."""
     sizes = create(config.method, config.model, config.preset).config
-    corpus, count = Corpus(inspect(Discovery.of(scans).scans), drawing_of(config, sizes)), config.batch_size
+    corpus = Corpus(inspect(Discovery.of(scans).scans), drawing_of(config, sizes))
 
     def shapes(step: int, rank: int) -> int:
-        keys = (SampleKey(config.seed, step, rank, rank * count + place) for place in range(count))
+        keys = (SampleKey(config.seed, step, index) for index in share_of(config.batch_size, rank, 2))
         return len({corpus.draw(key).voxels.shape for key in keys})
 
     return [{shapes(step, rank) for rank in range(2)} for step in range(config.steps)]

@@ -73,7 +73,7 @@ class Numbers:
 
 def open_numbers(config: PretrainConfig, _: object, opening: Opening) -> TrainingData:
     source = Numbers(config)
-    return TrainingData(source, [source.draw(SampleKey(9, 9, 0, place)) for place in range(2)])
+    return TrainingData(source, [source.draw(SampleKey(9, 9, place)) for place in range(2)])
 
 
 def a_recipe(name: str, **fields: object) -> PretrainConfig:

@@ -16,6 +16,7 @@ from torch import nn
 
 from MAESILCore.methods.abilities import Abilities, FeatureLevel
 from MAESILCore.methods.base import Batch, Features, Losses, Method, MethodConfig, Step
+from MAESILCore.nn.draws import draw_words
 from MAESILCore.nn.tokens import expand_patches, patchify, unpatchify
 
 HERE = Path(__file__).parent
@@ -134,7 +135,8 @@ class ToyTeacher(_Toy):
         student = self._tokens(batch.superpatches.masked_fill(inside, 0.0))
         target = self.teacher(patchify(batch.superpatches, self.config.patch_size))
         weight = batch.stages.flatten(1)[..., None].float()
-        noise = torch.rand(student.shape, generator=step.generator, device=student.device)
+        assert batch.seeds is not None
+        noise = draw_words(batch.seeds, student[0].numel()).view(student.shape) / 2**32
         error = ((student + 0.01 * noise - target).square() * weight).mean()
         return Losses(error, {"error": error, "first_stage": float((batch.stages == 1).float().mean())})
 

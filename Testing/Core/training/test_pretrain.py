@@ -451,7 +451,7 @@ def test_a_scan_whose_reader_fails_is_named_and_the_others_are_used(
 
 def test_samples_depend_on_their_key_alone(some_scans: list[Path]) -> None:
     corpus = a_corpus(some_scans)
-    first, again, other = (corpus.draw(SampleKey(0, step, 0, 1)) for step in (5, 5, 6))
+    first, again, other = (corpus.draw(SampleKey(0, step, 1)) for step in (5, 5, 6))
     np.testing.assert_array_equal(first.voxels, again.voxels)
     assert first.stages is not None
     assert again.stages is not None

@@ -1,0 +1,31 @@
+"""Random numbers that depend on a sample alone: not on its batch, process or device."""
+
+from __future__ import annotations
+
+import torch
+
+_WORD = 0xFFFFFFFF
+
+
+def draw_words(seeds: torch.Tensor, count: int) -> torch.Tensor:
+    """Random 32-bit numbers by sample; those of one sample are all different.
+
+    Args:
+        seeds: (B,) int64, one seed per sample, not negative.
+        count: numbers per sample.
+
+    Returns:
+        (B, count) int64 from 0 to 2^32 - 1.
+    """
+    places = torch.arange(count, device=seeds.device)
+    words = _mixed((places[None] + (seeds & _WORD)[:, None]) & _WORD)
+    return _mixed(words ^ (seeds >> 32)[:, None])
+
+
+def _mixed(words: torch.Tensor) -> torch.Tensor:
+    """A bijection of 32-bit numbers in int64 (C. Wellons, hash-prospector); no product exceeds 63 bits."""
+    words = words ^ (words >> 16)
+    words = (words * 0x21F0AAAD) & _WORD
+    words = words ^ (words >> 15)
+    words = (words * 0x735A2D97) & _WORD
+    return words ^ (words >> 15)
