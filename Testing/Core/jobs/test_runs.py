@@ -164,7 +164,7 @@ def test_a_killed_run_is_dead_and_can_be_resumed_and_a_terminated_one_saves_its_
     job.close()
 
     job = resume(folder)
-    until(lambda: len(job.poll()) == 0 and step_of(folder) > 6)
+    until(lambda: JobFolder(folder).lock.holder() is not None and step_of(folder) > dead.step)
     holder = JobFolder(folder).lock.holder()
     assert holder is not None
     os.kill(holder.pid, signal.SIGTERM)
