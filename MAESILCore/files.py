@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -50,6 +51,25 @@ def write_together(folder: Path, last: str = "") -> Iterator[Path]:
         yield Path(unfinished)
         for file in sorted(Path(unfinished).iterdir(), key=lambda file: (file.name == last, file.name)):
             os.replace(file, folder / file.name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of a folder's files; without effect where folders cannot be opened.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        # Some network and FUSE file systems cannot sync folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError, ConfigError
-from MAESILCore.files import write_whole
+from MAESILCore.files import sync_folder, write_whole
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Method
 from MAESILCore.models.card import CARD_KEY, Card, read_card
 from MAESILCore.models.catalogue import resolve
+from MAESILCore.models.sealed import write_sealed
 from MAESILCore.models.weightfiles import opened
 from MAESILCore.models.weights import find_weights, misfit
 
@@ -67,7 +65,7 @@ class LoadedModel:
 
 
 def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Card) -> None:
-    """Write tensors and card to one file, atomically.
+    """Write tensors, card and a checksum to one file, atomically; it is on the disk when this returns.
 
     Args:
         path: a file with the extension `.safetensors`.
@@ -78,16 +76,12 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
         CheckpointError: the file cannot be written.
     """
     path = Path(path)
-    header = {CARD_KEY: card.to_json()}
-    owned = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(path) as unfinished:
-            save_file(owned, unfinished, metadata=header)
-            with open(unfinished, "rb+") as written:
-                os.fsync(written.fileno())
-            os.chmod(unfinished, 0o644)  # safetensors makes files that only their owner can read
-    except (OSError, SafetensorError) as error:
+            write_sealed(unfinished, tensors, {CARD_KEY: card.to_json()})
+        sync_folder(path.parent)
+    except OSError as error:
         raise CheckpointError(
             f"The checkpoint {path} could not be written: {error}. Check the folder and the free disk space."
         ) from error

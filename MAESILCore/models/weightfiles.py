@@ -11,17 +11,20 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from MAESILCore.models.header import readable
+from MAESILCore.models.sealed import check_seal
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file with `safetensors.safe_open`.
+    """Open a file with `safetensors.safe_open`, after its checksum was verified if it has one.
 
     Raises:
-        CheckpointError: see `readable`.
+        CheckpointError: see `readable`; or the checksum is wrong.
     """
-    with readable(path, SafetensorError), _named(path) as name, safe_open(name, framework="pt") as handle:
-        yield handle
+    with readable(path, SafetensorError):
+        check_seal(path)
+        with _named(path) as name, safe_open(name, framework="pt") as handle:
+            yield handle
 
 
 @contextmanager

@@ -89,10 +89,11 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
 ) -> None:
     before = a_checkpoint.read_bytes()
 
-    def full_disk(*_: object, **__: object) -> None:
+    def full_disk(path: Path, *_: object) -> None:
+        path.write_bytes(b"the first part")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr(checkpoint, "write_sealed", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_checkpoint(a_checkpoint, {"model.x": torch.zeros(1)}, a_card())
     assert a_checkpoint.read_bytes() == before
@@ -230,6 +231,7 @@ def renamed(path: Path, rename: Callable[[str], str]) -> Path:
     """A copy of a checkpoint whose tensors have other names."""
     with safe_open(path, "pt") as handle:
         tensors, header = {rename(name): handle.get_tensor(name) for name in handle.keys()}, handle.metadata()  # noqa: SIM118
+    del header["sha256"]
     other = path.with_name("renamed.safetensors")
     save_file(tensors, other, metadata=header)
     return other
