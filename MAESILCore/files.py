@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     # A lazy import, as this module must work without NumPy.
     import numpy as np
 
+#: How the names of temporary folders begin; a killed process leaves them.
+UNFINISHED = ".maesil-"
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -47,7 +50,7 @@ def write_together(folder: Path, last: str = "") -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written to.
     """
-    with TemporaryDirectory(prefix=".maesil-", dir=folder) as unfinished:
+    with TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
         yield Path(unfinished)
         for file in sorted(Path(unfinished).iterdir(), key=lambda file: (file.name == last, file.name)):
             os.replace(file, folder / file.name)

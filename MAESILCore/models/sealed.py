@@ -1,7 +1,7 @@
 """Safetensors files that carry a checksum of themselves.
 
-The metadata of such a file holds `sha256`: the SHA-256 of the whole file with 64 zeros in the place of the digest. Other
-programs read the file as any safetensors file.
+The metadata of such a file holds `sha256`: the SHA-256 of the whole file with 64 zeros in the place of the digest.
+Other programs read the file as any safetensors file.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ _KINDS = {
     torch.float64: "F64",
 }
 _ZEROS = "0" * 64
-#: The digest in a header, which names neither the key nor another text of 64 digits a second time: quotes inside other
-#: metadata are escaped.
+#: The digest in a header. Other metadata cannot look like it, as their quotes are escaped.
 _SEALED = re.compile(rb'"sha256": "([0-9a-f]{64})"')
 #: What is left of a seal whose key or value was damaged.
 _BROKEN = re.compile(rb'"sha256"|: "[0-9a-f]{64}"')
-_CHUNK = 1 << 24
+_CHUNK = 1 << 20
 _LONGEST_HEADER = 100 << 20
 
 
@@ -111,9 +110,9 @@ def _damaged(path: Path) -> CheckpointError:
 
 
 def _chunks(tensor: torch.Tensor) -> Iterator[memoryview]:
-    """The bytes of a tensor, in pieces, so that a kill or a full disk is met early and a checksum stays in the cache."""
+    """The bytes of a tensor in pieces, each of which is in the processor's cache when it is written."""
     if not tensor.numel():
         return
-    whole = memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    whole = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
     for start in range(0, len(whole), _CHUNK):
         yield whole[start : start + _CHUNK]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,9 +14,9 @@ from typing import Any
 import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
-from MAESILCore.files import write_whole
+from MAESILCore.files import UNFINISHED, sync_folder, write_whole
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
-from MAESILCore.jobfolder.folder import EVENTS
+from MAESILCore.jobfolder.folder import CANCEL, EVENTS, JOB, LOCK, LOG
 from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
@@ -24,6 +26,7 @@ KIND = "pretraining"
 CONFIG = "config.yaml"
 MODEL = f"model{SUFFIX}"
 SCANS = "scans.json"
+CHECKPOINTS = "checkpoints"
 
 
 class Run:
@@ -53,8 +56,8 @@ class Run:
     def create(cls, folder: str | Path) -> Run:
         """Prepare a folder for a new run, which starts with `begin`.
 
-        The folder must be empty, missing, or hold a run that ended before its first step. The new run replaces such a
-        run and keeps its events.
+        The folder must be empty, missing, or hold a run that ended before its first step or before its recipe was
+        written. The new run replaces such a run and keeps its events.
 
         Raises:
             ConfigError: the folder holds other files, or cannot be written.
@@ -67,7 +70,7 @@ class Run:
             run._take_place()
             return run
         try:
-            if folder.exists() and any(folder.iterdir()):
+            if folder.exists() and not all(map(_is_ours, folder.iterdir())):
                 raise ConfigError(f"{folder} is not empty; choose another folder for the run.")
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):  # fail before all scans are read
@@ -142,6 +145,7 @@ class Run:
         try:
             with self.job.lock:
                 self.job.withdraw()
+                self._clear()
                 if (previous := self.job.lock.previous) is not None:
                     message = f"The lock of process {previous.pid}, which has ended, was taken over."
                     self.write(Event("log", message))
@@ -215,10 +219,28 @@ class Run:
             self._step = max(self._step, event.step)
             (self._emit or self.job.write)(event)
 
-    def save(self, step: int, tensors: dict[str, torch.Tensor], card: Card, keep: int) -> None:
-        """Write the checkpoint of a step and remove all but the newest `keep`.
+    def save(
+        self,
+        step: int,
+        tensors: dict[str, torch.Tensor],
+        card: Card,
+        keep: int,
+        *,
+        best: bool = False,
+        seconds: float = 0.0,
+    ) -> None:
+        """Write the checkpoint of a step and remove all but the newest `keep`; `Saver` calls it in a thread.
+
+        Args:
+            step: number of optimiser steps taken.
+            tensors: the state, from `state.pack`.
+            card: the card of this step.
+            keep: number of checkpoints to keep, beside the best one.
+            best: whether this is the best state by validation so far, kept as `best.safetensors`.
+            seconds: how long the training stood still for it.
 
         Raises:
+            CheckpointError: the file cannot be written.
             ConfigError: another process has taken over the run.
         """
         if not self.writes:
@@ -226,9 +248,12 @@ class Run:
         if self.job.lock.is_lost:
             message = f"Another process has taken over the run in {self.folder}; this one ends."
             raise ConfigError(message)
-        path = self.folder / "checkpoints" / f"step-{step:08d}{SUFFIX}"
+        path = self.folder / CHECKPOINTS / f"step-{step:08d}{SUFFIX}"
         save_checkpoint(path, tensors, card)
-        self.write(Event("checkpoint", step=step, fields={"file": path.name}))
+        if best:
+            _link(path, self.best)
+        fields = {"file": path.name, "seconds": round(seconds, 4), "best": best}
+        self.write(Event("checkpoint", step=step, fields=fields))
         for old in self._checkpoints()[:-keep]:
             try:
                 old.unlink(missing_ok=True)
@@ -236,21 +261,34 @@ class Run:
                 fields = {"file": old.name, "reason": str(error.strerror)}
                 self.write(Event("not_removed", fields=fields))
 
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best first score of validation; missing before the first validation."""
+        return self.folder / CHECKPOINTS / f"best{SUFFIX}"
+
+    def best_score(self) -> float:
+        """The first score of `best`; minus infinity if there is none."""
+        with suppress(CheckpointError, AttributeError):
+            return float(next(iter(read_card(self.best).training.get("validation", {}).values()), -math.inf))
+        return -math.inf
+
     def load_latest(
         self, report: Callable[[str], None] = lambda _: None
     ) -> tuple[int, dict[str, torch.Tensor]] | None:
-        """Step and tensors of the newest checkpoint that can be read; None for a run without one.
+        """Step and tensors of the newest intact checkpoint; None for a run without one.
 
-        Damaged checkpoints are renamed to `*.damaged`, so that they are skipped later.
+        Damaged checkpoints are renamed to `*.damaged`, so that they are skipped later. If all others are damaged, the
+        best one is used.
 
         Args:
             report: callback for a sentence about each damaged checkpoint.
 
         Raises:
-            CheckpointError: no checkpoint can be read, though there are some.
+            CheckpointError: all checkpoints are damaged.
         """
         failed: list[tuple[Path, CheckpointError]] = []
-        for path in reversed(self._checkpoints()):
+        last_resort = [self.best] if self.best.is_file() else []
+        for path in (*reversed(self._checkpoints()), *last_resort):
             try:
                 step, tensors = read_card(path).step, load_tensors(path, "")
             except CheckpointError as error:
@@ -268,11 +306,38 @@ class Run:
         return None
 
     def _write(self, name: str, text: str) -> None:
-        with write_whole(self.folder / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        with write_whole(self.folder / name) as unfinished, open(unfinished, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _checkpoints(self) -> list[Path]:
-        return sorted((self.folder / "checkpoints").glob("step-*" + SUFFIX))
+        return sorted((self.folder / CHECKPOINTS).glob("step-*" + SUFFIX))
+
+    def _clear(self) -> None:
+        """Remove what killed processes left unfinished; the lock must be held."""
+        for folder in (self.folder, self.folder / CHECKPOINTS):
+            for left in folder.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a run writes such a file before its recipe."""
+    return path.name in (JOB, EVENTS, LOG, CANCEL, LOCK, SCANS) or path.name.startswith(
+        (UNFINISHED, f"{LOCK}.")
+    )
+
+
+def _link(path: Path, other: Path) -> None:
+    """Give a file a second name, as a copy where the file system has no hard links."""
+    with write_whole(other) as unfinished:
+        try:
+            os.link(path, unfinished)
+        except OSError:
+            shutil.copyfile(path, unfinished)
+            with open(unfinished, "rb+") as file:
+                os.fsync(file.fileno())
+    sync_folder(other.parent)
 
 
 def _step_of(checkpoint: Path) -> int:

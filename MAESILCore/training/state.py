@@ -5,6 +5,8 @@ It holds no random state, since the trainer seeds every process and device befor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from MAESILCore.errors import CheckpointError, ConfigError
@@ -68,7 +70,9 @@ def take_over(method: Method, initial: LoadedModel) -> None:
     method.load_state_dict(weights)
 
 
-def card_of(config: PretrainConfig, method: Method, step: int, scans: int) -> Card:
+def card_of(
+    config: PretrainConfig, method: Method, step: int, scans: int, scores: Mapping[str, float] | None = None
+) -> Card:
     """The card of a checkpoint.
 
     Args:
@@ -76,8 +80,10 @@ def card_of(config: PretrainConfig, method: Method, step: int, scans: int) -> Ca
         method: the trained method.
         step: number of optimiser steps taken.
         scans: number of training scans.
+        scores: scores of validation at this step, kept as `validation` in `Card.training`.
     """
     own = {"name", "data", "method", "model", "window", "preset"}
+    training = {**config.model_dump(mode="json", exclude=own), "scans": scans}
     return Card(
         name=config.name,
         method=config.method,
@@ -86,7 +92,7 @@ def card_of(config: PretrainConfig, method: Method, step: int, scans: int) -> Ca
         mask=config.mask.model_dump(mode="json") if config.mask else {},
         step=step,
         data=config.data,
-        training={**config.model_dump(mode="json", exclude=own), "scans": scans},
+        training=training | ({"validation": dict(scores)} if scores else {}),
         abilities=method.abilities,
     )
 

@@ -25,6 +25,7 @@ from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.processes import launch, lost_processes
 from MAESILCore.training.run import CONFIG, MODEL, Run
+from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import open_scans
 from MAESILCore.training.schedule import learning_rate, make_optimizer
 from MAESILCore.training.source import Opening, TrainingData
@@ -122,7 +123,8 @@ class Trainer:
         config.check(self.method.config, self.method.abilities)
         if initial is not None:
             take_over(self.method, initial)
-        self.step = 0
+        self.saver = Saver(self._write)
+        self.step, self.best = 0, run.best_score()
         saved = run.load_latest(self._report)
         if saved is not None:
             self.step = saved[0]
@@ -145,7 +147,8 @@ class Trainer:
                 self.average.n_averaged.fill_(1 + self.step)
         elif initial is not None:
             # A run that is killed before its first checkpoint must resume from these weights.
-            self._save()
+            self._save({}, best=False)
+            self.saver.wait()
         self._begin(self.processes.precision)
 
     def _open(self, opener: DataOpener) -> TrainingData:
@@ -179,25 +182,31 @@ class Trainer:
 
     def fit(self) -> Path:
         """Take the remaining steps and write the final model; see `pretrain`."""
+        with self.saver:
+            self._train()
+        return self._finish()
+
+    def _train(self) -> None:
         started, first, voxels = time.monotonic(), self.step, 0
         steps = range(self.step, self.config.steps)
         for drawn in drawn_ahead(self.data.training, self.stepper.keys, steps):
             taken = self.stepper.take(drawn, self.step, self.stopped())
             self._check_finite(taken)
             self.step += 1
+            self.saver.check()
+            if self.step == first + 1 and self.run.writes:
+                self.saver.prepare(self._state())
             mine = sum(sample.voxels.size for sample in drawn.samples)
             voxels += mine * self.config.batch_size // len(drawn.samples)
             elapsed = time.monotonic() - started
             self._report_step(taken, voxels / elapsed, elapsed / (self.step - first))
             is_last = self.step == self.config.steps
-            if is_last or self.step % self.config.validate_every == 0:
-                self._validate()
-            if not is_last and (taken.stop or self.step % self.config.checkpoint_every == 0):
-                self._save()
+            scores = self._validate() if is_last or self.step % self.config.validate_every == 0 else {}
+            best = self._is_best(scores)
+            if is_last or best or taken.stop or self.step % self.config.checkpoint_every == 0:
+                self._save(scores, best)
             if not is_last and taken.stop:
                 raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
-        self._save()
-        return self._finish()
 
     def _check_finite(self, taken: Taken) -> None:
         if not taken.finite:
@@ -226,24 +235,37 @@ class Trainer:
         left = seconds_per_step * (config.steps - self.step)
         self.emit(Event("step", "", self.step, config.steps, left, fields=fields))
 
-    def _validate(self) -> None:
+    def _validate(self) -> dict[str, float]:
+        """Score the model in the process that writes; no scores in others, and without held-out scans."""
         if not (self.run.writes and self.data.validation):
-            return
+            return {}
         scores = score(self._averaged() or self.method.eval(), self.data.validation, self.fabric.device)
         self.method.train()
         self.emit(Event("validation", describe(scores), self.step, self.config.steps, fields=scores))
+        return scores
+
+    def _is_best(self, scores: dict[str, float]) -> bool:
+        """Whether the first score is the highest of the run so far."""
+        first = next(iter(scores.values()), -math.inf)
+        is_best, self.best = first > self.best, max(first, self.best)
+        return is_best
 
     def _averaged(self) -> Method | None:
         """The average as a method; None if the method keeps a teacher."""
         return None if self.average is None else cast(Method, self.average.module)
 
-    def _save(self) -> None:
-        if self.run.writes:
-            tensors = pack(self.method, self._averaged(), self.optimizer)
-            self.run.save(self.step, tensors, self._card(), self.config.keep_checkpoints)
+    def _state(self) -> dict[str, torch.Tensor]:
+        return pack(self.method, self._averaged(), self.optimizer)
 
-    def _card(self) -> Card:
-        return card_of(self.config, self.method, self.step, len(self.data.training))
+    def _save(self, scores: dict[str, float], best: bool) -> None:
+        if self.run.writes:
+            self.saver.save(self._state(), self._card(scores), best=best)
+
+    def _write(self, tensors: dict[str, torch.Tensor], card: Card, *, best: bool, seconds: float) -> None:
+        self.run.save(card.step, tensors, card, self.config.keep_checkpoints, best=best, seconds=seconds)
+
+    def _card(self, scores: dict[str, float]) -> Card:
+        return card_of(self.config, self.method, self.step, len(self.data.training), scores)
 
     def _finish(self) -> Path:
         """Write the final model, which holds the average if there is one."""
@@ -251,6 +273,6 @@ class Trainer:
         prefix, module = ("model.", self.method) if averaged is None else ("average.", averaged)
         weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
         if self.run.writes:
-            save_checkpoint(path, weights, self._card())
+            save_checkpoint(path, weights, self._card({}))
         self.run.write(Event("finished", step=self.step, fields={"model": path.name}))
         return path

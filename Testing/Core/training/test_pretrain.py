@@ -104,7 +104,8 @@ def test_a_run_leaves_a_model_that_loads(some_scans: list[Path], tmp_path: Path)
     assert model.card.data == "made up"
     assert [event.step for event in seen if event.event == "step"] == [1, 2, 3, 4, 5, 6]
     assert "hidden PSNR" in seen[-1].message
-    assert len(list((run.folder / "checkpoints").iterdir())) == 2
+    kept = sorted(path.stem for path in (run.folder / "checkpoints").iterdir())
+    assert kept == ["best", "step-00000004", "step-00000006"]
     assert load_checkpoint(run.folder).card.step == 6
 
 

@@ -17,6 +17,7 @@ import torch
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
 from MAESILCore.jobfolder import Event
 from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import PretrainConfig, Run
 from MAESILCore.training.split import check_same, inventory
 
@@ -24,9 +25,11 @@ SIZES = {"superpatch_size": (16, 16, 16), "patch_size": (8, 8, 8), "encoder": {"
 CARD = Card(name="a", method="maesil", config=SIZES, window=(-1000.0, 1000.0), mask={}, step=0)
 
 
-def save(run: Run, step: int, keep: int = 2) -> None:
+def save(run: Run, step: int, keep: int = 2, score: float | None = None) -> None:
     weights = {"model.weight": torch.full((300, 300), float(step))}
-    run.save(step, weights, replace(CARD, step=step), keep)
+    training = {} if score is None else {"validation": {"psnr_hidden": score, "other": 99.0}}
+    card = replace(CARD, step=step, training=training)
+    run.save(step, weights, card, keep, best=score is not None, seconds=0.25)
 
 
 def checkpoints(run: Run) -> list[str]:
@@ -47,6 +50,16 @@ def test_a_folder_with_something_in_it_is_not_taken_for_a_run(tmp_path: Path) ->
     Run.create(tmp_path / "run").begin(PretrainConfig(), "[]")
     with pytest.raises(ConfigError, match="already holds a run"):
         Run.create(tmp_path / "run")
+
+
+def test_a_run_that_was_killed_before_its_recipe_was_written_can_be_started_again(tmp_path: Path) -> None:
+    for name in ("job.json", "events.jsonl", "lock", "lock.takeover", "log.txt", "cancel", "scans.json"):
+        (tmp_path / name).touch()
+    (tmp_path / ".maesil-abc").mkdir()
+    Run.create(tmp_path)
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not empty"):
+        Run.create(tmp_path)
 
 
 def test_a_run_exists_from_its_beginning_on(tmp_path: Path) -> None:
@@ -70,6 +83,44 @@ def test_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         save(run, step)
     assert checkpoints(run) == ["step-00000002.safetensors", "step-00000003.safetensors"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_the_best_checkpoint_stays_beside_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    run = Run.create(tmp_path / "run")
+    assert run.best_score() == float("-inf")
+    for step, score in enumerate([None, 20.0, 30.0, None, None], start=1):
+        save(run, step, score=score)
+    assert checkpoints(run) == ["best.safetensors", "step-00000004.safetensors", "step-00000005.safetensors"]
+    assert float(load_tensors(run.best, "")["model.weight"].mean()) == 3.0
+    assert run.best_score() == 30.0
+    written = [event.fields for event in run.job.events() if event.event == "checkpoint"]
+    assert [fields["best"] for fields in written] == [False, True, True, False, False]
+    assert written[0] == {"file": "step-00000001.safetensors", "seconds": 0.25, "best": False}
+    for step in (4, 5):
+        cut_short(run, step)
+    loaded = run.load_latest()
+    assert loaded is not None
+    assert loaded[0] == 3
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    save(run, 1)
+    for folder in (run.folder, run.folder / "checkpoints"):
+        (folder / ".maesil-abc").mkdir()
+        (folder / ".maesil-abc" / "half").touch()
+    with run.working(PretrainConfig()):
+        assert not list(run.folder.rglob(".maesil-*"))
+    assert checkpoints(run) == ["step-00000001.safetensors"]
 
 
 def test_a_checkpoint_that_cannot_be_removed_stays_and_is_told(
@@ -103,6 +154,22 @@ def test_a_loaded_checkpoint_is_let_go_of(tmp_path: Path) -> None:
     assert loaded is not None
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
     assert float(loaded[1]["model.weight"].mean()) == 1.0
+
+
+def test_a_flipped_bit_is_noticed_and_the_checkpoint_before_is_used(tmp_path: Path) -> None:
+    run, told = Run.create(tmp_path / "run"), list[str]()
+    for step in (4, 6):
+        save(run, step)
+    path = run.folder / "checkpoints" / "step-00000006.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4
+    path.write_bytes(content)
+    loaded = run.load_latest(told.append)
+    assert loaded is not None
+    assert loaded[0] == 4
+    assert "its checksum does not match" in told[0]
+    (event,) = (event for event in run.job.events() if event.event == "damaged")
+    assert event.fields["file"] == "step-00000006.safetensors"
 
 
 def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path) -> None:
