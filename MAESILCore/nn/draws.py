@@ -18,8 +18,10 @@ def draw_words(seeds: torch.Tensor, count: int) -> torch.Tensor:
         (B, count) int64 from 0 to 2^32 - 1.
     """
     places = torch.arange(count, device=seeds.device)
-    words = _mixed((places[None] + (seeds & _WORD)[:, None]) & _WORD)
-    return _mixed(words ^ (seeds >> 32)[:, None])
+    words = _mixed(places)[None]
+    for part in (seeds & _WORD, seeds >> 32):
+        words = _mixed(words ^ part[:, None])
+    return words
 
 
 def _mixed(words: torch.Tensor) -> torch.Tensor:

@@ -337,3 +337,13 @@ def test_the_worker_of_a_job_finds_a_method_of_another_package(
             assert metrics["controls"] == {}
             assert metrics["model"]["psnr_hidden"] is None
             assert metrics["model"]["psnr_full"] is not None
+
+
+def test_batch_statistics_are_not_computed_from_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="needs the whole batch at once: leave out crops_per_pass"):
+        trained("toy-codebook", tmp_path / "run", crops_per_pass=2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="needs the whole batch, so one process must train it"):
+        trained("toy-codebook", tmp_path / "run")
