@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: pip names of packages with a different import name.
 _PIP_NAMES = {
     "PIL": "pillow",
+    "google_crc32c": "google-crc32c",
     "lightning_fabric": "lightning-fabric",
     "trame_slicer": "trame-slicer[standalone]",
     "yaml": "pyyaml",

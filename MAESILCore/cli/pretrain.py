@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def pretrain(
-    scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
+    scans: Annotated[
+        list[Path], typer.Argument(help="A store, or scans: files, DICOM folders, or folders of such.")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder, created if missing.")],
     recipe: Annotated[
         Path | None,
@@ -65,10 +67,10 @@ def pretrain(
 
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
-    from MAESILCore.data.formats.discovery import discover_scans
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config
     from MAESILCore.training import pretrain as train
+    from MAESILCore.training.scans import data_at
 
     given: dict[str, Any] = {"method": method, "preset": preset, "steps": steps, "batch_size": batch_size}
     # Cards are UTF-8, and patterns are matched with displayable names.
@@ -82,14 +84,14 @@ def pretrain(
             raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
         run = Run.open(out)
         config = run.config(overrides)
-        found = discover_scans(scans)
+        data = data_at(scans)
     else:
         config = load_config(recipe, overrides)
-        found = discover_scans(scans)
+        data = data_at(scans)
         run = Run.create(out)
 
     def work(progress: EventCallback, cancelled: Callable[[], bool]) -> Path:
-        return train(run, config, found, device=device, progress=progress, cancelled=cancelled, initial=start)
+        return train(run, config, data, device=device, progress=progress, cancelled=cancelled, initial=start)
 
     _watch(work)
 

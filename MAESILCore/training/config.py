@@ -16,7 +16,7 @@ from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import find, problems_in
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.optional import require
-from MAESILCore.training.corpus import CropConfig
+from MAESILCore.training.crops import CropConfig
 
 if TYPE_CHECKING:
     from MAESILCore.methods.base import MethodConfig

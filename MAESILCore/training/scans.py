@@ -1,21 +1,80 @@
-"""Opens the scans of a pre-training: training, held-out and unusable ones."""
+"""Opens the data of a pre-training, a store or scans: training, held-out and unusable ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, cast
 
-from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.formats.discovery import Discovery, discover_scans
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.window import Window
-from MAESILCore.errors import MaesilError
+from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.methods.base import MethodConfig
+from MAESILCore.store.layout import is_store
+from MAESILCore.store.opened import Store
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.corpus import Corpus, CropConfig, Drawing, Inspected, inspect
-from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData
+from MAESILCore.training.corpus import Corpus, Inspected, inspect
+from MAESILCore.training.crops import CropConfig, Drawing
+from MAESILCore.training.source import Opening, Sample, SampleKey, SampleSource, TrainingData
 from MAESILCore.training.split import split
+from MAESILCore.training.stored import StoredScans, scans_of
 
 CROPS_PER_SCAN = 4
+
+#: Opens the data of a training; patch and superpatch sizes come from the method's configuration.
+DataOpener = Callable[[PretrainConfig, MethodConfig, Opening], TrainingData]
+
+Result = TypeVar("Result")
+
+
+def data_at(paths: Sequence[Path]) -> Discovery | Sequence[Path]:
+    """What `pretrain` takes for paths that a user gave: a store, or the scans at and below them.
+
+    Raises:
+        VolumeError: a path is not there, or there is no scan.
+    """
+    return paths if any(map(is_store, paths)) else discover_scans(paths)
+
+
+def opener_of(scans: Discovery | Sequence[Path]) -> DataOpener:
+    """The opener of a search's result, of one store, or of scan files and DICOM folders.
+
+    Raises:
+        ConfigError: a store is given beside other paths.
+    """
+    if isinstance(scans, Discovery):
+        return partial(open_scans, scans)
+    if not any(map(is_store, scans)):
+        return partial(open_scans, Discovery.of(scans))
+    if len(scans) > 1:
+        raise ConfigError(
+            "A store must be the only source of a run: add the other scans with maesil prepare."
+        )
+    return partial(open_store, Path(scans[0]))
+
+
+def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, opening: Opening) -> TrainingData:
+    """Open a store; no voxel is read, except for validation in the first process.
+
+    Raises:
+        ConfigError: the store is empty or damaged, or a pattern of `hold_out` matches no scan.
+    """
+    # Scans may be added to the store meanwhile, so all processes use the list of the first one.
+    store = _on_first(opening, lambda: Store(folder))
+    scans = scans_of(store)
+    numbers = {scan.file: number for number, scan in enumerate(scans)}
+    training, held_out = (
+        [numbers[scan.file] for scan in part] for part in split(scans, config.hold_out, opening.before)
+    )
+    drawing, samples = drawing_of(config, sizes), list[Sample]()
+    if held_out and opening.rank == 0:
+        opening.report("reading crops for validation")
+        samples = validation_samples(StoredScans(store, held_out, _still(drawing, config)))
+        _report_no_validation(samples, opening)
+    return TrainingData(StoredScans(store, training, drawing), samples)
 
 
 def open_scans(
@@ -52,13 +111,17 @@ def open_scans(
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if validated.scans and opening.rank == 0:
         samples = validation_samples(Corpus(validated, _still(drawing, config), memory))
-        if not samples:
-            report(
-                "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
-            )
+        _report_no_validation(samples, opening)
     unused = [{"scan": name, "reason": reason} for name, reason in left_out]
     unused += [{"entry": other.name, "reason": other.reason} for other in found.left_out]
     return TrainingData(Corpus(used, drawing, memory), samples, unused)
+
+
+def _report_no_validation(samples: Sequence[Sample], opening: Opening) -> None:
+    if not samples:
+        opening.report(
+            "no validation: nothing can be hidden in the held-out scans, which are not larger than a patch"
+        )
 
 
 def _left_out(what: str, named: Sequence[object], most: int = 3) -> str:
@@ -73,7 +136,7 @@ def drawing_of(config: PretrainConfig, sizes: MethodConfig) -> Drawing:
     return Drawing(config.crop, masks, Window(*config.window), sizes.patch_size, sizes.superpatch_size)
 
 
-def validation_samples(corpus: Corpus) -> list[Sample]:
+def validation_samples(corpus: SampleSource) -> list[Sample]:
     """`CROPS_PER_SCAN` crops per scan, without those that hide nothing, such as crops of a single patch."""
     drawn = (corpus.draw(SampleKey(0, 0, index)) for index in range(CROPS_PER_SCAN * len(corpus)))
     return [sample for sample in drawn if sample.stages is None or sample.stages.any()]
@@ -93,18 +156,15 @@ def _still(drawing: Drawing, config: PretrainConfig) -> Drawing:
     return replace(drawing, crop=crop, masks=(lambda _: fixed) if fixed else None)
 
 
-def _on_first(
-    opening: Opening, work: Callable[[], tuple[Inspected, Inspected]]
-) -> tuple[Inspected, Inspected]:
+def _on_first(opening: Opening, work: Callable[[], Result]) -> Result:
     """Run `work` in the first process; all processes get its result or raise its error."""
-    outcome: object = None
+    outcome: Result | MaesilError | None = None
     if opening.rank == 0:
         try:
             outcome = work()
         except MaesilError as error:
             outcome = error
-    outcome = opening.share(outcome)
-    if isinstance(outcome, MaesilError):
-        raise outcome
-    assert isinstance(outcome, tuple)
-    return outcome
+    shared = cast("Result | MaesilError", opening.share(outcome))
+    if isinstance(shared, MaesilError):
+        raise shared
+    return shared

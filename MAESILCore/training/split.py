@@ -9,8 +9,8 @@ from MAESILCore.data.formats.checks import dimensions_text
 from MAESILCore.data.formats.found import FoundScan, check_patterns, listed
 from MAESILCore.errors import ConfigError
 
-#: Name and (k, j, i) shape of a scan in an inventory.
-_Line = tuple[str, tuple[int, ...]]
+#: Name and (k, j, i) shape of a scan in an inventory, and the hash of its content in a store, "" for a file.
+_Line = tuple[str, tuple[int, ...], str]
 
 
 def split(
@@ -44,22 +44,28 @@ def split(
 
 def _matched_file_names(scans: Sequence[FoundScan], held_out: Sequence[FoundScan], before: str) -> bool:
     """Whether a run is so old that it matched patterns with file names alone: it trained on a held-out scan."""
-    names = {name for name, _ in _lines(before)}
+    names = {name for name, *_ in _lines(before)}
     if names <= {scan.file for scan in scans if scan not in held_out}:
         return False
     return any(_is_same_name(name, scan.file) for scan in held_out for name in names)
 
 
-def inventory(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:
-    """The scans, in the order used for drawing, as JSON: [name, [k, j, i]] each."""
-    return "[" + ",\n ".join(map(json.dumps, zip(names, shapes, strict=True))) + "]\n"
+def inventory(
+    names: Sequence[str], shapes: Sequence[tuple[int, ...]], contents: Sequence[str] | None = None
+) -> str:
+    """The scans, in the order used for drawing, as JSON: [name, [k, j, i]] each.
+
+    The scans of a store have a third field, the hash of their content.
+    """
+    columns: list[Sequence[object]] = [names, shapes, *([contents] if contents is not None else [])]
+    return "[" + ",\n ".join(map(json.dumps, zip(*columns, strict=True))) + "]\n"
 
 
 def check_same(before: str, now: str) -> None:
     """Compare two inventories.
 
-    Two scans are the same if their shapes are equal and one name ends with the other: the folder may have moved, and
-    old runs stored file names alone.
+    Two scans are the same if their shapes and contents are equal and one name ends with the other: the folder may have
+    moved, and old runs stored file names alone.
 
     Raises:
         ConfigError: the inventories differ, so that resuming could not be exact.
@@ -68,7 +74,7 @@ def check_same(before: str, now: str) -> None:
     if len(was) == len(is_now) and all(map(_is_same, was, is_now)):
         return
     changes = "; ".join(
-        f"{change}: {listed([f'{name} ({dimensions_text(shape)})' for name, shape in scans])}"
+        f"{change}: {listed([f'{name} ({dimensions_text(shape)})' for name, shape, _ in scans])}"
         for change, scans in (("missing", _without(was, is_now)), ("new", _without(is_now, was)))
         if scans
     )
@@ -80,11 +86,11 @@ def check_same(before: str, now: str) -> None:
 
 
 def _lines(text: str) -> list[_Line]:
-    return [(str(name), tuple(shape)) for name, shape in json.loads(text)]
+    return [(str(name), tuple(shape), *(content or [""])) for name, shape, *content in json.loads(text)]
 
 
 def _is_same(one: _Line, other: _Line) -> bool:
-    return one[1] == other[1] and _is_same_name(one[0], other[0])
+    return one[1:] == other[1:] and _is_same_name(one[0], other[0])
 
 
 def _is_same_name(one: str, other: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,7 @@ from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods import create
-from MAESILCore.methods.base import Method, MethodConfig
+from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
 from MAESILCore.models.weights import shortened
@@ -26,16 +25,13 @@ from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.processes import launch, lost_processes
 from MAESILCore.training.run import CONFIG, MODEL, Run
 from MAESILCore.training.saver import Saver
-from MAESILCore.training.scans import open_scans
+from MAESILCore.training.scans import DataOpener, opener_of
 from MAESILCore.training.schedule import learning_rate, make_optimizer
 from MAESILCore.training.source import Opening, TrainingData
 from MAESILCore.training.split import check_same
 from MAESILCore.training.state import card_of, pack, take_over, unpack
 from MAESILCore.training.step import Stepper, Taken
 from MAESILCore.training.validation import describe, score
-
-#: Opens the data of a training; patch and superpatch sizes come from the method's configuration.
-DataOpener = Callable[[PretrainConfig, MethodConfig, Opening], TrainingData]
 
 
 def pretrain(
@@ -62,7 +58,8 @@ def pretrain(
     Args:
         run: the run to write to.
         config: the recipe.
-        scans: the result of `discover_scans`, scan files and DICOM folders, or an opener of another source of samples.
+        scans: the result of `discover_scans`, scan files and DICOM folders, one store, or an opener of
+            another source of samples.
         device: auto, cpu, cuda, cuda:N or mps.
         progress: callback for the events of the run: `progress` before each scan is read, `step` and `validation`
             after a step.
@@ -96,10 +93,7 @@ def pretrain(
         if progress is not None:
             progress(Event("progress", message, config.steps, config.steps))
         return finished
-    if callable(scans):
-        opener: DataOpener = scans
-    else:
-        opener = partial(open_scans, scans if isinstance(scans, Discovery) else Discovery.of(scans))
+    opener = scans if callable(scans) else opener_of(scans)
     with run.working(config), lost_processes():
         return Trainer(run, config, opener, device, initial, emit, stopped).fit()
 

@@ -22,7 +22,8 @@ from MAESILCore.methods.base import Losses
 from MAESILCore.methods.maesil import Maesil
 from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
 from MAESILCore.training import PretrainConfig, Run, pretrain
-from MAESILCore.training.corpus import Corpus, CropConfig, Drawing, draw_crop, inspect
+from MAESILCore.training.corpus import Corpus, inspect
+from MAESILCore.training.crops import CropConfig, Drawing, draw_crop
 from MAESILCore.training.scans import open_scans
 from MAESILCore.training.source import SampleKey
 from MAESILCore.training.trainer import Trainer

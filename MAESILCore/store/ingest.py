@@ -1,0 +1,114 @@
+"""Reads one source and writes it as an unfinished scan; runs in worker processes."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.formats.voxeltypes import rounded
+from MAESILCore.data.scans import failed_unexpectedly, try_reading
+from MAESILCore.data.volume import Volume, looks_like_label
+from MAESILCore.errors import MaesilError
+from MAESILCore.store import statistics
+from MAESILCore.store.content import canonical, hash_of_files, hash_of_voxels, identity_of
+from MAESILCore.store.index import Scan
+from MAESILCore.store.layout import METADATA_FILES, write_scan
+from MAESILCore.store.resample import resample
+
+#: Least voxels along each axis: an edge of the default patch.
+SMALLEST = 8
+
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one source.
+
+    Attributes:
+        reason: why it cannot be used; "" if it can.
+        scan: the scan.
+        written: folder of the unfinished scan; None if the content is in the store already.
+    """
+
+    reason: str = ""
+    scan: Scan | None = None
+    written: Path | None = None
+
+
+def ingest(path: Path, file: str, unfinished: Path, spacing: Spacing | None) -> Outcome:
+    """Read a source and write its scan into a new folder below `unfinished`.
+
+    Args:
+        path: a file or DICOM folder.
+        file: its name in reasons.
+        unfinished: an existing folder.
+        spacing: mm along i, j, k to resample to; None keeps the voxels.
+
+    Raises:
+        OSError: the scan cannot be written.
+    """
+    volume = try_reading(path, file)
+    reason = volume if isinstance(volume, str) else reason_against(volume)
+    if reason or isinstance(volume, str):
+        return Outcome(reason)
+    try:
+        volume = Volume(_as_int16(volume.voxels), volume.ijk_to_ras, volume.name)
+        view, source_matrix = canonical(volume.voxels, volume.ijk_to_ras)
+        source_shape, content = view.shape, hash_of_voxels(view)
+        identity = identity_of(content, volume.ijk_to_ras, spacing)
+        if spacing is not None:
+            volume = resample(volume, spacing)
+            if min(volume.shape) < SMALLEST:
+                return Outcome(_too_small(volume, "after resampling it has"))
+        facts = statistics.of_scan(volume.voxels)
+    except MaesilError as error:
+        return Outcome(str(error))
+    except MemoryError as error:
+        return Outcome(failed_unexpectedly("Preparing", error))
+    if not facts["body_voxels"]:
+        return Outcome("it holds only air")
+    folder = unfinished / f"{identity}-{uuid.uuid4().hex[:8]}"
+    try:
+        matrix = volume.ijk_to_ras.tolist()
+        write_scan(folder, volume.voxels, {"ijk_to_ras": matrix, "body": facts})
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    scan = Scan(
+        identity=identity,
+        shape=volume.shape,
+        ijk_to_ras=tuple(map(tuple, matrix)),
+        body=facts["body_voxels"] / volume.voxels.size,
+        mean=facts["mean"],
+        std=facts["std"],
+        content=content,
+        source_shape=source_shape,
+        source_ijk_to_ras=tuple(map(tuple, source_matrix.tolist())),
+        metadata=hash_of_files(folder, METADATA_FILES),
+    )
+    return Outcome("", scan, folder)
+
+
+def reason_against(volume: Volume) -> str:
+    """Why a volume cannot be used for training; "" if it can."""
+    if looks_like_label(volume):
+        return "a label map, not a scan"
+    if not volume.looks_like_hu:
+        return "its values do not look like HU"
+    if min(volume.shape) < SMALLEST:
+        return _too_small(volume, "it has")
+    return ""
+
+
+def _too_small(volume: Volume, verb: str) -> str:
+    return f"{verb} {dimensions_text(volume.shape[::-1])} voxels, and at least {SMALLEST} per axis are needed"
+
+
+def _as_int16(voxels: np.ndarray) -> np.ndarray:
+    return voxels if voxels.dtype == np.int16 else rounded(voxels)

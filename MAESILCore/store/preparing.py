@@ -1,0 +1,246 @@
+"""Adds scans to a store; may be killed at any point and started again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.jobfolder.lock import Lock
+from MAESILCore.optional import require
+from MAESILCore.store import statistics, tables
+from MAESILCore.store.content import is_same_place
+from MAESILCore.store.index import Entry, Index, Scan, Source
+from MAESILCore.store.ingest import Outcome, Spacing, ingest
+from MAESILCore.store.layout import LOCK, METADATA, SCANS, STORE, UNFINISHED, is_store, sync
+from MAESILCore.store.opened import read_description
+from MAESILCore.store.sources import LEFT_OUT, Task, find, tasks_of
+from MAESILCore.store.workers import in_parallel
+
+#: Entries of a folder in which a store was begun.
+_BEGUN = {LOCK, METADATA, SCANS, UNFINISHED}
+
+#: Called with the bytes that are done, all bytes, and a message.
+ProgressCallback = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The store after `prepare`.
+
+    Attributes:
+        scans: number of stored scans.
+        added: number of those that this call added.
+        duplicates: number of sources that are the same scan as a stored one.
+        quarantined: (file, reason) of the sources that cannot be used.
+    """
+
+    scans: int
+    added: int
+    duplicates: int
+    quarantined: tuple[tuple[str, str], ...]
+
+
+def prepare(
+    folders: Sequence[Path],
+    store: Path,
+    *,
+    spacing: Spacing | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    progress: ProgressCallback = lambda done, total, message: None,
+) -> Summary:
+    """Add the scans at and below folders to a store, which is created if missing.
+
+    Sources with the size and time of an earlier call are not read again. Each scan is written into a folder of its own,
+    which is moved into the store when it is complete; then its line is added to the index.
+
+    Args:
+        folders: scan files, DICOM folders, and folders of such.
+        store: the folder of the store.
+        spacing: mm along i, j, k to which scans are resampled; None keeps the settings of the store, which are "as they
+            are" for a new one.
+        jobs: processes of this machine.
+        cluster: address of a Dask scheduler to use instead; its workers must see `folders` and `store` at the same
+            paths.
+        progress: called after each source; may raise to stop.
+
+    Raises:
+        Cancelled: KeyboardInterrupt was raised meanwhile; the store is valid and holds the scans until then.
+        ConfigError: the store has other settings, is in use by another process, or cannot be written.
+        VolumeError: a folder is not there, or there is no scan.
+    """
+    require("zarr", "A store")
+    _refuse_foreign(store)
+    found = find(folders, store)
+    with _sentences_for_disks(store):
+        store.mkdir(parents=True, exist_ok=True)
+        with Lock(store / LOCK):
+            preparation = _Preparation(store, spacing)
+            try:
+                for _ in range(2):  # a scan that was replaced leaves its duplicates to be read once more
+                    preparation.run(tasks_of(found.scans, preparation.index), jobs, cluster, progress)
+                for entry in found.left_out:
+                    source = Source(entry.name, LEFT_OUT + entry.name)
+                    preparation.index.append(Entry(source, "quarantined", entry.reason))
+            except KeyboardInterrupt as stop:
+                preparation.finish()
+                raise Cancelled("Stopped; the store holds the scans until here.") from stop
+            return preparation.finish()
+
+
+def _refuse_foreign(store: Path) -> None:
+    """Raise ConfigError for a path that holds other files."""
+    if store.is_dir() and not is_store(store):
+        names = {entry.name for entry in store.iterdir() if not entry.name.startswith(LOCK)}
+        if names - _BEGUN:
+            raise ConfigError(f"{store} is not empty and holds no store: choose another folder.")
+    elif store.exists() and not store.is_dir():
+        raise ConfigError(f"{store} is a file: give a folder for the store.")
+
+
+@contextmanager
+def _sentences_for_disks(store: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"The disk of the store {store} is full. The store is valid; free space and run again."
+        else:
+            message = f"The store {store} cannot be written: {error.strerror or error}."
+        raise ConfigError(message) from error
+
+
+class _Preparation:
+    """A store while scans are added.
+
+    Args:
+        store: the folder.
+        spacing: as for `prepare`.
+    """
+
+    def __init__(self, store: Path, spacing: Spacing | None) -> None:
+        self.store, self.scans, self.unfinished = store, store / SCANS, store / UNFINISHED
+        self.spacing = self._settings(spacing)
+        self.index = Index(store)
+        missing = [
+            entry.source.place
+            for entry in self.index.entries()
+            if entry.scan is not None and not (self.scans / entry.scan.identity).is_dir()
+        ]
+        if self.index.is_torn or self.index.damaged or missing:
+            self.index.compact(missing)
+        self.added = 0
+        self._twins: dict[str, list[tuple[str, Scan]]] = {}
+        for file, scan in self.index.scans():
+            self._twins.setdefault(scan.content, []).append((file, scan))
+        self._clean()
+
+    def _settings(self, spacing: Spacing | None) -> Spacing | None:
+        """The spacing of the store, which is created if missing."""
+        if is_store(self.store):
+            kept = read_description(self.store)["settings"]["spacing_mm_ijk"]
+            stored = None if kept is None else (float(kept[0]), float(kept[1]), float(kept[2]))
+            if spacing is not None and spacing != stored:
+                raise ConfigError(
+                    f"The store {self.store} holds scans {_spacing_text(stored)}, not {_spacing_text(spacing)}: "
+                    "leave out --spacing, or choose another folder with --out."
+                )
+            return stored
+        zarr: Any = require("zarr", "A store")
+        for folder in (self.store, self.scans):
+            zarr.open_group(str(folder), mode="a", zarr_format=3)
+        tables.write(self.store, {STORE: tables.description(spacing, statistics.of_store(()))})
+        return spacing
+
+    def _clean(self) -> None:
+        """Remove what a killed process has left."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+        self.unfinished.mkdir(exist_ok=True)
+        known = {scan.identity for _, scan in self.index.scans()}
+        for folder in self.scans.iterdir():
+            if folder.is_dir() and folder.name not in known:
+                shutil.rmtree(folder)
+        for left in self.store.glob(".maesil-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def run(self, tasks: list[Task], jobs: int, cluster: str | None, progress: ProgressCallback) -> None:
+        """Read the sources in parallel, and add them one by one, in order."""
+        total, done = sum(task.source.size for task in tasks), 0
+        arguments = [(task.path, task.source.file, self.unfinished, self.spacing) for task in tasks]
+        outcomes = in_parallel(ingest, arguments, jobs=jobs, cluster=cluster)
+        for number, task in enumerate(tasks, start=1):
+            self._add(task.source, next(outcomes))
+            done += task.source.size
+            progress(done, total, f"{number} of {len(tasks)} scans")
+        outcomes.close()
+
+    def _add(self, source: Source, outcome: Outcome) -> None:
+        before = self.index.at(source.place)
+        scan, written = outcome.scan, outcome.written
+        if scan is None or written is None:
+            entry = Entry(source, "quarantined", outcome.reason)
+        else:
+            twin = self._twin(source, scan)
+            if twin is not None:
+                shutil.rmtree(written)
+                entry = Entry(source, "duplicate", f"the same scan as {twin[0]}", twin[1].identity)
+            else:
+                self._move(written, scan)
+                entry = Entry(source, "stored", scan=scan)
+        self.index.append(entry)
+        if before is not None and before.scan is not None:
+            self._twins[before.scan.content].remove((before.source.file, before.scan))
+            if scan is None or before.scan.identity != scan.identity or entry.scan is None:
+                shutil.rmtree(self.scans / before.scan.identity)
+        if entry.scan is not None:
+            self.added += 1
+            self._twins.setdefault(entry.scan.content, []).append((source.file, entry.scan))
+
+    def _twin(self, source: Source, scan: Scan) -> tuple[str, Scan] | None:
+        """The stored scan of another source with equal voxels and geometry."""
+        matrix = np.array(scan.source_ijk_to_ras)
+        before = self.index.at(source.place)
+        for file, other in self._twins.get(scan.content, ()):
+            is_own = before is not None and before.scan == other
+            if not is_own and is_same_place(np.array(other.source_ijk_to_ras), matrix, scan.source_shape):
+                return file, other
+        return None
+
+    def _move(self, written: Path, scan: Scan) -> None:
+        """Move an unfinished scan to its place."""
+        place = self.scans / scan.identity
+        if place.exists():  # the source was touched, but has the same content
+            shutil.rmtree(written)
+            return
+        os.replace(written, place)
+        sync(self.scans)
+
+    def finish(self) -> Summary:
+        """Rewrite index and tables."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+        entries = self.index.entries()
+        read = {entry.source.file for entry in entries if not entry.source.place.startswith(LEFT_OUT)}
+        places = [entry.source.place for entry in entries if entry.source.file in read]
+        self.index.compact(place for place in places if place.startswith(LEFT_OUT))
+        tables.write(self.store, tables.contents(self.store, self.index, self.spacing))
+        entries = self.index.entries()
+        quarantined = [entry for entry in entries if entry.state == "quarantined"]
+        return Summary(
+            len(self.index.scans()),
+            self.added,
+            sum(entry.state == "duplicate" for entry in entries),
+            tuple((entry.source.file, entry.reason) for entry in quarantined),
+        )
+
+
+def _spacing_text(spacing: Sequence[float] | None) -> str:
+    return "as they are" if spacing is None else f"of {' x '.join(f'{edge:g}' for edge in spacing)} mm"

@@ -1,0 +1,99 @@
+"""The files of a store that follow from its index: `store.json`, `scans.csv` and `quarantine.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MAESILCore.data.formats.geometry import spacing_of
+from MAESILCore.files import write_whole
+from MAESILCore.store import statistics
+from MAESILCore.store.index import Index
+from MAESILCore.store.layout import (
+    BODY_HU,
+    CHUNK,
+    METADATA,
+    QUARANTINE_TABLE,
+    SCANS,
+    SCANS_TABLE,
+    STORE,
+    VERSION,
+    sync,
+)
+
+
+def contents(folder: Path, index: Index, spacing: Sequence[float] | None) -> dict[str, str]:
+    """The text of each table, by file name.
+
+    Args:
+        folder: the store.
+        index: its index.
+        spacing: mm along i, j, k of resampled scans; None for scans as they are.
+
+    Raises:
+        OSError: the attributes of a scan cannot be read.
+        ValueError: the attributes of a scan are damaged.
+    """
+    each = [
+        json.loads((folder / SCANS / scan.identity / METADATA).read_text(encoding="utf-8"))["attributes"][
+            "body"
+        ]
+        for _, scan in index.scans()
+    ]
+    return {
+        SCANS_TABLE: _scans_table(index),
+        QUARANTINE_TABLE: _quarantine_table(index),
+        STORE: description(spacing, statistics.of_store(each)),
+    }
+
+
+def description(spacing: Sequence[float] | None, body: dict[str, Any]) -> str:
+    """The text of `store.json`."""
+    settings = {
+        "spacing_mm_ijk": None if spacing is None else list(spacing),
+        "chunk_voxels": CHUNK,
+        "body_above_hu": BODY_HU,
+    }
+    content = {"format": "maesil-store", "version": VERSION, "settings": settings, "body": body}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write(folder: Path, texts: dict[str, str]) -> None:
+    """Write tables, each atomically.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    for name, text in texts.items():
+        with write_whole(folder / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="")
+            sync(unfinished)
+
+
+def _scans_table(index: Index) -> str:
+    rows = []
+    for file, scan in index.scans():
+        i, j, k = (f"{edge:g}" for edge in spacing_of(np.array(scan.ijk_to_ras)))
+        figures = [f"{scan.body:.4f}", f"{scan.mean:.1f}", f"{scan.std:.1f}"]
+        rows.append([file, scan.identity, *map(str, scan.shape), k, j, i, *figures])
+    heads = ["file", "id", "k", "j", "i", "mm_k", "mm_j", "mm_i", "body_share", "body_mean_hu", "body_std_hu"]
+    return _table(heads, rows)
+
+
+def _quarantine_table(index: Index) -> str:
+    others = [entry for entry in index.entries() if entry.scan is None]
+    return _table(
+        ["file", "state", "reason"], [[entry.source.file, entry.state, entry.reason] for entry in others]
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
+    return text.getvalue()
