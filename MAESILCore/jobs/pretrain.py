@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from MAESILCore.data.formats.discovery import Discovery, discover_scans
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder
 from MAESILCore.jobs.pretraining import PretrainingRequest
@@ -14,6 +14,7 @@ from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 from MAESILCore.optional import require
 from MAESILCore.training.config import PretrainConfig, load_config
 from MAESILCore.training.run import Run
+from MAESILCore.training.scans import data_at
 from MAESILCore.training.trainer import pretrain
 
 
@@ -64,8 +65,8 @@ def open_run(
     return run, run.config({"steps": request.steps} if request.steps else None)
 
 
-def scans_of(request: PretrainingRequest) -> Discovery:
-    """The scans of a request.
+def scans_of(request: PretrainingRequest) -> Discovery | Sequence[Path]:
+    """The scans of a request, or its store.
 
     Raises:
         ConfigError: the request has none, as those of older versions.
@@ -73,7 +74,7 @@ def scans_of(request: PretrainingRequest) -> Discovery:
     """
     if not request.scans:
         raise ConfigError(sentence("run.unknown-scans", name=request.name))
-    return discover_scans([Path(scan) for scan in request.scans])
+    return data_at([Path(scan) for scan in request.scans])
 
 
 def initial_of(request: PretrainingRequest, run: Run) -> LoadedModel | None:
