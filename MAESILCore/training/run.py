@@ -219,6 +219,19 @@ class Run:
             self._step = max(self._step, event.step)
             (self._emit or self.job.write)(event)
 
+    def finish(self, step: int) -> None:
+        """Write the last event; the final model must be written."""
+        self.write(Event("finished", step=step, fields={"model": MODEL}))
+
+    def conclude(self, config: PretrainConfig) -> None:
+        """Write the last event of a run that was killed after its final model was written."""
+        if not self.writes or self._emit is not None:  # the worker of a job writes its last event
+            return
+        last = self.job.last_event()
+        if last is None or last.event != "finished":
+            with self.working(config):
+                self.finish(config.steps)
+
     def save(
         self,
         step: int,

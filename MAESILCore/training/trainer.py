@@ -92,6 +92,7 @@ def pretrain(
         message = f"The run has already taken all {config.steps} steps; to extend it, give more with --steps."
         if progress is not None:
             progress(Event("progress", message, config.steps, config.steps))
+        run.conclude(config)
         return finished
     opener = scans if callable(scans) else opener_of(scans)
     with run.working(config), lost_processes():
@@ -268,5 +269,5 @@ class Trainer:
         weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
         if self.run.writes:
             save_checkpoint(path, weights, self._card({}))
-        self.run.write(Event("finished", step=self.step, fields={"model": path.name}))
+        self.run.finish(self.step)
         return path

@@ -411,6 +411,22 @@ def test_a_held_out_scan_of_one_patch_scores_nothing(some_scans: list[Path], tmp
     assert "NaN" not in (run.folder / "events.jsonl").read_text()
 
 
+def test_a_run_that_was_killed_after_its_last_file_is_finished_by_a_resume(
+    some_scans: list[Path], whole: Run
+) -> None:
+    path = whole.folder / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # the kill cut the last event off
+    assert whole.job.state() == "dead"
+    before = (whole.folder / "model.safetensors").stat()
+    pretrain(whole, whole.config(), some_scans, device="cpu")
+    assert whole.job.state() == "finished"
+    assert (whole.folder / "model.safetensors").stat().st_mtime_ns == before.st_mtime_ns
+    last = whole.job.last_event()
+    assert last is not None
+    assert (last.step, last.fields) == (6, {"model": "model.safetensors"})
+
+
 def test_a_damaged_checkpoint_is_passed_over(some_scans: list[Path], whole: Run) -> None:
     losses = losses_of(whole)
     newest = whole.folder / "checkpoints" / "step-00000006.safetensors"
