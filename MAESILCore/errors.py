@@ -42,3 +42,7 @@ class PeerError(MaesilError):
 
 class Cancelled(MaesilError):
     """The user cancelled the work; no partial output is left."""
+
+
+class Preempted(Cancelled):
+    """A scheduler asked the work to end; it can go on later from a checkpoint."""

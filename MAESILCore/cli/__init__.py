@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from MAESILCore import __version__
 from MAESILCore.cli.terminal import forgive_code_pages
-from MAESILCore.errors import Cancelled, MaesilError
+from MAESILCore.errors import Cancelled, MaesilError, Preempted
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _GROUP = "maesil.commands"
 _COMMANDS = ("demo", "info", "reconstruct", "evaluate", "prepare", "pretrain", "phantom")
 
 _STOPPED = 130
+#: EX_TEMPFAIL of sysexits.h: run the same command again.
+_PREEMPTED = 75
 _FAILED = 2
 _BROKEN = 1
 
@@ -92,7 +94,8 @@ for _command in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    The status is 0 for success, 2 for a mistake in the command or its input, 130 for a stop by the user, 1 for a bug.
+    The status is 0 for success, 2 for a mistake in the command or its input, 130 for a stop by the user, 75 for a stop
+    by a scheduler after which the same command can go on, 1 for a bug.
     """
     options = SimpleNamespace(debug=False)
     forgive_code_pages()
@@ -121,6 +124,8 @@ def _report_usage(error: Any) -> int:  # noqa: ANN401 - see _UsageError
 
 def _report(error: Exception) -> int:
     """Print an error in one sentence; returns its exit status."""
+    if isinstance(error, Preempted):
+        return _say(str(error), _PREEMPTED, mark="")
     if isinstance(error, Cancelled):
         return _say("Stopped.", _STOPPED, mark="")
     if isinstance(error, MaesilError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from MAESILCore.jobfolder import Event, EventCallback
+
+
+#: Signals of schedulers: SLURM sends SIGTERM on a preemption, and SIGUSR1 before the end of the time if it is asked to.
+_SCHEDULER = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 @app.command()
@@ -90,13 +95,13 @@ def pretrain(
         data = data_at(scans)
         run = Run.create(out)
 
-    def work(progress: EventCallback, cancelled: Callable[[], bool]) -> Path:
+    def work(progress: EventCallback, cancelled: Callable[[], int]) -> Path:
         return train(run, config, data, device=device, progress=progress, cancelled=cancelled, initial=start)
 
     _watch(work)
 
 
-def _watch(work: Callable[[EventCallback, Callable[[], bool]], Path]) -> None:
+def _watch(work: Callable[[EventCallback, Callable[[], int]], Path]) -> None:
     """Run the work with a progress bar; the first Ctrl-C stops it after the current step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -108,7 +113,7 @@ def _watch(work: Callable[[EventCallback, Callable[[], bool]], Path]) -> None:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar, stop_requested() as stopped:
+    with Progress(*columns, console=console) as bar, stop_requested(_SCHEDULER) as stopped:
         task = bar.add_task("train", total=None, figures="")
         model = work(lambda state: _show(bar, task, state), stopped)
     console.print(f"Model: {model}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,33 +42,38 @@ def watched(
         def progress(done: int, total: int, message: str) -> None:
             bar.update(task, total=total, completed=done, description=escape(message))
 
-        yield progress, stopped
+        yield progress, lambda: bool(stopped())
 
 
 @contextmanager
-def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns True once a stop was requested by a signal during the block.
+def stop_requested(preempting: Collection[int] = ()) -> Iterator[Callable[[], int]]:
+    """Yield a function that says whether a stop was requested by a signal during the block: 0 for no, 1 for yes.
 
     The first signal sets a flag; another one after two seconds raises KeyboardInterrupt, for users who cannot wait.
-    Outside the main thread signals cannot be handled, and the function returns False.
+    Outside the main thread signals cannot be handled, and the function returns 0.
+
+    Args:
+        preempting: signals of a scheduler, for which the function returns 2. They never raise KeyboardInterrupt, since
+            schedulers repeat them while a checkpoint is written, and kill at last.
     """
-    requested = threading.Event()
+    requested, first = 0, 0.0
     if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set
+        yield lambda: 0
         return
-    first = 0.0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal first
-        if not requested.is_set():
-            first = time.monotonic()
-            requested.set()
+        nonlocal requested, first
+        if number in preempting:
+            requested = 2
+        elif not requested:
+            requested, first = 1, time.monotonic()
         elif time.monotonic() - first > SAME_STOP_SECONDS:
             raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = {signal.SIGINT, signal.SIGTERM, *preempting}
+    previous = {number: signal.signal(number, on_signal) for number in handled}
     try:
-        yield requested.is_set
+        yield lambda: requested
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

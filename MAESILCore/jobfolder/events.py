@@ -5,7 +5,7 @@
 | `started` | The work starts, or resumes after `step`. | fields of the kind: device, precision, scans, ... |
 | `progress` | The progress; the last one counts. | |
 | `log` | A note for readers, such as a lock that was taken over. | |
-| `step` | One training step. | `loss`, its parts, `learning_rate`, `superpatches_per_second` |
+| `step` | One training step. | `loss`, `parts`, `learning_rate`, `superpatches_per_second`, and see below |
 | `validation` | Scores of the model after `step`. | the scores |
 | `checkpoint` | The state after `step` was written. | `file` |
 | `left_out` | A scan or entry is not used. | `scan` or `entry`, `reason` |
@@ -13,6 +13,9 @@
 | `finished` | The work is done and all files are written. | fields of the kind |
 | `failed` | The work ended with the error in `message`. | |
 | `cancelled` | The work was cancelled. A run can be resumed. | |
+
+A training step also has `gradient_norm`, before clipping, and `data_wait`, the share of the step's time that the
+training waited for its samples, from 0 to 1.
 
 A kind of job may add events; readers skip unknown ones. Older versions wrote `stopped` instead of `cancelled`, and
 `steps` instead of `total`; `Event.decode` reads both.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,5 +173,7 @@ def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Process
         plugins=[TorchElasticEnvironment()],
     )
     fabric.launch()
+    # A token of one entry has strides of its own; nothing is slower for it.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     groups = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, OPENING_PATIENCE))
     return Processes(fabric, chosen, *groups)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 
 from MAESILCore.data.formats.discovery import Discovery
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import Cancelled, ConfigError, MaesilError, Preempted
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Method
@@ -41,7 +41,7 @@ def pretrain(
     *,
     device: str = "auto",
     progress: EventCallback | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Callable[[], int] | None = None,
     initial: LoadedModel | None = None,
 ) -> Path:
     """Train until `config.steps` and write the final model into the run folder.
@@ -63,7 +63,7 @@ def pretrain(
         device: auto, cpu, cuda, cuda:N or mps.
         progress: callback for the events of the run: `progress` before each scan is read, `step` and `validation`
             after a step.
-        cancelled: called at the same places; True stops the training.
+        cancelled: called at the same places; True or 1 stops the training, 2 stops it for a scheduler.
         initial: model of the same method and sizes whose weights replace the random ones. The run saves them as a
             checkpoint before its first step.
 
@@ -71,7 +71,7 @@ def pretrain(
         The final model, `model.safetensors` in the run folder, in half precision.
 
     Raises:
-        Cancelled: the training was stopped; a checkpoint of the last full step is written.
+        Cancelled: the training was stopped; a checkpoint of the last full step is written. `Preempted` for a scheduler.
         CheckpointError: none of the run's checkpoints can be read.
         ConfigError: no scan can be used, the recipe is invalid, a pattern of `hold_out` matches no scan, the number of
             processes does not fit, or the gradients are not finite.
@@ -79,8 +79,8 @@ def pretrain(
     """
     require("lightning_fabric", "Pre-training")
 
-    def stopped() -> bool:
-        return run.is_cancelled or (cancelled is not None and cancelled())
+    def stopped() -> int:
+        return max(int(run.is_cancelled), 0 if cancelled is None else int(cancelled()))
 
     def emit(event: Event) -> None:
         run.write(event)
@@ -110,7 +110,7 @@ class Trainer:
         device: str,
         initial: LoadedModel | None,
         emit: EventCallback,
-        stopped: Callable[[], bool],
+        stopped: Callable[[], int],
     ) -> None:
         self.run, self.config, self.emit, self.stopped = run, config, emit, stopped
         torch.manual_seed(config.seed)
@@ -150,10 +150,28 @@ class Trainer:
         """Open the data; a resumed run needs the scans that it began with."""
         before = self.run.scans() if self.step else None
         opening = Opening(before, self._report, self.processes.rank, self.processes.share)
-        data = opener(self.config, self.method.config, opening)
-        if before is not None:
-            check_same(before, data.training.describe())
+        data: TrainingData | None = None
+        problem: MaesilError | None = None
+        try:
+            self._check_shared_folder()
+            data = opener(self.config, self.method.config, opening)
+            if before is not None:
+                check_same(before, data.training.describe())
+        except MaesilError as error:
+            problem = error
+        self.processes.agree(problem)
+        assert data is not None
         return data
+
+    def _check_shared_folder(self) -> None:
+        """All processes must have read the same checkpoint."""
+        first = self.processes.share(self.step)
+        if first != self.step:
+            message = (
+                f"Process {self.processes.rank} finds the run after step {self.step}, but the first process after step "
+                f"{first}: put the run folder on a disk that all machines share."
+            )
+            raise ConfigError(message)
 
     def _begin(self, precision: str) -> None:
         """Write the first events."""
@@ -185,7 +203,9 @@ class Trainer:
         started, first, voxels = time.monotonic(), self.step, 0
         steps = range(self.step, self.config.steps)
         for drawn in drawn_ahead(self.data.training, self.stepper.keys, steps):
+            began = time.perf_counter()
             taken = self.stepper.take(drawn, self.step, self.stopped())
+            seconds = drawn.waited + time.perf_counter() - began
             self._check_finite(taken)
             self.step += 1
             self.saver.check()
@@ -194,14 +214,15 @@ class Trainer:
             mine = sum(sample.voxels.size for sample in drawn.samples)
             voxels += mine * self.config.batch_size // len(drawn.samples)
             elapsed = time.monotonic() - started
-            self._report_step(taken, voxels / elapsed, elapsed / (self.step - first))
+            self._report_step(taken, voxels / elapsed, elapsed / (self.step - first), drawn.waited / seconds)
             is_last = self.step == self.config.steps
             scores = self._validate() if is_last or self.step % self.config.validate_every == 0 else {}
             best = self._is_best(scores)
             if is_last or best or taken.stop or self.step % self.config.checkpoint_every == 0:
                 self._save(scores, best)
             if not is_last and taken.stop:
-                raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
+                kind = Cancelled if taken.stop == 1 else Preempted
+                raise kind(f"Stopped after step {self.step}; resume the run to continue from there.")
 
     def _check_finite(self, taken: Taken) -> None:
         if not taken.finite:
@@ -213,17 +234,22 @@ class Trainer:
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
-        if self.stopped():
-            raise Cancelled("Stopped before the first step.")
+        if stop := self.stopped():
+            kind = Cancelled if stop == 1 else Preempted
+            raise kind("Stopped before the first step; run the command again to start.")
         self.emit(Event("progress", message, self.step, self.config.steps))
 
-    def _report_step(self, taken: Taken, voxels_per_second: float, seconds_per_step: float) -> None:
+    def _report_step(
+        self, taken: Taken, voxels_per_second: float, seconds_per_step: float, data_wait: float
+    ) -> None:
         config, superpatch = self.config, math.prod(self.method.config.superpatch_size)
         losses = taken.losses
         fields: dict[str, Any] = {
             "loss": round(float(losses.total), 7),
             "learning_rate": learning_rate(config, self.step - 1),
+            "gradient_norm": float(f"{taken.gradient_norm:.6g}"),
             "superpatches_per_second": round(voxels_per_second / superpatch, 3),
+            "data_wait": round(data_wait, 5),
         }
         if losses.parts:
             fields["parts"] = {name: round(float(part), 7) for name, part in losses.parts.items()}

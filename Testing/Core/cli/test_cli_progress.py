@@ -34,6 +34,17 @@ def test_a_later_signal_is_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no SIGUSR1")
+def test_a_scheduler_may_repeat_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SAME_STOP_SECONDS", -1.0)
+    with stop_requested([signal.SIGTERM, signal.SIGUSR1]) as stopped:
+        signal.raise_signal(signal.SIGINT)
+        assert stopped() == 1
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
+            signal.raise_signal(number)
+            assert stopped() == 2
+
+
 def test_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     with stop_requested():
@@ -42,7 +53,7 @@ def test_handlers_are_put_back() -> None:
 
 
 def test_another_thread_is_never_stopped() -> None:
-    answers: list[bool] = []
+    answers: list[int] = []
 
     def work() -> None:
         with stop_requested() as stopped:
@@ -51,4 +62,4 @@ def test_another_thread_is_never_stopped() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert answers == [False]
+    assert answers == [0]
