@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,11 @@ from slicer.ScriptedLoadableModule import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import qt
 
+    from MAESILCore.jobs.runs import RunSummary
     from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 
 
@@ -136,14 +141,17 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
-    """Masks and reconstructions for scripts, without a window.
+    """Masks, reconstructions and pre-trainings for scripts, without a window.
 
-    `showMask`, `reconstruct` and `cancel` are methods of `MAESILSlicerLib.desktop.study.Study`; see their `help`.
+    `showMask`, `reconstruct`, `cancel`, `startPretraining` and `runs` are methods of
+    `MAESILSlicerLib.desktop.study.Study`; see their `help`. `board` stops, resumes and deletes runs.
 
     Example:
         logic = slicer.util.getModuleLogic("MAESILSlicer")
         results = logic.reconstruct(slicer.util.getNode("CTChest"), coverage=4, waitForCompletion=True)
         slicer.util.arrayFromVolume(results.error)
+        run = logic.startPretraining("/data/scans", preset="tiny", steps=1000)
+        [(one.name, one.state, one.step, one.loss) for one in logic.runs()]
     """
 
     def __init__(self) -> None:
@@ -153,6 +161,8 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
         self.study = Study(self.getParameterNode)
         self.session = self.study.session
         self.showMask, self.reconstruct = self.study.showMask, self.study.reconstruct
+        self.startPretraining, self.runs = self.study.startPretraining, self.study.runs
+        self.board = self.study.board
         self.cancel, self.close = self.study.cancel, self.study.close
 
     def getParameterNode(self) -> MAESILSlicerParameterNode:
@@ -163,7 +173,7 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
 
 
 class MAESILSlicerTest(ScriptedLoadableModuleTest):
-    """End-to-end test in Slicer: sample, masks, reconstruction, results."""
+    """End-to-end test in Slicer: sample, masks, reconstruction, results, pre-training."""
 
     def setUp(self) -> None:
         """Clear the scene."""
@@ -173,6 +183,7 @@ class MAESILSlicerTest(ScriptedLoadableModuleTest):
         """Run all tests."""
         self.setUp()
         self.testSampleToResults()
+        self.testPretraining()
 
     def testSampleToResults(self) -> None:
         """Load the sample, change the mask, reconstruct and check the results."""
@@ -196,3 +207,57 @@ class MAESILSlicerTest(ScriptedLoadableModuleTest):
         assert sizes[0] == sizes[1]
         assert results.superpatches.GetNumberOfRows() > 0
         self.delayDisplay("The test has passed")
+
+    def testPretraining(self) -> None:
+        """Start a small run on a phantom in the background, watch it, stop it, resume it to its end and delete it."""
+        from MAESILCore.data.volume import write_volume
+        from MAESILCore.phantom import make_phantom
+        from MAESILSlicerLib.system import requirements
+
+        lacking = requirements.unmetForTraining()
+        if lacking:
+            logging.warning("Pre-training was not tested: %s is not installed", lacking[0].name)
+            return
+        logic = slicer.util.getModuleLogic("MAESILSlicer")
+        with tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath) as folder:
+            scan, root = Path(folder) / "phantom.nii.gz", Path(folder) / "runs"
+            write_volume(make_phantom((24, 32, 32)).volume, scan)
+            self.delayDisplay("Pre-training")
+            run = logic.startPretraining(
+                scan,
+                name="Test",
+                preset="tiny",
+                steps=100_000,
+                device="cpu",
+                folder=root,
+                overrides={
+                    "model": {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]},
+                    "crop": {"size": [16, 16, 16], "swap_probability": 0.0},
+                },
+            )
+            self.waitForRun(logic, root, lambda summary: summary.step >= 2)
+            assert logic.runs(root)[0].loss > 0
+            logic.board.stop(run)
+            stopped = self.waitForRun(logic, root, lambda summary: summary.state != "running")
+            assert stopped.state == "cancelled", stopped.message
+            logic.board.resume(run, steps=stopped.step + 2)
+            finished = self.waitForRun(logic, root, lambda summary: summary.state != "running")
+            assert (finished.state, finished.step) == ("finished", stopped.step + 2), finished.message
+            assert logic.board.modelOf(run).name == "model.safetensors"
+            logic.board.delete(run)
+            assert logic.runs(root) == []
+        self.delayDisplay("The test has passed")
+
+    @staticmethod
+    def waitForRun(
+        logic: MAESILSlicerLogic, root: Path, isReached: Callable[[RunSummary], bool], seconds: float = 180.0
+    ) -> RunSummary:
+        """Wait for a state of the only run in a folder, while the application stays responsive."""
+        end = time.monotonic() + seconds
+        while True:
+            (summary,) = logic.runs(root)
+            if summary.state not in ("prepared",) and isReached(summary):
+                return summary
+            assert time.monotonic() < end, f"{summary.state} at step {summary.step}: {summary.message}"
+            slicer.app.processEvents()
+            time.sleep(0.1)

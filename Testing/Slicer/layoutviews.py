@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
 from freeing import free_application, free_view
@@ -12,10 +13,11 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView, NoScheduleRendering, SliceView, ThreeDView
 
 from offscreen import drawn, prepare
+from plotpicture import drawPlot
 
 
 class ViewWidget(QLabel):
-    """A view with its node and its logic; views of tables and plots show their name alone."""
+    """A view with its node and its logic; views of tables, and of plots without a chart, show their name alone."""
 
     def __init__(self, node: slicer.vtkMRMLAbstractViewNode, view: SliceView | ThreeDView | None) -> None:
         super().__init__(node.GetLayoutName())
@@ -58,9 +60,9 @@ class ViewWidget(QLabel):
             self.sliceLogic().ResizeSliceNode(self.width, self.height)
 
     def forceRender(self) -> None:
-        if self._view is None:
+        pixels = self._drawn()
+        if pixels is None:
             return
-        pixels = drawn(self._view)
         rows, columns, _ = pixels.shape
         picture = QPixmap.fromImage(
             QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format_RGB888)
@@ -68,9 +70,23 @@ class ViewWidget(QLabel):
         self._paintBar(picture)
         self.pixmap = picture
 
+    def _drawn(self) -> np.ndarray | None:
+        """What the view shows, (rows, columns, 3) uint8 RGB; None for a view without a picture."""
+        if self._view is not None:
+            return drawn(self._view)
+        chart = self._node.GetPlotChartNode() if self._node.IsA("vtkMRMLPlotViewNode") else None
+        if chart is None:
+            return None
+        # As in Slicer, the bar is above the plot.
+        picture = drawPlot(chart, (self.width, self.height - self._barHeight()))
+        return np.pad(picture, ((self._barHeight(), 0), (0, 0), (0, 0)))
+
+    def _barHeight(self) -> int:
+        return self.fontMetrics().height() + 2
+
     def _paintBar(self, picture: QPixmap) -> None:
         """A bar in the colour of the view with its label, as Slicer has one above each view."""
-        height = self.fontMetrics().height() + 2
+        height = self._barHeight()
         bar = QColor.fromRgbF(*self._node.GetLayoutColor())
         painter = QPainter(picture)
         painter.fillRect(0, 0, picture.width(), height, bar)

@@ -14,14 +14,13 @@ from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import list_models
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.models import readModelInfo
-from MAESILSlicerLib.system.report import SystemReport
-from MAESILSlicerLib.system.wording import deviceText
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.desktop.window import Window
@@ -40,14 +39,13 @@ class ReconstructPanel(Panel):
         super().__init__(window)
         self._estimate = Estimate(self._session, lambda: window.schedule("system"))
         self._unusable = ""
-        self._report: SystemReport | None = None
         ui = self._ui
+        self._devices = DeviceList(ui.deviceComboBox)
         self.connect(ui.reconstructButton, "clicked()", self._onButton)
         self.connect(ui.modelButton, "clicked()", self._chooseFile)
         self.connect(ui.modelComboBox, "activated(int)", self._onModel)
         self.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
         self.connect(ui.batchSizeSpinBox, "valueChanged(int)", settings.setBatchSize)
-        self.showDevices(None)
         for model in list_models():
             if not model.obstacle:
                 self._ui.modelComboBox.addItem(model.title, model.title)
@@ -55,8 +53,7 @@ class ReconstructPanel(Panel):
     def refresh(self) -> None:
         """Show the parameters, the session, the devices of the system check and the settings."""
         report = self._window.system.report
-        if report is not self._report or self._ui.deviceComboBox.currentData != settings.device():
-            self.showDevices(report)
+        self._devices.show(report)
         hasWorked = self._session.made is not None and not self._estimate.isKnown
         if hasWorked or (report is not None and report.canCompute):
             self._estimate.measure()
@@ -160,19 +157,21 @@ class ReconstructPanel(Panel):
         self._ui.modelCardLabel.setText("\n".join(lines[2:]))
 
     def _onModel(self, index: int) -> None:
-        self._useModel(self._ui.modelComboBox.itemData(index))
+        self.useModel(self._ui.modelComboBox.itemData(index))
 
-    def _useModel(self, model: str) -> None:
-        """Choose a model; if it cannot be used, the previous one stays in the window and the scene."""
+    def useModel(self, model: str) -> bool:
+        """Choose a model and return whether it can be used; if not, the previous one stays, and the status says why."""
         if self._parameters is None:
-            return
+            return False
         try:
             readModelInfo(model)
         except MaesilError as error:
             self._window.notify(str(error), True)
-        else:
-            self._parameters.model = model
-        self.refresh()
+            return False
+        finally:
+            self.refresh()
+        self._parameters.model = model
+        return True
 
     def _chooseFile(self) -> None:
         path = qt.QFileDialog.getOpenFileName(
@@ -182,7 +181,7 @@ class ReconstructPanel(Panel):
             _("Checkpoints (*{suffix})").format(suffix=SUFFIX),
         )
         if path:
-            self._useModel(path)
+            self.useModel(path)
 
     # What is predicted
 
@@ -205,22 +204,6 @@ class ReconstructPanel(Panel):
         self._ui.estimateLabel.setText(sentence)
         self._ui.estimateLabel.setVisible(bool(sentence))
 
-    # The computer
-
-    def showDevices(self, report: SystemReport | None) -> None:
-        """List the devices of a system check; only the automatic choice while the check runs."""
-        self._report = report
-        combo, chosen = self._ui.deviceComboBox, settings.device()
-        devices = [device for device in report.devices if not device.problem] if report is not None else []
-        combo.clear()
-        combo.addItem(_("Automatic: the GPU if there is one"), settings.AUTOMATIC)
-        for device in devices:
-            combo.addItem(deviceText(device), device.id)
-        if combo.findData(chosen) < 0:
-            absent = _("{device}, not found") if report is not None else _("{device}, not checked yet")
-            combo.addItem(absent.format(device=chosen), chosen)
-        combo.setCurrentIndex(combo.findData(chosen))
-
     def _onDevice(self, index: int) -> None:
-        settings.setDevice(self._ui.deviceComboBox.itemData(index))
-        self.refresh()
+        self._devices.choose(index)
+        self._window.schedule("system")

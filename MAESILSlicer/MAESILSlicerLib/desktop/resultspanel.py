@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.panel import Panel
-from MAESILSlicerLib.desktop.resultviews import ResultViews
+from MAESILSlicerLib.desktop.resultviews import RESULTS
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.results.exports import saveFiles
 from MAESILSlicerLib.results.resultset import ResultSet, allResults
@@ -30,7 +30,7 @@ class ResultsPanel(Panel):
     def __init__(self, window: Window) -> None:
         super().__init__(window)
         self._hadMask2d = self._wasComparing = False
-        self._views = ResultViews(self._showChecked)
+        self._views = window.resultViews
         self._results: ResultSet | None = None
         self._arrived: ResultSet | None = None
         self._isEntered = False
@@ -49,7 +49,7 @@ class ResultsPanel(Panel):
     def leave(self) -> None:
         """Restore the user's layout."""
         self._isEntered = False
-        self._views.leave()
+        self._views.leave(RESULTS)
 
     def refresh(self) -> None:
         """Show the results; open and compare new ones."""
@@ -58,19 +58,14 @@ class ResultsPanel(Panel):
         # Searched in the scene, because results may have been deleted or loaded.
         before, self._results = self._results, self._found()
         if self._results is None:
-            self._views.leave()
+            self._views.leave(RESULTS)
         self._show()
         if arrived and self._results is not None:
             self._ui.resultsSection.collapsed = False
-        isOutdated = self._views.isComparing and self._results != before
+        isOutdated = self._views.isComparing(RESULTS) and self._results != before
         if self._isEntered and self._results is not None and (arrived or isOutdated):
             self._showComparison()
-        self._showChecked()
-
-    def close(self) -> None:
-        """Restore the user's layout and undo all connections."""
-        self._views.close()
-        super().close()
+        self.showViews()
 
     def _found(self) -> ResultSet | None:
         if self._session.volumeNode is None:
@@ -109,13 +104,13 @@ class ResultsPanel(Panel):
             view.setMRMLTableNode(node)
             view.resizeColumnsToContents()
 
-    def _showChecked(self) -> None:
+    def showViews(self) -> None:
         """Update the buttons, because the user may have changed the layout."""
-        if self._views.isComparing != self._wasComparing:
-            self._wasComparing = self._views.isComparing
+        if self._views.hasComparison != self._wasComparing:
+            self._wasComparing = self._views.hasComparison
             self._uncoverComparison(self._wasComparing)
-        self._ui.compareButton.setChecked(self._views.isComparing)
-        self._ui.plotButton.setChecked(self._views.isPlotting)
+        self._ui.compareButton.setChecked(self._views.isComparing(RESULTS))
+        self._ui.plotButton.setChecked(self._views.isPlotting(RESULTS))
 
     def _uncoverComparison(self, isComparing: bool) -> None:
         """Hide the mask while results are compared, because it covers them; the user may show it again."""
@@ -128,26 +123,26 @@ class ResultsPanel(Panel):
             self._parameters.showMask2d = True
 
     def _compare(self) -> None:
-        if self._views.isComparing:
-            self._views.leave()
+        if self._views.isComparing(RESULTS):
+            self._views.leave(RESULTS)
         else:
             self._showComparison()
-        self._showChecked()
+        self.showViews()
 
     def _showComparison(self) -> None:
         try:
-            self._views.compare(self._results, self._session.volumeNode)
+            self._views.compare(self._results, self._session.volumeNode, RESULTS)
         except MaesilError as error:
             # The previous comparison is outdated or of another volume.
-            self._views.leave()
+            self._views.leave(RESULTS)
             self._window.notify(str(error), True)
 
     def _plot(self) -> None:
-        if self._views.isPlotting:
-            self._views.leave()
+        if self._views.isPlotting(RESULTS):
+            self._views.leave(RESULTS)
         else:
-            self._views.plot(self._results.oneAt("plot"))
-        self._showChecked()
+            self._views.plot(self._results.oneAt("plot"), RESULTS)
+        self.showViews()
 
     def _saveFiles(self) -> None:
         """Copy the files out of the temporary folder, which is deleted with the scene."""

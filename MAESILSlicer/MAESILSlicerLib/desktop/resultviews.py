@@ -18,18 +18,24 @@ from MAESILSlicerLib.scene.volumes import checkVolume
 _PLOT_LAYOUT_ID = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
 
 
+#: The panels that change the views.
+RESULTS, RUNS = "results", "runs"
+
+
 class ResultViews:
-    """Shows results in the views.
+    """Shows results in the views: a comparison or a plot, of one panel at a time.
 
     Args:
         onLayout: called when the layout of the main window has changed for any reason.
+        owner: the panel that shows the comparison of a loaded scene.
     """
 
-    def __init__(self, onLayout: Callable[[], None]) -> None:
+    def __init__(self, onLayout: Callable[[], None], owner: str) -> None:
         self._comparison = Comparison(slicer.mrmlScene)
         # Slicer defines this layout.
         self._plotLayout = LayoutSwitch(_PLOT_LAYOUT_ID, "")
         self._isPlotOurs = False
+        self._owner = owner
         self._connections = Connections()
         node = layoutNode()
         if node is not None:
@@ -37,18 +43,22 @@ class ResultViews:
             self._connections.observe(node, vtk.vtkCommand.ModifiedEvent, lambda *_: onLayout())
 
     @property
-    def isComparing(self) -> bool:
-        """Whether the comparison is on the screen."""
+    def hasComparison(self) -> bool:
+        """Whether the comparison of any panel is on the screen."""
         node = layoutNode()
         return node is not None and node.GetViewArrangement() == LAYOUT_ID
 
-    @property
-    def isPlotting(self) -> bool:
-        """Whether the plot shown by `plot` is on the screen."""
-        node = layoutNode()
-        return self._isPlotOurs and node is not None and self._plotLayout.isOn(node)
+    def isComparing(self, owner: str) -> bool:
+        """Whether the comparison of this panel is on the screen."""
+        return self._owner == owner and self.hasComparison
 
-    def compare(self, results: ResultSet, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    def isPlotting(self, owner: str) -> bool:
+        """Whether the plot of this panel is on the screen."""
+        node = layoutNode()
+        isOn = self._isPlotOurs and node is not None and self._plotLayout.isOn(node)
+        return self._owner == owner and isOn
+
+    def compare(self, results: ResultSet, volumeNode: slicer.vtkMRMLScalarVolumeNode, owner: str) -> None:
         """Show a volume and its results side by side.
 
         Raises:
@@ -57,12 +67,14 @@ class ResultViews:
         """
         self._leavePlot()
         self._comparison.enter(layoutNode(), results, volumeNode)
+        self._owner = owner
         # New views get their size only after layout.
         qt.QTimer.singleShot(0, lambda: self._fit(volumeNode))
 
-    def plot(self, chartNode: slicer.vtkMRMLPlotChartNode) -> None:
+    def plot(self, chartNode: slicer.vtkMRMLPlotChartNode, owner: str) -> None:
         """Show a chart beside the slices."""
         self._comparison.leave(layoutNode())
+        self._owner = owner
         node = layoutNode()
         if node is not None and not self._plotLayout.isOn(node):
             self._plotLayout.on(node)
@@ -70,19 +82,20 @@ class ResultViews:
         for viewNode in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
             viewNode.SetPlotChartNodeID(chartNode.GetID())
 
-    def leave(self) -> None:
-        """Restore the user's layout."""
-        self._leavePlot()
-        self._comparison.leave(layoutNode())
+    def leave(self, owner: str) -> None:
+        """Restore the user's layout, if this panel has changed it."""
+        if self._owner == owner:
+            self._leavePlot()
+            self._comparison.leave(layoutNode())
 
     def close(self) -> None:
         """Restore the user's layout and stop observing it."""
         self._connections.close()
-        self.leave()
+        self.leave(self._owner)
 
     def _fit(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Fit the views, unless the comparison has ended since."""
-        if self.isComparing and checkVolume(volumeNode).usable:
+        if self.hasComparison and checkVolume(volumeNode).usable:
             self._comparison.fit(volumeNode)
 
     def _leavePlot(self) -> None:

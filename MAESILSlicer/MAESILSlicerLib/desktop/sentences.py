@@ -11,10 +11,11 @@ from MAESILCore.jobs import wording as jobs
 from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results import wording as results
 from MAESILSlicerLib.scene import wording as scene
+from MAESILSlicerLib.session import runwords
 from MAESILSlicerLib.session import wording as session
 
 #: Modules with a table of texts.
-_TABLES = (scene, results, session, jobs)
+_TABLES = (scene, results, session, runwords, jobs)
 
 
 def translated(text: str) -> str:

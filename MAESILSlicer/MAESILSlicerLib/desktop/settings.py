@@ -1,4 +1,4 @@
-"""Settings of the computer, not of a scene: device, batch size, speeds and a pending installation."""
+"""Settings of the computer, not of a scene: device, batch size, folder of runs, speeds, a pending installation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import qt
 
+from MAESILCore.jobs.runs import runs_folder
+
 _GROUP = "MAESIL/"
 _DEVICE = _GROUP + "device"
 _BATCH_SIZE = _GROUP + "batchSize"
 _SPEEDS = _GROUP + "speeds"
+_RUNS_FOLDER = _GROUP + "runsFolder"
 _PENDING = _GROUP + "pendingInstallation"
 AUTOMATIC = "auto"
 
@@ -36,6 +39,16 @@ def batchSize() -> int | None:
 def setBatchSize(count: int | None) -> None:
     """Store the superpatches per forward pass; None chooses by the device."""
     _keep(_BATCH_SIZE, str(count or ""))
+
+
+def runsFolder() -> Path:
+    """The folder that keeps all runs: the chosen one, else `runs_folder()`; it may not exist yet."""
+    return Path(_text(_RUNS_FOLDER) or runs_folder())
+
+
+def setRunsFolder(folder: Path) -> None:
+    """Store the folder that keeps all runs."""
+    _keep(_RUNS_FOLDER, str(folder))
 
 
 def speeds() -> str:

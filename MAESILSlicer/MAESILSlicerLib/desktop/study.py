@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 
 from MAESILCore.lattice import Mask
+from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.follower import ParameterFollower
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
 from MAESILSlicerLib.desktop.scripting import choose
 from MAESILSlicerLib.results.resultset import ResultSet
+from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.session import Session
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.runs import RunSummary
 
 POLL_INTERVAL_MS = 100
 
@@ -30,12 +35,14 @@ class Study:
     Attributes:
         session: the session of the chosen volume.
         follower: applies a parameter node to the session.
+        board: the runs in the folder of runs.
     """
 
     def __init__(self, parameterNode: Callable[[], MAESILSlicerParameterNode]) -> None:
         self.parameterNode = parameterNode
         self.session = Session(slicer.mrmlScene, Path(slicer.app.temporaryPath) / "MAESIL")
         self.follower = ParameterFollower(self.session)
+        self.board = Board()
         # Polls the running job.
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_INTERVAL_MS)
@@ -129,17 +136,75 @@ class Study:
         running = RunningReconstruction(self.session, onProgress)
         return running.wait() if waitForCompletion else running
 
+    def startPretraining(
+        self,
+        scans: str | Path | Sequence[str | Path],
+        *,
+        name: str = "",
+        method: str = "maesil",
+        preset: str | None = "small",
+        steps: int | None = None,
+        device: str = "auto",
+        overrides: Mapping[str, Any] | None = None,
+        initial: str | Path | None = None,
+        folder: str | Path | None = None,
+    ) -> Path:
+        """Start a pre-training in the background, which goes on when 3D Slicer is closed.
+
+        `runs` lists it; `board.stop`, `board.resume` and others take the returned folder.
+
+        Args:
+            scans: a folder of scans, a store made by `maesil prepare`, or several scans and folders.
+            name: name of the run; "" is made of method and preset.
+            method: a name in `MAESILCore.methods.METHODS`.
+            preset: named size of the method; None for a method without presets.
+            steps: number of optimiser steps; None is that of the method's recipe.
+            device: auto, cpu, cuda, cuda:N or mps.
+            overrides: further fields of the recipe, such as {"batch_size": 4}; see
+                `MAESILCore.training.PretrainConfig`.
+            initial: checkpoint or run folder with the initial weights.
+            folder: the folder of runs; None is the one that the section "Pre-train" shows.
+
+        Returns:
+            The folder of the run.
+
+        Raises:
+            MaesilError: a scan is missing, a choice is invalid, or the run cannot be started.
+        """
+        self._openRuns(folder)
+        return self.board.start(
+            [scans] if isinstance(scans, (str, Path)) else scans,
+            name=name,
+            method=method,
+            preset=preset,
+            steps=steps,
+            device=device,
+            overrides=overrides,
+            initial=initial,
+        )
+
+    def runs(self, folder: str | Path | None = None) -> list[RunSummary]:
+        """The runs in a folder, newest first; None is the folder that the section "Pre-train" shows."""
+        self._openRuns(folder)
+        return self.board.refresh()
+
+    def _openRuns(self, folder: str | Path | None) -> None:
+        root = settings.runsFolder() if folder is None else Path(folder).expanduser()
+        if self.board.root != root:
+            self.board.open(root)
+
     def cancel(self) -> None:
         """Request the end of the running reconstruction; its results are discarded."""
         self.session.cancel()
 
     def close(self) -> None:
-        """End a running job and remove the overlays."""
+        """End a running job and remove the overlays; runs go on."""
         self.follower.close()
         self.session.changed.disconnect(self._onJob)
         self._timer.stop()
         self._timer.disconnect("timeout()", self.session.poll)
         self.session.close()
+        self.board.close()
 
     def _onJob(self, _topics: frozenset[str]) -> None:
         if not self.session.isRunning:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import qt
@@ -14,6 +15,7 @@ from MAESILSlicerLib.desktop.installation import Installation
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.storagelist import StorageList
+from MAESILSlicerLib.system import requirements
 from MAESILSlicerLib.system.check import SystemCheck
 from MAESILSlicerLib.system.diagnostics import diagnosticsText
 from MAESILSlicerLib.system.messages import Action
@@ -40,7 +42,7 @@ class SystemPanel(Panel):
         self.report: SystemReport | None = None
         self._check: SystemCheck | None = None
         self._lastFailure = ""
-        self._isRepairing = False
+        self._isRepairing = self._isForTraining = False
         self._installation = Installation(self._notify, self._takeReport, self.start)
         self._storage = StorageList(self._ui, self._session, self._notify)
         self._timer = qt.QTimer()
@@ -88,6 +90,15 @@ class SystemPanel(Panel):
         self._check.start()
         self._timer.start()
         self._window.schedule("system")
+
+    def installForTraining(self) -> None:
+        """Install what pre-training needs, after a check of the computer and the user's consent."""
+        if self.report is None:
+            self._isForTraining = True
+            self._checkOnce()
+        else:
+            missing = (*self.report.missing, *requirements.unmetForTraining())
+            self._installation.run(replace(self.report, missing=missing))
 
     def _checkOnce(self) -> None:
         if self.report is None and self._check is None:
@@ -162,7 +173,10 @@ class SystemPanel(Panel):
         if report is not None:
             self._takeReport(report)
             isRepairing, self._isRepairing = self._isRepairing, False
-            if isRepairing and self._action not in ("", "checkAgain"):
+            isForTraining, self._isForTraining = self._isForTraining, False
+            if isForTraining:
+                self.installForTraining()
+            elif isRepairing and self._action not in ("", "checkAgain"):
                 self._repair()
             else:
                 self._installation.resume(report)

@@ -13,8 +13,10 @@ from MAESILSlicerLib.desktop.displaypanel import DisplayPanel
 from MAESILSlicerLib.desktop.maskpanel import MaskPanel
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
+from MAESILSlicerLib.desktop.pretrainpanel import PretrainPanel
 from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
+from MAESILSlicerLib.desktop.resultviews import RESULTS, ResultViews
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
@@ -33,6 +35,7 @@ class Window:
         ui: as given.
         study: as given.
         system: the panel "System check".
+        resultViews: shows results in the views.
     """
 
     def __init__(self, ui: SimpleNamespace, study: Study) -> None:
@@ -42,11 +45,14 @@ class Window:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._changed: set[str] = set()
+        self.resultViews = ResultViews(self._onViews, RESULTS)
         volume, mask, display = VolumePanel(self), MaskPanel(self), DisplayPanel(self)
-        self._reconstruct, results = ReconstructPanel(self), ResultsPanel(self)
+        self._reconstruct, self._results = ReconstructPanel(self), ResultsPanel(self)
+        self._pretrain = PretrainPanel(self)
         self.system = SystemPanel(self)
         # In this order: the obstacle of the system check is shown by the button of the reconstruction.
-        self._panels: list[Panel] = [self.system, volume, display, mask, self._reconstruct, results]
+        work = [volume, display, mask, self._reconstruct, self._results, self._pretrain]
+        self._panels: list[Panel] = [self.system, *work]
         # The panels were added after the buttons below them.
         qt.QWidget.setTabOrder(ui.deleteButton, ui.repairButton)
         qt.QWidget.setTabOrder(ui.repairButton, ui.reconstructButton)
@@ -58,6 +64,7 @@ class Window:
             ui.displaySection,
             ui.reconstructSection,
             ui.resultsSection,
+            ui.pretrainSection,
             ui.systemSection,
         ):
             # An opened section may need more width.
@@ -101,6 +108,13 @@ class Window:
         self.study.follower.onApplied = lambda: None
         for panel in self._panels:
             panel.close()
+        self.resultViews.close()
+
+    def useModel(self, model: str) -> bool:
+        """Choose the model of reconstructions; return whether it can be used. The status row says why not."""
+        isUsed = self._reconstruct.useModel(model)
+        self.study.follower.applyNow()
+        return isUsed
 
     def notify(self, sentence: str, failed: bool) -> None:
         """Show a sentence until the next event.
@@ -155,6 +169,11 @@ class Window:
         icon.setAccessibleName(_("Warning") if failed else _("Note"))
         label.setVisible(bool(sentence))
         icon.setVisible(bool(sentence))
+
+    def _onViews(self) -> None:
+        """At once: while the module is left, the parameters that the comparison changed must still be there."""
+        self._results.showViews()
+        self._pretrain.showViews()
 
     def _onLayout(self, *_arguments: object) -> None:
         """Called when the layout of the views or the needed width has changed."""

@@ -25,6 +25,7 @@ TEXTS = Texts(
             "The comparison needs slice views, and none are shown here; open Slicer's main window."
         ),
         "comparison.deleted": _("A volume of this comparison was deleted; repeat the {job}."),
+        "preview.incomplete": _("The preview of step {step:,} is incomplete; choose another one."),
         "reconstruction.other-size": _(
             'The size of "{volume}" has changed since its reconstruction was started; reconstruct it again.'
         ),

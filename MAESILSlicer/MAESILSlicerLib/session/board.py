@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,14 @@ class Board:
             # Writes the last event of a process that ended without one, such as one that could not import PyTorch.
             job.poll()
         self._release(job for job in self._started if job.is_over)
-        runs = [] if self._folder is None else self._folder.refresh()
+        starting = {job.folder.path: job for job in self._started}
+        runs = [
+            replace(run, state="running", message=starting[run.folder].message)
+            # Its process has not taken the lock yet, or has not ended yet.
+            if run.folder in starting and run.state != "running"
+            else run
+            for run in ([] if self._folder is None else self._folder.refresh())
+        ]
         if runs != self.runs:
             self.runs = runs
             self.changed.emit("runs")

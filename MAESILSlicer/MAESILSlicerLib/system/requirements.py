@@ -60,9 +60,25 @@ def needed() -> tuple[Requirement, ...]:
     return read(paths.resource("requirements.txt"))
 
 
+def unmetForTraining() -> tuple[Requirement, ...]:
+    """The further requirements of pre-training that the current Python does not meet; needs no process of its own."""
+    return tuple(
+        need
+        for need in read(paths.resource("requirements-train.txt"))
+        if not isMet(need, _installed(need.name))
+    )
+
+
 def unmet(versions: Mapping[str, str | None]) -> list[Requirement]:
     """The requirements of `needed` that these installed versions (None: not installed) do not meet."""
     return [need for need in needed() if not isMet(need, versions.get(need.name))]
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def constraints(without: tuple[str, ...] = ()) -> list[str]:

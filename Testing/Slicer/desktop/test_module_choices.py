@@ -482,7 +482,8 @@ def test_a_device_that_is_gone_is_named_so(module: OpenModule) -> None:
     from MAESILSlicerLib.desktop import settings
 
     settings.setDevice("cuda:1")
-    module.window._reconstruct.showDevices(module.window.system.report)
+    module.window.schedule("system")
+    module.host.process()
     assert module.ui.deviceComboBox.currentText == "cuda:1, not found"
 
 

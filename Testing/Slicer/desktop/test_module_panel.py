@@ -80,7 +80,9 @@ def fontSize(request: pytest.FixtureRequest, module: OpenModule) -> Iterator[int
     module.host.app.setFont(before)
 
 
-@pytest.mark.parametrize("section", ["volume", "mask", "display", "reconstruct", "results", "system"])
+@pytest.mark.parametrize(
+    "section", ["volume", "mask", "display", "reconstruct", "results", "pretrain", "system"]
+)
 @pytest.mark.parametrize("sentence", ["", LONG])
 @pytest.mark.usefixtures("fontSize")
 def test_the_action_and_its_whole_status_are_in_sight_whatever_section_is_used(
@@ -196,7 +198,14 @@ def test_the_sections_that_are_used_first_are_open_and_the_details_folded(module
     ui = module.ui
     isOpen = {
         name: not getattr(ui, name).collapsed
-        for name in ("volumeSection", "maskSection", "displaySection", "reconstructSection", "resultsSection")
+        for name in (
+            "volumeSection",
+            "maskSection",
+            "displaySection",
+            "reconstructSection",
+            "resultsSection",
+            "pretrainSection",
+        )
     }
     assert isOpen == {
         "volumeSection": True,
@@ -204,6 +213,7 @@ def test_the_sections_that_are_used_first_are_open_and_the_details_folded(module
         "displaySection": False,
         "reconstructSection": True,
         "resultsSection": False,
+        "pretrainSection": False,
     }
     assert ui.advancedGroup.collapsed
     assert ui.systemSection.collapsed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from MAESILSlicerLib import paths
 from MAESILSlicerLib.system import requirements
 
 #: Slicer brings these, or the PyTorch extension does.
@@ -23,6 +25,24 @@ def test_the_list_says_the_same_as_the_library(repository: Path) -> None:
     theirs = {line for line in wanted if line.partition(">=")[0].lower() not in NOT_BY_PIP}
     assert ours == theirs
     assert len(ours) == 5
+
+
+def test_the_list_for_pre_training_says_the_same_as_the_extra(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    ours = requirements.read(paths.resource("requirements-train.txt"))
+    assert sorted(map(str, ours)) == sorted(project["project"]["optional-dependencies"]["train"])
+
+
+def test_what_pre_training_lacks_is_found_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"joblib": "1.5", "pyyaml": "5.4", "zarr": "3.1.0"}
+
+    def find(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(requirements.importlib.metadata, "version", find)
+    assert [need.name for need in requirements.unmetForTraining()] == ["lightning-fabric", "pyyaml"]
 
 
 def test_no_requirement_pins_a_version() -> None:

@@ -1,0 +1,206 @@
+"""What the faces say of a training run: its state, its figures and its curves, as sentences by code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from MAESILCore.jobs.estimate import estimate_text
+from MAESILCore.wording import Texts, displayable
+from MAESILCore.wording import marked as _
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.runs import Curves, RunSummary
+
+TEXTS = Texts(
+    {
+        "runs.prepared": _("Not started"),
+        "runs.running": _("Running"),
+        "runs.finished": _("Finished"),
+        "runs.failed": _("Failed"),
+        "runs.cancelled": _("Stopped"),
+        "runs.dead": _("Broke off"),
+        "runs.step": _("{step:,} of {total:,}"),
+        "runs.open-step": _("{step:,}"),
+        "runs.psnr": _("{psnr:.1f} dB"),
+        "runs.started": _("The run {name} has started. It goes on when 3D Slicer is closed."),
+        "runs.started-page": _(
+            "The run {name} has started. It goes on when the page and its server are closed."
+        ),
+        "runs.has-finished": _("The run {name} has finished."),
+        "runs.has-cancelled": _("The run {name} has stopped; it can be resumed."),
+        "runs.has-failed": _("The run {name} has failed: {reason}"),
+        "runs.has-dead": _("The run {name} broke off; it can be resumed from its newest checkpoint."),
+        "runs.stopping": _("The run {name} stops after its current step and saves a checkpoint."),
+        "runs.resumed": _("The run {name} goes on."),
+        "runs.deleted": _("The run {name} was deleted."),
+        "runs.duplicated": _("The choices of {name} are above; change them, then start the new run."),
+        "runs.uses-model": _("Reconstructions now use the model of the run {name}."),
+        "runs.previewed": _("{name}, step {step:,}: the scan, the model's input and its reconstruction."),
+        "runs.none": _("Choose a run first."),
+        "runs.is-running": _("The run is running; stop it first."),
+        "runs.is-not-running": _("The run is not running."),
+        "runs.is-finished": _("The run has finished; duplicate it to train on with other choices."),
+        "runs.no-model": _("The run has no checkpoint yet."),
+        "runs.no-curve": _("The run has no figures yet."),
+        "runs.no-preview": _("The run has no previews yet."),
+        "curve.loss": _("Loss"),
+        "curve.part": _("Loss: {name}"),
+        "curve.learning-rate": _("Learning rate"),
+        "curve.psnr-hidden": _("PSNR of hidden voxels (dB)"),
+        "curve.score": _("Validation: {name}"),
+        "preview.step": _("Step {step:,}"),
+    }
+)
+sentence = TEXTS.sentence
+
+#: The steps of a run that goes on until it is stopped, and what its recipe then needs: a learning rate that stays.
+UNTIL_STOPPED = 1_000_000
+ENDLESS: Mapping[str, object] = {"cooldown": 0.0}
+
+#: The largest number of points of a drawn curve; more cannot be told apart.
+MOST_POINTS = 2000
+
+
+class RunRow(NamedTuple):
+    """A run as a row of a table; each cell is text for people, "" if it is unknown.
+
+    Attributes:
+        name: name of the run.
+        state: its state in words.
+        step: the step, and the last one if there is one.
+        loss: the latest loss.
+        psnr: the latest PSNR over hidden voxels.
+        left: the estimated time.
+        model: method and preset.
+    """
+
+    name: str
+    state: str
+    step: str
+    loss: str
+    psnr: str
+    left: str
+    model: str
+
+
+def rowOf(run: RunSummary) -> RunRow:
+    """The cells of a run."""
+    isOpen = not 0 < run.total < UNTIL_STOPPED
+    hasEstimate = run.state == "running" and run.seconds_left is not None and not isOpen
+    code = "runs.open-step" if isOpen else "runs.step"
+    return RunRow(
+        displayable(run.name),
+        sentence(f"runs.{run.state}"),
+        sentence(code, step=run.step, total=run.total),
+        "" if run.loss is None else f"{run.loss:.4g}",
+        "" if run.psnr_hidden is None else sentence("runs.psnr", psnr=run.psnr_hidden),
+        estimate_text(run.seconds_left) if hasEstimate else "",
+        " ".join(filter(None, (run.method, run.preset))),
+    )
+
+
+def freeName(method: str, preset: str, taken: Iterable[str]) -> str:
+    """A name for a new run that no other run has, such as `maesil-small-2`."""
+    base, names = "-".join(filter(None, (method, preset))), set(taken)
+    if base not in names:
+        return base
+    return next(name for number in range(2, len(names) + 3) if (name := f"{base}-{number}") not in names)
+
+
+class Endings:
+    """Notices the ends of runs.
+
+    A face calls `of` with the runs after each change.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[Path] = set()
+
+    def of(self, runs: Iterable[RunSummary]) -> tuple[str, bool] | None:
+        """A sentence about a run that has ended since the last call, and whether it reports a failure."""
+        ended = [run for run in runs if run.folder in self._running and run.state != "running"]
+        self._running = {run.folder for run in runs if run.state == "running"}
+        if not ended:
+            return None
+        run = ended[0]
+        failed = run.state in ("failed", "dead")
+        return sentence(f"runs.has-{run.state}", name=run.name, reason=run.message), failed
+
+
+class Obstacles(NamedTuple):
+    """Why an action cannot be applied to a run, by action; "" if it can."""
+
+    stop: str
+    resume: str
+    useModel: str
+    duplicate: str
+    delete: str
+    openFolder: str
+
+
+def obstaclesOf(run: RunSummary | None, model: Path | None) -> Obstacles:
+    """What can be done with a run.
+
+    Args:
+        run: the chosen run; None if none is chosen.
+        model: the run's newest model; None if there is none.
+    """
+    if run is None:
+        return Obstacles(*[sentence("runs.none")] * len(Obstacles._fields))
+    running = sentence("runs.is-running") if run.state == "running" else ""
+    return Obstacles(
+        stop="" if running else sentence("runs.is-not-running"),
+        resume=running or (sentence("runs.is-finished") if run.state == "finished" else ""),
+        useModel="" if model is not None else sentence("runs.no-model"),
+        duplicate="",
+        delete=running,
+        openFolder="",
+    )
+
+
+class Curve(NamedTuple):
+    """A curve of a run.
+
+    Attributes:
+        key: identifies the curve among those of the run.
+        title: name of the curve for people.
+        points: step and value; values are finite.
+        isPositive: whether all values are above zero, so that a logarithmic axis shows them.
+        isScore: whether the values are scores of a validation.
+    """
+
+    key: str
+    title: str
+    points: list[tuple[int, float]]
+    isPositive: bool
+    isScore: bool
+
+
+def curvesOf(curves: Curves) -> list[Curve]:
+    """All curves of a run that have a point: the loss, the scores of the validation, the parts, the learning rate."""
+    found = [_curve("loss", sentence("curve.loss"), curves.loss)]
+    for name, values in curves.scores.items():
+        isPsnr = name == "psnr_hidden"
+        title = sentence("curve.psnr-hidden") if isPsnr else sentence("curve.score", name=name)
+        found.append(_curve(f"score {name}", title, values, isScore=True))
+    for name, values in curves.parts.items():
+        found.append(_curve(f"part {name}", sentence("curve.part", name=name), values))
+    found.append(_curve("rate", sentence("curve.learning-rate"), curves.learning_rate))
+    return [curve for curve in found if curve.points]
+
+
+def _curve(key: str, title: str, points: Sequence[tuple[int, float]], isScore: bool = False) -> Curve:
+    return Curve(key, title, thinned(points), all(value > 0 for _, value in points), isScore)
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int = MOST_POINTS) -> list[tuple[int, float]]:
+    """At most `most` points: means of equal numbers of neighbours, and the last point."""
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(len(points) / (most - 1))
+    blocks = [points[start : start + size] for start in range(0, len(points), size)]
+    means = [(block[-1][0], math.fsum(value for _, value in block) / len(block)) for block in blocks]
+    return [*means[:-1], points[-1]]

@@ -1,0 +1,378 @@
+"""The section "Pre-train": runs of this window and of other programs, their curves, previews and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import slicer
+from runfolders import add_preview, add_run, add_step, at_work
+
+from modulehelp import FACTS, FACTS_WITHOUT_TORCH, OpenModule, answerAtOnce
+
+if TYPE_CHECKING:
+    from hosting import Host
+
+COLUMNS = ("name", "state", "step", "loss", "psnr", "left", "model")
+
+
+class Runs(OpenModule):
+    """The module with a folder of runs, as tests use it.
+
+    Attributes:
+        root: the folder of runs.
+    """
+
+    def __init__(self, host: Host, model: Path, root: Path) -> None:
+        super().__init__(host, model)
+        self.root = root
+
+    @property
+    def panel(self) -> Any:  # noqa: ANN401 - PretrainPanel
+        return self.window._pretrain
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The texts of the table."""
+        table = self.ui.runsTable
+        return [
+            {name: table.item(row, column).text() for column, name in enumerate(COLUMNS)}
+            for row in range(table.rowCount)
+        ]
+
+    def openSection(self) -> None:
+        self.ui.pretrainSection.collapsed = False
+        self.host.process()
+
+    def look(self) -> None:
+        """What the timer does once a second."""
+        self.panel._timer.timeout.emit()
+        self.host.process()
+
+    def choose(self, name: str) -> None:
+        """Choose a run as a person does, by its row."""
+        row = next(row for row, cells in enumerate(self.rows) if cells["name"] == name)
+        self.ui.runsTable.setCurrentCell(row, 0)
+        self.host.process()
+
+    def enabled(self) -> set[str]:
+        """The actions that the chosen run allows."""
+        names = ("stop", "resume", "useModel", "duplicate", "openFolder", "deleteRun")
+        return {name for name in names if getattr(self.ui, f"{name}Button").isEnabled()}
+
+    def plotted(self) -> list[slicer.vtkMRMLPlotChartNode]:
+        return list(slicer.util.getNodesByClass("vtkMRMLPlotChartNode"))
+
+
+@pytest.fixture
+def module(host: Host, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """The module, open in the host, with an empty folder of runs."""
+    answerAtOnce(monkeypatch, FACTS)
+    monkeypatch.setenv("MAESIL_RUNS", str(tmp_path / "runs"))
+    return Runs(host, tiny_model, tmp_path / "runs")
+
+
+def test_the_disk_is_read_only_while_the_section_is_open_in_the_open_module(
+    module: Runs, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs.runsfolder import RunsFolder
+
+    add_run(module.root, "first", steps=3)
+    read, refresh = [], RunsFolder.refresh
+    monkeypatch.setattr(RunsFolder, "refresh", lambda folder: read.append(1) or refresh(folder))
+    host.widget.exit()
+    host.widget.enter()
+    host.process()
+    assert not read
+    assert not module.panel.isFollowing
+    module.openSection()
+    assert module.panel.isFollowing
+    assert [row["name"] for row in module.rows] == ["first"]
+    host.widget.exit()
+    assert not module.panel.isFollowing
+    host.widget.enter()
+    assert module.panel.isFollowing
+    module.ui.pretrainSection.collapsed = True
+    host.process()
+    assert not module.panel.isFollowing
+
+
+def test_runs_of_other_programs_are_listed_with_their_figures_the_newest_first(module: Runs) -> None:
+    add_run(module.root, "old", steps=40, end="finished", message="Trained.", started=100.0)
+    add_run(module.root, "killed", steps=12, started=200.0)
+    endless = add_run(module.root, "endless", steps=5, total=1_000_000, started=300.0)
+    with at_work(endless):
+        module.openSection()
+        assert [(row["name"], row["state"], row["step"]) for row in module.rows] == [
+            ("endless", "Running", "5"),
+            ("killed", "Broke off", "12 of 40"),
+            ("old", "Finished", "40 of 40"),
+        ]
+        assert module.rows[0]["left"] == ""
+        assert module.rows[2] | {"loss": "0.025", "psnr": "24.0 dB", "model": "maesil tiny"} == module.rows[2]
+        assert all(not module.ui.runsTable.item(row, 1).icon().isNull() for row in range(3))
+
+
+def test_the_chosen_run_stays_chosen_while_runs_come_and_go(module: Runs) -> None:
+    first = add_run(module.root, "first", steps=3, started=100.0)
+    module.openSection()
+    module.choose("first")
+    with at_work(first):
+        add_run(module.root, "second", steps=1, started=200.0)
+        add_step(first, 4)
+        module.look()
+        assert module.ui.runsTable.currentRow() == 1
+        assert module.rows[1]["step"] == "4 of 40"
+        assert module.rows[1]["left"] == "about 60 min"
+        assert module.enabled() == {"stop", "duplicate", "openFolder"}
+        assert module.ui.deleteRunButton.toolTip == "The run is running; stop it first."
+    module.look()
+    assert module.status == "The run first broke off; it can be resumed from its newest checkpoint."
+    assert module.enabled() == {"resume", "duplicate", "openFolder", "deleteRun"}
+
+
+def test_a_run_is_started_with_the_inputs_and_the_next_one_gets_another_name(
+    module: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    ui = module.ui
+    module.openSection()
+    assert ui.startButton.toolTip == "Choose a folder of scans, or a store, first."
+    ui.scansEdit.setText(str(tmp_path / "nowhere"))
+    assert "does not exist" in ui.startButton.toolTip
+    scans = tmp_path / "CT scans"
+    scans.mkdir()
+    # As a file manager drops a folder.
+    ui.scansEdit.setText(scans.as_uri())
+    ui.presetComboBox.setCurrentIndex(ui.presetComboBox.findData("tiny"))
+    assert ui.runNameEdit.text == "maesil-tiny"
+    ui.stepsSpinBox.setValue(70)
+    module.host.click(ui.startButton)
+    assert module.status == "The run maesil-tiny has started. It goes on when 3D Slicer is closed."
+    assert module.rows[0]["name"] == "maesil-tiny"
+    assert ui.runNameEdit.text == "maesil-tiny-2"
+    request = PretrainingRequest.read(module.root / "maesil-tiny")
+    assert request == PretrainingRequest(
+        scans=(str(scans),), name="maesil-tiny", method="maesil", preset="tiny", steps=70, config={}
+    )
+    ui.runNameEdit.setText("Nachtlauf")
+    ui.untilStoppedCheckBox.setChecked(True)
+    assert not ui.stepsSpinBox.isEnabled()
+    module.host.click(ui.startButton)
+    request = PretrainingRequest.read(module.root / "Nachtlauf")
+    assert (request.steps, request.config) == (1_000_000, {"cooldown": 0.0})
+    assert ui.runNameEdit.text == "maesil-tiny-2"
+
+
+def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
+    module: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    overrides = {"batch_size": 3, "cooldown": 0.0}
+    add_run(module.root, "night", steps=3, total=1_000_000, preset="base", overrides=overrides)
+    ui = module.ui
+    module.openSection()
+    module.choose("night")
+    module.host.click(ui.duplicateButton)
+    assert ui.presetComboBox.currentText == "base"
+    assert ui.runNameEdit.text == "night-2"
+    assert ui.untilStoppedCheckBox.checked
+    assert ui.scansEdit.text == str(module.root.parent / "scans")
+    assert ui.copiedLabel.text == "All other settings are those of night."
+    ui.untilStoppedCheckBox.setChecked(False)
+    ui.stepsSpinBox.setValue(50)
+    module.host.click(ui.startButton)
+    request = PretrainingRequest.read(module.root / "night-2")
+    assert (request.preset, request.steps, request.config) == ("base", 50, {"batch_size": 3})
+
+
+def test_a_run_is_deleted_after_a_question(module: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    answer = False
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or answer, raising=False
+    )
+    folder = add_run(module.root, "old", steps=3)
+    module.openSection()
+    module.choose("old")
+    module.host.click(module.ui.deleteRunButton)
+    assert str(folder) in asked[0]
+    assert folder.exists()
+    answer = True
+    module.host.click(module.ui.deleteRunButton)
+    assert not folder.exists()
+    assert module.rows == []
+    assert module.status == "The run old was deleted."
+    assert module.enabled() == set()
+    assert module.ui.stopButton.toolTip == "Choose a run first."
+
+
+def test_a_run_is_stopped_by_its_folder_and_its_folder_is_opened(module: Runs) -> None:
+    folder = add_run(module.root, "night", steps=3)
+    with at_work(folder):
+        module.openSection()
+        module.choose("night")
+        module.host.click(module.ui.stopButton)
+        assert (folder / "cancel").exists()
+        assert module.status.startswith("The run night stops after its current step")
+    module.host.click(module.ui.openFolderButton)
+    assert module.host.dialogs.asked == (folder.as_uri(),)
+
+
+def test_a_run_without_a_step_left_is_not_resumed(module: Runs) -> None:
+    add_run(module.root, "done", steps=40, end="finished", message="Trained for 40 steps.")
+    module.openSection()
+    module.choose("done")
+    assert module.ui.runLabel.text == "Trained for 40 steps."
+    assert "duplicate it" in module.ui.resumeButton.toolTip
+
+
+def test_the_curve_is_plotted_follows_the_run_and_leaves_nothing_behind(
+    module: Runs, host: Host, tmp_path: Path
+) -> None:
+    folder = add_run(module.root, "night", steps=12)
+    ui, before = module.ui, host.app.layoutManager().layout
+    module.openSection()
+    assert ui.curveButton.toolTip == "Choose a run first."
+    module.choose("night")
+    titles = [ui.curveComboBox.itemText(index) for index in range(ui.curveComboBox.count)]
+    assert titles == ["Loss", "PSNR of hidden voxels (dB)", "Validation: ssim_hidden", "Learning rate"]
+    host.click(ui.curveButton)
+    (chart,) = module.plotted()
+    assert chart.GetYAxisLogScale()
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode()
+    assert table.GetNumberOfRows() == 12
+    assert float(table.GetCellText(3, 1)) == pytest.approx(0.25)
+    with at_work(folder):
+        add_step(folder, 13)
+        module.look()
+    assert table.GetNumberOfRows() == 13
+    ui.curveComboBox.setCurrentIndex(1)
+    ui.curveComboBox.activated.emit(1)
+    assert (chart.GetYAxisTitle(), chart.GetYAxisLogScale()) == ("PSNR of hidden voxels (dB)", False)
+    assert table.GetNumberOfRows() == 1
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    # Another module.
+    host.widget.exit()
+    assert host.app.layoutManager().layout == before
+    assert module.plotted() == []
+    host.widget.enter()
+    host.process()
+    host.click(ui.curveButton)
+    # The plot outlives the scene.
+    host.closeScene()
+    module.look()
+    assert len(module.plotted()) == 1
+    host.click(ui.curveButton)
+    assert host.app.layoutManager().layout == before
+    host.closeScene()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert module.plotted() == []
+
+
+def test_a_preview_is_shown_beside_its_scan_in_place_of_the_one_before(module: Runs, host: Host) -> None:
+    folder = add_run(module.root, "night", steps=12)
+    ui, before = module.ui, host.app.layoutManager().layout
+    module.use(name="Chest")
+    module.openSection()
+    module.choose("night")
+    assert ui.previewButton.toolTip == "The run has no previews yet."
+    add_preview(folder, 5)
+    add_preview(folder, 10)
+    module.look()
+    assert [ui.previewComboBox.itemText(index) for index in range(2)] == ["Step 10", "Step 5"]
+    host.click(ui.previewButton)
+    assert module.status.startswith("night, step 10: the scan")
+    names = ["Chest", "night step 10 scan", "night step 10 input", "night step 10 prediction"]
+    assert module.namesOf("vtkMRMLScalarVolumeNode") == names
+    shown = {
+        node.GetLayoutName(): slicer.mrmlScene.GetNodeByID(node.GetBackgroundVolumeID()).GetName()
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+        if node.GetLayoutName().startswith("MAESIL")
+    }
+    assert list(shown.values()) == names[1:]
+    assert ui.previewButton.checked
+    assert not ui.compareButton.checked
+    # The volume's own mask would cover the preview.
+    assert not module.parameters.showMask2d
+    ui.previewComboBox.setCurrentIndex(1)
+    ui.previewComboBox.activated.emit(1)
+    host.process()
+    assert len(module.namesOf("vtkMRMLScalarVolumeNode")) == 4
+    assert "night step 5 scan" in module.namesOf("vtkMRMLScalarVolumeNode")
+    host.click(ui.previewButton)
+    assert host.app.layoutManager().layout == before
+    assert module.parameters.showMask2d
+    (folder / "previews" / "truth.nii.gz").unlink()
+    module.look()
+    host.click(ui.previewButton)
+    assert module.status == "The preview of step 5 is incomplete; choose another one."
+    assert host.app.layoutManager().layout == before
+
+
+def test_the_model_of_a_run_is_used_for_reconstructions(
+    module: Runs, make_tiny_model: Callable[..., Path]
+) -> None:
+    folder = add_run(module.root, "night", steps=12)
+    module.openSection()
+    module.choose("night")
+    assert module.ui.useModelButton.toolTip == "The run has no checkpoint yet."
+    model = make_tiny_model(folder / "model.safetensors")
+    module.look()
+    module.host.click(module.ui.useModelButton)
+    assert module.parameters.model == str(model)
+    assert module.status == "Reconstructions now use the model of the run night."
+
+
+def test_the_folder_of_runs_is_chosen_once(module: Runs, host: Host, tmp_path: Path) -> None:
+    from MAESILSlicerLib.desktop import settings
+
+    add_run(tmp_path / "server" / "runs", "elsewhere", steps=3)
+    module.openSection()
+    assert module.ui.runsFolderEdit.text == str(module.root)
+    host.dialogs.answers = (str(tmp_path / "server" / "runs"),)
+    host.click(module.ui.runsFolderButton)
+    assert [row["name"] for row in module.rows] == ["elsewhere"]
+    host.reload()
+    assert settings.runsFolder() == tmp_path / "server" / "runs"
+    assert host.ui.runsFolderEdit.text == str(tmp_path / "server" / "runs")
+
+
+def test_missing_packages_are_installed_with_the_same_button(
+    module: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from packaging.requirements import Requirement
+
+    from MAESILSlicerLib.desktop.installation import Installation
+    from MAESILSlicerLib.system import requirements
+
+    ran = []
+    monkeypatch.setattr(requirements, "unmetForTraining", lambda: (Requirement("zarr>=3.1"),))
+    monkeypatch.setattr(Installation, "run", lambda _installation, report: ran.append(report.missing))
+    module.openSection()
+    assert module.ui.startButton.text == "Install packages for pre-training..."
+    module.host.click(module.ui.startButton)
+    ((need,),) = ran
+    assert need.name == "zarr"
+
+
+def test_before_pytorch_is_installed_runs_are_listed_and_none_is_started(
+    host: Host, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
+    monkeypatch.setenv("MAESIL_RUNS", str(tmp_path / "runs"))
+    add_run(tmp_path / "runs", "from the server", steps=3)
+    module = Runs(host, tiny_model, tmp_path / "runs")
+    module.ui.scansEdit.setText(str(tmp_path))
+    module.openSection()
+    assert [row["name"] for row in module.rows] == ["from the server"]
+    assert module.ui.startButton.toolTip == module.ui.installLabel.text
+    assert not module.ui.startButton.isEnabled()
