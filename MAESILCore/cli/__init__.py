@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Group of entry points for commands of other packages, such as `app` of the browser interface.
 _GROUP = "maesil.commands"
 #: Modules of this package, one per command, in the order of `maesil --help`.
-_COMMANDS = ("demo", "info", "reconstruct", "evaluate", "prepare", "pretrain", "phantom")
+_COMMANDS = ("demo", "info", "reconstruct", "evaluate", "prepare", "pretrain", "runs", "phantom")
 
 _STOPPED = 130
 #: EX_TEMPFAIL of sysexits.h: run the same command again.

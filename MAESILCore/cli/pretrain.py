@@ -1,9 +1,10 @@
-"""`maesil pretrain`: trains a model on unlabelled scans."""
+"""`maesil pretrain` and `maesil resume`: train a model on unlabelled scans, here or in the background."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,16 +19,28 @@ from MAESILCore.methods import BUILT_IN
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    from MAESILCore.data.formats.discovery import Discovery
     from MAESILCore.jobfolder import Event, EventCallback
+    from MAESILCore.models.checkpoint import LoadedModel
+    from MAESILCore.training import PretrainConfig, Run
 
+#: Seconds that a background process may take to start Python.
+_START_SECONDS = 20.0
 
 #: Signals of schedulers: SLURM sends SIGTERM on a preemption, and SIGUSR1 before the end of the time if it is asked to.
 _SCHEDULER = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+Background = Annotated[
+    bool,
+    typer.Option(
+        "--background", help="Start it as a process that outlives this terminal, and return at once."
+    ),
+]
 
 
 @app.command()
@@ -59,44 +72,144 @@ def pretrain(
     initial: Annotated[
         Path | None, typer.Option(help="Checkpoint or run folder with the initial weights.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in --out, as `maesil resume` does.")
+    ] = False,
     device: Device = "auto",
+    background: Background = False,
 ) -> None:
     """Pre-train a model on unlabelled scans by self-supervision.
 
-    Ctrl-C stops after the current step and saves a checkpoint; --resume continues from there with the same results
-    as an uninterrupted run. Patterns match the path below the folder, a folder on it or the end of it, and each must
-    match a scan.
+    Ctrl-C stops after the current step and saves a checkpoint; `maesil resume` continues from there with the same
+    results as an uninterrupted run. Patterns match the path below the folder, a folder on it or the end of it, and each
+    must match a scan.
     """
+    _require()
+    from MAESILCore.jobfolder import JobFolder
+    from MAESILCore.jobs.pretrain import scans_of
+    from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, absolute
+    from MAESILCore.models.checkpoint import load_checkpoint
+    from MAESILCore.training import Run, load_config
+    from MAESILCore.training.config import read_recipe
+
+    given: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
+    # Cards are UTF-8, and patterns are matched with displayable names.
+    given["hold_out"] = list(map(displayable, hold_out)) if hold_out else None
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if resume:
+        if recipe is not None or initial is not None or method or preset or overrides:
+            raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
+        Run.open(out)
+        _resume(out, scans, steps, device, background)
+        return
+    start = load_checkpoint(initial) if initial is not None else None
+    show_notes(start.notes if start is not None else (), _console())
+    named = {"method": method, "preset": preset, "steps": steps}
+    config = load_config(
+        recipe, {**overrides, **{key: value for key, value in named.items() if value is not None}}
+    )
+    request = PretrainingRequest(
+        scans=absolute(scans),
+        method=method,
+        preset=preset,
+        steps=steps,
+        device=device,
+        initial=None if initial is None else absolute([initial])[0],
+        config={**(read_recipe(recipe) if recipe is not None else {}), **overrides},
+    )
+    if background:
+        Run.create(out)
+        JobFolder(out).describe(NAME, request.content)
+        _start(out)
+        return
+    data = scans_of(request)
+    run = Run.create(out)
+    run.request = request.content
+    _train(run, config, data, device, start)
+
+
+@app.command("resume")
+def resume_run(
+    run: Annotated[Path, typer.Argument(help="Run folder, or its name in the default folder of runs.")],
+    scans: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Scans, if they were moved or an older version started the run."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="New total of optimiser steps, to extend the run.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="as before")
+    ] = None,
+    background: Background = False,
+) -> None:
+    """Resume a pre-training from its newest checkpoint.
+
+    The results are those of an uninterrupted run. Recipe and scans are those that it was started with.
+    """
+    _require()
+    from MAESILCore.jobs.runs import find_run
+
+    _resume(find_run(run), scans or (), steps, device, background)
+
+
+def _require() -> None:
     from MAESILCore.optional import require
 
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
-    from MAESILCore.models.checkpoint import load_checkpoint
-    from MAESILCore.training import Run, load_config
-    from MAESILCore.training import pretrain as train
-    from MAESILCore.training.scans import data_at
 
-    given: dict[str, Any] = {"method": method, "preset": preset, "steps": steps, "batch_size": batch_size}
-    # Cards are UTF-8, and patterns are matched with displayable names.
-    given |= {"seed": seed, "hold_out": tuple(map(displayable, hold_out)) if hold_out else None}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    start = load_checkpoint(initial) if initial is not None else None
-    show_notes(start.notes if start is not None else (), _console())
-    if resume:
-        fixed = set(overrides) - {"steps"}
-        if recipe is not None or initial is not None or fixed:
-            raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
-        run = Run.open(out)
-        config = run.config(overrides)
-        data = data_at(scans)
-    else:
-        config = load_config(recipe, overrides)
-        data = data_at(scans)
-        run = Run.create(out)
+
+def _resume(
+    folder: Path, scans: Sequence[Path], steps: int | None, device: str | None, background: bool
+) -> None:
+    from MAESILCore.jobfolder import JobFolder
+    from MAESILCore.jobs.pretrain import initial_of, open_run, scans_of
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    request = PretrainingRequest.read(folder).changed(steps, scans, device)
+    if background:
+        _start(folder, steps, scans, device)
+        return
+    data = scans_of(request)
+    run, config = open_run(JobFolder(folder), request)
+    _train(run, config, data, request.device, initial_of(request, run))
+
+
+def _start(
+    folder: Path, steps: int | None = None, scans: Sequence[Path] = (), device: str | None = None
+) -> None:
+    """Start the run in a folder as a process that outlives this one, and the terminal."""
+    from MAESILCore.jobs.runs import resume
+
+    job = resume(folder, steps=steps, scans=scans, device=device)
+    # Until its process works, the run looks as if it had not been started.
+    until = time.monotonic() + _START_SECONDS
+    while job.folder.lock.holder() is None and not job.is_over and time.monotonic() < until:
+        time.sleep(0.02)
+        job.poll()
+    job.close()
+    if job.state == "failed":
+        raise ConfigError(job.message)
+    typer.echo(f"Started in the background: {displayable(folder)}")
+    typer.echo(
+        f"Watch it with `maesil watch`, stop it with `maesil stop`, followed by {displayable(folder)}."
+    )
+
+
+def _train(
+    run: Run,
+    config: PretrainConfig,
+    data: Discovery | Sequence[Path],
+    device: str,
+    initial: LoadedModel | None,
+) -> None:
+    from MAESILCore.training import pretrain as train
 
     def work(progress: EventCallback, cancelled: Callable[[], int]) -> Path:
-        return train(run, config, data, device=device, progress=progress, cancelled=cancelled, initial=start)
+        return train(
+            run, config, data, device=device, progress=progress, cancelled=cancelled, initial=initial
+        )
 
     _watch(work)
 

@@ -118,13 +118,20 @@ class PretrainingRequest:
             )
             raise ConfigError(message) from error
 
-    def changed(self, steps: int | None, scans: Sequence[str | Path]) -> PretrainingRequest:
-        """The request with another number of steps, or other places of its scans; None and () change nothing.
+    def changed(
+        self, steps: int | None, scans: Sequence[str | Path] | None, device: str | None = None
+    ) -> PretrainingRequest:
+        """The request with other steps, places of scans, or device; None and () change nothing.
 
         Raises:
-            ConfigError: a scan is missing, or the number of steps is invalid.
+            ConfigError: a scan is missing, or a value is invalid.
         """
-        return replace(self, steps=steps or self.steps, scans=absolute(scans) if scans else self.scans)
+        return replace(
+            self,
+            steps=self.steps if steps is None else steps,
+            scans=absolute(scans) if scans else self.scans,
+            device=device or self.device,
+        )
 
 
 def prepare_pretraining(

@@ -32,6 +32,9 @@ from MAESILCore.jobs.wording import sentence
 from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import CHECKPOINTS
 
+#: The final model of a run.
+FINAL = f"model{SUFFIX}"
+
 __all__ = [
     "Curves",
     "Preview",
@@ -87,6 +90,7 @@ def resume(
     *,
     steps: int | None = None,
     scans: Sequence[str | Path] = (),
+    device: str | None = None,
     python: str = sys.executable,
 ) -> JobProcess:
     """Start the process of a run that is prepared, or ended before its last step.
@@ -95,6 +99,7 @@ def resume(
         folder: the run folder.
         steps: new total number of steps, to extend or shorten the run.
         scans: new places of the scans, if they were moved, or if a run of an older version does not know them.
+        device: another device, auto, cpu, cuda, cuda:N or mps.
         python: the interpreter.
 
     Returns:
@@ -103,23 +108,25 @@ def resume(
     Raises:
         ConfigError: the run is running, has no step left or does not know its scans, or a choice is invalid.
     """
-    request = resumed(folder, steps, scans)
-    _write(folder, request)
+    _write(folder, _resumed(Path(folder), steps, scans, device))
     job = JobProcess(folder, python, detached=True)
     job.start()
     return job
 
 
-def resumed(folder: str | Path, steps: int | None, scans: Sequence[str | Path]) -> PretrainingRequest:
+def _resumed(
+    folder: Path, steps: int | None, scans: Sequence[str | Path], device: str | None
+) -> PretrainingRequest:
     """The request with which a run can be resumed; see `resume`."""
-    summary = summary_of(Path(folder))
+    summary = summary_of(folder)
     if summary is None:
         raise ConfigError(sentence("run.none", folder=str(folder)))
     if summary.state == "running":
         raise ConfigError(sentence("run.running", name=summary.name))
-    if summary.state == "finished" and not (steps and steps > summary.step):
+    has_model = (folder / FINAL).is_file()
+    if summary.state == "finished" and has_model and not (steps and steps > summary.step):
         raise ConfigError(sentence("run.complete", name=summary.name, steps=summary.step))
-    request = PretrainingRequest.read(folder).changed(steps, scans)
+    request = PretrainingRequest.read(folder).changed(steps, scans, device)
     if not request.scans:
         raise ConfigError(sentence("run.unknown-scans", name=summary.name))
     return request
@@ -193,6 +200,6 @@ def delete(folder: str | Path) -> None:
 def model_of(folder: str | Path) -> Path | None:
     """The model of a run: the final one, else the best checkpoint, else the newest; None if there is none."""
     folder = Path(folder)
-    final, best = folder / f"model{SUFFIX}", folder / CHECKPOINTS / f"best{SUFFIX}"
+    final, best = folder / FINAL, folder / CHECKPOINTS / f"best{SUFFIX}"
     newest = sorted((folder / CHECKPOINTS).glob(f"step-*{SUFFIX}"))[-1:]
     return next((path for path in (final, best, *newest) if path.is_file()), None)

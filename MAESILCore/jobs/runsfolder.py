@@ -96,13 +96,13 @@ class RunsFolder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self._runs: dict[Path, _TrackedRun] = {}
+        self._runs: dict[Path, TrackedRun] = {}
         self._curves: dict[Path, CurveTail] = {}
 
     def refresh(self) -> list[RunSummary]:
         """The runs, newest first; only changed files are read. Other folders are skipped."""
         folders = _subfolders(self.root)
-        self._runs = {folder: self._runs.get(folder) or _TrackedRun(folder) for folder in folders}
+        self._runs = {folder: self._runs.get(folder) or TrackedRun(folder) for folder in folders}
         self._curves = {folder: tail for folder, tail in self._curves.items() if folder in self._runs}
         found = [summary for run in self._runs.values() if (summary := run.refresh()) is not None]
         return sorted(
@@ -139,11 +139,15 @@ def previews_of(folder: Path) -> list[Preview]:
 
 def summary_of(folder: Path) -> RunSummary | None:
     """The summary of one run; None if the folder holds no run."""
-    return _TrackedRun(folder).refresh()
+    return TrackedRun(folder).refresh()
 
 
-class _TrackedRun:
-    """One folder, which may be a run."""
+class TrackedRun:
+    """One folder, which may be a run; `refresh` reads only what has changed.
+
+    Args:
+        folder: the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -200,11 +204,12 @@ class _TrackedRun:
         written = dict(_FIELD.findall(_text(self._folder / CONFIG)))
         # A run that has just begun gets its recipe after its request.
         self._is_run, self._is_identified = True, bool(written)
+        asked = request.recipe
         self._name = request.name or displayable(self._folder.name)
-        self._method = written.get("method") or request.method or "maesil"
-        preset = written.get("preset") or request.preset or ""
+        self._method = written.get("method") or str(asked.get("method") or "maesil")
+        preset = written.get("preset") or str(asked.get("preset") or "")
         self._preset = "" if preset == "null" else preset
-        self._steps = request.steps or 0
+        self._steps = asked.get("steps") or 0
 
     def _summarise(self, is_running: bool, changed: Stamp | None) -> RunSummary:
         tail = self._tail

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import torch
 
 from MAESILCore import Volume, write_volume
 from MAESILCore.errors import ConfigError
-from MAESILCore.jobfolder import JobFolder
+from MAESILCore.jobfolder import JobFolder, jobs_in
 from MAESILCore.jobs import JobProcess
 from MAESILCore.jobs.pretraining import PretrainingRequest, prepare_pretraining, safe_name
+from MAESILCore.jobs.process import end_trees
 from MAESILCore.jobs.runs import delete, duplicate, find_run, model_of, resume, stop, summary_of
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import Run, load_config, pretrain
@@ -68,6 +69,16 @@ def prepare(some_scans: Path, tmp_path: Path) -> Preparer:
         )
 
     return prepare
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(tmp_path: Path) -> Iterator[None]:
+    """A test that fails ends what it started."""
+    yield
+    for job in jobs_in(tmp_path / "runs"):
+        holder = job.lock.holder()
+        if holder is not None:
+            end_trees([holder.pid], at_once=True)
 
 
 def until(condition: Callable[[], bool]) -> None:
