@@ -347,7 +347,7 @@ def test_steps_that_do_not_fit_leave_a_run_as_it_is(
     a_corpus: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
-    for steps, words in (("-5", "steps: Input should be greater"), ("3", "already taken 4 steps")):
+    for steps, words in (("-5", "steps must be at least 1"), ("3", "already taken 4 steps")):
         assert cli.main(arguments(a_corpus, "--resume", "--steps", steps)) == 2
         assert words in capfd.readouterr().err
     assert cli.main(arguments(a_corpus, "--resume")) == 0
