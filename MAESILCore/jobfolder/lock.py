@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from MAESILCore.errors import ConfigError
+from MAESILCore.errors import ConfigError, MissingPackageError
 from MAESILCore.optional import require
 
 #: Seconds between heartbeats; a heartbeat updates the modification time of the lock file.
@@ -66,7 +66,11 @@ class Owner:
         """
         if not self.is_here:
             return heartbeat_age < STALE
-        psutil: Any = require("psutil", "Running a job")
+        try:
+            psutil: Any = require("psutil", "Running a job")
+        except MissingPackageError:
+            # A window lists runs before its packages are installed.
+            return heartbeat_age < STALE
         try:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:

@@ -128,7 +128,9 @@ class JobProcess:
         owner = () if self.detached else (str(os.getpid()),)
         try:
             with open(self.folder.path / LOG, "ab") as log:
-                self._process = start_python(self.python, WORKER, str(self.folder.path), *owner, log=log)
+                self._process = start_python(
+                    self.python, WORKER, str(self.folder.path), *owner, log=log, detached=self.detached
+                )
         except OSError as error:
             message = Sentence(
                 "job.no-python",

@@ -16,7 +16,9 @@ from MAESILCore.optional import require
 NICENESS = 10
 
 
-def start_python(python: str, script: Path, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_python(
+    python: str, script: Path, *arguments: str, log: IO[bytes], detached: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a script in its own session, without a console window.
 
     Args:
@@ -24,11 +26,19 @@ def start_python(python: str, script: Path, *arguments: str, log: IO[bytes]) -> 
         script: absolute path of the script.
         arguments: arguments of the script.
         log: file for stdout and stderr.
+        detached: whether the process outlives this one, its terminal and its window.
 
     Raises:
         OSError: the interpreter cannot be started.
     """
-    flags = 0
+    options: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": log,
+        "stderr": log,
+        "env": {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
+        "start_new_session": sys.platform != "win32",
+    }
+    command = [python, "-u", str(script), *arguments]
     if sys.platform == "win32":
         # Children inherit the priority.
         flags = (
@@ -36,15 +46,13 @@ def start_python(python: str, script: Path, *arguments: str, log: IO[bytes]) -> 
             | subprocess.CREATE_NEW_PROCESS_GROUP
             | subprocess.BELOW_NORMAL_PRIORITY_CLASS
         )
-    return subprocess.Popen(
-        [python, "-u", str(script), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
-        creationflags=flags,
-        start_new_session=sys.platform != "win32",
-    )
+        if detached:
+            # A launcher may end all processes of its job object with itself. It may also forbid them to leave it.
+            leaving = flags | subprocess.CREATE_BREAKAWAY_FROM_JOB
+            with suppress(PermissionError):
+                return subprocess.Popen(command, creationflags=leaving, **options)
+        options["creationflags"] = flags
+    return subprocess.Popen(command, **options)
 
 
 def lower_priority() -> None:

@@ -13,6 +13,7 @@ from MAESILCore.jobs import runs as library
 from MAESILCore.jobs.client import JobProcess
 from MAESILCore.jobs.pretraining import prepare_pretraining
 from MAESILCore.jobs.runs import Curves, Preview, RunsFolder, RunSummary
+from MAESILCore.optional import require
 from MAESILSlicerLib.session.signal import Signal
 
 
@@ -105,6 +106,8 @@ class Board:
             MaesilError: a choice is invalid, the folder cannot be written, or Python cannot be started.
             ValueError: no folder is open.
         """
+        # Otherwise a folder would remain whose run cannot be started.
+        require("psutil", "Running a job")
         folder = prepare_pretraining(
             self._opened().root,
             scans,
