@@ -11,7 +11,7 @@ import torch
 WEIGHT_PREFIXES = ("average.", "model.")
 
 #: Name prefixes of training state.
-_OTHER_PARTS = ("optimizer.", "random.")
+_OTHER_PARTS = ("count.", "optimizer.", "random.")
 
 #: Name parts that other programs insert, and those programs.
 _WRAPPERS = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextvars import ContextVar, Token
+
 import torch
 
 from MAESILCore.nn import multigrid
@@ -23,4 +26,43 @@ def smooth_fill(volume: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[in
     """
     with torch.no_grad(), torch.autocast(volume.device.type, enabled=False):
         known = expand_patches((~hidden).unsqueeze(1).float(), patch_size)
-        return multigrid.solve(volume.float() * known, known).clamp_(0.0, 1.0)
+        visible, cache = volume.float() * known, _in_use.get()
+        if cache is None:
+            return _solve(visible, known)
+        return cache.solution(visible, known)
+
+
+def _solve(visible: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    return multigrid.solve(visible, known).clamp_(0.0, 1.0)
+
+
+class FillCache:
+    """Keeps the fills that `smooth_fill` solves during `with` blocks, and returns them for the same volume and mask.
+
+    They stay on the CPU and take as much memory as the volumes.
+    """
+
+    def __init__(self) -> None:
+        self._fills: dict[bytes, torch.Tensor] = {}
+        self._tokens: list[Token[FillCache | None]] = []
+
+    def __enter__(self) -> FillCache:
+        self._tokens.append(_in_use.set(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _in_use.reset(self._tokens.pop())
+
+    def solution(self, visible: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """The fill of visible voxels (B, 1, K, J, I), 0 where `known` is 0."""
+        digest = hashlib.sha256(repr((visible.shape, visible.device.type)).encode("ascii"))
+        for tensor in (visible, known.bool()):
+            digest.update(tensor.contiguous().cpu().numpy().data)
+        key = digest.digest()
+        if key not in self._fills:
+            self._fills[key] = _solve(visible, known).cpu()
+        # A copy, as a caller may write into it.
+        return self._fills[key].to(visible.device, copy=True)
+
+
+_in_use: ContextVar[FillCache | None] = ContextVar("fills", default=None)

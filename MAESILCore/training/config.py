@@ -111,7 +111,14 @@ class PretrainConfig(BaseModel):
         average_decay: decay of the exponential moving average of the weights; the final model holds this average.
         checkpoint_every: steps between checkpoints.
         validate_every: steps between validations.
-        keep_checkpoints: number of newest checkpoints to keep.
+        keep_checkpoints: number of newest checkpoints to keep, beside the best one by validation.
+        preview_every: steps between previews; 0 for none, null for `validate_every`.
+        preview_scan: glob pattern of the scan for previews, matched as in `hold_out`; null is the first held-out scan,
+            or the first training scan.
+        keep_previews: number of newest previews to keep.
+        on_nan: what happens if the loss or the gradients of a step are not finite. `stop` ends the run; `skip` leaves
+            out the update, and ends the run at the tenth such step in a row.
+        log: further logs: `tensorboard` writes event files for TensorBoard.
         seed: seed of weights, crops and masks.
         precision: `auto` is bf16 if the hardware supports it, else fp32. fp16 is not supported: its gradient scaling
             is incompatible with clipping before a fused optimiser step, and would add state to checkpoints.
@@ -143,6 +150,11 @@ class PretrainConfig(BaseModel):
     checkpoint_every: int = Field(default=500, ge=1)
     validate_every: int = Field(default=250, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    preview_every: Annotated[int, Field(ge=0)] | None = None
+    preview_scan: str | None = None
+    keep_previews: int = Field(default=50, ge=1)
+    on_nan: Literal["stop", "skip"] = "stop"
+    log: tuple[Literal["tensorboard"], ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     cache_gib: float = Field(default=4.0, gt=0.0)

@@ -13,8 +13,8 @@ from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.scans import try_reading
 from MAESILCore.data.volume import Volume, looks_like_label, read_volume
-from MAESILCore.errors import ConfigError
-from MAESILCore.training.crops import Drawing, choose_scan, cumulative_weights, draw_crop, sample_of
+from MAESILCore.errors import ConfigError, VolumeError
+from MAESILCore.training.crops import Drawing, box_in, choose_scan, cumulative_weights, make_crop, sample_of
 from MAESILCore.training.source import Sample, SampleKey
 from MAESILCore.training.split import inventory
 
@@ -112,16 +112,21 @@ class Corpus:
         return inventory([scan.file for scan in self.scans.scans], self.scans.shapes)
 
     def draw(self, key: SampleKey) -> Sample:
-        """Draw a crop and its mask; see `SampleSource.draw`."""
+        """Draw a crop and its mask; see `SampleSource.draw`.
+
+        Raises:
+            VolumeError: the scan has vanished or is damaged.
+        """
         drawing = self.drawing
         generator = np.random.Generator(np.random.PCG64((key.seed, key.step, key.index)))
-        volume = self.cache.scan(self.scans.scans[choose_scan(self._cumulative, generator)].path)
-        crop = draw_crop(
-            volume.voxels,
-            drawing.crop,
-            drawing.window,
-            drawing.patch_size,
-            generator,
-            volume.spacing[::-1],
-        )
-        return sample_of(*crop, drawing, generator)
+        scan = self.scans.scans[choose_scan(self._cumulative, generator)]
+        try:
+            volume = self.cache.scan(scan.path)
+        except VolumeError as error:
+            raise VolumeError(
+                f"The scan {scan.file} can no longer be read. Restore it, then resume the run. ({error})"
+            ) from error
+        box = box_in(volume.voxels, drawing.crop, drawing.patch_size, generator)
+        spacing = volume.spacing[::-1]
+        crop = make_crop(volume.voxels[box.slices], box, drawing.crop, drawing.window, generator, spacing)
+        return sample_of(*crop, drawing, generator, scan.file, box.start)

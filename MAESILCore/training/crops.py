@@ -193,6 +193,18 @@ def make_crop(
     return np.ascontiguousarray(unit), (k, j, i)
 
 
+def box_in(
+    scan: np.ndarray, crop: CropConfig, patch_size: tuple[int, int, int], generator: np.random.Generator
+) -> Box:
+    """Choose a part of a (k, j, i) scan in HU; see `choose_box`."""
+
+    def has_body(box: Box) -> bool:
+        piece = scan[box.slices]
+        return bool(np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size)
+
+    return choose_box(scan.shape, crop, patch_size, generator, has_body)
+
+
 def draw_crop(
     scan: np.ndarray,
     crop: CropConfig,
@@ -202,12 +214,7 @@ def draw_crop(
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Draw a crop of whole patches from a (k, j, i) scan in HU; see `choose_box` and `make_crop`."""
-
-    def has_body(box: Box) -> bool:
-        piece = scan[box.slices]
-        return bool(np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size)
-
-    box = choose_box(scan.shape, crop, patch_size, generator, has_body)
+    box = box_in(scan, crop, patch_size, generator)
     return make_crop(scan[box.slices], box, crop, window, generator, spacing)
 
 
@@ -216,8 +223,10 @@ def sample_of(
     spacing: tuple[float, float, float],
     drawing: Drawing,
     generator: np.random.Generator,
+    scan: str = "",
+    corner: tuple[int, ...] = (),
 ) -> Sample:
-    """A sample of a crop, with its mask and its place in a superpatch."""
+    """A sample of a crop, with its mask and its place in a superpatch; `scan` and `corner` tell where it is from."""
     patches = [size // patch for size, patch in zip(voxels.shape, drawing.patch_size, strict=True)]
     k, j, i = patches
     stages = None
@@ -227,7 +236,7 @@ def sample_of(
     k, j, i = (
         int(generator.integers(place - extent + 1)) for place, extent in zip(places, patches, strict=True)
     )
-    return Sample(voxels, stages, (k, j, i), spacing)
+    return Sample(voxels, stages, (k, j, i), spacing, scan, corner)
 
 
 def cumulative_weights(shapes: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from MAESILCore.methods.abilities import Abilities
+
+Result = TypeVar("Result")
 
 #: How long a process waits for the others: they may validate, or write a checkpoint to a slow disk.
 PATIENCE = timedelta(minutes=30)
@@ -78,6 +80,14 @@ class Processes:
         given = [outcome]
         dist.broadcast_object_list(given, 0, group=self.opening)
         return given[0]
+
+    def gather(self, value: Result) -> list[Result]:
+        """The values of all processes, in their order; all must call it."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value, group=self.control)
+        return values
 
     def agree(self, problem: Exception | None = None, stop: int = 0) -> int:
         """Tell all processes of a problem or a stop, so that none waits for another that has ended.

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
-from MAESILCore.files import UNFINISHED, sync_folder, write_whole
+from MAESILCore.files import UNFINISHED, write_whole
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
 from MAESILCore.jobfolder.folder import CANCEL, EVENTS, JOB, LOCK, LOG
-from MAESILCore.models.card import SUFFIX, Card, read_card
-from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
+from MAESILCore.models.card import SUFFIX, read_card
+from MAESILCore.models.catalogue import CHECKPOINTS
+from MAESILCore.training.checkpoints import Checkpoints, step_of
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
+from MAESILCore.training.environment import extended
 
 #: The kind of job in `job.json`.
 KIND = "pretraining"
 CONFIG = "config.yaml"
 MODEL = f"model{SUFFIX}"
 SCANS = "scans.json"
-CHECKPOINTS = "checkpoints"
+ENVIRONMENT = "environment.json"
+PREVIEWS = "previews"
 
 
 class Run:
     """A run folder, which is also a job folder.
 
-    It holds `config.yaml`, `scans.json` (names and shapes of the training scans), `checkpoints/`, and the files of
-    `JobFolder`. Scans are named by their path below the folder, never by their headers. Under torchrun only the first
-    process writes.
+    It holds `config.yaml`, `scans.json` (names and shapes of the training scans), `environment.json`, `checkpoints/`,
+    `previews/`, and the files of `JobFolder`. Scans are named by their path below the folder, never by their headers.
+    Under torchrun only the first process writes.
 
     Attributes:
         folder: the path of the folder.
         job: the folder as a `JobFolder`.
+        checkpoints: the folder of the checkpoints.
         writes: whether this process writes.
         request: the request for `job.json`, so that the run can be resumed without it; None keeps the file's.
     """
@@ -46,6 +47,7 @@ class Run:
     def __init__(self, folder: Path, new: bool) -> None:
         self.folder = folder
         self.job = JobFolder(folder)
+        self.checkpoints = Checkpoints(folder / CHECKPOINTS, self)
         self.writes = os.environ.get("RANK", "0") == "0"
         self.request: Mapping[str, Any] | None = None
         self._emit: EventCallback | None = None
@@ -82,8 +84,8 @@ class Run:
 
     def _take_place(self) -> None:
         """Replace a run that ended before its first step."""
-        checkpoints = self._checkpoints()
-        if any(map(_step_of, checkpoints)) or self.job.state() not in ("failed", "cancelled"):
+        checkpoints = self.checkpoints.paths()
+        if any(map(step_of, checkpoints)) or self.job.state() not in ("failed", "cancelled"):
             raise ConfigError(
                 f"{self.folder} already holds a run; add --resume to continue it, or choose another folder."
             )
@@ -126,7 +128,7 @@ class Run:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from, readable or not."""
-        return bool(self._checkpoints())
+        return bool(self.checkpoints.paths())
 
     @contextmanager
     def working(self, config: PretrainConfig) -> Iterator[None]:
@@ -191,6 +193,13 @@ class Run:
         self._write(CONFIG, dump_config(config))
         self._begun = True
 
+    def write_environment(self, step: int, environment: dict[str, Any]) -> None:
+        """Add what the run is computed with from a step on to `environment.json`; see `environment.extended`."""
+        if self.writes:
+            path = self.folder / ENVIRONMENT
+            before = path.read_text(encoding="utf-8") if path.is_file() else None
+            self._write(ENVIRONMENT, extended(before, step, environment))
+
     def config(self, overrides: dict[str, Any] | None = None) -> PretrainConfig:
         """The recipe of the run, with top-level fields replaced by `overrides`.
 
@@ -206,7 +215,7 @@ class Run:
 
     def model_after(self, steps: int) -> Path | None:
         """The final model of a run that finished at this step; None for any other run."""
-        checkpoints, path = self._checkpoints(), self.folder / MODEL
+        checkpoints, path = self.checkpoints.paths(), self.folder / MODEL
         try:
             both = {read_card(one).step for one in (*checkpoints[-1:], path)}
         except CheckpointError:  # the model is missing, or a file is damaged
@@ -218,6 +227,16 @@ class Run:
         if self.writes:
             self._step = max(self._step, event.step)
             (self._emit or self.job.write)(event)
+
+    def check_lock(self) -> None:
+        """Check that this process still has the run.
+
+        Raises:
+            ConfigError: another process has taken over the run.
+        """
+        if self.job.lock.is_lost:
+            message = f"Another process has taken over the run in {self.folder}; this one ends."
+            raise ConfigError(message)
 
     def finish(self, step: int) -> None:
         """Write the last event; the final model must be written."""
@@ -232,126 +251,21 @@ class Run:
             with self.working(config):
                 self.finish(config.steps)
 
-    def save(
-        self,
-        step: int,
-        tensors: dict[str, torch.Tensor],
-        card: Card,
-        keep: int,
-        *,
-        best: bool = False,
-        seconds: float = 0.0,
-    ) -> None:
-        """Write the checkpoint of a step and remove all but the newest `keep`; `Saver` calls it in a thread.
-
-        Args:
-            step: number of optimiser steps taken.
-            tensors: the state, from `state.pack`.
-            card: the card of this step.
-            keep: number of checkpoints to keep, beside the best one.
-            best: whether this is the best state by validation so far, kept as `best.safetensors`.
-            seconds: how long the training stood still for it.
-
-        Raises:
-            CheckpointError: the file cannot be written.
-            ConfigError: another process has taken over the run.
-        """
-        if not self.writes:
-            return
-        if self.job.lock.is_lost:
-            message = f"Another process has taken over the run in {self.folder}; this one ends."
-            raise ConfigError(message)
-        path = self.folder / CHECKPOINTS / f"step-{step:08d}{SUFFIX}"
-        save_checkpoint(path, tensors, card)
-        if best:
-            _link(path, self.best)
-        fields = {"file": path.name, "seconds": round(seconds, 4), "best": best}
-        self.write(Event("checkpoint", step=step, fields=fields))
-        for old in self._checkpoints()[:-keep]:
-            try:
-                old.unlink(missing_ok=True)
-            except OSError as error:  # Windows keeps a file that is being read; the next call retries
-                fields = {"file": old.name, "reason": str(error.strerror)}
-                self.write(Event("not_removed", fields=fields))
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint with the best first score of validation; missing before the first validation."""
-        return self.folder / CHECKPOINTS / f"best{SUFFIX}"
-
-    def best_score(self) -> float:
-        """The first score of `best`; minus infinity if there is none."""
-        with suppress(CheckpointError, AttributeError):
-            return float(next(iter(read_card(self.best).training.get("validation", {}).values()), -math.inf))
-        return -math.inf
-
-    def load_latest(
-        self, report: Callable[[str], None] = lambda _: None
-    ) -> tuple[int, dict[str, torch.Tensor]] | None:
-        """Step and tensors of the newest intact checkpoint; None for a run without one.
-
-        Damaged checkpoints are renamed to `*.damaged`, so that they are skipped later. If all others are damaged, the
-        best one is used.
-
-        Args:
-            report: callback for a sentence about each damaged checkpoint.
-
-        Raises:
-            CheckpointError: all checkpoints are damaged.
-        """
-        failed: list[tuple[Path, CheckpointError]] = []
-        last_resort = [self.best] if self.best.is_file() else []
-        for path in (*reversed(self._checkpoints()), *last_resort):
-            try:
-                step, tensors = read_card(path).step, load_tensors(path, "")
-            except CheckpointError as error:
-                failed.append((path, error))
-                continue
-            for damaged, reason in failed:
-                if self.writes:
-                    damaged.replace(damaged.with_name(damaged.name + ".damaged"))
-                self.write(Event("damaged", fields={"file": damaged.name, "reason": str(reason)}))
-                report(f"{reason} Continuing from {path.name}.")
-            # Clone the memory-mapped tensors: Windows would lock the file for the whole run.
-            return step, {name: tensor.clone() for name, tensor in tensors.items()}
-        if failed:
-            raise failed[0][1]
-        return None
-
     def _write(self, name: str, text: str) -> None:
         with write_whole(self.folder / name) as unfinished, open(unfinished, "x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
 
-    def _checkpoints(self) -> list[Path]:
-        return sorted((self.folder / CHECKPOINTS).glob("step-*" + SUFFIX))
-
     def _clear(self) -> None:
         """Remove what killed processes left unfinished; the lock must be held."""
-        for folder in (self.folder, self.folder / CHECKPOINTS):
+        for folder in (self.folder, self.checkpoints.folder, self.folder / PREVIEWS):
             for left in folder.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_ours(path: Path) -> bool:
     """Whether a run writes such a file before its recipe."""
-    return path.name in (JOB, EVENTS, LOG, CANCEL, LOCK, SCANS) or path.name.startswith(
+    return path.name in (JOB, EVENTS, LOG, CANCEL, LOCK, SCANS, ENVIRONMENT) or path.name.startswith(
         (UNFINISHED, f"{LOCK}.")
     )
-
-
-def _link(path: Path, other: Path) -> None:
-    """Give a file a second name, as a copy where the file system has no hard links."""
-    with write_whole(other) as unfinished:
-        try:
-            os.link(path, unfinished)
-        except OSError:
-            shutil.copyfile(path, unfinished)
-            with open(unfinished, "rb+") as file:
-                os.fsync(file.fileno())
-    sync_folder(other.parent)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.stem.removeprefix("step-"))

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from MAESILCore.data.formats.discovery import Discovery, discover_scans
 from MAESILCore.data.formats.names import with_name
+from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.methods.base import MethodConfig
@@ -18,6 +19,7 @@ from MAESILCore.store.opened import Store
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.corpus import Corpus, Inspected, inspect
 from MAESILCore.training.crops import CropConfig, Drawing
+from MAESILCore.training.previews import chosen_scan, middle_part
 from MAESILCore.training.source import Opening, Sample, SampleKey, SampleSource, TrainingData
 from MAESILCore.training.split import split
 from MAESILCore.training.stored import StoredScans, scans_of
@@ -66,15 +68,21 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     store = _on_first(opening, lambda: Store(folder))
     scans = scans_of(store)
     numbers = {scan.file: number for number, scan in enumerate(scans)}
-    training, held_out = (
-        [numbers[scan.file] for scan in part] for part in split(scans, config.hold_out, opening.before)
-    )
+    trained, held = split(scans, config.hold_out, opening.before)
+    training, held_out = ([numbers[scan.file] for scan in part] for part in (trained, held))
+    shown = chosen_scan(config.preview_scan, held, trained)
+
+    def preview() -> Volume:
+        number = numbers[shown.file]
+        voxels = store.read(number, (0, 0, 0), store.shape(number))
+        return middle_part(Volume(voxels, store.ijk_to_ras[number], shown.name), sizes.superpatch_size)
+
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if held_out and opening.rank == 0:
         opening.report("reading crops for validation")
         samples = validation_samples(StoredScans(store, held_out, _still(drawing, config)))
         _report_no_validation(samples, opening)
-    return TrainingData(StoredScans(store, training, drawing), samples)
+    return TrainingData(StoredScans(store, training, drawing), samples, preview=preview)
 
 
 def open_scans(
@@ -114,7 +122,12 @@ def open_scans(
         _report_no_validation(samples, opening)
     unused = [{"scan": name, "reason": reason} for name, reason in left_out]
     unused += [{"entry": other.name, "reason": other.reason} for other in found.left_out]
-    return TrainingData(Corpus(used, drawing, memory), samples, unused)
+    shown = chosen_scan(config.preview_scan, validated.scans, used.scans)
+
+    def preview() -> Volume:
+        return middle_part(read_volume(shown.path), sizes.superpatch_size)
+
+    return TrainingData(Corpus(used, drawing, memory), samples, unused, preview)
 
 
 def _report_no_validation(samples: Sequence[Sample], opening: Opening) -> None:

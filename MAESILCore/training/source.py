@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from MAESILCore.data.volume import Volume
+
 
 @dataclass(frozen=True)
 class SampleKey:
@@ -40,12 +42,16 @@ class Sample:
         stages: (Dk, Dj, Di) uint8, see `Mask.stages`; None to hide nothing.
         start: position of the first patch in a superpatch, along k, j, i, in patches.
         spacing: mm along k, j, i.
+        scan: name of the scan that it was drawn from.
+        corner: its first voxel in the scan, along k, j, i.
     """
 
     voxels: np.ndarray
     stages: np.ndarray | None
     start: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    scan: str = ""
+    corner: tuple[int, ...] = ()
 
     def cropped(self, shape: Sequence[int]) -> Sample:
         """The first voxels along each axis; `shape` must be whole patches."""
@@ -84,11 +90,13 @@ class TrainingData:
         training: the source of training samples.
         validation: samples that never change; empty for no validation.
         left_out: unused scans and entries with reasons, as fields of events.
+        preview: reads the part of a scan that previews show, in HU; None for no previews.
     """
 
     training: SampleSource
     validation: Sequence[Sample] = ()
     left_out: Sequence[Mapping[str, str]] = ()
+    preview: Callable[[], Volume] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ It holds no random state, since the trainer seeds every process and device befor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -17,20 +18,41 @@ from MAESILCore.models.weights import misfit
 from MAESILCore.training.config import PretrainConfig
 
 
-def pack(method: Method, average: Method | None, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+@dataclass
+class Counts:
+    """Whole numbers that belong to the state of a run.
+
+    Attributes:
+        averaged: updates of the average, its start included.
+        skipped: steps in a row, up to now, that were skipped as not finite.
+        validated: the last step that was validated.
+    """
+
+    averaged: int = 1
+    skipped: int = 0
+    validated: int = 0
+
+
+def pack(
+    method: Method, average: Method | None, optimizer: torch.optim.Optimizer, counts: Counts
+) -> dict[str, torch.Tensor]:
     """The state as named tensors for `unpack`."""
     tensors = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    return tensors
+    return tensors | {f"count.{name}": torch.tensor(count) for name, count in asdict(counts).items()}
 
 
 def unpack(
-    tensors: dict[str, torch.Tensor], method: Method, average: Method | None, optimizer: torch.optim.Optimizer
-) -> None:
-    """Restore a state.
+    tensors: dict[str, torch.Tensor],
+    method: Method,
+    average: Method | None,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+) -> Counts:
+    """Restore a state; returns its counts, which checkpoints of earlier versions lack, as they never skipped a step.
 
     Raises:
         CheckpointError: the tensors belong to another model, or are not the state of a run.
@@ -51,6 +73,8 @@ def unpack(
         index, name = key.split(".")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    counts = {"averaged": 1 + step, "validated": step}
+    return Counts(**counts | {name: int(count) for name, count in _part(tensors, "count.").items()})
 
 
 def take_over(method: Method, initial: LoadedModel) -> None:

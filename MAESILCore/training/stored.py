@@ -69,7 +69,7 @@ class StoredScans:
         box = choose_box(shape, drawing.crop, drawing.patch_size, generator, has_body)
         piece = store.read(number, box.start, box.extents)
         crop = make_crop(piece, box, drawing.crop, drawing.window, generator, store.spacing(number))
-        return sample_of(*crop, drawing, generator)
+        return sample_of(*crop, drawing, generator, store.files[number], box.start)
 
 
 def scans_of(store: Store) -> list[FoundScan]:

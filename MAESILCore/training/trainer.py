@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -22,16 +23,19 @@ from MAESILCore.optional import require
 from MAESILCore.training.average import make_average
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.loader import drawn_ahead
+from MAESILCore.training.observer import Observer
 from MAESILCore.training.processes import launch, lost_processes
 from MAESILCore.training.run import CONFIG, MODEL, Run
 from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import DataOpener, opener_of
-from MAESILCore.training.schedule import learning_rate, make_optimizer
+from MAESILCore.training.schedule import make_optimizer
 from MAESILCore.training.source import Opening, TrainingData
 from MAESILCore.training.split import check_same
-from MAESILCore.training.state import card_of, pack, take_over, unpack
+from MAESILCore.training.state import Counts, card_of, pack, take_over, unpack
 from MAESILCore.training.step import Stepper, Taken
-from MAESILCore.training.validation import describe, score
+
+#: The number of steps in a row that are not finite which ends a run with `on_nan: skip`.
+MOST_SKIPPED = 10
 
 
 def pretrain(
@@ -119,8 +123,8 @@ class Trainer:
         if initial is not None:
             take_over(self.method, initial)
         self.saver = Saver(self._write)
-        self.step, self.best = 0, run.best_score()
-        saved = run.load_latest(self._report)
+        self.step, self.best = 0, run.checkpoints.best_score()
+        saved = run.checkpoints.load_latest(self._report)
         if saved is not None:
             self.step = saved[0]
         if config.steps < self.step:
@@ -136,15 +140,18 @@ class Trainer:
         wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
         wrapped.mark_forward_method("training_losses")
         self.stepper = Stepper(self.processes, config, self.method, wrapped, self.optimizer, self.average)
+        self.observer = Observer(run, config, self.data, self.processes, self.method, self.step, emit)
+        self.counts = Counts()
         if saved is not None:
-            unpack(saved[1], self.method, self._averaged(), self.optimizer)
+            self.counts = unpack(saved[1], self.method, self._averaged(), self.optimizer, self.step)
             if self.average is not None:
-                self.average.n_averaged.fill_(1 + self.step)
+                self.average.n_averaged.fill_(self.counts.averaged)
         elif initial is not None:
             # A run that is killed before its first checkpoint must resume from these weights.
             self._save({}, best=False)
             self.saver.wait()
-        self._begin(self.processes.precision)
+        self._note_new_batches()
+        self.observer.begin(self.method, self.step)
 
     def _open(self, opener: DataOpener) -> TrainingData:
         """Open the data; a resumed run needs the scans that it began with."""
@@ -173,64 +180,82 @@ class Trainer:
             )
             raise ConfigError(message)
 
-    def _begin(self, precision: str) -> None:
-        """Write the first events."""
+    def _note_new_batches(self) -> None:
         if self.step and "crops_per_pass" not in (self.run.folder / CONFIG).read_text(encoding="utf-8"):
             message = (
                 "This run was begun by an earlier version of MAESIL. From here on batch_size counts the crops of all "
                 "processes, and its random draws and loss weights differ slightly."
             )
             self.emit(Event("log", message, self.step))
-        self.run.begin(self.config, self.data.training.describe())
-        for fields in self.data.left_out:
-            self.run.write(Event("left_out", fields=fields))
-        facts = {
-            "scans": len(self.data.training),
-            "held_out": len(self.data.validation),
-            "device": str(self.fabric.device),
-            "precision": precision,
-            "parameters": sum(weight.numel() for weight in self.method.parameters()),
-        }
-        self.run.write(Event("started", step=self.step, total=self.config.steps, fields=facts))
 
     def fit(self) -> Path:
         """Take the remaining steps and write the final model; see `pretrain`."""
-        with self.saver:
+        with self.saver, closing(self.observer):
+            if self.step and self._must_validate():
+                self._end_step(stop=0)  # the validation was interrupted
             self._train()
         return self._finish()
 
     def _train(self) -> None:
-        started, first, voxels = time.monotonic(), self.step, 0
-        steps = range(self.step, self.config.steps)
+        first, steps = self.step, range(self.step, self.config.steps)
         for drawn in drawn_ahead(self.data.training, self.stepper.keys, steps):
-            began = time.perf_counter()
-            taken = self.stepper.take(drawn, self.step, self.stopped())
-            seconds = drawn.waited + time.perf_counter() - began
-            self._check_finite(taken)
+            started = time.perf_counter()
+            try:
+                taken = self.stepper.take(drawn, self.step, self.stopped())
+            except MaesilError:
+                # Such errors come before the step has changed anything, as when a scan has vanished.
+                if self.step > first:
+                    self._save({}, best=False)
+                raise
+            self._count(taken)
             self.step += 1
+            seconds = drawn.waited + time.perf_counter() - started
+            self._check_finite(taken, self.observer.report_step(taken, drawn, seconds, self.step))
             self.saver.check()
             if self.step == first + 1 and self.run.writes:
                 self.saver.prepare(self._state())
-            mine = sum(sample.voxels.size for sample in drawn.samples)
-            voxels += mine * self.config.batch_size // len(drawn.samples)
-            elapsed = time.monotonic() - started
-            self._report_step(taken, voxels / elapsed, elapsed / (self.step - first), drawn.waited / seconds)
-            is_last = self.step == self.config.steps
-            scores = self._validate() if is_last or self.step % self.config.validate_every == 0 else {}
-            best = self._is_best(scores)
-            if is_last or best or taken.stop or self.step % self.config.checkpoint_every == 0:
-                self._save(scores, best)
-            if not is_last and taken.stop:
-                kind = Cancelled if taken.stop == 1 else Preempted
-                raise kind(f"Stopped after step {self.step}; resume the run to continue from there.")
+            self._end_step(taken.stop)
 
-    def _check_finite(self, taken: Taken) -> None:
-        if not taken.finite:
-            message = (
-                f"The gradients of step {self.step + 1} are not finite: the training has diverged. Start it again with "
-                f"a lower learning_rate (it is {self.config.learning_rate:g}) or more warmup_steps."
-            )
-            raise ConfigError(message)
+    def _count(self, taken: Taken) -> None:
+        self.counts.skipped = 0 if taken.finite else self.counts.skipped + 1
+        if self.average is not None:
+            self.counts.averaged = int(self.average.n_averaged)
+
+    def _check_finite(self, taken: Taken, message: str) -> None:
+        if taken.finite or (self.config.on_nan == "skip" and self.counts.skipped < MOST_SKIPPED):
+            return
+        if self.config.on_nan == "skip":
+            message += f" It is step {MOST_SKIPPED} of such steps in a row."
+        raise ConfigError(
+            f"{message} The training has diverged, or a scan is damaged: start again with a lower learning_rate (it is "
+            f"{self.config.learning_rate:g}), more warmup_steps or without the scan."
+        )
+
+    def _end_step(self, stop: int) -> None:
+        """Validate, save and preview if the step has it.
+
+        Raises:
+            Cancelled: `stop` says so, or a stop came during the validation.
+        """
+        scores: dict[str, float] = {}
+        if self._must_validate():
+            found = self.observer.validate(self._shown(), self.step, self.stopped)
+            stop = max(stop, self.processes.agree(stop=self.stopped() if found is None else 0))
+            if found is not None:
+                scores, self.counts.validated = found, self.step
+        is_over = self.step == self.config.steps and not self._must_validate()
+        best = self._is_best(scores)
+        if is_over or best or stop or self.step % self.config.checkpoint_every == 0:
+            self._save(scores, best)
+        if stop and not is_over:
+            kind = Cancelled if stop == 1 else Preempted
+            raise kind(f"Stopped after step {self.step}; resume the run to continue from there.")
+        self.observer.preview(self._shown(), self._card({}))
+
+    def _must_validate(self) -> bool:
+        """Whether this step has a validation that was not done yet."""
+        is_due = self.step == self.config.steps or self.step % self.config.validate_every == 0
+        return is_due and self.counts.validated != self.step
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
@@ -238,32 +263,6 @@ class Trainer:
             kind = Cancelled if stop == 1 else Preempted
             raise kind("Stopped before the first step; run the command again to start.")
         self.emit(Event("progress", message, self.step, self.config.steps))
-
-    def _report_step(
-        self, taken: Taken, voxels_per_second: float, seconds_per_step: float, data_wait: float
-    ) -> None:
-        config, superpatch = self.config, math.prod(self.method.config.superpatch_size)
-        losses = taken.losses
-        fields: dict[str, Any] = {
-            "loss": round(float(losses.total), 7),
-            "learning_rate": learning_rate(config, self.step - 1),
-            "gradient_norm": float(f"{taken.gradient_norm:.6g}"),
-            "superpatches_per_second": round(voxels_per_second / superpatch, 3),
-            "data_wait": round(data_wait, 5),
-        }
-        if losses.parts:
-            fields["parts"] = {name: round(float(part), 7) for name, part in losses.parts.items()}
-        left = seconds_per_step * (config.steps - self.step)
-        self.emit(Event("step", "", self.step, config.steps, left, fields=fields))
-
-    def _validate(self) -> dict[str, float]:
-        """Score the model in the process that writes; no scores in others, and without held-out scans."""
-        if not (self.run.writes and self.data.validation):
-            return {}
-        scores = score(self._averaged() or self.method.eval(), self.data.validation, self.fabric.device)
-        self.method.train()
-        self.emit(Event("validation", describe(scores), self.step, self.config.steps, fields=scores))
-        return scores
 
     def _is_best(self, scores: dict[str, float]) -> bool:
         """Whether the first score is the highest of the run so far."""
@@ -275,15 +274,22 @@ class Trainer:
         """The average as a method; None if the method keeps a teacher."""
         return None if self.average is None else cast(Method, self.average.module)
 
+    def _shown(self) -> Method:
+        """What is validated, shown and used later."""
+        return self._averaged() or self.method
+
     def _state(self) -> dict[str, torch.Tensor]:
-        return pack(self.method, self._averaged(), self.optimizer)
+        return pack(self.method, self._averaged(), self.optimizer, self.counts)
 
     def _save(self, scores: dict[str, float], best: bool) -> None:
         if self.run.writes:
             self.saver.save(self._state(), self._card(scores), best=best)
+            self.observer.flush()
 
     def _write(self, tensors: dict[str, torch.Tensor], card: Card, *, best: bool, seconds: float) -> None:
-        self.run.save(card.step, tensors, card, self.config.keep_checkpoints, best=best, seconds=seconds)
+        self.run.checkpoints.save(
+            card.step, tensors, card, self.config.keep_checkpoints, best=best, seconds=seconds
+        )
 
     def _card(self, scores: dict[str, float]) -> Card:
         return card_of(self.config, self.method, self.step, len(self.data.training), scores)

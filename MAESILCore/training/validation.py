@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from MAESILCore.methods.base import Method
+from MAESILCore.nn.fill import FillCache
 from MAESILCore.training.batches import stack
 from MAESILCore.training.source import Sample
 
@@ -20,11 +21,35 @@ _WORDS = {
 }
 
 
-def score(method: Method, samples: Sequence[Sample], device: torch.device) -> dict[str, float]:
-    """Mean of `Method.validate` over samples, scored one at a time."""
-    with torch.inference_mode():
-        scores = [method.validate(stack([sample], device)) for sample in samples]
-    return {name: round(sum(each[name] for each in scores) / len(scores), 4) for name in scores[0]}
+class Validation:
+    """Scores a method on samples. Smooth fills of the samples are solved once and kept.
+
+    Args:
+        samples: the samples; empty for no validation.
+        device: the device of the method.
+    """
+
+    def __init__(self, samples: Sequence[Sample], device: torch.device) -> None:
+        self._samples, self._device = samples, device
+        self._fills = FillCache()
+
+    def __bool__(self) -> bool:
+        return bool(self._samples)
+
+    def score(self, method: Method, stopped: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Mean of `Method.validate` over the samples, scored one at a time.
+
+        Args:
+            method: in evaluation mode.
+            stopped: called before each sample; True ends the validation, which then has no scores.
+        """
+        scores = []
+        with torch.inference_mode(), self._fills:
+            for sample in self._samples:
+                if stopped():
+                    return {}
+                scores.append(method.validate(stack([sample], self._device)))
+        return {name: round(sum(each[name] for each in scores) / len(scores), 4) for name in scores[0]}
 
 
 def describe(scores: dict[str, float]) -> str:

@@ -29,7 +29,7 @@ def save(run: Run, step: int, keep: int = 2, score: float | None = None) -> None
     weights = {"model.weight": torch.full((300, 300), float(step))}
     training = {} if score is None else {"validation": {"psnr_hidden": score, "other": 99.0}}
     card = replace(CARD, step=step, training=training)
-    run.save(step, weights, card, keep, best=score is not None, seconds=0.25)
+    run.checkpoints.save(step, weights, card, keep, best=score is not None, seconds=0.25)
 
 
 def checkpoints(run: Run) -> list[str]:
@@ -95,18 +95,18 @@ def test_the_best_checkpoint_stays_beside_the_newest(
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
     run = Run.create(tmp_path / "run")
-    assert run.best_score() == float("-inf")
+    assert run.checkpoints.best_score() == float("-inf")
     for step, score in enumerate([None, 20.0, 30.0, None, None], start=1):
         save(run, step, score=score)
     assert checkpoints(run) == ["best.safetensors", "step-00000004.safetensors", "step-00000005.safetensors"]
-    assert float(load_tensors(run.best, "")["model.weight"].mean()) == 3.0
-    assert run.best_score() == 30.0
+    assert float(load_tensors(run.checkpoints.best, "")["model.weight"].mean()) == 3.0
+    assert run.checkpoints.best_score() == 30.0
     written = [event.fields for event in run.job.events() if event.event == "checkpoint"]
     assert [fields["best"] for fields in written] == [False, True, True, False, False]
     assert written[0] == {"file": "step-00000001.safetensors", "seconds": 0.25, "best": False}
     for step in (4, 5):
         cut_short(run, step)
-    loaded = run.load_latest()
+    loaded = run.checkpoints.load_latest()
     assert loaded is not None
     assert loaded[0] == 3
 
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_cannot_be_removed_stays_and_is_told(
 def test_a_loaded_checkpoint_is_let_go_of(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     save(run, 1)
-    loaded = run.load_latest()
+    loaded = run.checkpoints.load_latest()
     assert loaded is not None
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
     assert float(loaded[1]["model.weight"].mean()) == 1.0
@@ -164,7 +164,7 @@ def test_a_flipped_bit_is_noticed_and_the_checkpoint_before_is_used(tmp_path: Pa
     content = bytearray(path.read_bytes())
     content[-1000] ^= 4
     path.write_bytes(content)
-    loaded = run.load_latest(told.append)
+    loaded = run.checkpoints.load_latest(told.append)
     assert loaded is not None
     assert loaded[0] == 4
     assert "its checksum does not match" in told[0]
@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path: Path) ->
     for step in (4, 6):
         save(run, step)
     cut_short(run, 6)
-    loaded = run.load_latest(told.append)
+    loaded = run.checkpoints.load_latest(told.append)
     assert loaded is not None
     assert loaded[0] == 4
     assert "step-00000006.safetensors is not a readable" in told[0]
@@ -191,7 +191,7 @@ def test_checkpoints_that_are_all_damaged_are_refused_and_kept(tmp_path: Path) -
         save(run, step)
         cut_short(run, step)
     with pytest.raises(CheckpointError, match="step-00000006"):
-        run.load_latest()
+        run.checkpoints.load_latest()
     assert len(checkpoints(run)) == 2
 
 
