@@ -5,17 +5,22 @@
 | `started` | The work starts, or resumes after `step`. | fields of the kind: device, precision, scans, ... |
 | `progress` | The progress; the last one counts. | |
 | `log` | A note for readers, such as a lock that was taken over. | |
-| `step` | One training step. | `loss`, `parts`, `learning_rate`, `superpatches_per_second`, and see below |
-| `validation` | Scores of the model after `step`. | the scores |
-| `checkpoint` | The state after `step` was written. | `file` |
+| `step` | One training step. | `loss`, `parts`, `learning_rate`, `gradient_norm`, and speeds: see below |
+| `skipped` | A step that changed no weight: its loss or gradients were not finite. | `crops`, `loss`, `gradient_norm` |
+| `validation` | Scores of the model after `step`; more is better. | the scores |
+| `checkpoint` | The state after `step` is on the disk. | `file`, `seconds`, `best` |
+| `preview` | Pictures and volumes of `step` were written. | `files`, below the folder |
 | `left_out` | A scan or entry is not used. | `scan` or `entry`, `reason` |
 | `damaged`, `not_removed` | A checkpoint was set aside, or could not be removed. | `file`, `reason` |
 | `finished` | The work is done and all files are written. | fields of the kind |
 | `failed` | The work ended with the error in `message`. | |
 | `cancelled` | The work was cancelled. A run can be resumed. | |
 
-A training step also has `gradient_norm`, before clipping, and `data_wait`, the share of the step's time that the
-training waited for its samples, from 0 to 1.
+**Training.** `parts` holds the unweighted terms of the loss by name. `gradient_norm` is that before clipping.
+`superpatches_per_second` is the mean over the last 20 steps, `data_wait` the share of the step's time that the training
+waited for its samples, from 0 to 1. `crops` names the `scan` and the first voxel (`corner`, along k, j, i) of each crop
+of the step. `seconds` is the time that the training stood still for a checkpoint, and `best` whether its first score of
+validation is the highest so far. Every step has a row, so curves are the same however often a run was resumed.
 
 A kind of job may add events; readers skip unknown ones. Older versions wrote `stopped` instead of `cancelled`, and
 `steps` instead of `total`; `Event.decode` reads both.
@@ -62,7 +67,7 @@ class Event:
     total: int = 0
     seconds_left: float | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
-    time: float = field(default_factory=time.time, compare=False)
+    time: float = field(default_factory=lambda: time.time(), compare=False)
 
     @property
     def fraction(self) -> float | None:

@@ -24,6 +24,7 @@ from MAESILCore.training.run import PREVIEWS
 TRUTH, HIDDEN = "truth.nii.gz", "hidden.nii.gz"
 
 _EVERY = 4
+_LONGEST = 1.4
 
 
 def chosen_scan(
@@ -41,27 +42,37 @@ def chosen_scan(
     return next(scan for scan in scans if scan.fits(pattern))
 
 
-def middle_part(volume: Volume, size: Sequence[int]) -> Volume:
+def middle_part(volume: Volume, size: Sequence[int], patch_size: Sequence[int]) -> Volume:
     """A box around the middle of the body, with its own geometry.
 
     Args:
         volume: a scan in HU.
-        size: most voxels along k, j, i.
+        size: most voxels along k, j, i. Fewer are taken where the box would be far longer than wide.
+        patch_size: voxels along k, j, i; the box has whole patches where the scan is large enough.
     """
+    size = _compact(np.minimum(volume.shape, size), volume.spacing[::-1], patch_size)
     # Every fourth voxel suffices.
     body = volume.voxels[::_EVERY, ::_EVERY, ::_EVERY] > BODY_HU
     slices = []
-    for axis, (extent, wanted) in enumerate(zip(volume.shape, size, strict=True)):
+    for axis, (extent, length) in enumerate(zip(volume.shape, size, strict=True)):
         share = body.sum(axis=tuple(other for other in range(3) if other != axis))
         places = np.arange(len(share)) * _EVERY
         middle = float((places * share).sum() / share.sum()) if share.any() else extent / 2
-        length = min(extent, wanted)
         start = int(np.clip(round(middle - length / 2), 0, extent - length))
         slices.append(slice(start, start + length))
     shift = np.eye(4)
     shift[:3, 3] = [part.start for part in reversed(slices)]
     voxels = np.ascontiguousarray(volume.voxels[tuple(slices)])
     return Volume(rounded(voxels), volume.ijk_to_ras @ shift, volume.name)
+
+
+def _compact(size: np.ndarray, spacing: Sequence[float], patch_size: Sequence[int]) -> list[int]:
+    """A size whose longest edge in mm is about `_LONGEST` times the shortest."""
+    most = _LONGEST * float((size * spacing).min())
+    wanted = (
+        int(np.ceil(most / edge / patch)) * patch for edge, patch in zip(spacing, patch_size, strict=True)
+    )
+    return [min(int(most), length) for most, length in zip(size, wanted, strict=True)]
 
 
 class Previews:

@@ -75,7 +75,9 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     def preview() -> Volume:
         number = numbers[shown.file]
         voxels = store.read(number, (0, 0, 0), store.shape(number))
-        return middle_part(Volume(voxels, store.ijk_to_ras[number], shown.name), sizes.superpatch_size)
+        return middle_part(
+            Volume(voxels, store.ijk_to_ras[number], shown.name), sizes.superpatch_size, sizes.patch_size
+        )
 
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if held_out and opening.rank == 0:
@@ -125,7 +127,7 @@ def open_scans(
     shown = chosen_scan(config.preview_scan, validated.scans, used.scans)
 
     def preview() -> Volume:
-        return middle_part(read_volume(shown.path), sizes.superpatch_size)
+        return middle_part(read_volume(shown.path), sizes.superpatch_size, sizes.patch_size)
 
     return TrainingData(Corpus(used, drawing, memory), samples, unused, preview)
 

@@ -41,6 +41,7 @@ RECIPE = {
     "batch_size": 2,
     "warmup_steps": 2,
     "checkpoint_every": 2,
+    "preview_every": 0,
     "validate_every": 3,
     "precision": "32-true",
 }

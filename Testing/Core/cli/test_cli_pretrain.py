@@ -36,6 +36,7 @@ steps: 4
 warmup_steps: 1
 batch_size: 1
 checkpoint_every: 2
+preview_every: 0
 """
 
 

@@ -27,6 +27,7 @@ steps: 100000
 warmup_steps: 1
 batch_size: 3
 checkpoint_every: 5
+preview_every: 0
 validate_every: 100000
 cooldown: 0
 """

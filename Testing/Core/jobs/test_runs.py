@@ -35,6 +35,7 @@ TINY: dict[str, Any] = {
     "warmup_steps": 1,
     "batch_size": 1,
     "checkpoint_every": 5,
+    "preview_every": 0,
     "precision": "32-true",
 }
 

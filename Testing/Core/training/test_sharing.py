@@ -34,6 +34,7 @@ steps: 20
 warmup_steps: 2
 batch_size: 8
 checkpoint_every: 7
+preview_every: 0
 validate_every: 20
 cooldown: 0
 """
