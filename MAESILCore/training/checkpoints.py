@@ -79,6 +79,17 @@ class Checkpoints:
             _link(path, self.best)
         fields = {"file": path.name, "seconds": round(seconds, 4), "best": best}
         self._run.write(Event("checkpoint", step=step, fields=fields))
+        self._rotate(keep)
+
+    def complete(self, keep: int) -> None:
+        """Do what a kill after the writing of a checkpoint left undone; see `save`."""
+        if self._run.writes:
+            for path in self.paths():
+                if _score_of(path) > self.best_score():
+                    _link(path, self.best)
+            self._rotate(keep)
+
+    def _rotate(self, keep: int) -> None:
         for old in self.paths()[:-keep]:
             try:
                 old.unlink(missing_ok=True)
@@ -93,9 +104,7 @@ class Checkpoints:
 
     def best_score(self) -> float:
         """The first score of `best`; minus infinity if there is none."""
-        with suppress(CheckpointError, AttributeError):
-            return float(next(iter(read_card(self.best).training.get("validation", {}).values()), -math.inf))
-        return -math.inf
+        return _score_of(self.best)
 
     def load_latest(
         self, report: Callable[[str], None] = lambda _: None
@@ -129,6 +138,13 @@ class Checkpoints:
         if failed:
             raise failed[0][1]
         return None
+
+
+def _score_of(path: Path) -> float:
+    """The first score in a card; minus infinity for an unreadable checkpoint, or one without a validation."""
+    with suppress(CheckpointError):
+        return float(next(iter(dict(read_card(path).training.get("validation", {})).values()), -math.inf))
+    return -math.inf
 
 
 def _link(path: Path, other: Path) -> None:

@@ -123,8 +123,10 @@ class Trainer:
         if initial is not None:
             take_over(self.method, initial)
         self.saver = Saver(self._write)
-        self.step, self.best = 0, run.checkpoints.best_score()
+        self.step = 0
         saved = run.checkpoints.load_latest(self._report)
+        run.checkpoints.complete(config.keep_checkpoints)
+        self.best = run.checkpoints.best_score()
         if saved is not None:
             self.step = saved[0]
         if config.steps < self.step:

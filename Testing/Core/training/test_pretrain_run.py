@@ -111,6 +111,20 @@ def test_the_best_checkpoint_stays_beside_the_newest(
     assert loaded[0] == 3
 
 
+def test_a_kill_after_the_writing_of_a_checkpoint_is_made_up_for(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    for step, score in enumerate([None, 20.0, 30.0], start=1):
+        save(run, step, keep=3, score=score)
+    run.checkpoints.best.unlink()
+    save(run, 2, keep=3, score=20.0)  # so the last one is neither linked nor rotated
+    run.checkpoints.complete(2)
+    assert checkpoints(run) == ["best.safetensors", "step-00000002.safetensors", "step-00000003.safetensors"]
+    assert run.checkpoints.best_score() == 30.0
+    cut_short(run, 3)
+    run.checkpoints.complete(2)
+    assert run.checkpoints.best_score() == 20.0  # the best one was the same file
+
+
 def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     run.begin(PretrainConfig(), "[]")
