@@ -86,8 +86,7 @@ class RunsChart:
         with slicer.util.NodeModify(self._chart):
             self._chart.SetTitle(run)
             self._chart.SetYAxisTitle(title)
-            # Scores are in dB or shares, which are read on a linear axis.
-            self._chart.SetYAxisLogScale(curve.isPositive and not curve.isScore)
+            self._chart.SetYAxisLogScale(curve.isLogarithmic)
         self._table.SetAndObserveTable(_tableOf(curve))
 
 

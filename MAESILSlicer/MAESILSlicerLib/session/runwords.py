@@ -168,15 +168,14 @@ class Curve(NamedTuple):
         key: identifies the curve among those of the run.
         title: name of the curve for people.
         points: step and value; values are finite.
-        isPositive: whether all values are above zero, so that a logarithmic axis shows them.
-        isScore: whether the values are scores of a validation.
+        isLogarithmic: whether a logarithmic axis suits the values: all are above zero and none is a score, which is in
+            dB or a share.
     """
 
     key: str
     title: str
     points: list[tuple[int, float]]
-    isPositive: bool
-    isScore: bool
+    isLogarithmic: bool
 
 
 def curvesOf(curves: Curves) -> list[Curve]:
@@ -193,7 +192,8 @@ def curvesOf(curves: Curves) -> list[Curve]:
 
 
 def _curve(key: str, title: str, points: Sequence[tuple[int, float]], isScore: bool = False) -> Curve:
-    return Curve(key, title, thinned(points), all(value > 0 for _, value in points), isScore)
+    isLogarithmic = not isScore and all(value > 0 for _, value in points)
+    return Curve(key, title, thinned(points), isLogarithmic)
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int = MOST_POINTS) -> list[tuple[int, float]]:

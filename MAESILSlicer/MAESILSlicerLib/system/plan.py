@@ -17,15 +17,17 @@ _MB, _GB = 10**6, 10**9
 
 #: Approximate bytes downloaded and bytes on disk.
 _SIZES = {
+    "google-crc32c": (1 * _MB, 1 * _MB),
     "joblib": (1 * _MB, 2 * _MB),
     "lightning-fabric": (4 * _MB, 16 * _MB),
     "nibabel": (4 * _MB, 13 * _MB),
+    "numcodecs": (9 * _MB, 30 * _MB),
     "psutil": (1 * _MB, 2 * _MB),
     "pydantic": (3 * _MB, 12 * _MB),
     "pyyaml": (1 * _MB, 3 * _MB),
     "safetensors": (1 * _MB, 2 * _MB),
     "scipy": (36 * _MB, 143 * _MB),
-    "zarr": (12 * _MB, 45 * _MB),
+    "zarr": (1 * _MB, 4 * _MB),
 }
 _TORCH_FOR_GPU = {"Linux": (3 * _GB, 7 * _GB), "Windows": (3 * _GB, 5 * _GB)}
 _TORCH_FOR_PROCESSOR = (300 * _MB, 1 * _GB)

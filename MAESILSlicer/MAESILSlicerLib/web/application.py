@@ -22,6 +22,7 @@ from MAESILSlicerLib.web.options import AppOptions
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.models import ModelPanel
+from MAESILSlicerLib.web.panels.pretraining import PretrainPanel
 from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.regions import RegionPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
@@ -94,6 +95,9 @@ class Application:
         self.masks = MaskPanel(page, self.regions, self.segments)
         self.models = ModelPanel(page, options.modelFolders, self._onModel)
         self.reconstruct = ReconstructPanel(page, options.device, self.regions.showHandles, self._onResults)
+        self.pretrain = PretrainPanel(
+            page, options.data, options.runs, self.results.showPreview, self.models.use
+        )
         self.volume = VolumePanel(
             page, rendering, catalog, self._onVolume, lambda: self.masks.refresh(), self.results.followWindow
         )
@@ -111,14 +115,16 @@ class Application:
         self._tasks = [
             loop.create_task(self.reconstruct.watch()),
             loop.create_task(self.reconstruct.findDevices()),
+            loop.create_task(self.pretrain.watch()),
         ]
         self.volume.openFirst(self._first)
 
     def close(self) -> None:
-        """End the job and all other processes."""
+        """End the job and all other processes, except runs, which go on."""
         for task in self._tasks:
             task.cancel()
         self.reconstruct.close()
+        self.pretrain.close()
         self.session.close()
 
     def _onModel(self, isOtherGrid: bool) -> None:

@@ -56,6 +56,25 @@ def serve(
             show_default="bundled models only",
         ),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Offer pre-training on this folder of scans, or store; may be given several times.",
+            show_default="none",
+        ),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Folder of the runs that the page lists and starts.",
+            show_default="with --data, MAESIL_RUNS or ~/MAESIL/runs; else none",
+        ),
+    ] = None,
     device: Device = "auto",
     no_browser: NoBrowser = False,
 ) -> None:
@@ -64,6 +83,7 @@ def serve(
 
     from MAESILCore.cli.terminal import show_left_out
     from MAESILCore.data.formats.discovery import discover_scans
+    from MAESILCore.jobs.runs import runs_folder
     from MAESILCore.optional import require
 
     require("trame_slicer", "The page")
@@ -87,6 +107,8 @@ def serve(
         device=device,
         model=model,
         modelFolders=tuple(models or ()),
+        data=tuple(data or ()),
+        runs=runs or (runs_folder() if data else None),
         publicUrl=public_url,
     )
     console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -33,6 +33,8 @@ class AppOptions:
         device: the default device of reconstructions.
         model: checkpoint file or name of a bundled model; None is the default model.
         modelFolders: folders whose checkpoints are offered.
+        data: folders of scans and stores that pre-trainings may use.
+        runs: the folder of the runs; None offers no pre-training.
         publicUrl: the address behind a reverse proxy; None without one.
     """
 
@@ -44,6 +46,8 @@ class AppOptions:
     device: str = "auto"
     model: str | None = None
     modelFolders: tuple[Path, ...] = ()
+    data: tuple[Path, ...] = ()
+    runs: Path | None = None
     publicUrl: str | None = None
 
     @property

@@ -1,12 +1,17 @@
-"""A small plot of the superpatches' scores, as SVG in the colours of the page."""
+"""Small plots as SVG in the colours of the page: the superpatches' scores, and a curve of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from html import escape
+
+from MAESILSlicerLib.session.runwords import thinned
 
 _WIDTH, _HEIGHT = 296, 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30, 6, 8, 20
+#: A curve has wider labels, such as 0.0005.
+_CURVE_LEFT = 42
 
 
 def scatter(points: Sequence[tuple[int, float | None, str]]) -> str:
@@ -44,6 +49,50 @@ def scatter(points: Sequence[tuple[int, float | None, str]]) -> str:
     )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="PSNR of hidden voxels in dB by superpatch">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def line(points: Sequence[tuple[int, float]], title: str, isLogarithmic: bool) -> str:
+    """A curve over the steps as SVG; "" without a point.
+
+    Args:
+        points: step and finite value, in the order of the steps.
+        title: name of the curve.
+        isLogarithmic: whether the axis of the values is logarithmic; then all values must be above zero.
+    """
+    if not points:
+        return ""
+    scale: Callable[[float], float] = math.log10 if isLogarithmic else float
+    shown = [(step, scale(value)) for step, value in thinned(points, _WIDTH)]
+    values = [value for _, value in shown]
+    (first, last), low, high = (shown[0][0], shown[-1][0]), min(values), max(values)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+
+    def place(step: int, value: float) -> str:
+        x = _CURVE_LEFT + (_WIDTH - _CURVE_LEFT - _RIGHT) * (step - first) / max(last - first, 1)
+        y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
+        return f"{x:.1f},{y:.1f}"
+
+    parts = []
+    for tick in (low, (low + high) / 2, high):
+        y = place(first, tick).partition(",")[2]
+        label = 10**tick if isLogarithmic else tick
+        parts.append(
+            f'<line class="grid" x1="{_CURVE_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>'
+            f'<text x="{_CURVE_LEFT - 5}" y="{float(y) + 3:.1f}" text-anchor="end">{label:.3g}</text>'
+        )
+    parts.append(f'<polyline class="curve" points="{" ".join(place(*point) for point in shown)}"/>')
+    if len(shown) == 1:
+        x, _, y = place(*shown[0]).partition(",")
+        parts.append(f'<circle class="point" cx="{x}" cy="{y}" r="3"/>')
+    parts.append(
+        f'<text x="{_CURVE_LEFT}" y="{_HEIGHT - 5}">Step {first:,}</text>'
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 5}" text-anchor="end">{last:,}</text>'
+    )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by step">'
         f"{''.join(parts)}</svg>"
     )
 

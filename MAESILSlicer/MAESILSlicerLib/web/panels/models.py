@@ -7,6 +7,7 @@ from pathlib import Path
 
 from MAESILCore.models.catalogue import ListedModel, list_models, resolve
 from MAESILCore.wording import displayable
+from MAESILSlicerLib.session.models import readModelInfo
 from MAESILSlicerLib.web.page import Page
 
 #: Maximum number of listed models; a longer list is unreadable.
@@ -45,6 +46,24 @@ class ModelPanel:
         page.state.chosen_model = chosen
         self._showModel()
         page.state.change("chosen_model")(page.latest(self._choose))
+
+    def use(self, title: str, path: Path) -> None:
+        """Offer a further model and choose it.
+
+        Raises:
+            MaesilError: a job is running, or the model cannot be used; the previous model stays.
+        """
+        self._page.session.requireNoTask()
+        readModelInfo(path)
+        found = next((n for n, one in enumerate(self._models) if one.path == path), None)
+        if found is None:
+            found = len(self._models)
+            self._models.append(ListedModel(displayable(title), path))
+            self._page.state.models = [one.title for one in self._models]
+        self._page.state.chosen_model = found
+        # A run may have written its model anew.
+        self._chosen = None
+        self._choose()
 
     def _choose(self) -> None:
         state, session = self._page.state, self._page.session

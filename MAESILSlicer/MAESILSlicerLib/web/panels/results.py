@@ -34,6 +34,7 @@ class ResultsPanel:
         self._page, self._views = page, views
         self._comparison = Comparison(page.session.scene)
         self._shown: ResultSet | None = None
+        self._preview: ResultSet | None = None
         state = page.state
         state.update(
             {
@@ -62,12 +63,10 @@ class ResultsPanel:
     def show(self) -> None:
         """Replace the previous results, fill the tables and switch to the comparison."""
         results, state = self._page.session.results, self._page.state
+        self._dropPreview()
         self._replace(results)
         state.has_results = True
         state.score_groups = _scores(results.oneAt("scores"))
-        state.compared_titles = {
-            view.tag: results.caption(view.label, view.role or "") for view in viewsOf(results)
-        }
         state.superpatch_rows = _superpatches(results.oneAt("rows"))
         state.plot = scatter([(row["index"], row["psnr"], row["place"]) for row in state.superpatch_rows])
         files, titles = filesOf(self._page.session.exportFolder), results.kind.fileTitles
@@ -82,6 +81,25 @@ class ResultsPanel:
         ]
         state.layout = COMPARISON
         self._arrange()
+
+    def showPreview(self, preview: ResultSet) -> None:
+        """Compare the preview of a run with its scan, until another layout is chosen or there are new results."""
+        self._dropPreview()
+        self._preview, self._page.state.layout = preview, COMPARISON
+        self._arrange()
+
+    def _dropPreview(self) -> None:
+        preview, self._preview = self._preview, None
+        if preview is not None:
+            removeResults(preview)
+
+    @property
+    def _compared(self) -> tuple[ResultSet, slicer.vtkMRMLScalarVolumeNode] | None:
+        """What the comparison shows, and its input."""
+        if self._preview is not None:
+            return self._preview, self._preview.main
+        results = self._page.session.results
+        return None if results is None else (results, self._page.session.volumeNode)
 
     def _replace(self, results: ResultSet | None) -> None:
         # The page shows one result only; users could not reach or delete older ones, which take much memory.
@@ -99,17 +117,24 @@ class ResultsPanel:
                 node.GetDisplayNode().SetWindowLevel(display.GetWindow(), display.GetLevel())
 
     def _arrange(self) -> None:
-        state, session = self._page.state, self._page.session
+        state = self._page.state
         if state.layout not in (FOUR_UP, COMPARISON, ONLY_3D) or state.orientation not in ORIENTATIONS:
             return
-        if state.layout == COMPARISON and session.results is None:
+        if state.layout != COMPARISON:
+            self._dropPreview()
+        compared = self._compared
+        if state.layout == COMPARISON and compared is None:
             state.layout = FOUR_UP
         if state.layout == COMPARISON:
-            self._views.compare(viewsOf(session.results))
+            results = compared[0]
+            state.compared_titles = {
+                view.tag: results.caption(view.label, view.role or "") for view in viewsOf(results)
+            }
+            self._views.compare(viewsOf(results))
         self._views.show(state.layout)
         if state.layout == COMPARISON:
             try:
-                self._comparison.enter(None, session.results, session.volumeNode, state.orientation)
+                self._comparison.enter(None, *compared, state.orientation)
             except MaesilError as error:
                 self._page.notice.showError(error)
                 return

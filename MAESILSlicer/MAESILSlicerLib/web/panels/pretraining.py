@@ -1,0 +1,239 @@
+"""The section that starts pre-trainings on this server and lists its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from MAESILCore.errors import MaesilError
+from MAESILCore.methods import BUILT_IN
+from MAESILCore.methods.presets import preset_names
+from MAESILCore.wording import displayable
+from MAESILSlicerLib.results.preview import addPreview
+from MAESILSlicerLib.results.resultset import ResultSet
+from MAESILSlicerLib.session.board import Board
+from MAESILSlicerLib.session.runwords import (
+    ENDLESS,
+    UNTIL_STOPPED,
+    Endings,
+    curvesOf,
+    freeName,
+    obstaclesOf,
+    rowOf,
+    sentence,
+)
+from MAESILSlicerLib.web.page import Page
+from MAESILSlicerLib.web.plot import line
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.runs import Preview, RunSummary
+
+_SECONDS = 1.0
+_USUAL_PRESET = "small"
+#: Most runs in the list; a longer one is unreadable.
+MOST_RUNS = 200
+
+
+class PretrainPanel:
+    """Starts, shows, stops, resumes and deletes the runs in one folder.
+
+    The page names data and runs by number and name, and never by path, so that users cannot probe the server's files:
+    data are the folders of `maesil app --data`, runs those in the folder of `--runs`.
+
+    Args:
+        page: the shared objects of the page.
+        data: folders of scans and stores.
+        runs: the folder of the runs.
+        onPreview: called with a preview to show in the views.
+        onModel: called with name and file of a model to reconstruct with.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        data: Sequence[Path],
+        runs: Path | None,
+        onPreview: Callable[[ResultSet], None],
+        onModel: Callable[[str, Path], None],
+    ) -> None:
+        self._page, self._data = page, list(data)
+        self._onPreview, self._onModel = onPreview, onModel
+        self._board, self._endings = Board(), Endings()
+        self._previews: list[Preview] = []
+        self._proposed = ""
+        methods = [{"name": name, "presets": list(preset_names(name))} for name in sorted(BUILT_IN)]
+        page.state.update(
+            {
+                "has_runs": runs is not None,
+                "pretrain_open": False,
+                "pretrain_data": [displayable(path.name or str(path)) for path in self._data],
+                "pretrain_place": 0,
+                "pretrain_methods": methods,
+                "pretrain_method": methods[0]["name"],
+                "pretrain_preset": _USUAL_PRESET,
+                "pretrain_name": "",
+                "pretrain_steps": 10_000,
+                "pretrain_endless": False,
+                "run_rows": [],
+                "run_chosen": "",
+                "run_message": "",
+                "run_obstacles": obstaclesOf(None, None)._asdict(),
+                "run_asked": "",
+                "run_curves": [],
+                "run_curve": "loss",
+                "run_plot": "",
+                "run_previews": [],
+                "run_preview": 0,
+            }
+        )
+        if runs is None:
+            return
+        self._board.open(runs)
+        page.state.change("run_chosen", "run_curve", "pretrain_open")(page.latest(self._look))
+        page.state.change("pretrain_method", "pretrain_preset")(page.latest(self._propose))
+        for name in ("start", "stop", "resume", "delete", "preview", "use"):
+            page.onTrigger(f"run_{name}", self._action(getattr(self, f"_{name}")))
+
+    async def watch(self) -> None:
+        """Read the folder once a second, while the page is served and the section is open."""
+        while True:
+            await asyncio.sleep(_SECONDS)
+            if self._page.state.pretrain_open:
+                try:
+                    with self._page.state:
+                        self._look()
+                except Exception:
+                    # Catch everything, or the list would never change again.
+                    logging.exception("MAESIL: the runs could not be read")
+
+    def close(self) -> None:
+        """Release the runs, which go on."""
+        self._board.close()
+
+    def _action(self, action: Callable[[], None]) -> Callable[[], None]:
+        """An action of the page, which shows its error."""
+
+        def act() -> None:
+            with self._page.state:
+                # First, so that the action's sentence is the one that stays.
+                self._look()
+                try:
+                    action()
+                except (MaesilError, OSError) as error:
+                    self._page.notice.showError(error)
+                    return
+                self._look()
+
+        return act
+
+    # The list
+
+    def _look(self) -> None:
+        state, runs = self._page.state, self._board.refresh()[:MOST_RUNS]
+        ending = self._endings.of(runs)
+        if ending is not None:
+            (self._page.notice.showError if ending[1] else self._page.notice.show)(ending[0])
+        state.run_rows = [{"key": run.folder.name, "kind": run.state, **rowOf(run)._asdict()} for run in runs]
+        self._propose()
+        run = self._run()
+        if state.run_asked != state.run_chosen:
+            state.run_asked = ""
+        model = self._board.modelOf(run.folder) if run is not None else None
+        state.run_obstacles = obstaclesOf(run, model)._asdict()
+        state.run_message = run.message if run is not None else ""
+        self._showCurve(run)
+        self._previews = self._board.previews(run.folder)[::-1] if run is not None else []
+        state.run_previews = [preview.step for preview in self._previews]
+        if state.run_preview not in state.run_previews:
+            state.run_preview = state.run_previews[0] if self._previews else 0
+
+    def _run(self) -> RunSummary | None:
+        """The chosen run; its name is compared with those of the folder, never used as a path."""
+        chosen = self._page.state.run_chosen
+        return next((run for run in self._board.runs[:MOST_RUNS] if run.folder.name == chosen), None)
+
+    def _chosen(self) -> RunSummary:
+        run = self._run()
+        if run is None:
+            raise MaesilError(sentence("runs.none"))
+        return run
+
+    def _showCurve(self, run: RunSummary | None) -> None:
+        state = self._page.state
+        curves = curvesOf(self._board.curves(run.folder)) if run is not None else []
+        state.run_curves = [{"value": curve.key, "title": curve.title} for curve in curves]
+        curve = next((one for one in curves if one.key == state.run_curve), None)
+        state.run_plot = line(curve.points, curve.title, curve.isLogarithmic) if curve is not None else ""
+
+    def _propose(self) -> None:
+        """Propose a free name, unless a person has typed one."""
+        state = self._page.state
+        if state.pretrain_name in ("", self._proposed):
+            taken = [run.name for run in self._board.runs]
+            self._proposed = freeName(str(state.pretrain_method), str(state.pretrain_preset or ""), taken)
+            state.pretrain_name = self._proposed
+
+    # Actions
+
+    def _start(self) -> None:
+        state, place = self._page.state, self._page.state.pretrain_place
+        if not isinstance(place, int) or not 0 <= place < len(self._data):
+            raise MaesilError("Choose the scans first.")
+        name, isEndless = str(state.pretrain_name).strip(), bool(state.pretrain_endless)
+        folder = self._board.start(
+            [self._data[place]],
+            name=name,
+            method=str(state.pretrain_method),
+            preset=str(state.pretrain_preset) or None,
+            steps=UNTIL_STOPPED if isEndless else _whole(state.pretrain_steps),
+            device=str(state.device),
+            overrides=ENDLESS if isEndless else {},
+        )
+        self._page.notice.show(sentence("runs.started-page", name=name))
+        state.run_chosen, state.pretrain_name = folder.name, ""
+
+    def _stop(self) -> None:
+        run = self._chosen()
+        self._board.stop(run.folder)
+        self._page.notice.show(sentence("runs.stopping", name=run.name))
+
+    def _resume(self) -> None:
+        run = self._chosen()
+        self._board.resume(run.folder)
+        self._page.notice.show(sentence("runs.resumed", name=run.name))
+
+    def _delete(self) -> None:
+        """Ask at the first call, delete at the second."""
+        run, state = self._chosen(), self._page.state
+        if state.run_asked != state.run_chosen:
+            state.run_asked = state.run_chosen
+            return
+        state.run_asked = ""
+        self._board.delete(run.folder)
+        self._page.notice.show(sentence("runs.deleted", name=run.name))
+        state.run_chosen = ""
+
+    def _use(self) -> None:
+        run = self._chosen()
+        model = self._board.modelOf(run.folder)
+        if model is None:
+            raise MaesilError(sentence("runs.no-model"))
+        self._onModel(run.name, model)
+        self._page.notice.show(sentence("runs.uses-model", name=run.name))
+
+    def _preview(self) -> None:
+        run, step = self._chosen(), self._page.state.run_preview
+        preview = next((one for one in self._previews if one.step == step), None)
+        if preview is None:
+            raise MaesilError(sentence("runs.no-preview"))
+        self._onPreview(addPreview(self._page.session.scene, run.name, preview))
+        self._page.notice.show(sentence("runs.previewed", name=run.name, step=step))
+
+
+def _whole(number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number):
+        raise MaesilError("Give the number of steps as a whole number.")
+    return int(number)

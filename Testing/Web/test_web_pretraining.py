@@ -1,0 +1,233 @@
+"""The section "Pre-train" of the page: runs of one folder, data of the command line, and no paths from the page."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from pagestate import Run, count_of, reconstruct, show
+from runfolders import add_preview, add_run, at_work
+
+if TYPE_CHECKING:
+    from serving import OpenPage
+
+    from MAESILSlicerLib.web.application import Application
+    from MAESILSlicerLib.web.panels.pretraining import PretrainPanel
+
+pytestmark = pytest.mark.slow
+
+
+def panel_of(application: Application, root: Path, data: Path | None = None) -> PretrainPanel:
+    """The section, as with `--runs ROOT --data DATA`."""
+    from MAESILSlicerLib.web.panels.pretraining import PretrainPanel
+
+    page = application.models._page
+    data_folders = [] if data is None else [data]
+    panel = PretrainPanel(page, data_folders, root, application.results.showPreview, application.models.use)
+    panel._look()
+    return panel
+
+
+async def press(application: Application, name: str) -> None:
+    """What the page does when a button of the section is pressed."""
+    application.server.controller.trigger_fn(name)()
+    await asyncio.sleep(0.05)
+
+
+def test_runs_are_chosen_by_name_and_never_by_path(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state, root = an_application.state, tmp_path / "runs"
+    add_run(root, "done", steps=40, end="finished", message="Trained.", started=100.0)
+    night = add_run(root, "night", steps=20, started=200.0)
+    outside = add_run(tmp_path / "others", "secret", steps=3)
+
+    async def work() -> None:
+        with at_work(night):
+            panel = panel_of(an_application, root)
+            assert [(row["name"], row["state"], row["psnr"]) for row in state.run_rows] == [
+                ("night", "Running", "22.0 dB"),
+                ("done", "Finished", "24.0 dB"),
+            ]
+            state.run_chosen = "night"
+            panel._look()
+            assert state.run_obstacles["delete"] == "The run is running; stop it first."
+            assert '<polyline class="curve"' in state.run_plot
+            await press(an_application, "run_stop")
+            assert (night / "cancel").exists()
+        for name in (str(outside), "../others/secret", "", None):
+            state.run_chosen = name
+            for action in ("run_stop", "run_delete", "run_delete", "run_use", "run_preview"):
+                await press(an_application, action)
+                assert state.notice == "Choose a run first."
+        assert outside.is_dir()
+        panel.close()
+
+    run(work())
+
+
+def test_a_run_is_deleted_at_the_second_press(an_application: Application, run: Run, tmp_path: Path) -> None:
+    state, root = an_application.state, tmp_path / "runs"
+    first, second = (add_run(root, name, steps=3) for name in ("first", "second"))
+
+    async def work() -> None:
+        panel = panel_of(an_application, root)
+        state.run_chosen = "first"
+        await press(an_application, "run_delete")
+        # Another row takes the question back.
+        state.run_chosen = "second"
+        panel._look()
+        await press(an_application, "run_delete")
+        assert first.is_dir()
+        assert second.is_dir()
+        await press(an_application, "run_delete")
+        assert not second.exists()
+        assert [row["name"] for row in state.run_rows] == ["first"]
+        panel.close()
+
+    run(work())
+
+
+def test_a_run_is_started_on_data_of_the_command_line_only(
+    an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    state, root = an_application.state, tmp_path / "runs"
+    data = tmp_path / "CT of the clinic"
+    data.mkdir()
+
+    async def work() -> None:
+        panel = panel_of(an_application, root, data)
+        assert state.pretrain_data == ["CT of the clinic"]
+        state.pretrain_preset = "tiny"
+        panel._propose()
+        state.pretrain_steps = 50
+        for wrong in (1, -1, str(tmp_path), None):
+            state.pretrain_place = wrong
+            await press(an_application, "run_start")
+            assert state.notice == "Choose the scans first."
+        state.pretrain_place = 0
+        state.pretrain_steps = "many"
+        await press(an_application, "run_start")
+        assert state.notice == "Give the number of steps as a whole number."
+        assert state.run_rows == []
+        state.pretrain_steps = 50
+        await press(an_application, "run_start")
+        assert state.notice.startswith("The run maesil-tiny has started.")
+        request = PretrainingRequest.read(root / "maesil-tiny")
+        assert request.scans == (str(data),)
+        assert (request.method, request.preset, request.steps) == ("maesil", "tiny", 50)
+        assert state.run_chosen == "maesil-tiny"
+        assert state.pretrain_name == "maesil-tiny-2"
+        panel.close()
+
+    run(work())
+
+
+def test_a_preview_is_compared_and_leaves_with_its_layout(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    state, root = an_application.state, tmp_path / "runs"
+    add_preview(add_run(root, "night", steps=12), 10)
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        volumes = count_of(an_application, "ScalarVolume")
+        panel = panel_of(an_application, root)
+        state.run_chosen = "night"
+        panel._look()
+        await press(an_application, "run_preview")
+        assert state.notice == "night, step 10: the scan, the model's input and its reconstruction."
+        assert state.layout == "comparison"
+        assert list(state.compared_titles.values()) == ["Original", "Masked", "Reconstruction"]
+        assert len(an_application.views.shown) == 3
+        state.layout = "four-up"
+        an_application.results._arrange()
+        assert count_of(an_application, "ScalarVolume") == volumes
+        # Results of a reconstruction take the place of a preview.
+        await press(an_application, "run_preview")
+        await reconstruct(an_application)
+        assert len(an_application.views.shown) == 4
+        assert "Error" in str(state.compared_titles)
+        panel.close()
+
+    run(work())
+
+
+def test_the_model_of_a_run_is_offered_and_chosen(
+    an_application: Application, run: Run, tmp_path: Path, make_tiny_model: Callable[..., Path]
+) -> None:
+    state, root = an_application.state, tmp_path / "runs"
+    folder = add_run(root, "night", steps=12)
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        panel = panel_of(an_application, root)
+        state.run_chosen = "night"
+        await press(an_application, "run_use")
+        assert state.notice == "The run has no checkpoint yet."
+        make_tiny_model(folder / "model.safetensors", superpatch=8)
+        for _ in range(2):
+            await press(an_application, "run_use")
+            assert state.models[state.chosen_model] == "night"
+            assert state.models.count("night") == 1
+        assert an_application.session.model.superpatchSize == (8, 8, 8)
+        assert state.notice == "Reconstructions now use the model of the run night."
+        panel.close()
+
+    run(work())
+
+
+def test_a_curve_of_one_point_or_one_value_is_drawn() -> None:
+    from MAESILSlicerLib.web.plot import line
+
+    assert line([], "Loss", False) == ""
+    assert "<circle" in line([(5, 0.1)], "Loss", True)
+    svg = line([(step, 2.0) for step in range(1, 5000)], "Loss <x>", False)
+    assert "nan" not in svg
+    assert "Loss &lt;x&gt; by step" in svg
+    (points,) = re.findall(r'points="([^"]*)"', svg)
+    assert len(points.split()) <= 300
+
+
+@pytest.mark.process
+def test_a_run_is_started_watched_and_deleted_in_the_browser(open_page: OpenPage, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+    from serving import PATIENCE_MS, serving
+
+    from MAESILCore.data.volume import Volume, write_volume
+
+    expect.set_options(timeout=PATIENCE_MS)
+    data = tmp_path / "scans"
+    data.mkdir()
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (16, 32, 32)).astype(np.int16)
+    write_volume(Volume(voxels, np.eye(4)), data / "scan.nii")
+    with serving("--device", "cpu", "--data", str(data), "--runs", str(tmp_path / "runs")) as served:
+        page = open_page(served.address)
+        page.get_by_test_id("share").wait_for()
+        page.get_by_test_id("pretraining").locator("summary").click()
+        page.get_by_test_id("pretrain_preset").select_option("tiny")
+        expect(page.get_by_test_id("pretrain_name")).to_have_value("maesil-tiny")
+        page.get_by_test_id("pretrain_steps").fill("1")
+        page.get_by_test_id("pretrain_steps").press("Tab")
+        page.get_by_test_id("run_start").click()
+        row = page.get_by_test_id("runs").get_by_role("button")
+        expect(row).to_contain_text("Finished")
+        expect(row).to_have_attribute("aria-pressed", "true")
+        expect(page.get_by_test_id("run_plot").locator("circle")).to_be_attached()
+        expect(page.get_by_test_id("run_stop")).to_be_disabled()
+        page.get_by_test_id("run_use").click()
+        expect(page.get_by_test_id("notice")).to_contain_text("the model of the run maesil-tiny")
+        page.get_by_test_id("run_delete").click()
+        expect(page.get_by_test_id("run_delete")).to_have_text("For good?")
+        page.get_by_test_id("run_delete").click()
+        expect(page.get_by_test_id("runs")).to_have_count(0)
+        assert not list((tmp_path / "runs").iterdir())
