@@ -17,15 +17,21 @@ from MAESILSlicerLib.desktop.chosenrun import ChosenRun
 from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.runstable import RunsTable
-from MAESILSlicerLib.session.runwords import ENDLESS, UNTIL_STOPPED, Endings, freeName, sentence
+from MAESILSlicerLib.session.runwords import (
+    SEPARATOR,
+    UNTIL_STOPPED,
+    Endings,
+    freeName,
+    overridesOf,
+    partsOf,
+    sentence,
+)
 from MAESILSlicerLib.system import requirements
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.desktop.window import Window
 
 INTERVAL_MS = 1000
-#: Between several folders of scans in the line.
-_SEPARATOR = ";"
 #: The proposed size of a model: for a CPU.
 _USUAL_PRESET = "small"
 
@@ -105,9 +111,8 @@ class PretrainPanel(Panel):
 
     def _scans(self) -> list[Path]:
         """The folders in the line; a dropped folder arrives as an address."""
-        parts = [part.strip() for part in self._ui.scansEdit.text.split(_SEPARATOR)]
-        places = [qt.QUrl(part).toLocalFile() if part.startswith("file:") else part for part in parts]
-        return [Path(place) for place in places if place]
+        parts = partsOf(self._ui.scansEdit.text)
+        return [Path(qt.QUrl(part).toLocalFile() if part.startswith("file:") else part) for part in parts]
 
     def _obstacle(self) -> str:
         """Why no run can be started; "" if one can."""
@@ -210,9 +215,6 @@ class PretrainPanel(Panel):
             return
         ui, copied = self._ui, self._copied
         isEndless = ui.untilStoppedCheckBox.checked
-        # A run that is to end must not copy the constant learning rate of an endless one.
-        copies = copied.get("overrides", {}).items()
-        overrides = {name: value for name, value in copies if ENDLESS.get(name) != value}
         try:
             with slicer.util.WaitCursor():
                 self._look()
@@ -223,7 +225,7 @@ class PretrainPanel(Panel):
                     preset=ui.presetComboBox.currentData,
                     steps=UNTIL_STOPPED if isEndless else ui.stepsSpinBox.value,
                     device=settings.device(),
-                    overrides={**overrides, **(ENDLESS if isEndless else {})},
+                    overrides=overridesOf(ui.holdOutEdit.text, isEndless, copied.get("overrides")),
                     initial=copied.get("initial"),
                 )
         except MaesilError as error:
@@ -249,14 +251,16 @@ class PretrainPanel(Panel):
         preset = ui.presetComboBox.findData(arguments["preset"])
         if preset >= 0:
             ui.presetComboBox.setCurrentIndex(preset)
-        ui.scansEdit.setText(f"{_SEPARATOR} ".join(map(str, arguments["scans"])))
+        ui.scansEdit.setText(f"{SEPARATOR} ".join(map(str, arguments["scans"])))
+        ui.holdOutEdit.setText(f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ())))
         steps = arguments["steps"] or ui.stepsSpinBox.value
         ui.untilStoppedCheckBox.setChecked(steps >= UNTIL_STOPPED)
         if steps < UNTIL_STOPPED:
             ui.stepsSpinBox.setValue(steps)
         taken = [run.name for run in self._board.runs]
         ui.runNameEdit.setText(freeName(name, "", taken))
-        self._copied = arguments if arguments["overrides"] or arguments["initial"] else {}
+        hasMore = overridesOf("", False, arguments["overrides"]) or arguments["initial"]
+        self._copied = arguments if hasMore else {}
         self._window.notify(sentence("runs.duplicated", name=name), False)
         self._showStart()
         ui.scrollArea.ensureWidgetVisible(ui.scansEdit)

@@ -60,6 +60,9 @@ sentence = TEXTS.sentence
 UNTIL_STOPPED = 1_000_000
 ENDLESS: Mapping[str, object] = {"cooldown": 0.0}
 
+#: Between several folders or patterns in one line.
+SEPARATOR = ";"
+
 #: The largest number of points of a drawn curve; more cannot be told apart.
 MOST_POINTS = 2000
 
@@ -108,6 +111,28 @@ def freeName(method: str, preset: str, taken: Iterable[str]) -> str:
     if base not in names:
         return base
     return next(name for number in range(2, len(names) + 3) if (name := f"{base}-{number}") not in names)
+
+
+def partsOf(text: str) -> list[str]:
+    """The folders or patterns in a line."""
+    return [part for part in map(str.strip, text.split(SEPARATOR)) if part]
+
+
+def overridesOf(
+    holdOut: str, isEndless: bool, copied: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The fields of the recipe that the inputs of a new run do not name.
+
+    Args:
+        holdOut: patterns of the scans for validation, in one line.
+        isEndless: whether the run goes on until it is stopped.
+        copied: the fields of the run whose choices were copied.
+    """
+    # A run that is to end must not copy the constant learning rate of an endless one.
+    fields = {name: value for name, value in (copied or {}).items() if ENDLESS.get(name) != value}
+    fields.pop("hold_out", None)
+    patterns = partsOf(holdOut)
+    return fields | ({"hold_out": patterns} if patterns else {}) | (dict(ENDLESS) if isEndless else {})
 
 
 class Endings:

@@ -176,7 +176,7 @@ def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
     from MAESILCore.jobs.pretraining import PretrainingRequest
 
     monkeypatch.setattr(JobProcess, "start", lambda job: None)
-    overrides = {"batch_size": 3, "cooldown": 0.0}
+    overrides = {"batch_size": 3, "cooldown": 0.0, "hold_out": ["s1*", "s2"]}
     add_run(module.root, "night", steps=3, total=1_000_000, preset="base", overrides=overrides)
     ui = module.ui
     module.openSection()
@@ -186,12 +186,18 @@ def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
     assert ui.runNameEdit.text == "night-2"
     assert ui.untilStoppedCheckBox.checked
     assert ui.scansEdit.text == str(module.root.parent / "scans")
+    assert ui.holdOutEdit.text == "s1*; s2"
+    ui.holdOutEdit.setText(" s2 ;")
     assert ui.copiedLabel.text == "All other settings are those of night."
     ui.untilStoppedCheckBox.setChecked(False)
     ui.stepsSpinBox.setValue(50)
     module.host.click(ui.startButton)
     request = PretrainingRequest.read(module.root / "night-2")
-    assert (request.preset, request.steps, request.config) == ("base", 50, {"batch_size": 3})
+    assert (request.preset, request.steps, request.config) == (
+        "base",
+        50,
+        {"batch_size": 3, "hold_out": ["s2"]},
+    )
 
 
 def test_a_run_is_deleted_after_a_question(module: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,12 @@ from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.runwords import (
-    ENDLESS,
     UNTIL_STOPPED,
     Endings,
     curvesOf,
     freeName,
     obstaclesOf,
+    overridesOf,
     rowOf,
     sentence,
 )
@@ -74,6 +74,7 @@ class PretrainPanel:
                 "pretrain_methods": methods,
                 "pretrain_method": methods[0]["name"],
                 "pretrain_preset": _USUAL_PRESET,
+                "pretrain_hold_out": "",
                 "pretrain_name": "",
                 "pretrain_steps": 10_000,
                 "pretrain_endless": False,
@@ -190,7 +191,7 @@ class PretrainPanel:
             preset=str(state.pretrain_preset) or None,
             steps=UNTIL_STOPPED if isEndless else _whole(state.pretrain_steps),
             device=str(state.device),
-            overrides=ENDLESS if isEndless else {},
+            overrides=overridesOf(str(state.pretrain_hold_out or ""), isEndless),
         )
         self._page.notice.show(sentence("runs.started-page", name=name))
         state.run_chosen, state.pretrain_name = folder.name, ""
