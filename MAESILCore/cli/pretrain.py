@@ -77,6 +77,9 @@ def pretrain(
     ] = False,
     device: Device = "auto",
     background: Background = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Measure time and memory of the training without starting it.")
+    ] = False,
 ) -> None:
     """Pre-train a model on unlabelled scans by self-supervision.
 
@@ -117,6 +120,9 @@ def pretrain(
         initial=None if initial is None else absolute([initial])[0],
         config={**(read_recipe(recipe) if recipe is not None else {}), **overrides},
     )
+    if estimate:
+        _print_cost(config, device)
+        return
     if background:
         Run.create(out)
         JobFolder(out).describe(NAME, request.content)
@@ -158,6 +164,15 @@ def _require() -> None:
 
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
+
+
+def _print_cost(config: PretrainConfig, device: str) -> None:
+    from MAESILCore.jobs.trial import TrainingEstimate
+    from MAESILCore.training.trial import estimate_training
+
+    with stop_requested() as stopped:
+        cost = estimate_training(config, device, lambda: bool(stopped()))
+    typer.echo(TrainingEstimate(*cost).text(config.steps))
 
 
 def _resume(

@@ -33,6 +33,7 @@ KINDS: Mapping[str, Kind] = Plugins(
     {
         "pretraining": "MAESILCore.jobs.pretraining:KIND",
         "reconstruction": "MAESILCore.jobs.reconstruction:KIND",
+        "trial": "MAESILCore.jobs.trial:KIND",
     },
 )
 

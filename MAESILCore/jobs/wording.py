@@ -19,6 +19,11 @@ TEXTS = Texts(
         "pretraining.all-taken": _(
             "The run has taken all {steps} steps; give more steps to extend it. Its model is {model}."
         ),
+        "trial.cost": _(
+            "A step takes about {step} s on {device}, so {steps} steps take {duration}; "
+            "{memory} GB of memory are needed."
+        ),
+        "trial.done": _("Measured: {seconds} s per step."),
         "run.dead": _(
             "The run was interrupted, for example by a power cut; resume it to continue from its last checkpoint."
         ),
