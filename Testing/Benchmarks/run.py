@@ -45,6 +45,7 @@ def main() -> None:
     from MAESILCore.devices import pick_device
     from Testing.Benchmarks.against import against_rows
     from Testing.Benchmarks.background import background_rows
+    from Testing.Benchmarks.checkpoints import checkpoint_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.training import training_rows
@@ -58,6 +59,7 @@ def main() -> None:
     title = f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {platform.machine()}"
     table = Table("what", "measured", "ratio", title=title)
     rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
+    rows += checkpoint_rows(options.rounds, device)
     for row in [*rows, *background_rows(), *reconstruction_rows(scan), *against_rows(scan), *web_rows(scan)]:
         table.add_row(*row)
     Console(width=140).print(table)
