@@ -6,7 +6,8 @@ Both training and `MAESILCore.jobs`, which starts job processes, use this room.
 from MAESILCore.jobfolder.events import ENDS, Event, EventCallback, rows
 from MAESILCore.jobfolder.failures import message_of
 from MAESILCore.jobfolder.folder import JobFolder, JobState, Tail, jobs_in
-from MAESILCore.jobfolder.lock import Lock, Owner
+from MAESILCore.jobfolder.lock import Lock
+from MAESILCore.jobfolder.owner import Owner
 
 __all__ = [
     "ENDS",

@@ -4,85 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import tempfile
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from MAESILCore.errors import ConfigError, MissingPackageError
-from MAESILCore.optional import require
+from MAESILCore.errors import ConfigError
+from MAESILCore.files import UNFINISHED
+from MAESILCore.jobfolder.owner import STALE, Owner
 
 #: Seconds between heartbeats; a heartbeat updates the modification time of the lock file.
 BEAT = 5.0
-#: Seconds without a heartbeat after which a process of another machine counts as dead.
-STALE = 60.0
 
-#: Tolerance in seconds for start times of processes, which shift when the clock is corrected.
-_START_TOLERANCE = 5.0
-
-
-@dataclass(frozen=True)
-class Owner:
-    """A process.
-
-    Attributes:
-        pid: process id, which the system may reuse later.
-        started: start time in seconds since 1970; distinguishes processes of the same id.
-        host: name of the machine.
-    """
-
-    pid: int
-    started: float
-    host: str
-
-    @classmethod
-    def of(cls, pid: int) -> Owner:
-        """A process of this machine; `lives` is False if it has already ended."""
-        psutil: Any = require("psutil", "Running a job")
-        started = 0.0
-        with suppress(psutil.NoSuchProcess):
-            started = psutil.Process(pid).create_time()
-        return cls(pid, started, platform.node())
-
-    @classmethod
-    def current(cls) -> Owner:
-        """This process."""
-        return cls.of(os.getpid())
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the process is on this machine."""
-        return self.host == platform.node()
-
-    def lives(self, heartbeat_age: float) -> bool:
-        """Whether the process is alive.
-
-        Args:
-            heartbeat_age: seconds since its last heartbeat.
-        """
-        if not self.is_here:
-            return heartbeat_age < STALE
-        try:
-            psutil: Any = require("psutil", "Running a job")
-        except MissingPackageError:
-            # A window lists runs before its packages are installed.
-            return heartbeat_age < STALE
-        try:
-            process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            if abs(process.create_time() - self.started) < _START_TOLERANCE:
-                return True
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
-        # The id was reused, or the clock was set, which shifts start times. Only the latter has a heartbeat.
-        return self.pid != os.getpid() and heartbeat_age < STALE
+#: Whoever holds a lock file that cannot be read.
+_UNKNOWN = Owner(0, 0.0, "")
 
 
 class LockedError(ConfigError):
@@ -112,7 +49,7 @@ class Lock:
         """The living process that holds the lock; None if there is none."""
         age = _age(self.path)
         # A file without an owner is being written, or was cut off while written.
-        owner = _read(self.path) or Owner(0, 0.0, "")
+        owner = _read(self.path) or _UNKNOWN
         return owner if age is not None and owner.lives(age) else None
 
     @property
@@ -150,10 +87,12 @@ class Lock:
         mine = Owner.current()
         while not self._create(mine):
             before, holder = _read(self.path), self.holder()
-            if holder is not None:
+            if holder is not None or (not (before is not None and before.is_here) and self._has_beats()):
+                holder = holder or before or _UNKNOWN
+                ending = "wait until it has ended" if holder.is_here else "try again a minute after its end"
                 message = (
                     f"Process {holder.pid} on {holder.host or 'another machine'} is already working in "
-                    f"{self.path.parent}; stop it, or wait until it has ended."
+                    f"{self.path.parent}; stop it, or {ending}."
                 )
                 raise LockedError(message)
             self._remove_stale(before)
@@ -161,11 +100,34 @@ class Lock:
         self._mine, self._over = mine, threading.Event()
         threading.Thread(target=self._beat, args=(self._over,), name="heartbeat", daemon=True).start()
 
-    def _create(self, owner: Owner) -> bool:
-        with suppress(FileExistsError), open(self.path, "x", encoding="ascii") as file:
-            json.dump(asdict(owner), file)
-            return True
+    def _has_beats(self) -> bool:
+        """Whether a heartbeat comes; waits for two. Its age is no proof if the clock of the file system was set."""
+        first, deadline = _touched(self.path), time.monotonic() + 2.2 * BEAT
+        while time.monotonic() < deadline:
+            time.sleep(BEAT / 20)
+            now = _touched(self.path)
+            if now is None:
+                return False
+            if now != first:
+                return True
         return False
+
+    def _create(self, owner: Owner) -> bool:
+        """Create the lock file with its content at once, so that a kill leaves no lock without an owner."""
+        unfinished = self.path.with_name(f"{UNFINISHED}{self.path.name}-{owner.pid}-{threading.get_ident()}")
+        try:
+            unfinished.write_text(json.dumps(asdict(owner)), encoding="ascii")
+            os.link(unfinished, self.path)
+        except FileExistsError:
+            return False
+        except OSError:  # the file system has no hard links, or the folder cannot be written
+            with suppress(FileExistsError), open(self.path, "x", encoding="ascii") as file:
+                json.dump(asdict(owner), file)
+                return True
+            return False
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return True
 
     def _remove_stale(self, stale: Owner | None) -> None:
         """Remove the lock of a dead process; a guard file admits one process at a time."""
@@ -197,8 +159,22 @@ def _read(path: Path) -> Owner | None:
     """The owner in a lock file; None if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="ascii"))
-        return Owner(int(content["pid"]), float(content["started"]), str(content["host"]))
+        return Owner(
+            pid=int(content["pid"]),
+            started=float(content["started"]),
+            host=str(content["host"]),
+            system=str(content.get("system", "")),
+            ticks=int(content.get("ticks", 0)),
+        )
     except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _touched(path: Path) -> float | None:
+    """When a file was modified; None if it is missing."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
         return None
 
 
@@ -207,9 +183,8 @@ def _age(path: Path) -> float | None:
 
     The clock of this machine may differ from that of the file server.
     """
-    try:
-        touched = path.stat().st_mtime
-    except OSError:
+    touched = _touched(path)
+    if touched is None:
         return None
     try:
         with tempfile.TemporaryFile(dir=path.parent) as now:

@@ -261,7 +261,10 @@ class Run:
         """Remove what killed processes left unfinished; the lock must be held."""
         for folder in (self.folder, self.checkpoints.folder, self.folder / PREVIEWS):
             for left in folder.glob(f"{UNFINISHED}*"):
-                shutil.rmtree(left, ignore_errors=True)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
 
 def _is_ours(path: Path) -> bool:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import Event, JobFolder, Owner, Tail, jobs_in, lock, rows
 from MAESILCore.jobfolder.failures import TEXTS, sentence
+from MAESILCore.jobfolder.owner import STALE
 from MAESILCore.wording import Sentence, joined
 
 ELSEWHERE = {"pid": 1, "started": 1.0, "host": "another machine"}
@@ -28,6 +30,12 @@ def a_folder(tmp_path: Path) -> JobFolder:
     folder = JobFolder(tmp_path / "Jöb")
     folder.path.mkdir()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for heartbeats does not wait long."""
+    monkeypatch.setattr(lock, "BEAT", 0.05)
 
 
 def leave_lock(folder: JobFolder, owner: dict[str, object], age: float = 0.0) -> None:
@@ -187,7 +195,7 @@ def test_the_jobs_of_a_folder_are_found(tmp_path: Path) -> None:
         if state == "running":
             leave_lock(folder, ELSEWHERE)
         if state == "dead":
-            leave_lock(folder, ELSEWHERE, age=2 * lock.STALE)
+            leave_lock(folder, ELSEWHERE, age=2 * STALE)
     (tmp_path / "no job").mkdir()
     assert [(job.path.name, job.state()) for job in jobs_in(tmp_path)] == [
         ("a", "finished"),
@@ -202,7 +210,7 @@ def test_two_processes_cannot_hold_a_lock(
     a_folder: JobFolder, a_sleeper: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
     process = a_sleeper()
-    leave_lock(a_folder, of_process(process), age=2 * lock.STALE)  # of this machine: its process counts
+    leave_lock(a_folder, of_process(process), age=2 * STALE)  # of this machine: its process counts
     with (
         pytest.raises(ConfigError, match=f"Process {process.pid} on .* is already working in"),
         a_folder.lock,
@@ -234,7 +242,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_holds_nothing(
     a_folder: JobFolder, a_sleeper: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
     owner = of_process(a_sleeper()) | {"started": 1.0}
-    leave_lock(a_folder, owner, age=2 * lock.STALE)
+    leave_lock(a_folder, owner, age=2 * STALE)
     assert a_folder.lock.holder() is None
     # With a heartbeat it is the same process, whose start moved with the clock of the system.
     leave_lock(a_folder, owner)
@@ -243,11 +251,80 @@ def test_a_process_that_got_the_number_of_a_dead_one_holds_nothing(
     assert a_folder.lock.holder() is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells the ticks")
+def test_ticks_tell_processes_of_one_number_apart_whatever_the_clock_says(
+    a_folder: JobFolder, a_sleeper: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    process = Owner.of(a_sleeper().pid)
+    assert process.ticks > 0
+    # The clock was set by a day, and the last heartbeat is of the other time.
+    for age in (-86400.0, 86400.0):
+        leave_lock(a_folder, asdict(process) | {"started": process.started - 86400.0}, age)
+        assert a_folder.lock.holder() is not None
+        leave_lock(a_folder, asdict(process) | {"ticks": process.ticks - 1})
+        assert a_folder.lock.holder() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells the namespace")
+def test_a_process_of_another_container_with_the_name_of_this_machine_is_judged_by_its_heartbeat(
+    a_folder: JobFolder,
+) -> None:
+    there = asdict(Owner.current()) | {"system": "another start pid:[1]", "ticks": 5}
+    leave_lock(a_folder, there)
+    with pytest.raises(ConfigError, match="try again a minute after its end"), a_folder.lock:
+        pass
+    leave_lock(a_folder, there, age=2 * STALE)
+    with a_folder.lock as held:
+        assert held.previous == Owner(**there)
+
+
+@pytest.mark.parametrize("age", [-86400.0, 86400.0])
+def test_a_living_process_elsewhere_keeps_its_lock_when_the_clock_is_set(
+    a_folder: JobFolder, age: float
+) -> None:
+    leave_lock(a_folder, ELSEWHERE, age)
+    path, over = a_folder.path / "lock", threading.Event()
+
+    def beat() -> None:
+        while not over.wait(lock.BEAT):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(ConfigError, match="is already working"), a_folder.lock:
+            pass
+    finally:
+        over.set()
+        thread.join()
+    leave_lock(a_folder, ELSEWHERE, age)
+    with a_folder.lock as held:  # without a heartbeat it is dead, also after the clock was set back
+        assert held.previous == Owner(**ELSEWHERE)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_lock_is_never_seen_without_its_owner(
+    a_folder: JobFolder, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    linked = list[str]()
+
+    def link(source: Path, target: Path) -> None:
+        linked.append(source.read_text())
+        if not has_links:
+            raise OSError(1, "Operation not permitted")
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    with a_folder.lock as held:
+        assert held.holder() == Owner(**json.loads(linked[0])) == Owner.current()
+        assert [path.name for path in a_folder.path.iterdir()] == ["lock"]
+
+
 def test_on_another_machine_the_heartbeat_decides(a_folder: JobFolder) -> None:
-    leave_lock(a_folder, ELSEWHERE, age=lock.STALE / 2)
+    leave_lock(a_folder, ELSEWHERE, age=STALE / 2)
     with pytest.raises(ConfigError, match="on another machine is already working"), a_folder.lock:
         pass
-    leave_lock(a_folder, ELSEWHERE, age=2 * lock.STALE)
+    leave_lock(a_folder, ELSEWHERE, age=2 * STALE)
     with a_folder.lock as held:
         assert held.previous == Owner(**ELSEWHERE)
 
@@ -280,7 +357,7 @@ def test_a_holder_leaves_heartbeats_until_the_lock_is_lost(
 
 
 def test_a_takeover_that_was_interrupted_blocks_nobody_for_ever(a_folder: JobFolder) -> None:
-    leave_lock(a_folder, ELSEWHERE, age=2 * lock.STALE)
+    leave_lock(a_folder, ELSEWHERE, age=2 * STALE)
     guard = a_folder.path / "lock.takeover"
     guard.touch()
     os.utime(guard, (1.0, 1.0))

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from MAESILCore.errors import CheckpointError, ConfigError, VolumeError
-from MAESILCore.jobfolder import Event, rows
+from MAESILCore.jobfolder import Event, lock, rows
 from MAESILCore.methods.base import Losses
 from MAESILCore.methods.maesil import Maesil
 from MAESILCore.models import sealed
@@ -232,15 +232,16 @@ def test_a_run_that_only_skips_ends(
 
 
 def test_a_moved_run_goes_on_with_its_scans_elsewhere_and_a_lock_of_another_machine(
-    small_scans: list[Path], small_recipe: Recipe, whole: Run, tmp_path: Path
+    small_scans: list[Path], small_recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lock, "BEAT", 0.05)
     run = Run.create(tmp_path / "here" / "run")
     with pytest.raises(Exception, match="Stopped after step 3"):
         train(run, small_recipe(), small_scans, cancelled=lambda: bool(rows(run.job.events(), "step")[2:]))
-    lock = run.folder / "lock"
-    lock.write_text(json.dumps({"pid": 4, "started": 1.0, "host": platform.node() + "-2"}))
+    left = run.folder / "lock"
+    left.write_text(json.dumps({"pid": 4, "started": 1.0, "host": platform.node() + "-2"}))
     long_ago = time.time() - 600
-    os.utime(lock, (long_ago, long_ago))
+    os.utime(left, (long_ago, long_ago))
     moved = shutil.move(run.folder, tmp_path / "there")
     scans = [Path(shutil.copy(scan, tmp_path / scan.name)) for scan in small_scans]
     resumed = again(Run.open(moved), scans)
