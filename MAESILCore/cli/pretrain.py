@@ -72,6 +72,10 @@ def pretrain(
     initial: Annotated[
         Path | None, typer.Option(help="Checkpoint or run folder with the initial weights.")
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(help="Further log: tensorboard writes files for TensorBoard into the run folder."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --out, as `maesil resume` does.")
     ] = False,
@@ -95,7 +99,7 @@ def pretrain(
     from MAESILCore.training import Run, load_config
     from MAESILCore.training.config import read_recipe
 
-    given: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
+    given: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "log": log}
     # Cards are UTF-8, and patterns are matched with displayable names.
     given["hold_out"] = list(map(displayable, hold_out)) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}

@@ -60,7 +60,7 @@ class JobProcess:
         kill_after: float | None = None,
     ) -> None:
         self.folder, self.python, self.detached = JobFolder(folder), python, detached
-        self.kill_after = kill_after if kill_after is not None else 60.0 if detached else 3.0
+        self.kill_after = kill_after if kill_after is not None else 150.0 if detached else 3.0
         self.state: JobProcessState = "prepared"
         self.message = ""
         self.fraction = 0.0

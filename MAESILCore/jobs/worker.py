@@ -24,8 +24,9 @@ from MAESILCore.jobs.process import lower_priority
 from MAESILCore.jobs.progress import Progress
 from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
-#: Seconds that a job has to end by itself after a cancel; a detached one may have a checkpoint to write.
-ATTACHED_GRACE, DETACHED_GRACE = 1.0, 30.0
+#: Seconds that a job has to end by itself after a cancel; a detached one may have a step to take, which a large model
+#: does slowly on a CPU, and a checkpoint to write.
+ATTACHED_GRACE, DETACHED_GRACE = 1.0, 120.0
 
 _STATUS = {"finished": 0, "cancelled": 3, "failed": 1}
 

@@ -25,8 +25,8 @@ from MAESILCore.training.scans import drawing_of
 from MAESILCore.training.source import Opening, Sample, SampleKey, TrainingData
 from MAESILCore.training.trainer import pretrain
 
-#: Steps of a trial; the first one, which is slower, does not count if there are others.
-_STEPS = 4
+#: Steps of a trial. The first half, which is slower, does not count.
+_STEPS = 8
 #: Seconds after which a trial takes no further step.
 _ENOUGH_SECONDS = 20.0
 
@@ -35,8 +35,8 @@ class TrainingCost(NamedTuple):
     """What a training costs on a device.
 
     Attributes:
-        seconds_per_step: time of one optimiser step, 20 percent more or less on an idle computer. Validations, previews
-            and the wait for scans on a slow disk come on top.
+        seconds_per_step: time of one optimiser step, give or take a third on an otherwise idle computer. Validations,
+            previews and the wait for scans on a slow disk come on top.
         bytes: largest memory; of the device for a GPU, else of the process. The cache of scans comes on top.
         device: name of the device.
     """
@@ -81,7 +81,7 @@ def estimate_training(
             pretrain(run, config.model_copy(update=changes), _open, device=device)
     place = pick_device(device)
     steps = np.diff(times)
-    return TrainingCost(float(np.median(steps[1:] if len(steps) > 1 else steps)), _peak(place), str(place))
+    return TrainingCost(float(np.median(steps[len(steps) // 2 :])), _peak(place), str(place))
 
 
 class _EnoughError(Cancelled):

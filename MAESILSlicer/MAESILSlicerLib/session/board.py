@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from MAESILCore.errors import ConfigError
 from MAESILCore.jobs import runs as library
+from MAESILCore.jobs import wording as jobs
 from MAESILCore.jobs.client import JobProcess
-from MAESILCore.jobs.pretraining import prepare_pretraining
+from MAESILCore.jobs.pretraining import PretrainingRequest, prepare_pretraining
 from MAESILCore.jobs.runs import Curves, Preview, RunsFolder, RunSummary
 from MAESILCore.optional import require
 from MAESILSlicerLib.session.signal import Signal
@@ -131,6 +133,9 @@ class Board:
         Raises:
             MaesilError: the run is running or complete, or Python cannot be started.
         """
+        if any(job.folder.path == folder and not job.is_over for job in self._started):
+            # Its process may not have taken the lock yet.
+            raise ConfigError(jobs.sentence("run.running", name=PretrainingRequest.read(folder).name))
         job = library.resume(folder, steps=steps, scans=scans, python=self._python)
         logging.info("MAESIL: a pre-training was started in the background")
         self._started.append(job)

@@ -215,6 +215,26 @@ def test_a_run_can_be_stopped_before_its_first_step_and_started_again(prepare: P
     assert model_of(folder) == folder / "model.safetensors"
 
 
+def test_a_missing_package_is_named(
+    prepare: Preparer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in 3D Slicer before its packages are installed: the worker starts and says what it lacks."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for name in ("torch", "lightning_fabric"):
+        error = f"raise ModuleNotFoundError('No module named {name}', name={name!r})\n"
+        (packages / f"{name}.py").write_text(error)
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    folder = prepare()
+    job = resume(folder)
+    assert job.wait(PATIENCE) == "failed"
+    job.close()
+    summary = summary_of(folder)
+    assert summary is not None
+    assert "PyTorch is not installed" in summary.message
+    assert ends_of(folder) == ["failed"]
+
+
 def test_a_prepared_folder_has_a_name_that_every_file_system_takes(prepare: Preparer, tmp_path: Path) -> None:
     folder, other = prepare(), prepare()
     assert [folder.name, other.name] == ["Lung- 1-2", "Lung- 1-2-2"]
