@@ -39,6 +39,9 @@ TEXTS = {
     "job.broken-pytorch": "PyTorch is installed but cannot be loaded ({reason}); reinstall it, then try again.",
     "job.unexpected": "MAESIL failed unexpectedly ({reason}); see the log of the job.",
     "job.unexpected-end": "The process ended unexpectedly with status {status} ({reason}).",
+    "job.stopped": (
+        "The job was stopped before it reached a point where it saves its work; what it had saved before remains."
+    ),
     "job.vanished": "The job's folder was removed while the job ran; start the job again.",
 }
 

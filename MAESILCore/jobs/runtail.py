@@ -134,6 +134,8 @@ class SummaryTail:
                 if self._validated > event.step:
                     # The steps after this one are void, see `MAESILCore.jobfolder.events`.
                     self.scores = {}
+            case "finished" | "failed" | "cancelled":
+                self.step, self.message = max(self.step, event.step), event.message
             case "step":
                 self.step, self.seconds_left = event.step, event.seconds_left
                 self.loss = number(event.fields.get("loss"))

@@ -38,6 +38,7 @@ class Watch:
         grace: seconds; a detached job needs more of them to write a checkpoint.
 
     Attributes:
+        grace: as given; it may be changed until the end is requested.
         reason: why the work must end; None while it may go on.
     """
 
@@ -50,7 +51,7 @@ class Watch:
         grace: float,
     ) -> None:
         self.reason: Reason | None = None
-        self._folder, self._tick, self._end, self._grace = folder, tick, end, grace
+        self._folder, self._tick, self._end, self.grace = folder, tick, end, grace
         # Looked up at once, since the id may later belong to another process.
         self._owner = None if owner is None else Owner.of(owner)
         self._over = threading.Event()
@@ -69,7 +70,7 @@ class Watch:
         while not self._over.wait(_POLL_SECONDS):
             self.reason = self._find_reason()
             if self.reason is not None:
-                if not self._over.wait(self._grace):
+                if not self._over.wait(self.grace):
                     self._end(self.reason)
                 return
             if time.monotonic() - ticked >= _TICK_SECONDS:

@@ -24,8 +24,8 @@ from MAESILCore.jobs.process import lower_priority
 from MAESILCore.jobs.progress import Progress
 from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
-#: Seconds that a job has to end by itself after a cancel; a detached one may have a step to take, which a large model
-#: does slowly on a CPU, and a checkpoint to write.
+#: Seconds that a job has to end by itself after a cancel. Once it has started, a detached one may have a step to take,
+#: which a large model does slowly on a CPU, and a checkpoint to write; before, there is nothing to lose.
 ATTACHED_GRACE, DETACHED_GRACE = 1.0, 120.0
 
 _STATUS = {"finished": 0, "cancelled": 3, "failed": 1}
@@ -43,6 +43,7 @@ class Worker:
         self._folder, self._owner = folder, owner
         self._writing = threading.Lock()
         self._last: Event | None = None
+        self._watch: Watch | None = None
         self._progress = Progress(self._write)
 
     def run(self) -> int:
@@ -50,8 +51,8 @@ class Worker:
         block_termination()
         watch: Watch | None = None
         try:
-            grace = DETACHED_GRACE if self._owner is None else ATTACHED_GRACE
-            watch = Watch(self._folder, self._owner, self._progress.tick, self._exit, grace)
+            watch = Watch(self._folder, self._owner, self._progress.tick, self._exit, ATTACHED_GRACE)
+            self._watch = watch
             with self._folder.lock:
                 return self._close(self._work(watch), watch.reason)
         except LockedError:
@@ -83,6 +84,8 @@ class Worker:
                 return
             if event.event in ENDS:
                 self._last = event
+            if event.event == "started" and self._owner is None and self._watch is not None:
+                self._watch.grace = DETACHED_GRACE
             # If the folder is gone, the watch ends the work; if the disk is full, the work itself fails.
             with suppress(OSError):
                 self._folder.write(event)
@@ -103,7 +106,8 @@ class Worker:
 
     def _exit(self, reason: Reason) -> NoReturn:
         """End the process during the work."""
-        status = self._close(Event("cancelled", sentence("job.cancelled")), reason)
+        code = "job.cancelled" if self._owner is not None else "job.stopped"
+        status = self._close(Event("cancelled", sentence(code)), reason)
         self._folder.lock.release()
         os._exit(status)
 

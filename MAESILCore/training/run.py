@@ -240,7 +240,7 @@ class Run:
 
     def finish(self, step: int) -> None:
         """Write the last event; the final model must be written."""
-        self.write(Event("finished", step=step, fields={"model": MODEL}))
+        self.write(Event("finished", f"Finished after {step} steps.", step, fields={"model": MODEL}))
 
     def conclude(self, config: PretrainConfig) -> None:
         """Write the last event of a run that was killed after its final model was written."""

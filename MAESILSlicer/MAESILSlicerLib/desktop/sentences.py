@@ -85,6 +85,10 @@ def _templates() -> dict[str, str]:
         "job.unexpected": _("MAESIL failed unexpectedly ({reason}); see the log of the job."),
         "job.unexpected-end": _("The process ended unexpectedly with status {status} ({reason})."),
         "job.vanished": _("The job's folder was removed while the job ran; start the job again."),
+        "job.stopped": _(
+            "The job was stopped before it reached a point where it saves its work; what it had saved "
+            "before remains."
+        ),
         "job.starting": _("Starting."),
         "job.cancelling": _("Cancelling."),
         "job.no-python": _("The Python {python} cannot be started ({reason}); choose another one."),

@@ -20,6 +20,8 @@ from MAESILCore.jobs import Kind
 
 def run(folder, request, progress, stopped):
     (folder.path / "pid").write_text(str(os.getpid()))
+    if request["do"] == "dawdle":
+        time.sleep(600)
     progress.emit(Event("started", "Toying.", total=4, fields={"device": "a toy"}))
     what = request["do"]
     if what == "count":

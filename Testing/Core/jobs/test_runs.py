@@ -215,6 +215,23 @@ def test_a_run_can_be_stopped_before_its_first_step_and_started_again(prepare: P
     assert model_of(folder) == folder / "model.safetensors"
 
 
+def test_what_has_not_started_has_nothing_to_lose_and_ends_at_once(
+    toy_packages: Path, tmp_path: Path
+) -> None:
+    """As a run that still looks for its scans in a large tree on a slow disk."""
+    folder = JobFolder(tmp_path / "runs" / "toy")
+    folder.path.mkdir(parents=True)
+    folder.describe("toy", {"do": "dawdle"})
+    job = JobProcess(folder.path, detached=True)
+    job.start()
+    until(lambda: (folder.path / "pid").is_file())
+    job.cancel()
+    # Far below the two minutes of a job that has started.
+    assert job.wait(30) == "cancelled"
+    assert "before it reached a point" in job.message
+    job.close()
+
+
 def test_a_missing_package_is_named(
     prepare: Preparer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
