@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import MaesilError
 from MAESILCore.files import UNFINISHED
@@ -80,6 +80,25 @@ def make_scans(folder: Path) -> list[Path]:
         paths.append(folder / f"scan{number}.nii.gz")
         write_volume(Volume(voxels.astype(np.int16), np.diag([1.0, 1.0, 2.0, 1.0])), paths[-1])
     return paths
+
+
+def make_source(kind: str, folder: Path) -> list[Path]:
+    """What is trained on: three scans, or a store of them."""
+    scans = make_scans(folder)
+    if kind == "scans":
+        return scans
+    # In a process of its own, as Zarr starts threads, and forking needs a parent without any.
+    command = [
+        sys.executable,
+        "-m",
+        "MAESILCore",
+        "prepare",
+        *map(str, scans),
+        "--out",
+        str(folder / "store"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return [folder / "store"]
 
 
 class Attempts:
@@ -159,7 +178,7 @@ class Attempts:
                 }
             has_begun = (self.run / "config.yaml").exists()
             run = Run.open(self.run) if has_begun else Run.create(self.run)
-            pretrain(run, self.config, Discovery.of(self.scans), device="cpu")
+            pretrain(run, self.config, self.scans, device="cpu")
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -254,6 +273,7 @@ def soak(
     kills: int,
     per_run: int = 20,
     processes: int = 1,
+    source: str = "scans",
     seed: int = 0,
     minutes: float = float("inf"),
     report: Callable[[str], None] = print,
@@ -265,6 +285,7 @@ def soak(
         kills: number of kills.
         per_run: largest number of kills of one run.
         processes: number of processes of each run.
+        source: scans or store.
         seed: seed of the moments.
         minutes: time limit; the last run is finished.
         report: receives a line per 50 kills.
@@ -272,7 +293,7 @@ def soak(
     torch.set_num_threads(1)
     require("lightning_fabric", "The soak test")
     config = PretrainConfig.model_validate(RECIPE)
-    scans = make_scans(folder)
+    scans = make_source(source, folder)
     whole = Attempts(folder / "whole", config, scans, processes)
     started = time.monotonic()
     whole.finish()
@@ -316,6 +337,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--per-run", type=int, default=20, help="largest number of kills of one run")
     parser.add_argument("--processes", type=int, default=1, help="processes of each run")
+    parser.add_argument(
+        "--source", choices=("scans", "store"), default="scans", help="what the runs train on"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -325,6 +349,7 @@ def main() -> int:
             kills=options.kills,
             per_run=options.per_run,
             processes=options.processes,
+            source=options.source,
             seed=options.seed,
             minutes=options.minutes,
             report=lambda line: print(line, flush=True),

@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the soak test forks")
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_runs_end_in_the_same_weights(processes: int) -> None:
+@pytest.mark.parametrize(("processes", "source"), [(1, "scans"), (1, "store"), (2, "scans")])
+def test_killed_runs_end_in_the_same_weights(processes: int, source: str) -> None:
     # In a process of its own, as forking needs a parent without threads.
-    command = [sys.executable, "-m", "Testing.Soak.kill", "--kills", "6", "--processes", str(processes)]
+    command = [sys.executable, "-m", "Testing.Soak.kill", "--kills", "6", "--source", source]
+    command += ["--processes", str(processes)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
