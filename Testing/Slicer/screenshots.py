@@ -1,10 +1,12 @@
 """Draws the pictures of the module's window for the README: the module itself, in the host that its tests use.
 
-Run by `make screenshots`; it needs no screen and takes a few minutes.
+Run by `make screenshots`; it needs no screen and takes some minutes. A run is shown on the CTs of MAESIL_DATA, or,
+without them, on phantoms.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +21,8 @@ from hosting import Host, makeApplication, opened  # noqa: E402
 #: Columns and rows.
 SIZE = (1280, 720)
 MOST_BYTES = 700_000
+#: Steps of the shown run, and its validations when the picture is drawn.
+STEPS, VALIDATIONS = 120, 7
 
 
 def openWindow(host: Host) -> None:
@@ -40,6 +44,64 @@ def reconstruct(host: Host) -> None:
         raise SystemExit(session.message)
 
 
+def trainingScans() -> tuple[Path, str]:
+    """A folder of scans, and the one for validation. Its path is relative, so that the picture shows no others."""
+    folder = Path("CT scans")
+    folder.mkdir()
+    data = os.environ.get("MAESIL_DATA")
+    for scan in sorted((Path(data) / "train").glob("*_CT.nii.gz")) if data else ():
+        (folder / scan.name).symlink_to(scan)
+    chests = sorted(folder.glob("LIDC*"))
+    if chests:
+        return folder, chests[-1].name
+    from MAESILCore.data.volume import write_volume
+    from MAESILCore.phantom import make_phantom
+
+    for seed in range(3):
+        write_volume(make_phantom((96, 128, 128), seed=seed).volume, folder / f"phantom-{seed}.nii.gz")
+    return folder, "phantom-2.nii.gz"
+
+
+def pretrain(host: Host) -> None:
+    """Start a run, show its newest preview, and plot its validations beside the scan of its previews."""
+    import slicer
+
+    scans, heldOut = trainingScans()
+    logic, ui = host.widget.logic, host.ui
+    recipe = {
+        "model": {"residual_fill": True},
+        "hold_out": [heldOut],
+        "validate_every": STEPS // 8,
+        "warmup_steps": 20,
+    }
+    run = logic.startPretraining(scans, preset="tiny", steps=STEPS, device="cpu", overrides=recipe)
+    for name in ("volume", "mask", "display", "reconstruct", "results", "system"):
+        getattr(ui, f"{name}Section").collapsed = True
+    ui.pretrainSection.collapsed = False
+    ui.scansEdit.setText(str(scans))
+    ui.presetComboBox.setCurrentIndex(ui.presetComboBox.findData("tiny"))
+    ui.holdOutEdit.setText(heldOut)
+    host.process()
+    ui.runsTable.setCurrentCell(0, 0)
+    host.wait(lambda: ui.previewComboBox.count >= VALIDATIONS, 900)
+    # The preview's volumes stay in the scene when its layout is left.
+    host.click(ui.previewButton)
+    save(host, "pretrain-preview.png")
+    host.click(ui.previewButton)
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    scan = next(node for node in volumes if "step" in node.GetName())
+    for logicOfView in host.app.layoutManager().mrmlSliceLogics():
+        logicOfView.GetSliceCompositeNode().SetBackgroundVolumeID(scan.GetID())
+        logicOfView.FitSliceToAll()
+    ui.curveComboBox.setCurrentIndex(1)
+    host.click(ui.curveButton)
+    host.scrollTo(ui.scansEdit)
+    host.scrollTo(ui.curveButton)
+    save(host, "pretrain.png")
+    logic.board.stop(run)
+    host.wait(lambda: logic.runs()[0].state != "running", 120)
+
+
 def save(host: Host, name: str) -> None:
     """Write a picture of the window that is small enough for a repository."""
     path = host.grab(FOLDER / name)
@@ -48,9 +110,11 @@ def save(host: Host, name: str) -> None:
 
 
 def main() -> None:
-    """Draw both pictures."""
+    """Draw all pictures."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, opened(makeApplication(), Path(folder)) as host:
+        os.chdir(folder)
+        os.environ["MAESIL_RUNS"] = "runs"
         openWindow(host)
         save(host, "module-masks.png")
         reconstruct(host)
@@ -58,6 +122,8 @@ def main() -> None:
         host.ui.maskSection.collapsed = True
         host.scrollTo(host.ui.superpatchTable)
         save(host, "module-results.png")
+        host.closeScene()
+        pretrain(host)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,6 +128,33 @@ def test_a_run_is_started_on_data_of_the_command_line_only(
         assert (request.method, request.preset, request.steps) == ("maesil", "tiny", 50)
         assert state.run_chosen == "maesil-tiny"
         assert state.pretrain_name == "maesil-tiny-2"
+        panel.close()
+
+    run(work())
+
+
+def test_the_cost_of_a_training_is_measured_for_the_choice_that_is_shown(
+    an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs import trial
+
+    result = trial.TrainingEstimate(2.0, 3 * 2**30, "CPU")
+    over = SimpleNamespace(poll=lambda: True, result=result, problem="", close=lambda: None)
+    monkeypatch.setattr(trial, "Trial", lambda *_: over)
+    state = an_application.state
+
+    async def work() -> None:
+        panel = panel_of(an_application, tmp_path / "runs", tmp_path)
+        state.pretrain_steps = 1800
+        await press(an_application, "run_estimate")
+        assert "about 60 min" in state.pretrain_cost
+        state.pretrain_endless = True
+        panel._showCost()
+        assert state.pretrain_cost == "About 2 s per step on CPU, and 3.0 GiB of memory."
+        # Nobody has measured this size.
+        state.pretrain_preset = "tiny"
+        panel._showCost()
+        assert state.pretrain_cost == ""
         panel.close()
 
     run(work())

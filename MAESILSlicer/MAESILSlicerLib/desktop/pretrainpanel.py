@@ -17,6 +17,8 @@ from MAESILSlicerLib.desktop.chosenrun import ChosenRun
 from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.runstable import RunsTable
+from MAESILSlicerLib.desktop.sentences import translated
+from MAESILSlicerLib.session.cost import Choice, Cost
 from MAESILSlicerLib.session.runwords import (
     SEPARATOR,
     UNTIL_STOPPED,
@@ -48,6 +50,7 @@ class PretrainPanel(Panel):
         self._isEntered = False
         self._proposedName = ""
         self._endings = Endings()
+        self._cost = Cost()
         #: Arguments of the run that was duplicated, without those that the inputs show.
         self._copied: dict[str, Any] = {}
         ui = self._ui
@@ -66,6 +69,8 @@ class PretrainPanel(Panel):
         self.connect(ui.presetComboBox, "currentIndexChanged(int)", self._onPreset)
         self.connect(ui.pretrainDeviceComboBox, "activated(int)", self._onDevice)
         self.connect(ui.untilStoppedCheckBox, "toggled(bool)", self._onUntilStopped)
+        self.connect(ui.stepsSpinBox, "valueChanged(int)", self._onSteps)
+        self.connect(ui.costButton, "clicked()", self._measure)
         self.connect(ui.startButton, "clicked()", self._start)
         self._board.changed.connect(self._onRuns)
 
@@ -104,6 +109,7 @@ class PretrainPanel(Panel):
         super().close()
         self._timer.stop()
         self._board.changed.disconnect(self._onRuns)
+        self._cost.close()
         self._table.close()
         self._chosen.close()
 
@@ -142,6 +148,35 @@ class PretrainPanel(Panel):
             _("All other settings are those of {name}.").format(name=copied) if copied else ""
         )
         self._ui.copiedLabel.setVisible(bool(copied))
+        self._showCost()
+
+    def _showCost(self) -> None:
+        steps = UNTIL_STOPPED if self._ui.untilStoppedCheckBox.checked else self._ui.stepsSpinBox.value
+        text = translated(self._cost.text(self._choice(), steps))
+        self._ui.costLabel.setText(text)
+        self._ui.costLabel.setVisible(bool(text))
+        measuring = _("The measurement is running.") if self._cost.isMeasuring else ""
+        lacking = _("Install the packages for pre-training first.") if self._lacking() else ""
+        self.allow(self._ui.costButton, unless=self._window.system.obstacle or lacking or measuring)
+
+    def _choice(self) -> Choice:
+        ui = self._ui
+        return Choice(
+            str(ui.methodComboBox.currentData or ""),
+            ui.presetComboBox.currentData,
+            settings.device(),
+            overridesOf("", False, self._copied.get("overrides")),
+        )
+
+    def _measure(self) -> None:
+        try:
+            self._cost.measure(self._choice())
+        except MaesilError as error:
+            self._window.notify(str(error), True)
+        self._showCost()
+
+    def _onSteps(self, _steps: int) -> None:
+        self._showCost()
 
     def _fillMethods(self) -> None:
         """List the methods when the section is first opened; those of other packages are then looked up."""
@@ -297,3 +332,5 @@ class PretrainPanel(Panel):
     def _look(self) -> None:
         self._window.study.runs()
         self._chosen.look()
+        if self._cost.poll():
+            self._showCost()

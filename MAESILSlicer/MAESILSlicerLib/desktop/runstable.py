@@ -97,7 +97,7 @@ class RunsTable:
                 item = qt.QTableWidgetItem()
                 self._table.setItem(row, column, item)
             if item.text() != text:
-                hasGrown |= len(text) > len(item.text())
+                hasGrown |= len(text) > len(item.text()) or column == 1
                 item.setText(text)
                 item.setToolTip(text)
                 if column == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import slicer
@@ -350,6 +350,51 @@ def test_the_folder_of_runs_is_chosen_once(module: Runs, host: Host, tmp_path: P
     host.reload()
     assert settings.runsFolder() == tmp_path / "server" / "runs"
     assert host.ui.runsFolderEdit.text == str(tmp_path / "server" / "runs")
+
+
+class FakeTrial:
+    """A measurement that ends at the second look."""
+
+    started: ClassVar[list[tuple[object, ...]]] = []
+
+    def __init__(self, *choice: object) -> None:
+        from MAESILCore.jobs.trial import TrainingEstimate
+
+        self.started.append(choice)
+        self._looks = 0
+        self.result, self.problem = TrainingEstimate(2.0, 3 * 2**30, "CPU"), ""
+
+    def poll(self) -> bool:
+        self._looks += 1
+        return self._looks > 1
+
+    def close(self) -> None:
+        self._looks = 0
+
+
+def test_the_cost_is_measured_and_follows_the_steps(module: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MAESILCore.jobs import trial
+
+    monkeypatch.setattr(trial, "Trial", FakeTrial)
+    monkeypatch.setattr(FakeTrial, "started", [])
+    ui = module.ui
+    module.openSection()
+    assert not ui.costLabel.isVisibleTo(module.host.window)
+    ui.stepsSpinBox.setValue(1800)
+    module.host.click(ui.costButton)
+    assert FakeTrial.started[0][:3] == ("maesil", "small", "auto")
+    assert ui.costLabel.text.startswith("Measuring")
+    assert not ui.costButton.isEnabled()
+    module.look()
+    module.look()
+    assert "about 60 min" in ui.costLabel.text
+    assert "3.0 G" in ui.costLabel.text
+    assert ui.costButton.isEnabled()
+    ui.stepsSpinBox.setValue(3600)
+    assert "about 2.0 h" in ui.costLabel.text
+    # Another model costs something else.
+    ui.presetComboBox.setCurrentIndex(ui.presetComboBox.findData("tiny"))
+    assert not ui.costLabel.isVisibleTo(module.host.window)
 
 
 def test_missing_packages_are_installed_with_the_same_button(

@@ -15,6 +15,7 @@ from MAESILCore.wording import displayable
 from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
+from MAESILSlicerLib.session.cost import Choice, Cost
 from MAESILSlicerLib.session.runwords import (
     UNTIL_STOPPED,
     Endings,
@@ -61,7 +62,7 @@ class PretrainPanel:
     ) -> None:
         self._page, self._data = page, list(data)
         self._onPreview, self._onModel = onPreview, onModel
-        self._board, self._endings = Board(), Endings()
+        self._board, self._endings, self._cost = Board(), Endings(), Cost()
         self._previews: list[Preview] = []
         self._proposed = ""
         methods = [{"name": name, "presets": list(preset_names(name))} for name in sorted(BUILT_IN)]
@@ -78,6 +79,8 @@ class PretrainPanel:
                 "pretrain_name": "",
                 "pretrain_steps": 10_000,
                 "pretrain_endless": False,
+                "pretrain_cost": "",
+                "pretrain_measuring": False,
                 "run_rows": [],
                 "run_chosen": "",
                 "run_message": "",
@@ -94,8 +97,9 @@ class PretrainPanel:
             return
         self._board.open(runs)
         page.state.change("run_chosen", "run_curve", "pretrain_open")(page.latest(self._look))
-        page.state.change("pretrain_method", "pretrain_preset")(page.latest(self._propose))
-        for name in ("start", "stop", "resume", "delete", "preview", "use"):
+        page.state.change("pretrain_method", "pretrain_preset")(page.latest(self._onModelChoice))
+        page.state.change("pretrain_steps", "pretrain_endless", "device")(page.latest(self._showCost))
+        for name in ("estimate", "start", "stop", "resume", "delete", "preview", "use"):
             page.onTrigger(f"run_{name}", self._action(getattr(self, f"_{name}")))
 
     async def watch(self) -> None:
@@ -111,7 +115,8 @@ class PretrainPanel:
                     logging.exception("MAESIL: the runs could not be read")
 
     def close(self) -> None:
-        """Release the runs, which go on."""
+        """Release the runs, which go on, and end a measurement."""
+        self._cost.close()
         self._board.close()
 
     def _action(self, action: Callable[[], None]) -> Callable[[], None]:
@@ -139,6 +144,8 @@ class PretrainPanel:
             (self._page.notice.showError if ending[1] else self._page.notice.show)(ending[0])
         state.run_rows = [{"key": run.folder.name, "kind": run.state, **rowOf(run)._asdict()} for run in runs]
         self._propose()
+        self._cost.poll()
+        self._showCost()
         run = self._run()
         if state.run_asked != state.run_chosen:
             state.run_asked = ""
@@ -169,6 +176,27 @@ class PretrainPanel:
         curve = next((one for one in curves if one.key == state.run_curve), None)
         state.run_plot = line(curve.points, curve.title, curve.isLogarithmic) if curve is not None else ""
 
+    def _onModelChoice(self) -> None:
+        self._propose()
+        self._showCost()
+
+    def _choice(self) -> Choice:
+        state = self._page.state
+        return Choice(str(state.pretrain_method), str(state.pretrain_preset) or None, str(state.device))
+
+    def _steps(self) -> int:
+        state = self._page.state
+        return UNTIL_STOPPED if state.pretrain_endless else _whole(state.pretrain_steps)
+
+    def _showCost(self) -> None:
+        state = self._page.state
+        state.pretrain_measuring = self._cost.isMeasuring
+        try:
+            state.pretrain_cost = self._cost.text(self._choice(), self._steps())
+        except MaesilError:
+            # The start says what is wrong with the number of steps.
+            state.pretrain_cost = ""
+
     def _propose(self) -> None:
         """Propose a free name, unless a person has typed one."""
         state = self._page.state
@@ -178,6 +206,9 @@ class PretrainPanel:
             state.pretrain_name = self._proposed
 
     # Actions
+
+    def _estimate(self) -> None:
+        self._cost.measure(self._choice())
 
     def _start(self) -> None:
         state, place = self._page.state, self._page.state.pretrain_place
@@ -189,7 +220,7 @@ class PretrainPanel:
             name=name,
             method=str(state.pretrain_method),
             preset=str(state.pretrain_preset) or None,
-            steps=UNTIL_STOPPED if isEndless else _whole(state.pretrain_steps),
+            steps=self._steps(),
             device=str(state.device),
             overrides=overridesOf(str(state.pretrain_hold_out or ""), isEndless),
         )
