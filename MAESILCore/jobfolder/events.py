@@ -11,7 +11,7 @@
 | `checkpoint` | The state after `step` is on the disk. | `file`, `seconds`, `best` |
 | `preview` | Pictures and volumes of `step` were written. | `files`, below the folder |
 | `left_out` | A scan or entry is not used. | `scan` or `entry`, `reason` |
-| `damaged`, `not_removed` | A checkpoint was set aside, or could not be removed. | `file`, `reason` |
+| `damaged`, `not_removed` | A checkpoint was set aside, or could not be removed or replaced. | `file`, `reason` |
 | `finished` | The work is done and all files are written. | fields of the kind |
 | `failed` | The work ended with the error in `message`. | |
 | `cancelled` | The work was cancelled. A run can be resumed. | |

@@ -27,6 +27,9 @@ class Owner(Protocol):
     def write(self, event: Event) -> None:
         """Append one event."""
 
+    def sync_events(self) -> None:
+        """Wait until the disk has all events."""
+
     def check_lock(self) -> None:
         """Raise an error if another process has taken over the run."""
 
@@ -76,9 +79,10 @@ class Checkpoints:
         path = self.folder / f"step-{step:08d}{SUFFIX}"
         save_checkpoint(path, tensors, card)
         if best:
-            _link(path, self.best)
+            self._keep_best(path)
         fields = {"file": path.name, "seconds": round(seconds, 4), "best": best}
         self._run.write(Event("checkpoint", step=step, fields=fields))
+        self._run.sync_events()
         self._rotate(keep)
 
     def complete(self, keep: int) -> None:
@@ -86,8 +90,18 @@ class Checkpoints:
         if self._run.writes:
             for path in self.paths():
                 if _score_of(path) > self.best_score():
-                    _link(path, self.best)
+                    self._keep_best(path)
             self._rotate(keep)
+
+    def _keep_best(self, path: Path) -> None:
+        try:
+            _link(path, self.best)
+        except (
+            OSError
+        ) as error:  # Windows keeps a file that is being read; the next best score or resume retries
+            self._run.write(
+                Event("not_removed", fields={"file": self.best.name, "reason": str(error.strerror)})
+            )
 
     def _rotate(self, keep: int) -> None:
         for old in self.paths()[:-keep]:

@@ -228,6 +228,11 @@ class Run:
             self._step = max(self._step, event.step)
             (self._emit or self.job.write)(event)
 
+    def sync_events(self) -> None:
+        """Wait until the disk has all events, so that no rows before a checkpoint are lost when the power fails."""
+        with open(self.folder / EVENTS, "ab") as file:
+            os.fsync(file.fileno())
+
     def check_lock(self) -> None:
         """Check that this process still has the run.
 

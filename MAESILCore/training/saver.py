@@ -88,7 +88,7 @@ class Saver:
         self._copies = {name: self._place(name, tensor) for name, tensor in tensors.items()}
         with torch.no_grad():
             for name, tensor in tensors.items():
-                self._copies[name].copy_(tensor, non_blocking=True)
+                self._copies[name].copy_(tensor, non_blocking=tensor.is_cuda)
         for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
             torch.cuda.synchronize(device)
         return dict(self._copies)

@@ -32,6 +32,7 @@ def train(folder: Path, config: PretrainConfig, scans: list[Path]) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_previews_show_the_held_out_scan_on_its_own_grid_and_change_no_weight(
     small_scans: list[Path], small_recipe: Recipe, tmp_path: Path
 ) -> None:

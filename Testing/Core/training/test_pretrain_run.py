@@ -85,6 +85,27 @@ def test_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     assert checkpoints(run) == ["step-00000002.safetensors", "step-00000003.safetensors"]
 
 
+def test_a_best_checkpoint_that_cannot_be_replaced_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, replace_file = Run.create(tmp_path / "run"), os.replace
+    save(run, 1, score=20.0)
+
+    def refuse(source: Path, target: Path) -> None:
+        if target.name == "best.safetensors":
+            raise PermissionError(13, "The process cannot access the file")
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    save(run, 2, score=30.0)
+    assert run.checkpoints.best_score() == 20.0
+    event = next(event for event in run.job.events() if event.event == "not_removed")
+    assert event.fields["file"] == "best.safetensors"
+    monkeypatch.undo()
+    run.checkpoints.complete(2)
+    assert run.checkpoints.best_score() == 30.0
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_the_best_checkpoint_stays_beside_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
