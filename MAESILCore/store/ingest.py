@@ -58,11 +58,13 @@ def ingest(path: Path, file: str, unfinished: Path, spacing: Spacing | None) -> 
     if reason or isinstance(volume, str):
         return Outcome(reason)
     try:
-        volume = Volume(_as_int16(volume.voxels), volume.ijk_to_ras, volume.name)
-        view, source_matrix = canonical(volume.voxels, volume.ijk_to_ras)
+        voxels = _as_int16(volume.voxels)
+        view, source_matrix = canonical(voxels, volume.ijk_to_ras)
         source_shape, content = view.shape, hash_of_voxels(view)
         identity = identity_of(content, volume.ijk_to_ras, spacing)
-        if spacing is not None:
+        if spacing is None:
+            volume = Volume(voxels, volume.ijk_to_ras)
+        else:
             volume = resample(volume, spacing)
             if min(volume.shape) < SMALLEST:
                 return Outcome(_too_small(volume, "after resampling it has"))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.files import UNFINISHED as TEMPORARY
 from MAESILCore.jobfolder.lock import Lock
 from MAESILCore.optional import require
 from MAESILCore.store import statistics, tables
@@ -25,8 +26,8 @@ from MAESILCore.store.opened import read_description
 from MAESILCore.store.sources import LEFT_OUT, Task, find, tasks_of
 from MAESILCore.store.workers import in_parallel
 
-#: Entries of a folder in which a store was begun.
-_BEGUN = {LOCK, METADATA, SCANS, UNFINISHED}
+#: Starts of the names in a folder in which a store was begun.
+_BEGUN = (LOCK, METADATA, SCANS, UNFINISHED, TEMPORARY)
 
 #: Called with the bytes that are done, all bytes, and a message.
 ProgressCallback = Callable[[int, int, str], None]
@@ -100,8 +101,7 @@ def prepare(
 def _refuse_foreign(store: Path) -> None:
     """Raise ConfigError for a path that holds other files."""
     if store.is_dir() and not is_store(store):
-        names = {entry.name for entry in store.iterdir() if not entry.name.startswith(LOCK)}
-        if names - _BEGUN:
+        if not all(entry.name.startswith(_BEGUN) for entry in store.iterdir()):
             raise ConfigError(f"{store} is not empty and holds no store: choose another folder.")
     elif store.exists() and not store.is_dir():
         raise ConfigError(f"{store} is a file: give a folder for the store.")
@@ -169,7 +169,7 @@ class _Preparation:
         for folder in self.scans.iterdir():
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder)
-        for left in self.store.glob(".maesil-*"):
+        for left in self.store.glob(f"{TEMPORARY}*"):
             shutil.rmtree(left, ignore_errors=True)
 
     def run(self, tasks: list[Task], jobs: int, cluster: str | None, progress: ProgressCallback) -> None:

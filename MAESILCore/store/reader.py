@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,8 @@ class _File:
     """A file for reading at offsets, without a position that threads or processes would share."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed when the last reader is gone
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - threads may still read; see the next line
+        weakref.finalize(self, self._file.close)
         self._number, self._lock = self._file.fileno(), threading.Lock()
         self.size = os.fstat(self._number).st_size
 

@@ -48,6 +48,7 @@ def main() -> None:
     from Testing.Benchmarks.checkpoints import checkpoint_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
+    from Testing.Benchmarks.store import store_rows
     from Testing.Benchmarks.training import training_rows
     from Testing.Benchmarks.web import web_rows
 
@@ -60,6 +61,7 @@ def main() -> None:
     table = Table("what", "measured", "ratio", title=title)
     rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
     rows += checkpoint_rows(options.rounds, device)
+    rows += store_rows(options.rounds, scan, data)
     for row in [*rows, *background_rows(), *reconstruction_rows(scan), *against_rows(scan), *web_rows(scan)]:
         table.add_row(*row)
     Console(width=140).print(table)

@@ -1,0 +1,289 @@
+"""`prepare`: what comes into a store, and what does not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from conftest import SHAPE, ct, oblique, tree
+from MAESILCore.data.volume import Volume, read_volume, write_volume
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.store import ingest, preparing
+from MAESILCore.store.checking import check
+from MAESILCore.store.index import Index
+from MAESILCore.store.opened import Store, read_description
+from MAESILCore.store.preparing import Summary, prepare
+from MAESILCore.store.resample import resample
+
+
+def states(store: Path) -> dict[str, tuple[str, str]]:
+    """State and reason of each source."""
+    return {entry.source.file: (entry.state, entry.reason) for entry in Index(store).entries()}
+
+
+def whole(store: Store, number: int) -> np.ndarray:
+    return store.read(number, (0, 0, 0), store.shape(number))
+
+
+def test_voxels_and_oblique_geometry_come_back_exactly(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    write_ct("a.nrrd", 1, ijk_to_ras=oblique())
+    write_ct("b.nrrd", 2, shape=(33, 64, 31), ijk_to_ras=np.diag([-0.5, -0.7, 3.0, 1.0]))
+    made = prepare([tmp_path / "scans"], tmp_path / "store")
+    store = Store(tmp_path / "store")
+    assert (made, store.files) == (Summary(2, 2, 0, ()), ("a.nrrd", "b.nrrd"))
+    assert np.array_equal(whole(store, 0), ct(1))
+    assert np.array_equal(whole(store, 1), ct(2, (33, 64, 31)))
+    assert np.array_equal(store.ijk_to_ras[0], read_volume(tmp_path / "scans/a.nrrd").ijk_to_ras)
+    assert store.ijk_to_ras[0] == pytest.approx(oblique(), abs=1e-12)
+    assert store.spacing(0) == pytest.approx((2.5, 0.9, 0.7))
+    assert store.spacing(1) == pytest.approx((3.0, 0.7, 0.5))
+
+
+def test_unusable_files_are_quarantined_with_the_reason(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_ct("good.nrrd")
+    write_ct("labels.nrrd", voxels=(ct() > -500).astype(np.uint8))
+    write_ct("mr.nrrd", voxels=np.abs(ct()) * 3)
+    write_ct("thin.nrrd", shape=(5, 40, 40))
+    (tmp_path / "scans/broken.nii.gz").write_bytes(b"\x1f\x8b no gzip")
+    os.symlink(tmp_path / "nowhere.nii.gz", tmp_path / "scans/link.nii.gz")
+    made = prepare([tmp_path / "scans"], tmp_path / "store")
+    reasons = dict(made.quarantined)
+    assert (made.scans, set(reasons)) == (
+        1,
+        {"broken.nii.gz", "labels.nrrd", "link.nii.gz", "mr.nrrd", "thin.nrrd"},
+    )
+    assert "label map" in reasons["labels.nrrd"]
+    assert "HU" in reasons["mr.nrrd"]
+    assert "40 x 40 x 5 voxels" in reasons["thin.nrrd"]
+    assert "broken link" in reasons["link.nii.gz"]
+    table = (tmp_path / "store/quarantine.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in table] == ["file", *sorted(reasons)]
+    # What is known is not read again, and nothing changes.
+    before = tree(tmp_path / "store")
+    assert prepare([tmp_path / "scans"], tmp_path / "store").added == 0
+    assert tree(tmp_path / "store") == before
+
+
+def test_one_scan_in_other_formats_and_orders_of_axes_is_a_duplicate(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    volume = read_volume(write_ct("a.nrrd", ijk_to_ras=oblique()))
+    write_volume(volume, tmp_path / "scans/b.nii.gz")  # geometry in 32 bits
+    matrix = volume.ijk_to_ras @ np.array([[0, -1, 0, 35], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    turned = Volume(np.flip(volume.voxels, 2).swapaxes(1, 2), matrix)
+    write_volume(turned, tmp_path / "scans/c.nrrd")
+    shifted = volume.ijk_to_ras.copy()
+    shifted[0, 3] += 1.0
+    write_ct("d.nrrd", ijk_to_ras=shifted)
+    made = prepare([tmp_path / "scans"], tmp_path / "store")
+    assert (made.scans, made.duplicates) == (2, 2)
+    found = states(tmp_path / "store")
+    assert found["b.nii.gz"] == found["c.nrrd"] == ("duplicate", "the same scan as a.nrrd")
+    assert found["d.nrrd"][0] == "stored"
+
+
+def test_a_series_and_its_nifti_are_one_scan_and_no_identifier_is_stored(
+    write_series: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "SMALLEST", 4)
+    folder = write_series(
+        PatientName="Secret^Name",
+        PatientID="ID-4711",
+        StudyDescription="Knee of Secret",
+        AccessionNumber="ACC-0815",
+    )
+    volume = read_volume(folder)
+    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.voxels.T), volume.ijk_to_ras)
+    nibabel.save(image, tmp_path / "scan.nii.gz")
+    made = prepare([folder, tmp_path / "scan.nii.gz"], tmp_path / "store")
+    assert (made.scans, made.duplicates) == (1, 1)
+    everything = b"".join(name.encode() + content for name, content in tree(tmp_path / "store").items())
+    for text in ("Secret", "4711", "0815", "Knee", str(tmp_path)):
+        assert text.encode() not in everything
+        assert text.encode("utf-16-le") not in everything
+
+
+def test_more_scans_are_added_and_changed_ones_replaced(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    first = write_ct("one/ct.nrrd", 1)
+    write_ct("two/ct.nrrd", 1)
+    assert prepare([tmp_path / "scans"], store).duplicates == 1
+    old = Store(store).identities[0]
+    write_ct("three/ct.nrrd", 3)
+    write_ct("one/ct.nrrd", 4, shape=(44, 40, 40))
+    os.utime(first, ns=(1, first.stat().st_mtime_ns + 1000))
+    made = prepare([tmp_path / "scans"], store)
+    # The duplicate takes the place of the scan that was replaced.
+    assert (made.scans, made.added, made.duplicates) == (3, 3, 0)
+    opened = Store(store)
+    assert opened.files == ("one/ct.nrrd", "three/ct.nrrd", "two/ct.nrrd")
+    assert np.array_equal(whole(opened, 0), ct(4, (44, 40, 40)))
+    assert sorted(path.name for path in (store / "scans").iterdir() if path.is_dir()) == sorted(
+        opened.identities
+    )
+    assert opened.identities[2] == old
+    assert read_description(store)["body"]["scans"] == 3
+    assert check(store) == (3, [])
+
+
+def test_a_touched_file_is_read_again_but_stays(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_ct()
+    prepare([tmp_path / "scans"], tmp_path / "store")
+    before = tree(tmp_path / "store/scans")
+    os.utime(path, ns=(1, 2))
+    assert prepare([tmp_path / "scans"], tmp_path / "store").scans == 1
+    assert tree(tmp_path / "store/scans") == before
+    assert Index(tmp_path / "store").entries()[0].source.modified == 2
+
+
+def test_equal_names_of_other_folders_stay_apart_and_moved_folders_are_known(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    write_ct("here/ct.nrrd", 1)
+    write_ct("there/ct.nrrd", 2)
+    prepare([tmp_path / "scans/here"], store)
+    assert prepare([tmp_path / "scans/there"], store).scans == 2
+    assert Store(store).files == ("ct.nrrd", "ct.nrrd (2)")
+    shutil.move(tmp_path / "scans/here", tmp_path / "moved")
+    made = prepare([tmp_path / "moved"], store)
+    assert (made.scans, made.added, made.duplicates) == (2, 0, 0)
+
+
+def test_resampling_keeps_every_place(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    """A linear ramp over RAS has the same values at the same places on any grid, away from the faces."""
+    matrix = oblique()
+    k, j, i = np.indices((48, 40, 44))
+    places = np.einsum("ab,bkji->akji", matrix[:3], np.stack([i, j, k, np.ones_like(i)]))
+    slope = np.array([6.0, -8.0, 2.8])
+    offset = -float(np.einsum("a,akji->kji", slope, places).mean())
+    ramp = np.einsum("a,akji->kji", slope, places) + offset
+    write_ct("ramp.nrrd", voxels=ramp.astype(np.float32), ijk_to_ras=matrix)
+    prepare([tmp_path / "scans"], tmp_path / "store", spacing=(1.4, 1.1, 2.0))
+    store = Store(tmp_path / "store")
+    assert store.spacing(0) == pytest.approx((2.0, 1.1, 1.4))
+    assert store.shape(0) == (60, round(40 * 0.9 / 1.1), 22)
+    voxels = whole(store, 0)[4:-4, 4:-4, 4:-4]
+    k, j, i = np.indices(voxels.shape) + 4
+    there = np.einsum("ab,bkji->akji", store.ijk_to_ras[0][:3], np.stack([i, j, k, np.ones_like(i)]))
+    assert np.abs(np.einsum("a,akji->kji", slope, there) + offset - voxels).max() <= 0.51
+    with pytest.raises(ConfigError, match=r"of 1.4 x 1.1 x 2 mm, not of 1 x 1 x 1 mm"):
+        prepare([tmp_path / "scans"], tmp_path / "store", spacing=(1.0, 1.0, 1.0))
+    assert prepare([tmp_path / "scans"], tmp_path / "store").added == 0
+
+
+def test_a_spacing_by_mistake_is_a_sentence() -> None:
+    with pytest.raises(Exception, match="would have"):
+        resample(Volume(np.zeros((500, 500, 500), np.int16), np.eye(4)), (0.05, 0.05, 0.05))
+
+
+def test_statistics_are_those_of_the_body(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    write_ct("a.nrrd", 1)
+    write_ct("b.nrrd", 2, shape=(30, 60, 44))
+    prepare([tmp_path / "scans"], tmp_path / "store")
+    body = np.concatenate([hu[hu > -500] for hu in (ct(1), ct(2, (30, 60, 44)))])
+    found = read_description(tmp_path / "store")["body"]
+    assert found["body_voxels"] == body.size
+    assert found["mean"] == pytest.approx(body.mean())
+    assert found["std"] == pytest.approx(body.std())
+    assert found["percentiles"]["95"] == pytest.approx(np.percentile(body, 95), abs=2.5)
+    assert sum(found["histogram"]["counts"]) == body.size
+    rows = (tmp_path / "store/scans.csv").read_text().splitlines()
+    assert rows[1].startswith("a.nrrd,")
+    assert rows[1].endswith(f"{ct(1)[ct(1) > -500].std():.1f}")
+
+
+def test_a_full_disk_is_one_sentence_and_the_store_stays_valid(
+    write_ct: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write_ct(f"{number}.nrrd", number)
+    real, calls = ingest.write_scan, []
+
+    def write_scan(folder: Path, *rest: object) -> None:
+        calls.append(folder)
+        if len(calls) == 2:
+            folder.mkdir()
+            (folder / "half").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(folder, *rest)
+
+    monkeypatch.setattr(ingest, "write_scan", write_scan)
+    with pytest.raises(ConfigError, match=r"^The disk of the store .* is full\. The store is valid"):
+        prepare([tmp_path / "scans"], tmp_path / "store")
+    assert Store(tmp_path / "store").files == ("0.nrrd",)
+    assert prepare([tmp_path / "scans"], tmp_path / "store").scans == 3
+    assert check(tmp_path / "store") == (3, [])
+
+
+def test_an_interrupt_leaves_a_store_that_goes_on(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(3):
+        write_ct(f"{number}.nrrd", number)
+
+    def stop(done: int, total: int, message: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled):
+        prepare([tmp_path / "scans"], tmp_path / "store", progress=stop)
+    assert check(tmp_path / "store") == (1, [])
+    assert sorted(tree(tmp_path / "store").keys() & {"lock", "scans.csv"}) == ["scans.csv"]
+    assert prepare([tmp_path / "scans"], tmp_path / "store").added == 2
+
+
+def test_other_folders_and_busy_stores_are_refused(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    write_ct()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no store"):
+        prepare([tmp_path / "scans"], tmp_path / "other")
+    with pytest.raises(ConfigError, match="is no store"):
+        Store(tmp_path / "other")
+    prepare([tmp_path / "scans"], tmp_path / "store")
+    text = json.loads((tmp_path / "store/store.json").read_text()) | {"version": 2}
+    (tmp_path / "store/store.json").write_text(json.dumps(text))
+    with pytest.raises(ConfigError, match="update MAESIL"):
+        Store(tmp_path / "store")
+
+
+def test_a_store_in_the_searched_folder_is_not_searched(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_ct()
+    store = tmp_path / "scans/store"
+    prepare([tmp_path / "scans"], store)
+    made = prepare([tmp_path / "scans"], store)
+    assert (made.scans, made.quarantined) == (1, ())
+
+
+@pytest.mark.process
+def test_two_processes_make_the_same_store_as_one(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(4):
+        write_ct(f"{number}/ct.nrrd", number % 3)
+    prepare([tmp_path / "scans"], tmp_path / "one")
+    prepare([tmp_path / "scans"], tmp_path / "two", jobs=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    assert Store(tmp_path / "two").shape(0) == SHAPE
+
+
+def test_nothing_of_preparing_is_left(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    write_ct()
+    prepare([tmp_path / "scans"], tmp_path / "store")
+    names = {path.name for path in (tmp_path / "store").iterdir()}
+    expected = {"index.jsonl", "quarantine.csv", "scans", "scans.csv", "store.json", "zarr.json"}
+    assert names == expected
+    assert preparing.UNFINISHED not in names
