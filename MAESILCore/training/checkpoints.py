@@ -150,7 +150,11 @@ class Checkpoints:
             # Clone the memory-mapped tensors: Windows would lock the file for the whole run.
             return step, {name: tensor.clone() for name, tensor in tensors.items()}
         if failed:
-            raise failed[0][1]
+            names = ", ".join(path.name for path, _ in failed)
+            raise CheckpointError(
+                f"All checkpoints of the run are damaged ({names}); restore one from a backup, or start a new run. "
+                f"({failed[0][1]})"
+            )
         return None
 
 

@@ -227,10 +227,11 @@ class Trainer:
         if taken.finite or (self.config.on_nan == "skip" and self.counts.skipped < MOST_SKIPPED):
             return
         if self.config.on_nan == "skip":
-            message += f" It is step {MOST_SKIPPED} of such steps in a row."
+            message += f" These were {MOST_SKIPPED} such steps in a row."
         raise ConfigError(
             f"{message} The training has diverged, or a scan is damaged: start again with a lower learning_rate (it is "
-            f"{self.config.learning_rate:g}), more warmup_steps or without the scan."
+            f"{self.config.learning_rate:g}), more warmup_steps or without the scan, or resume with `on_nan: skip` in "
+            "the run's config.yaml."
         )
 
     def _end_step(self, stop: int) -> None:
