@@ -9,6 +9,7 @@ from typing import Any
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
+from MAESILCore.optional import require
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.environment import describe_environment
 from MAESILCore.training.loader import Drawn
@@ -65,12 +66,16 @@ class Observer:
         self._validation = Validation(data.validation, self._device)
         self._meter = Meter(method.config.superpatch_size)
         self._previews: Previews | None = None
-        self._tensorboard = TensorBoardLog(run.folder, step) if self._logs_for_tensorboard else None
+        self._tensorboard: TensorBoardLog | None = None
+        if self._logs_for_tensorboard:
+            require("tensorboardX", "Logging for TensorBoard")
 
     def begin(self, method: Method, step: int) -> None:
         """Write the recipe, the inventory and the first events."""
         run, data, device, precision = self._run, self._data, self._device, self._processes.precision
         run.begin(self._config, data.training.describe())
+        if self._logs_for_tensorboard:
+            self._tensorboard = TensorBoardLog(run.folder, step)
         run.write_environment(step, describe_environment(device, precision, self._processes.count))
         for fields in data.left_out:
             run.write(Event("left_out", fields=fields))
