@@ -52,8 +52,8 @@ def test_runs_are_chosen_by_name_and_never_by_path(
         with at_work(night):
             panel = panel_of(an_application, root)
             assert [(row["name"], row["state"], row["psnr"]) for row in state.run_rows] == [
-                ("night", "Running", "22.0 dB"),
-                ("done", "Finished", "24.0 dB"),
+                ("night", "Running", "22.0"),
+                ("done", "Finished", "24.0"),
             ]
             state.run_chosen = "night"
             panel._look()

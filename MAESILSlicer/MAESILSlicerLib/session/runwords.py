@@ -24,7 +24,6 @@ TEXTS = Texts(
         "runs.dead": _("Broke off"),
         "runs.step": _("{step:,} of {total:,}"),
         "runs.open-step": _("{step:,}"),
-        "runs.psnr": _("{psnr:.1f} dB"),
         "runs.started": _("The run {name} has started. It goes on when 3D Slicer is closed."),
         "runs.started-page": _(
             "The run {name} has started. It goes on when the page and its server are closed."
@@ -77,7 +76,7 @@ class RunRow(NamedTuple):
         state: its state in words.
         step: the step, and the last one if there is one.
         loss: the latest loss.
-        psnr: the latest PSNR over hidden voxels.
+        psnr: the latest PSNR over hidden voxels, dB.
         left: the estimated time.
         model: method and preset.
     """
@@ -100,8 +99,8 @@ def rowOf(run: RunSummary) -> RunRow:
         displayable(run.name),
         sentence(f"runs.{run.state}"),
         sentence(code, step=run.step, total=run.total),
-        "" if run.loss is None else f"{run.loss:.4g}",
-        "" if run.psnr_hidden is None else sentence("runs.psnr", psnr=run.psnr_hidden),
+        "" if run.loss is None else f"{run.loss:.3g}",
+        "" if run.psnr_hidden is None else f"{run.psnr_hidden:.1f}",
         estimate_text(run.seconds_left) if hasEstimate else "",
         " ".join(filter(None, (run.method, run.preset))),
     )

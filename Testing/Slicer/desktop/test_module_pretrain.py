@@ -111,7 +111,7 @@ def test_runs_of_other_programs_are_listed_with_their_figures_the_newest_first(m
             ("old", "Finished", "40 of 40"),
         ]
         assert module.rows[0]["left"] == ""
-        assert module.rows[2] | {"loss": "0.025", "psnr": "24.0 dB", "model": "maesil tiny"} == module.rows[2]
+        assert module.rows[2] | {"loss": "0.025", "psnr": "24.0", "model": "maesil tiny"} == module.rows[2]
         assert all(not module.ui.runsTable.item(row, 1).icon().isNull() for row in range(3))
 
 
@@ -348,6 +348,8 @@ def test_the_folder_of_runs_is_chosen_once(module: Runs, host: Host, tmp_path: P
     host.click(module.ui.runsFolderButton)
     assert [row["name"] for row in module.rows] == ["elsewhere"]
     host.reload()
+    host.ui.pretrainSection.collapsed = False
+    host.process()
     assert settings.runsFolder() == tmp_path / "server" / "runs"
     assert host.ui.runsFolderEdit.text == str(tmp_path / "server" / "runs")
 
