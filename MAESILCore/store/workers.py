@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
@@ -35,7 +36,9 @@ def in_parallel(
         Exception: any exception of `work`.
     """
     joblib: Any = require("joblib", "Parallel work")
-    calls = [joblib.delayed(work)(*each) for each in arguments]
+    # Ctrl-C in a terminal reaches all processes; this one ends its workers.
+    function = _WithoutInterrupts(work) if cluster is None and jobs > 1 else work
+    calls = [joblib.delayed(function)(*each) for each in arguments]
     with ExitStack() as stack:
         if cluster is not None:
             stack.enter_context(
@@ -61,6 +64,17 @@ def in_parallel(
 
 #: Exceptions of joblib and Dask after the death of workers.
 _DEATHS = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker")
+
+
+class _WithoutInterrupts(Generic[Result]):
+    """A function that ignores Ctrl-C in its process from then on."""
+
+    def __init__(self, work: Callable[..., Result]) -> None:
+        self._work = work
+
+    def __call__(self, *arguments: Any) -> Result:  # noqa: ANN401 - those of `work`
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self._work(*arguments)
 
 
 def _client(address: str) -> Any:  # noqa: ANN401 - of an optional package
