@@ -41,6 +41,12 @@ Background = Annotated[
         "--background", help="Start it as a process that outlives this terminal, and return at once."
     ),
 ]
+Together = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes on this computer that share each step, one per GPU; with --background."
+    ),
+]
 
 
 @app.command()
@@ -81,6 +87,7 @@ def pretrain(
     ] = False,
     device: Device = "auto",
     background: Background = False,
+    processes: Together = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Measure time and memory of the training without starting it.")
     ] = False,
@@ -91,7 +98,7 @@ def pretrain(
     results as an uninterrupted run. Patterns match the path below the folder, a folder on it or the end of it, and each
     must match a scan.
     """
-    _require()
+    _check(background, processes)
     from MAESILCore.jobfolder import JobFolder
     from MAESILCore.jobs.pretrain import scans_of
     from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, absolute
@@ -107,7 +114,7 @@ def pretrain(
         if recipe is not None or initial is not None or method or preset or overrides:
             raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
         Run.open(out)
-        _resume(out, scans, steps, device, background)
+        _resume(out, scans, steps, device, background, processes)
         return
     start = load_checkpoint(initial) if initial is not None else None
     show_notes(start.notes if start is not None else (), _console())
@@ -121,6 +128,7 @@ def pretrain(
         preset=preset,
         steps=steps,
         device=device,
+        processes=processes or 1,
         initial=None if initial is None else absolute([initial])[0],
         config={**(read_recipe(recipe) if recipe is not None else {}), **overrides},
     )
@@ -152,20 +160,26 @@ def resume_run(
         str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="as before")
     ] = None,
     background: Background = False,
+    processes: Together = None,
 ) -> None:
     """Resume a pre-training from its newest checkpoint.
 
     The results are those of an uninterrupted run. Recipe and scans are those that it was started with.
     """
-    _require()
+    _check(background, processes)
     from MAESILCore.jobs.runs import find_run
 
-    _resume(find_run(run), scans or (), steps, device, background)
+    _resume(find_run(run), scans or (), steps, device, background, processes)
 
 
-def _require() -> None:
+def _check(background: bool, processes: int | None) -> None:
+    """Check what a training needs, before anything is read or written."""
     from MAESILCore.optional import require
 
+    if processes is not None and not background:
+        raise ConfigError(
+            "--processes needs --background; here, start the processes with torchrun (see docs/clusters.md)."
+        )
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
 
@@ -180,15 +194,20 @@ def _print_cost(config: PretrainConfig, device: str) -> None:
 
 
 def _resume(
-    folder: Path, scans: Sequence[Path], steps: int | None, device: str | None, background: bool
+    folder: Path,
+    scans: Sequence[Path],
+    steps: int | None,
+    device: str | None,
+    background: bool,
+    processes: int | None,
 ) -> None:
     from MAESILCore.jobfolder import JobFolder
     from MAESILCore.jobs.pretrain import initial_of, open_run, scans_of
     from MAESILCore.jobs.pretraining import PretrainingRequest
 
-    request = PretrainingRequest.read(folder).changed(steps, scans, device)
+    request = PretrainingRequest.read(folder).changed(steps, scans, device, processes)
     if background:
-        _start(folder, steps, scans, device)
+        _start(folder, steps, scans, device, processes)
         return
     data = scans_of(request)
     run, config = open_run(JobFolder(folder), request)
@@ -196,12 +215,16 @@ def _resume(
 
 
 def _start(
-    folder: Path, steps: int | None = None, scans: Sequence[Path] = (), device: str | None = None
+    folder: Path,
+    steps: int | None = None,
+    scans: Sequence[Path] = (),
+    device: str | None = None,
+    processes: int | None = None,
 ) -> None:
     """Start the run in a folder as a process that outlives this one, and the terminal."""
     from MAESILCore.jobs.runs import resume
 
-    job = resume(folder, steps=steps, scans=scans, device=device)
+    job = resume(folder, steps=steps, scans=scans, device=device, processes=processes)
     # Until its process works, the run looks as if it had not been started.
     until = time.monotonic() + _START_SECONDS
     while job.folder.lock.holder() is None and not job.is_over and time.monotonic() < until:

@@ -155,6 +155,31 @@ class Lock:
                 os.utime(self.path)
 
 
+class LentLock(Lock):
+    """The lock of a folder, held by another process on behalf of this one, which it has started.
+
+    Args:
+        path: the lock file.
+        holder: the other process.
+    """
+
+    def __init__(self, path: Path, holder: Owner) -> None:
+        super().__init__(path)
+        self._holder = holder
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a third process has taken over the lock."""
+        return _read(self.path) not in (self._holder, None)
+
+    def __enter__(self) -> Lock:
+        """Use the other process's lock."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the lock to the other process."""
+
+
 def _read(path: Path) -> Owner | None:
     """The owner in a lock file; None if the file is missing or damaged."""
     try:

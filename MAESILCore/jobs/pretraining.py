@@ -46,6 +46,7 @@ class PretrainingRequest:
         preset: named size of the method; None is that of `config`, else of the method's default recipe.
         steps: number of optimiser steps; None is that of `config`, else of the method's default recipe.
         device: auto, cpu, cuda, cuda:N or mps.
+        processes: number of processes that share each step, one per GPU.
         initial: checkpoint or run folder with the initial weights; None draws them.
         config: further fields of the recipe.
     """
@@ -56,6 +57,7 @@ class PretrainingRequest:
     preset: str | None = None
     steps: int | None = None
     device: str = "auto"
+    processes: int = 1
     initial: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,9 +65,11 @@ class PretrainingRequest:
         """Check all that needs neither PyTorch nor the method.
 
         Raises:
-            ConfigError: device or steps are invalid, or the method is unknown.
+            ConfigError: device, steps or processes are invalid, or the method is unknown.
         """
         check_device(self.device)
+        if isinstance(self.processes, bool) or self.processes < 1:
+            raise ConfigError(sentence("pretraining.processes", processes=self.processes))
         if self.steps is not None and (isinstance(self.steps, bool) or self.steps < 1):
             raise ConfigError(sentence("pretraining.steps", steps=self.steps))
         if self.method is not None and self.method not in METHODS:
@@ -119,9 +123,13 @@ class PretrainingRequest:
             raise ConfigError(message) from error
 
     def changed(
-        self, steps: int | None, scans: Sequence[str | Path] | None, device: str | None = None
+        self,
+        steps: int | None,
+        scans: Sequence[str | Path] | None,
+        device: str | None = None,
+        processes: int | None = None,
     ) -> PretrainingRequest:
-        """The request with other steps, places of scans, or device; None and () change nothing.
+        """The request with other steps, places of scans, device or processes; None and () change nothing.
 
         Raises:
             ConfigError: a scan is missing, or a value is invalid.
@@ -131,6 +139,7 @@ class PretrainingRequest:
             steps=self.steps if steps is None else steps,
             scans=absolute(scans) if scans else self.scans,
             device=device or self.device,
+            processes=self.processes if processes is None else processes,
         )
 
 
@@ -143,6 +152,7 @@ def prepare_pretraining(
     preset: str | None = None,
     steps: int | None = None,
     device: str = "auto",
+    processes: int = 1,
     recipe: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     initial: str | Path | None = None,
@@ -157,6 +167,7 @@ def prepare_pretraining(
         preset: named size of the method; None is that of the recipe.
         steps: number of optimiser steps; None is that of the recipe.
         device: auto, cpu, cuda, cuda:N or mps.
+        processes: number of processes that share each step, one per GPU.
         recipe: YAML file or name of a bundled recipe; None is the default recipe of the method.
         overrides: fields that replace those of the recipe.
         initial: checkpoint or run folder with the initial weights.
@@ -175,6 +186,7 @@ def prepare_pretraining(
         preset=preset,
         steps=steps,
         device=device,
+        processes=processes,
         initial=None if initial is None else absolute([initial])[0],
         config={**_fields_of(recipe), **(overrides or {})},
     )
@@ -236,9 +248,14 @@ def _fields_of(recipe: str | Path | None) -> dict[str, Any]:
 def _run(
     folder: JobFolder, request: Mapping[str, Any], progress: Progress, stopped: Callable[[], bool]
 ) -> str:
+    asked = PretrainingRequest.of(request)
+    if asked.processes > 1:
+        from MAESILCore.jobs.ranks import work_together
+
+        return work_together(folder, asked.processes, progress.emit, stopped)
     from MAESILCore.jobs.pretrain import work
 
-    return work(folder, PretrainingRequest.of(request), progress.emit, stopped)
+    return work(folder, asked, progress.emit, stopped)
 
 
 KIND = Kind("pre-training", _run)

@@ -88,3 +88,9 @@ def end_trees(pids: Iterable[int], *, at_once: bool) -> None:
     for process in dict.fromkeys(found):
         with suppress(psutil.NoSuchProcess):
             process.kill() if at_once else process.terminate()
+
+
+def end_children() -> None:
+    """Kill all processes that this one has started."""
+    psutil: Any = require("psutil", "Ending a job")
+    end_trees([child.pid for child in psutil.Process().children()], at_once=True)

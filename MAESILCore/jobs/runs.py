@@ -91,6 +91,7 @@ def resume(
     steps: int | None = None,
     scans: Sequence[str | Path] = (),
     device: str | None = None,
+    processes: int | None = None,
     python: str = sys.executable,
 ) -> JobProcess:
     """Start the process of a run that is prepared, or ended before its last step.
@@ -100,6 +101,7 @@ def resume(
         steps: new total number of steps, to extend or shorten the run.
         scans: new places of the scans, if they were moved, or if a run of an older version does not know them.
         device: another device, auto, cpu, cuda, cuda:N or mps.
+        processes: another number of processes, one per GPU.
         python: the interpreter.
 
     Returns:
@@ -108,14 +110,18 @@ def resume(
     Raises:
         ConfigError: the run is running, has no step left or does not know its scans, or a choice is invalid.
     """
-    _write(folder, _resumed(Path(folder), steps, scans, device))
+    _write(folder, _resumed(Path(folder), steps, scans, device, processes))
     job = JobProcess(folder, python, detached=True)
     job.start()
     return job
 
 
 def _resumed(
-    folder: Path, steps: int | None, scans: Sequence[str | Path], device: str | None
+    folder: Path,
+    steps: int | None,
+    scans: Sequence[str | Path],
+    device: str | None,
+    processes: int | None,
 ) -> PretrainingRequest:
     """The request with which a run can be resumed; see `resume`."""
     summary = summary_of(folder)
@@ -126,7 +132,7 @@ def _resumed(
     has_model = (folder / FINAL).is_file()
     if summary.state == "finished" and has_model and not (steps and steps > summary.step):
         raise ConfigError(sentence("run.complete", name=summary.name, steps=summary.step))
-    request = PretrainingRequest.read(folder).changed(steps, scans, device)
+    request = PretrainingRequest.read(folder).changed(steps, scans, device, processes)
     if not request.scans:
         raise ConfigError(sentence("run.unknown-scans", name=summary.name))
     return request
@@ -165,6 +171,7 @@ def duplicate(folder: str | Path) -> dict[str, Any]:
         "preset": request.preset or config.pop("preset", None),
         "steps": request.steps or config.pop("steps", None),
         "device": request.device,
+        "processes": request.processes,
         "initial": request.initial,
         "overrides": config,
     }

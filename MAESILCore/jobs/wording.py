@@ -8,6 +8,10 @@ from MAESILCore.wording import marked as _
 TEXTS = Texts(
     {
         "pretraining.steps": _("The number of steps must be at least 1, but it is {steps}."),
+        "pretraining.processes": _("The number of processes must be at least 1, but it is {processes}."),
+        "pretraining.processes-ended": _(
+            "One of the {processes} processes ended without a message; see the log, then resume the run."
+        ),
         "pretraining.method": _("There is no method {method}; choose one of {methods}."),
         "pretraining.no-scans": _("Choose a folder of scans, or a store."),
         "pretraining.scans-missing": _("{path} does not exist; choose a folder of scans, or a store."),

@@ -20,7 +20,7 @@ from MAESILCore.jobfolder import ENDS, Event, JobFolder, message_of
 from MAESILCore.jobfolder.failures import sentence
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.jobs.kinds import kind_of
-from MAESILCore.jobs.process import lower_priority
+from MAESILCore.jobs.process import end_children, lower_priority
 from MAESILCore.jobs.progress import Progress
 from MAESILCore.jobs.watch import Reason, Watch, block_termination
 
@@ -108,6 +108,7 @@ class Worker:
         """End the process during the work."""
         code = "job.cancelled" if self._owner is not None else "job.stopped"
         status = self._close(Event("cancelled", sentence(code)), reason)
+        end_children()
         self._folder.lock.release()
         os._exit(status)
 

@@ -185,6 +185,7 @@ def test_a_run_of_an_older_version_needs_its_scans_once(
         (["stop", "nowhere"], "nowhere holds no run"),
         (["resume", "nowhere"], "nowhere holds no run"),
         (["runs", "nowhere"], "nowhere is not a folder"),
+        (["resume", "nowhere", "--processes", "2"], "--processes needs --background"),
     ],
 )
 def test_a_place_without_a_run_is_told(
