@@ -17,12 +17,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from MAESILCore.errors import Cancelled
-from MAESILCore.files import write_whole
 from MAESILCore.jobfolder import ENDS, Event, JobFolder, Owner, message_of
 from MAESILCore.jobfolder.lock import LentLock
 from MAESILCore.jobs.pretrain import work
 from MAESILCore.jobs.pretraining import PretrainingRequest
-from MAESILCore.jobs.ranks import END
+from MAESILCore.jobs.ranks import RELAY
 from MAESILCore.jobs.watch import Reason, Watch
 
 #: Seconds that a step and a checkpoint may take after a request to stop; the worker waits as long.
@@ -36,13 +35,12 @@ def main(folder: JobFolder, worker: int) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     folder.lock = LentLock(folder.lock.path, Owner.of(worker))
     is_first = os.environ.get("RANK", "0") == "0"
+    relay, ends = JobFolder(folder.path / RELAY), list[Event]()
 
     def emit(event: Event) -> None:
-        if event.event in ENDS:
-            with write_whole(folder.path / END) as unfinished:
-                unfinished.write_bytes(event.encode())
-        elif is_first:
-            folder.write(event)
+        if is_first:
+            relay.write(event)
+            ends.extend([event] if event.event in ENDS else [])
 
     watch = Watch(folder, worker, lambda: None, _exit, _GRACE)
     request = PretrainingRequest.of(folder.description()[1])
@@ -56,7 +54,7 @@ def main(folder: JobFolder, worker: int) -> int:
         end, status = Event("failed", message_of(error)), 1
     finally:
         watch.stop()
-    if is_first and not (folder.path / END).exists():
+    if not ends:
         emit(end)
     return status
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from MAESILCore.errors import PeerError
-from MAESILCore.jobfolder import ENDS, Event, EventCallback, JobFolder
+from MAESILCore.jobfolder import ENDS, Event, EventCallback, JobFolder, Tail
 from MAESILCore.jobs.process import end_trees
 from MAESILCore.jobs.wording import sentence
 
-#: The last event of the first process, for the worker, which writes it when all have ended.
-END = "end.json"
+#: Subfolder with the events of the first process, which the worker adds to its own.
+RELAY = ".relay"
 
 _RANK = Path(__file__).with_name("rank.py")
 _POLL_SECONDS = 0.1
@@ -28,14 +28,17 @@ def work_together(folder: JobFolder, processes: int, emit: EventCallback, stoppe
     Args:
         folder: the job folder; its lock is held by this process.
         processes: number of processes.
-        emit: writes the last event of the run; the first process writes the others.
+        emit: writes the events of the run.
         stopped: returns True if the training must stop.
 
     Raises:
         PeerError: a process ended without a message.
     """
-    end = folder.path / END
-    end.unlink(missing_ok=True)
+    relay = JobFolder(folder.path / RELAY)
+    shutil.rmtree(relay.path, ignore_errors=True)
+    relay.path.mkdir()
+    tail = Tail(relay)
+    end: Event | None = None
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     process = subprocess.Popen(
@@ -44,7 +47,14 @@ def work_together(folder: JobFolder, processes: int, emit: EventCallback, stoppe
         env={"OMP_NUM_THREADS": threads, **os.environ},
     )
     try:
-        while process.poll() is None:
+        is_over = False
+        while not is_over:
+            is_over = process.poll() is not None  # before the events: after the end, none can follow
+            for event in tail.read():
+                if event.event in ENDS:
+                    end = event
+                else:
+                    emit(event)
             # A run that begins withdraws an earlier request.
             if stopped() and not folder.is_cancelled:
                 folder.cancel()
@@ -52,11 +62,9 @@ def work_together(folder: JobFolder, processes: int, emit: EventCallback, stoppe
     finally:
         if process.poll() is None:
             end_trees([process.pid], at_once=True)
-    event = None
-    with suppress(OSError):
-        event = Event.decode(end.read_bytes())
-        end.unlink()
-    if event is None or event.event not in ENDS:
+        shutil.rmtree(relay.path, ignore_errors=True)
+    if end is None:
         raise PeerError(sentence("pretraining.processes-ended", processes=processes))
-    emit(event)
-    return event.message
+    # Now that all have ended: after a last event, a client ends this process.
+    emit(end)
+    return end.message
