@@ -84,10 +84,9 @@ def _prepare(folders: list[Path], out: Path, spacing: Spacing | None, jobs: int,
     with _bar(console, "Preparing") as progress:
         summary = add(folders, out, spacing=spacing, jobs=jobs, cluster=cluster, progress=progress)
     show_notes((f"{file}: {reason}" for file, reason in summary.quarantined[:_MOST]), console, "Quarantined")
-    more = f" ({summary.added} of them new)"
     Console().print(
-        f"Store: {out} holds {summary.scans} scans{more}; {summary.duplicates} duplicates and "
-        f"{len(summary.quarantined)} unusable files are listed in quarantine.csv.",
+        f"Store: {out} holds {_counted(summary.scans, 'scan')} ({summary.added} new). quarantine.csv lists "
+        f"{_counted(summary.duplicates, 'duplicate')} and {_counted(len(summary.quarantined), 'unusable file')}.",
         markup=False,
         soft_wrap=True,
     )
@@ -104,10 +103,12 @@ def _check(out: Path, jobs: int) -> None:
     show_notes(damages, console, "Damaged")
     if damages:
         raise ConfigError(
-            f"{len(damages)} parts of the store {out} are damaged: delete the named folders, and run maesil prepare "
-            "again, which reads their scans anew."
+            f"The store {out} has {_counted(len(damages), 'damage')}: delete the named folders, and run maesil "
+            "prepare again, which reads their scans anew."
         )
-    Console().print(f"Store: {out} holds {scans} scans, and all checksums fit.", markup=False, soft_wrap=True)
+    Console().print(
+        f"Store: {out} holds {_counted(scans, 'scan')}, and all checksums fit.", markup=False, soft_wrap=True
+    )
 
 
 @contextmanager
@@ -129,6 +130,10 @@ def _bar(console: Console, description: str) -> Iterator[Callable[[int, int, str
             bar.update(task, total=total, completed=done, message=message)
 
         yield progress
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _cores() -> int:

@@ -30,6 +30,7 @@ TINY = {
     "crop": {"size": [16, 16, 16]},
     "batch_size": 2,
     "warmup_steps": 1,
+    "preview_every": 0,
 }
 #: Accepts every box, so that scans in files and in a store choose the same ones.
 CROP = CropConfig(size=(16, 16, 16), minimum_body=0.0)
