@@ -174,7 +174,7 @@ def _print_table(found: list[RunSummary]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name, options in _COLUMNS.items():
         table.add_column(name, **options)
     for run in found:
@@ -182,34 +182,34 @@ def _print_table(found: list[RunSummary]) -> None:
     Console().print(table)
 
 
+_FIGURE: dict[str, Any] = {"justify": "right", "no_wrap": True}
 _COLUMNS: dict[str, dict[str, Any]] = {
-    "Name": {"overflow": "fold"},
-    "Method": {},
-    "State": {},
-    "Step": {"justify": "right"},
-    "Loss": {"justify": "right"},
-    "Hidden PSNR": {"justify": "right"},
-    "Time left": {"justify": "right"},
-    "Changed": {"justify": "right"},
+    # The folder's name is what the commands take; it resembles the name that the run was given.
+    "Run": {"overflow": "fold", "min_width": 8},
+    "Method": {"no_wrap": True},
+    "State": {"no_wrap": True},
+    "Step": _FIGURE,
+    "Loss": _FIGURE,
+    "PSNR": _FIGURE,
+    "Time left": _FIGURE,
+    "Age": _FIGURE,
 }
 
 
 def _cells(run: RunSummary) -> tuple[str, ...]:
-    from MAESILCore.jobs.estimate import estimate_text
-
     return (
-        run.name if run.name == run.folder.name else f"{run.name} ({displayable(run.folder.name)})",
+        displayable(run.folder.name),
         f"{run.method} {run.preset}".strip(),
         run.state,
         f"{run.step}/{run.total}" if run.total else str(run.step),
         "" if run.loss is None else f"{run.loss:.4g}",
-        "" if run.psnr_hidden is None else f"{run.psnr_hidden:.2f} dB",
-        "" if run.seconds_left is None else str(estimate_text(run.seconds_left)),
-        "" if run.changed is None else f"{_age(time.time() - run.changed)} ago",
+        "" if run.psnr_hidden is None else f"{run.psnr_hidden:.1f} dB",
+        "" if run.seconds_left is None else _duration(run.seconds_left),
+        "" if run.changed is None else _duration(time.time() - run.changed),
     )
 
 
-def _age(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -13,11 +13,13 @@ from MAESILCore.jobfolder import Event
 from MAESILCore.jobfolder.folder import EVENTS
 
 #: Bytes at the end of `events.jsonl` that a table reads first; steps before them do not matter to it.
-_END = 128 * 1024
+_END = 16 * 1024
 #: Most steps of a chart that are read at once; of a longer run, every n-th step is.
 MOST_POINTS = 20_000
 #: Usual bytes of a `step` event.
 _STEP_BYTES = 300
+#: Most bytes that are searched for the newest validation; a run of a million steps has five times as many.
+_SEARCHED = 64 << 20
 #: Block size of a search towards the start of the file.
 _BLOCK = 1 << 20
 
@@ -110,14 +112,18 @@ class SummaryTail:
                 self._take(event)
 
     def _skip_to_end(self, stream: Any, size: int) -> None:  # noqa: ANN401 - a binary file
-        """Skip all but the end of a long file, after the newest `started` and `validation` before it."""
+        """Skip all but the end of a long file, after the newest validation before it."""
         if size <= 2 * _END:
             return
         stream.seek(size - _END)
         stream.readline()
         self._offset = stream.tell()
-        found = [_last_line(stream, self._offset, name) for name in ("started", "validation")]
-        for _, line in sorted(filter(None, found)):
+        validation = _last_line(stream, max(0, self._offset - _SEARCHED), self._offset, "validation")
+        if validation is None:
+            return
+        # A later resume may have voided it.
+        started = _last_line(stream, validation[0], self._offset, "started")
+        for _, line in filter(None, (validation, started)):
             event = Event.decode(line)
             if event is not None:
                 self._take(event)
@@ -149,22 +155,23 @@ class SummaryTail:
                 self.step = max(self.step, event.step)
 
 
-def _last_line(stream: Any, end: int, name: str) -> tuple[int, bytes] | None:  # noqa: ANN401
-    """Offset and text of the last line before `end` that holds an event of a name; None if there is none."""
+def _last_line(stream: Any, first: int, end: int, name: str) -> tuple[int, bytes] | None:  # noqa: ANN401
+    """Offset and text of the last line between two offsets that holds an event of a name; None if there is none."""
     wanted = f'"event": "{name}"'.encode("ascii")
-    while end > 0:
-        start = max(0, end - _BLOCK)
+    while end > first:
+        start = max(first, end - _BLOCK)
         stream.seek(start)
         block = stream.read(end - start)
         at = block.rfind(wanted)
         line_at = block.rfind(b"\n", 0, at) + 1 if at >= 0 else 0
-        if at >= 0 and (line_at > 0 or start == 0):
+        if at >= 0 and (line_at > 0 or start == first):
             stream.seek(start + line_at)
             return start + line_at, stream.readline()
-        if start == 0:
+        if start == first:
             return None
         # The next block ends behind the first line of this one, which may be cut.
-        end = start + block.find(b"\n") + 1 if b"\n" in block else start
+        cut = start + block.find(b"\n") + 1
+        end = cut if start < cut < end else start
     return None
 
 

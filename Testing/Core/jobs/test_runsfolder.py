@@ -177,6 +177,17 @@ def test_of_a_long_run_only_the_end_is_read_for_its_row_and_a_part_for_its_curve
     assert curves.scores["psnr_hidden"] == [(39, 21.5)]
 
 
+def test_a_validation_that_a_resume_has_voided_is_not_shown_of_a_long_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtail, "_END", 1000)
+    monkeypatch.setattr(runtail, "_BLOCK", 500)
+    lost = [STARTED, a_validation(9, 30.0), Event("started", step=5, total=100)]
+    a_run(tmp_path, "long", *lost, *(a_step(step) for step in range(6, 60)))
+    (run,) = RunsFolder(tmp_path).refresh()
+    assert (run.step, run.psnr_hidden) == (59, None)
+
+
 def test_a_line_that_is_being_written_counts_once_it_is_whole(tmp_path: Path) -> None:
     job = a_run(tmp_path, "run", STARTED, a_step(1))
     runs = RunsFolder(tmp_path)
