@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 
 from MAESILCore.data.formats.checks import dimensions_text
 from MAESILCore.data.formats.voxeltypes import rounded
-from MAESILCore.data.scans import failed_unexpectedly, try_reading
-from MAESILCore.data.volume import Volume, looks_like_label
+from MAESILCore.data.scans import failed_unexpectedly, read_scan, try_reading
+from MAESILCore.data.volume import Volume, list_series, looks_like_label
 from MAESILCore.errors import MaesilError
 from MAESILCore.store import statistics
 from MAESILCore.store.content import canonical, hash_of_files, hash_of_voxels, identity_of
@@ -22,6 +23,9 @@ from MAESILCore.store.resample import resample
 
 #: Least voxels along each axis: an edge of the default patch.
 SMALLEST = 8
+
+#: Unique identifiers of DICOM.
+_UID = re.compile(r"\b\d+(\.\d+){3,}\b")
 
 Spacing = tuple[float, float, float]
 
@@ -41,7 +45,7 @@ class Outcome:
     written: Path | None = None
 
 
-def ingest(path: Path, file: str, unfinished: Path, spacing: Spacing | None) -> Outcome:
+def ingest(path: Path, file: str, unfinished: Path, spacing: Spacing | None) -> list[Outcome]:
     """Read a source and write its scan into a new folder below `unfinished`.
 
     Args:
@@ -50,12 +54,41 @@ def ingest(path: Path, file: str, unfinished: Path, spacing: Spacing | None) -> 
         unfinished: an existing folder.
         spacing: mm along i, j, k to resample to; None keeps the voxels.
 
+    Returns:
+        One outcome, or one per series of a folder with several.
+
     Raises:
-        OSError: the scan cannot be written.
+        OSError: a scan cannot be written.
     """
     volume = try_reading(path, file)
-    reason = volume if isinstance(volume, str) else reason_against(volume)
-    if reason or isinstance(volume, str):
+    if isinstance(volume, Volume):
+        return [_store(volume, unfinished, spacing)]
+    series = _series_of(path)
+    if len(series) < 2:
+        # Reasons on DICOM folders may name series by their UIDs.
+        return [Outcome(_UID.sub("(UID)", volume))]
+    outcomes = []
+    for number, uid in enumerate(series, start=1):
+        try:
+            outcomes.append(_store(read_scan(path, uid), unfinished, spacing))
+        except MaesilError as error:
+            outcomes.append(Outcome(_UID.sub("(UID)", f"series {number}: {error}")))
+    return outcomes
+
+
+def _series_of(path: Path) -> list[str]:
+    """The UIDs of the series of a DICOM folder that can be scans, in order of their numbers."""
+    try:
+        found = list_series(path) if path.is_dir() else []
+    except MaesilError:
+        return []
+    return [series.uid for series in found if series.is_volume and series.uid]
+
+
+def _store(volume: Volume, unfinished: Path, spacing: Spacing | None) -> Outcome:
+    """Write a volume as an unfinished scan."""
+    reason = reason_against(volume)
+    if reason:
         return Outcome(reason)
     try:
         voxels = _as_int16(volume.voxels)

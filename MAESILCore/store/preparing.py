@@ -23,7 +23,7 @@ from MAESILCore.store.index import Entry, Index, Scan, Source
 from MAESILCore.store.ingest import Outcome, Spacing, ingest
 from MAESILCore.store.layout import LOCK, METADATA, SCANS, STORE, UNFINISHED, is_store, sync
 from MAESILCore.store.opened import read_description
-from MAESILCore.store.sources import LEFT_OUT, Task, find, tasks_of
+from MAESILCore.store.sources import LEFT_OUT, Task, find, part_of, tasks_of
 from MAESILCore.store.workers import in_parallel
 
 #: Starts of the names in a folder in which a store was begun.
@@ -178,10 +178,21 @@ class _Preparation:
         arguments = [(task.path, task.source.file, self.unfinished, self.spacing) for task in tasks]
         outcomes = in_parallel(ingest, arguments, jobs=jobs, cluster=cluster)
         for number, task in enumerate(tasks, start=1):
-            self._add(task.source, next(outcomes))
+            self._add_all(task.source, next(outcomes))
             done += task.source.size
             progress(done, total, f"{number} of {len(tasks)} scans")
         outcomes.close()
+
+    def _add_all(self, source: Source, outcomes: list[Outcome]) -> None:
+        """Add the outcomes of a source: one, or one per DICOM series."""
+        # The first one goes last: its place tells that the source is known.
+        for number in range(len(outcomes), 0, -1):
+            self._add(part_of(source, number), outcomes[number - 1])
+        number = len(outcomes) + 1
+        while (gone := self.index.at(part_of(source, number).place)) is not None:  # series that were removed
+            self.index.compact([gone.source.place])
+            self._forget(gone)
+            number += 1
 
     def _add(self, source: Source, outcome: Outcome) -> None:
         before = self.index.at(source.place)
@@ -197,13 +208,18 @@ class _Preparation:
                 self._move(written, scan)
                 entry = Entry(source, "stored", scan=scan)
         self.index.append(entry)
-        if before is not None and before.scan is not None:
-            self._twins[before.scan.content].remove((before.source.file, before.scan))
-            if scan is None or before.scan.identity != scan.identity or entry.scan is None:
-                shutil.rmtree(self.scans / before.scan.identity)
+        if before is not None:
+            self._forget(before, kept=entry.scan)
         if entry.scan is not None:
             self.added += 1
             self._twins.setdefault(entry.scan.content, []).append((source.file, entry.scan))
+
+    def _forget(self, before: Entry, kept: Scan | None = None) -> None:
+        """Remove the scan of an entry that is no longer in the index, unless it has the content of `kept`."""
+        if before.scan is not None:
+            self._twins[before.scan.content].remove((before.source.file, before.scan))
+            if kept is None or before.scan.identity != kept.identity:
+                shutil.rmtree(self.scans / before.scan.identity)
 
     def _twin(self, source: Source, scan: Scan) -> tuple[str, Scan] | None:
         """The stored scan of another source with equal voxels and geometry."""

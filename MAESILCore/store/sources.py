@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MAESILCore.data.formats.discovery import Discovery, discover_scans
@@ -66,6 +66,13 @@ def tasks_of(scans: Iterable[FoundScan], index: Index) -> list[Task]:
             file = f"{scan.file} ({number})"
         tasks.append(Task(scan.path, Source(file, place, size, modified)))
     return tasks
+
+
+def part_of(source: Source, number: int) -> Source:
+    """The source of a DICOM series of a folder, by its number from 1; the first one stands for the folder."""
+    if number == 1:
+        return source
+    return replace(source, file=f"{source.file} (series {number})", place=f"{source.place} {number}")
 
 
 def _lost_its_twin(entry: Entry, stored: set[str]) -> bool:

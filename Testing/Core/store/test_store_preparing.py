@@ -116,6 +116,30 @@ def test_a_series_and_its_nifti_are_one_scan_and_no_identifier_is_stored(
         assert text.encode("utf-16-le") not in everything
 
 
+def test_each_series_of_a_folder_is_a_scan(
+    write_series: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "SMALLEST", 4)
+    folder, uids = tmp_path / "scan", ("1.2.840.99.1", "1.2.840.99.2", "1.2.840.99.3")
+    for number, uid in enumerate(uids, start=1):
+        write_series(
+            prefix=f"{number}-", step=(0.0, 0.0, 1.0 + number), SeriesInstanceUID=uid, SeriesNumber=number
+        )
+    store = tmp_path / "store"
+    assert prepare([folder], store).scans == 3
+    opened = Store(store)
+    assert opened.files == ("scan", "scan (series 2)", "scan (series 3)")
+    assert [opened.spacing(number)[0] for number in range(3)] == [2.0, 3.0, 4.0]
+    assert prepare([folder], store).added == 0
+    for path in folder.glob("3-*"):
+        path.unlink()
+    made = prepare([folder], store)
+    assert (made.scans, made.quarantined) == (2, ())
+    assert Store(store).identities == opened.identities[:2]
+    assert check(store) == (2, [])
+    assert b"1.2.840" not in b"".join(tree(store).values())
+
+
 def test_more_scans_are_added_and_changed_ones_replaced(
     write_ct: Callable[..., Path], tmp_path: Path
 ) -> None:
