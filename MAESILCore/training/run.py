@@ -16,6 +16,7 @@ from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
 from MAESILCore.jobfolder.folder import CANCEL, EVENTS, JOB, LOCK, LOG
 from MAESILCore.models.card import SUFFIX, read_card
 from MAESILCore.models.catalogue import CHECKPOINTS
+from MAESILCore.models.sealed import check_seal
 from MAESILCore.training.checkpoints import Checkpoints, step_of
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
 from MAESILCore.training.environment import extended
@@ -218,7 +219,8 @@ class Run:
         checkpoints, path = self.checkpoints.paths(), self.folder / MODEL
         try:
             both = {read_card(one).step for one in (*checkpoints[-1:], path)}
-        except CheckpointError:  # the model is missing, or a file is damaged
+            check_seal(path)
+        except (CheckpointError, OSError):  # the model is missing, or a file is damaged
             return None
         return path if checkpoints and both == {steps} else None
 

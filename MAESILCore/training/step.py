@@ -48,6 +48,9 @@ class Stepper:
         wrapped: the method, distributed by Fabric.
         optimizer: the optimiser, prepared by Fabric.
         average: the average of the weights; None for methods that keep a teacher.
+
+    Attributes:
+        is_whole: whether the state is that after a full step, also if a step has raised an error.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Stepper:
         self.processes, self.fabric = processes, processes.fabric
         self.config, self.method = config, method
         self.wrapped, self.optimizer, self.average = wrapped, optimizer, average
+        self.is_whole = True
 
     def keys(self, number: int) -> list[SampleKey]:
         """The keys of the samples that this process draws for a step, from 0."""
@@ -93,10 +97,12 @@ class Stepper:
         gradient_norm = float(cast(torch.Tensor, norm))
         finite = math.isfinite(gradient_norm) and math.isfinite(losses.total)
         if finite:
+            self.is_whole = False
             self.optimizer.step()
             self.method.after_step(step)
             if self.average is not None:
                 self.average.update_parameters(self.method)
+            self.is_whole = True
         return Taken(losses, gradient_norm, finite, stop)
 
     def _backward(self, drawn: Drawn, step: Step) -> Losses:

@@ -204,10 +204,9 @@ class Trainer:
             started = time.perf_counter()
             try:
                 taken = self.stepper.take(drawn, self.step, self.stopped())
-            except MaesilError:
-                # Such errors come before the step has changed anything, as when a scan has vanished.
-                if self.step > first:
-                    self._save({}, best=False)
+            except BaseException as error:
+                if self.step > first and self._can_save_after(error):
+                    self._rescue(error)
                 raise
             self._count(taken)
             self.step += 1
@@ -217,6 +216,22 @@ class Trainer:
             if self.step == first + 1 and self.run.writes:
                 self.saver.prepare(self._state())
             self._end_step(taken.stop)
+
+    def _can_save_after(self, error: BaseException) -> bool:
+        """Whether the state is exactly that after the last full step, and can be read."""
+        if isinstance(error, MaesilError):  # the samples could not be drawn
+            return True
+        # Batch norms change in the forward pass. After a lost process, CUDA may wait for it for ever.
+        changes_early = self.method.abilities.needs_whole_batch
+        hangs = self.processes.count > 1 and self.fabric.device.type == "cuda"
+        return self.stepper.is_whole and not changes_early and not hangs
+
+    def _rescue(self, error: BaseException) -> None:
+        """Save the state after the last full step; a failure is added to the error."""
+        try:
+            self._save({}, best=False)
+        except Exception as second:
+            error.add_note(f"The state after step {self.step} could not be saved: {second}")
 
     def _count(self, taken: Taken) -> None:
         self.counts.skipped = 0 if taken.finite else self.counts.skipped + 1

@@ -160,6 +160,58 @@ def test_a_scan_that_vanishes_is_named_and_the_steps_before_are_kept(
     assert have_same_weights(again(run, scans), whole)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
+def test_an_error_in_a_step_loses_no_step_before(
+    small_scans: list[Path],
+    small_recipe: Recipe,
+    whole: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    losses = Maesil.training_losses
+
+    def fail(self: Maesil, batch: Any, step: Any) -> Losses:  # noqa: ANN401
+        if step.number == 4:
+            raise error
+        return losses(self, batch, step)
+
+    monkeypatch.setattr(Maesil, "training_losses", fail)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(type(error)):
+        train(run, small_recipe(checkpoint_every=100), small_scans)
+    assert run.checkpoints.paths()[-1].name == "step-00000004.safetensors"
+    monkeypatch.undo()
+    assert have_same_weights(again(run, small_scans), whole)
+
+
+def test_a_step_that_fails_half_way_is_not_saved(
+    small_scans: list[Path], small_recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Maesil, step: Any) -> None:  # noqa: ANN401
+        if step.number == 4:
+            raise MemoryError
+
+    monkeypatch.setattr(Maesil, "after_step", fail)
+    run = Run.create(tmp_path / "run")
+    with pytest.raises(MemoryError):
+        train(run, small_recipe(checkpoint_every=100, validate_every=2), small_scans)
+    assert run.checkpoints.best.exists()
+    kept = [int(path.stem[-8:]) for path in run.checkpoints.paths()]
+    assert kept
+    assert max(kept) <= 4
+    monkeypatch.undo()
+    assert have_same_weights(again(run, small_scans), whole)
+
+
+def test_a_final_model_that_was_damaged_is_written_again(small_scans: list[Path], whole: Run) -> None:
+    path = whole.folder / "model.safetensors"
+    before = path.read_bytes()
+    path.write_bytes(before[:-9] + bytes(9))
+    again(whole, small_scans)
+    assert path.read_bytes() == before
+
+
 def broken_steps(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the loss of some steps, from 1, not finite."""
     losses = Maesil.training_losses
