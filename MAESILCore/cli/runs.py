@@ -158,8 +158,13 @@ def _after(summary: RunSummary) -> str:
 
 
 def _figures(summary: RunSummary) -> str:
+    """The newest figures, or, before the first step, what the run does."""
+    from rich.markup import escape
+
+    if summary.loss is None:
+        return escape(summary.message) if summary.state == "running" else ""
     figures = [
-        "" if summary.loss is None else f"loss {summary.loss:.5f}",
+        f"loss {summary.loss:.5f}",
         "" if summary.psnr_hidden is None else f"hidden PSNR {summary.psnr_hidden:.2f} dB",
         ""
         if summary.superpatches_per_second is None

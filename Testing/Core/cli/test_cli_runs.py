@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from MAESILCore import Volume, cli, write_volume
+from MAESILCore.cli.runs import _figures as figures_of
 from MAESILCore.jobfolder import Event, JobFolder, jobs_in
 from MAESILCore.jobs.process import end_trees
 from MAESILCore.jobs.runs import resume, stop, summary_of
@@ -199,6 +200,21 @@ def test_a_folder_without_runs_is_told(tmp_path: Path, capfd: pytest.CaptureFixt
     assert cli.main(["runs", str(tmp_path)]) == 0
     assert "There are no runs" in capfd.readouterr().out
     assert listed(tmp_path, capfd) == []
+
+
+def test_what_a_run_does_before_its_first_step_is_shown(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path / "runs" / "run")
+    job.path.mkdir(parents=True)
+    job.describe("pretraining", {})
+    job.write(Event("progress", "reading scan 3 of 47 [thorax]", total=9))
+    with job.lock:
+        summary = summary_of(job.path)
+        assert summary is not None
+        assert figures_of(summary) == "reading scan 3 of 47 \\[thorax]"
+        job.write(Event("step", step=1, total=9, fields={"loss": 0.5, "superpatches_per_second": 2.0}))
+        summary = summary_of(job.path)
+        assert summary is not None
+        assert figures_of(summary) == "loss 0.50000  2.00 superpatches/s"
 
 
 def test_a_run_that_is_only_prepared_cannot_be_watched(
