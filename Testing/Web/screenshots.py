@@ -54,6 +54,7 @@ def pretrain(page: Page, root: Path, data: Path) -> None:
         summary.click()
     page.get_by_test_id("pretraining").locator("summary").click()
     page.get_by_test_id("pretrain_hold_out").fill(held_out)
+    page.get_by_test_id("pretrain_hold_out").press("Tab")
     page.get_by_test_id("pretrain_preset").select_option("tiny")
     page.get_by_test_id("runs").get_by_role("button").click()
     expect(page.get_by_test_id("run_previews").locator("option")).to_have_count(VALIDATIONS)

@@ -177,6 +177,12 @@ def test_a_preview_is_compared_and_leaves_with_its_layout(
         assert state.layout == "comparison"
         assert list(state.compared_titles.values()) == ["Original", "Masked", "Reconstruction"]
         assert len(an_application.views.shown) == 3
+        add_preview(root / "night", 20)
+        panel._look()
+        assert (state.run_previews, state.run_preview) == ([20, 10], 20)
+        state.run_preview = 10
+        panel._look()
+        assert state.run_preview == 10
         state.layout = "four-up"
         an_application.results._arrange()
         assert count_of(an_application, "ScalarVolume") == volumes
@@ -222,6 +228,8 @@ def test_a_curve_of_one_point_or_one_value_is_drawn() -> None:
     svg = line([(step, 2.0) for step in range(1, 5000)], "Loss <x>", False)
     assert "nan" not in svg
     assert "Loss &lt;x&gt; by step" in svg
+    labels = re.findall(r'end">([^<]*)<', line([(1, 20.55), (2, 20.59)], "PSNR", False))
+    assert labels[:3] == ["20.55", "20.57", "20.59"]
     (points,) = re.findall(r'points="([^"]*)"', svg)
     assert len(points.split()) <= 300
 
@@ -252,6 +260,14 @@ def test_a_run_is_started_watched_and_deleted_in_the_browser(open_page: OpenPage
         expect(row).to_have_attribute("aria-pressed", "true")
         expect(page.get_by_test_id("run_plot").locator("circle")).to_be_attached()
         expect(page.get_by_test_id("run_stop")).to_be_disabled()
+        # Each other layout makes the page anew, but the sections stay as they are.
+        page.locator("[data-section=masks] > summary").click()
+        page.evaluate("document.getElementById('panel').dataset.before = 'yes'")
+        page.get_by_role("button", name="3D", exact=True).click()
+        expect(page.get_by_role("button", name="3D", exact=True)).to_have_attribute("aria-pressed", "true")
+        page.wait_for_function("!document.getElementById('panel').dataset.before")
+        expect(page.locator("[data-section=masks]")).not_to_have_attribute("open", "")
+        expect(page.locator("[data-section=volume]")).to_have_attribute("open", "")
         page.get_by_test_id("run_use").click()
         expect(page.get_by_test_id("notice")).to_contain_text("the model of the run maesil-tiny")
         page.get_by_test_id("run_delete").click()

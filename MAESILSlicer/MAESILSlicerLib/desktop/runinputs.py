@@ -42,12 +42,16 @@ class RunInputs:
         window: the window.
         panel: the panel with the widgets.
         board: the runs, whose names are taken.
+
+    Attributes:
+        isLacking: whether only packages for pre-training are missing, as of the last `show`; the button installs them.
     """
 
     def __init__(self, window: Window, panel: Panel, board: Board) -> None:
         self._window, self._panel, self._board = window, panel, board
         self._proposedName = ""
         self._cost = Cost()
+        self.isLacking = False
         #: Arguments of the run that was duplicated; the inputs do not show all of them.
         self._copied: dict[str, Any] = {}
         self._ui = ui = window.ui
@@ -98,11 +102,6 @@ class RunInputs:
             return _("{path} does not exist; choose another folder of scans.").format(path=missing[0])
         return self._window.system.obstacle or ("" if self.name else _("Give the run a name first."))
 
-    @property
-    def isLacking(self) -> bool:
-        """Whether only packages for pre-training are missing, which the button then installs."""
-        return not self._window.system.obstacle and bool(requirements.unmetForTraining())
-
     def open(self) -> None:
         """List the methods when the section is first opened; those of other packages are then looked up."""
         combo = self._ui.methodComboBox
@@ -113,6 +112,8 @@ class RunInputs:
     def show(self) -> None:
         """Show the devices, a free name, the cost, and whether a run can be started."""
         self._devices.show(self._window.system.report)
+        # Some milliseconds, so not at every key stroke.
+        self.isLacking = not self._window.system.obstacle and bool(requirements.unmetForTraining())
         self._proposeName()
         self._showStart()
 

@@ -66,7 +66,7 @@ class Application:
         server.enable_module(
             {
                 "serve": {_SERVED: str(STATIC)},
-                "scripts": [f"{_SERVED}/maesil.js"],
+                "scripts": [f"{_SERVED}/maesil.js", f"{_SERVED}/sections.js"],
                 "styles": [f"{_SERVED}/maesil.css"],
             }
         )

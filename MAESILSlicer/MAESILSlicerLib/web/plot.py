@@ -75,13 +75,13 @@ def line(points: Sequence[tuple[int, float]], title: str, isLogarithmic: bool) -
         y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
         return f"{x:.1f},{y:.1f}"
 
-    parts = []
-    for tick in (low, (low + high) / 2, high):
+    parts, ticks = [], (low, (low + high) / 2, high)
+    labels = _distinct([10**tick if isLogarithmic else tick for tick in ticks])
+    for tick, label in zip(ticks, labels, strict=True):
         y = place(first, tick).partition(",")[2]
-        label = 10**tick if isLogarithmic else tick
         parts.append(
             f'<line class="grid" x1="{_CURVE_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text x="{_CURVE_LEFT - 5}" y="{float(y) + 3:.1f}" text-anchor="end">{label:.3g}</text>'
+            f'<text x="{_CURVE_LEFT - 5}" y="{float(y) + 3:.1f}" text-anchor="end">{label}</text>'
         )
     parts.append(f'<polyline class="curve" points="{" ".join(place(*point) for point in shown)}"/>')
     if len(shown) == 1:
@@ -95,6 +95,12 @@ def line(points: Sequence[tuple[int, float]], title: str, isLogarithmic: bool) -
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by step">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _distinct(values: Sequence[float]) -> list[str]:
+    """Numbers with as few digits as tell them apart, three at least and six at most."""
+    labels = [[f"{value:.{digits}g}" for value in values] for digits in range(3, 7)]
+    return next((found for found in labels if len(set(found)) == len(values)), labels[-1])
 
 
 def _roundRange(values: Sequence[float]) -> tuple[float, float, float]:

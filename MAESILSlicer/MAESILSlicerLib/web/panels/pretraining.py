@@ -153,9 +153,11 @@ class PretrainPanel:
         state.run_obstacles = obstaclesOf(run, model)._asdict()
         state.run_message = run.message if run is not None else ""
         self._showCurve(run)
+        newest = self._previews[0].step if self._previews else None
         self._previews = self._board.previews(run.folder)[::-1] if run is not None else []
         state.run_previews = [preview.step for preview in self._previews]
-        if state.run_preview not in state.run_previews:
+        # Who looks at the newest one goes on with the newest one.
+        if state.run_preview == newest or state.run_preview not in state.run_previews:
             state.run_preview = state.run_previews[0] if self._previews else 0
 
     def _run(self) -> RunSummary | None:
