@@ -21,13 +21,16 @@ from MAESILCore.store import statistics, tables
 from MAESILCore.store.content import is_same_place
 from MAESILCore.store.index import Entry, Index, Scan, Source
 from MAESILCore.store.ingest import Outcome, Spacing, ingest
-from MAESILCore.store.layout import LOCK, METADATA, SCANS, STORE, UNFINISHED, is_store, sync
+from MAESILCore.store.layout import LOCK, SCANS, STORE, UNFINISHED, is_store, sync
 from MAESILCore.store.opened import read_description
 from MAESILCore.store.sources import LEFT_OUT, Task, find, part_of, tasks_of
 from MAESILCore.store.workers import in_parallel
 
 #: Starts of the names in a folder in which a store was begun.
-_BEGUN = (LOCK, METADATA, SCANS, UNFINISHED, TEMPORARY)
+_BEGUN = (LOCK, "zarr.", SCANS, UNFINISHED, TEMPORARY)
+
+#: Files that zarr has not finished.
+_PARTIAL = "*.partial"
 
 #: Called with the bytes that are done, all bytes, and a message.
 ProgressCallback = Callable[[int, int, str], None]
@@ -171,6 +174,8 @@ class _Preparation:
                 shutil.rmtree(folder)
         for left in self.store.glob(f"{TEMPORARY}*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in (*self.store.glob(_PARTIAL), *self.scans.glob(_PARTIAL)):
+            left.unlink()
 
     def run(self, tasks: list[Task], jobs: int, cluster: str | None, progress: ProgressCallback) -> None:
         """Read the sources in parallel, and add them one by one, in order."""

@@ -24,7 +24,7 @@ def test_a_kill_at_any_change_of_a_file_changes_nothing_in_the_end(
     prepare([tmp_path / "scans"], finished)
     folder.mkdir()
     program = Path(__file__).with_name("killed.py")
-    command = [sys.executable, str(program), str(tmp_path / "scans"), str(finished), str(folder), "13"]
+    command = [sys.executable, str(program), str(tmp_path / "scans"), str(finished), str(folder), "11"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository, timeout=300, check=True)
     kills, _, wrong = done.stdout.strip().partition(" ")
     assert (wrong, done.stderr) == ("[]", "")
