@@ -29,11 +29,7 @@ from MAESILCore.jobs.runsfolder import (
 )
 from MAESILCore.jobs.runtail import Curves
 from MAESILCore.jobs.wording import sentence
-from MAESILCore.models.card import SUFFIX
-from MAESILCore.models.catalogue import CHECKPOINTS
-
-#: The final model of a run.
-FINAL = f"model{SUFFIX}"
+from MAESILCore.models.catalogue import FINAL, model_of_run
 
 __all__ = [
     "Curves",
@@ -44,7 +40,7 @@ __all__ = [
     "describe",
     "duplicate",
     "find_run",
-    "model_of",
+    "model_of_run",
     "prepare_pretraining",
     "previews_of",
     "resume",
@@ -202,11 +198,3 @@ def delete(folder: str | Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(sentence("run.delete-failed", name=summary.name, reason=reason)) from error
-
-
-def model_of(folder: str | Path) -> Path | None:
-    """The model of a run: the final one, else the best checkpoint, else the newest; None if there is none."""
-    folder = Path(folder)
-    final, best = folder / FINAL, folder / CHECKPOINTS / f"best{SUFFIX}"
-    newest = sorted((folder / CHECKPOINTS).glob(f"step-*{SUFFIX}"))[-1:]
-    return next((path for path in (final, best, *newest) if path.is_file()), None)

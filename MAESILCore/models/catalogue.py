@@ -14,8 +14,8 @@ from MAESILCore.wording import displayable
 #: Name of the default model.
 BUNDLED = "maesil-small-ct"
 
-#: Folder of the checkpoints of a run; the final model is beside it.
-CHECKPOINTS = "checkpoints"
+#: Folder of the checkpoints of a run, and the final model beside it.
+CHECKPOINTS, FINAL = "checkpoints", f"model{SUFFIX}"
 
 
 def resolve(path: str | Path | None) -> Path:
@@ -26,7 +26,12 @@ def resolve(path: str | Path | None) -> Path:
     """
     path = Path(path) if path else models_folder() / (BUNDLED + SUFFIX)
     if path.is_dir():
-        path = latest_in_run(path)
+        found = model_of_run(path)
+        if found is None:
+            raise CheckpointError(
+                f"The folder {path} has no checkpoint; give a run folder made by `maesil pretrain`, or a file."
+            )
+        path = found
     if path.is_file():
         return path
     bundled = bundled_models()
@@ -47,18 +52,23 @@ def bundled_models() -> dict[str, Path]:
     return {model.stem: model for model in sorted(folder.glob("*" + SUFFIX))}
 
 
-def latest_in_run(folder: Path) -> Path:
-    """The newest checkpoint of a run folder.
+def model_of_run(folder: str | Path) -> Path | None:
+    """The model of a run: the final one, else the best checkpoint by validation, else the newest; None without any.
 
-    Raises:
-        CheckpointError: the folder has no checkpoint.
+    The final model of a run that was extended later is older than the newest checkpoint, and is passed over.
     """
-    found = sorted((folder / CHECKPOINTS).glob("step-*" + SUFFIX))
-    if not found:
-        raise CheckpointError(
-            f"The folder {folder} has no checkpoint; give a run folder made by `maesil pretrain`, or a file."
-        )
-    return found[-1]
+    folder = Path(folder)
+    final, best = folder / FINAL, folder / CHECKPOINTS / f"best{SUFFIX}"
+    newest = sorted((folder / CHECKPOINTS).glob("step-*" + SUFFIX))[-1:]
+    is_current = final.is_file() and not (newest and _step_of(final) < _step_of(newest[0]))
+    return next((path for path in (*([final] if is_current else []), best, *newest) if path.is_file()), None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    try:
+        return read_card(checkpoint).step
+    except CheckpointError:  # reading its weights will say why
+        return 0
 
 
 @dataclass(frozen=True)
@@ -103,5 +113,5 @@ def _found(folder: Path) -> Iterator[Path]:
             yield path
     for checkpoints in folder.rglob(CHECKPOINTS):
         run = checkpoints.parent
-        if any(checkpoints.glob("step-*" + SUFFIX)) and not (run / f"model{SUFFIX}").exists():
+        if any(checkpoints.glob("step-*" + SUFFIX)) and not (run / FINAL).exists():
             yield run

@@ -14,8 +14,8 @@ from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilErr
 from MAESILCore.files import UNFINISHED, write_whole
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
 from MAESILCore.jobfolder.folder import CANCEL, EVENTS, JOB, LOCK, LOG
-from MAESILCore.models.card import SUFFIX, read_card
-from MAESILCore.models.catalogue import CHECKPOINTS
+from MAESILCore.models.card import read_card
+from MAESILCore.models.catalogue import CHECKPOINTS, FINAL
 from MAESILCore.models.sealed import check_seal
 from MAESILCore.training.checkpoints import Checkpoints, step_of
 from MAESILCore.training.config import PretrainConfig, dump_config, load_config
@@ -24,7 +24,6 @@ from MAESILCore.training.environment import extended
 #: The kind of job in `job.json`.
 KIND = "pretraining"
 CONFIG = "config.yaml"
-MODEL = f"model{SUFFIX}"
 SCANS = "scans.json"
 ENVIRONMENT = "environment.json"
 PREVIEWS = "previews"
@@ -216,7 +215,7 @@ class Run:
 
     def model_after(self, steps: int) -> Path | None:
         """The final model of a run that finished at this step; None for any other run."""
-        checkpoints, path = self.checkpoints.paths(), self.folder / MODEL
+        checkpoints, path = self.checkpoints.paths(), self.folder / FINAL
         try:
             both = {read_card(one).step for one in (*checkpoints[-1:], path)}
             check_seal(path)
@@ -247,7 +246,7 @@ class Run:
 
     def finish(self, step: int) -> None:
         """Write the last event; the final model must be written."""
-        self.write(Event("finished", f"Finished after {step} steps.", step, fields={"model": MODEL}))
+        self.write(Event("finished", f"Finished after {step} steps.", step, fields={"model": FINAL}))
 
     def conclude(self, config: PretrainConfig) -> None:
         """Write the last event of a run that was killed after its final model was written."""

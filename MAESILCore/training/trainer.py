@@ -17,6 +17,7 @@ from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
+from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
 from MAESILCore.models.weights import shortened
 from MAESILCore.optional import require
@@ -25,7 +26,7 @@ from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.observer import Observer
 from MAESILCore.training.processes import launch, lost_processes
-from MAESILCore.training.run import CONFIG, MODEL, Run
+from MAESILCore.training.run import CONFIG, Run
 from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import DataOpener, opener_of
 from MAESILCore.training.schedule import make_optimizer
@@ -314,7 +315,7 @@ class Trainer:
 
     def _finish(self) -> Path:
         """Write the final model, which holds the average if there is one."""
-        path, averaged = self.run.folder / MODEL, self._averaged()
+        path, averaged = self.run.folder / FINAL, self._averaged()
         prefix, module = ("model.", self.method) if averaged is None else ("average.", averaged)
         weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
         if self.run.writes:

@@ -171,7 +171,7 @@ class Board:
 
     def modelOf(self, folder: Path) -> Path | None:
         """The final model of a run, else its best checkpoint, else its newest; None if there is none."""
-        return library.model_of(folder)
+        return library.model_of_run(folder)
 
     def close(self) -> None:
         """Release the runs, which go on."""

@@ -23,7 +23,7 @@ from MAESILCore.jobfolder import JobFolder, jobs_in
 from MAESILCore.jobs import JobProcess
 from MAESILCore.jobs.pretraining import PretrainingRequest, prepare_pretraining, safe_name
 from MAESILCore.jobs.process import end_trees
-from MAESILCore.jobs.runs import delete, duplicate, find_run, model_of, resume, stop, summary_of
+from MAESILCore.jobs.runs import delete, duplicate, find_run, model_of_run, resume, stop, summary_of
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import Run, load_config, pretrain
 
@@ -212,7 +212,7 @@ def test_a_run_can_be_stopped_before_its_first_step_and_started_again(prepare: P
     job = resume(folder)
     assert job.wait(PATIENCE) == "finished"
     job.close()
-    assert model_of(folder) == folder / "model.safetensors"
+    assert model_of_run(folder) == folder / "model.safetensors"
 
 
 def test_what_has_not_started_has_nothing_to_lose_and_ends_at_once(

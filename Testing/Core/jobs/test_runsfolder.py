@@ -20,7 +20,7 @@ from MAESILCore.jobfolder import Event, JobFolder
 from MAESILCore.jobfolder.lock import STALE
 from MAESILCore.jobs import runtail
 from MAESILCore.jobs.pretraining import PretrainingRequest
-from MAESILCore.jobs.runs import Curves, Preview, RunsFolder, RunSummary, describe, model_of, stop
+from MAESILCore.jobs.runs import Curves, Preview, RunsFolder, RunSummary, describe, model_of_run, stop
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -241,7 +241,7 @@ def test_previews_and_the_model_are_found(tmp_path: Path) -> None:
     job = a_run(tmp_path, "run", STARTED)
     runs = RunsFolder(tmp_path)
     assert runs.previews(job.path) == []
-    assert model_of(job.path) is None
+    assert model_of_run(job.path) is None
     place = job.path / "previews"
     place.mkdir()
     for name in (
@@ -266,7 +266,7 @@ def test_previews_and_the_model_are_found(tmp_path: Path) -> None:
     (job.path / "checkpoints").mkdir()
     for name in models:
         (job.path / name).touch()
-        assert model_of(job.path) == job.path / name
+        assert model_of_run(job.path) == job.path / name
 
 
 @pytest.mark.process

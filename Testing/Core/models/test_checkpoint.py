@@ -25,7 +25,7 @@ from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities, FeatureLevel
 from MAESILCore.models import checkpoint
 from MAESILCore.models.card import CARD_KEY, Card, read_card
-from MAESILCore.models.catalogue import BUNDLED, list_models
+from MAESILCore.models.catalogue import BUNDLED, list_models, resolve
 from MAESILCore.models.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -211,6 +211,21 @@ def test_a_list_says_which_models_cannot_reconstruct_and_has_a_run_once(
     assert list(found) == [BUNDLED, "done/model", "features", "going"]
     assert [title for title, obstacle in found.items() if obstacle] == ["features"]
     assert found["features"].startswith("tiny gives features, not voxels")
+
+
+def test_the_model_of_a_run_is_the_final_one_unless_the_run_has_gone_on(tmp_path: Path) -> None:
+    def save(name: str, step: int) -> Path:
+        save_checkpoint(tmp_path / name, {}, a_card(step=step))
+        return tmp_path / name
+
+    newest = save("checkpoints/step-00000020.safetensors", 20)
+    assert resolve(tmp_path) == newest
+    best = save("checkpoints/best.safetensors", 10)
+    assert resolve(tmp_path) == best
+    final = save("model.safetensors", 20)
+    assert resolve(tmp_path) == final
+    save("checkpoints/step-00000030.safetensors", 30)
+    assert resolve(tmp_path) == best
 
 
 def test_weights_that_do_not_fit_their_card_are_refused(tmp_path: Path) -> None:
