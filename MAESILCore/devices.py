@@ -104,6 +104,14 @@ def pick_precision(device: torch.device) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if computes_in_bf16(device) else "32-true"
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of PyTorch means that memory ran out; its type and text differ by device."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
+        word in str(error).lower() for word in words
+    )
+
+
 def describe_device(device: torch.device) -> str:
     """The product name of a device."""
     if device.type == "cuda":

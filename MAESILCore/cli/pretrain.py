@@ -85,6 +85,10 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --out, as `maesil resume` does.")
     ] = False,
+    continued: Annotated[
+        bool,
+        typer.Option("--continue", help="Start a run in --out, or resume the one there; for schedulers."),
+    ] = False,
     device: Device = "auto",
     background: Background = False,
     processes: Together = None,
@@ -105,6 +109,7 @@ def pretrain(
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config
     from MAESILCore.training.config import read_recipe
+    from MAESILCore.training.run import CONFIG
 
     given: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "log": log}
     # Cards are UTF-8, and patterns are matched with displayable names.
@@ -114,6 +119,10 @@ def pretrain(
         if recipe is not None or initial is not None or method or preset or overrides:
             raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
         Run.open(out)
+        _resume(out, scans, steps, device, background, processes)
+        return
+    if continued and (out / CONFIG).is_file():
+        # A scheduler repeats the command, options of the start included. The run's own recipe holds.
         _resume(out, scans, steps, device, background, processes)
         return
     start = load_checkpoint(initial) if initial is not None else None

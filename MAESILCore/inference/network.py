@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from MAESILCore.data.window import Window
-from MAESILCore.devices import computes_in_bf16, pick_device
+from MAESILCore.devices import computes_in_bf16, is_out_of_memory, pick_device
 from MAESILCore.errors import CheckpointError, OutOfMemoryError
 from MAESILCore.lattice import Triple
 from MAESILCore.options import check_batch_size
@@ -110,7 +110,7 @@ class NetworkPasses:
                 predicted = self._function(*(torch.from_numpy(array).to(self.device) for array in inputs))
                 return np.asarray(predicted.float().cpu().numpy())
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return None
 
@@ -129,11 +129,3 @@ class NetworkPasses:
         self.batch_size //= 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of PyTorch means that memory ran out; its type and text differ by device."""
-    words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or any(
-        word in str(error).lower() for word in words
-    )

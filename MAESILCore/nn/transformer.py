@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class Attention(nn.Module):
@@ -66,6 +67,10 @@ class Transformer(nn.Module):
         heads: number of attention heads.
         mlp_ratio: hidden width of the MLPs as a multiple of `width`.
         block: factory of a block from width, heads and ratio.
+
+    Attributes:
+        keeps_activations: whether the backward pass finds the blocks' inner activations in memory. False computes them
+            again, for less memory and more time (Chen et al. 2016); the gradients are the same.
     """
 
     def __init__(
@@ -79,9 +84,14 @@ class Transformer(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(block(width, heads, mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+        self.keeps_activations = True
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
         """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None is all tokens."""
+        if not self.keeps_activations:
+            for block in self.blocks:
+                x = checkpoint(block, x, allowed, use_reentrant=False)
+            return self.norm(x)
         for block in self.blocks:
             x = block(x, allowed)
         return self.norm(x)

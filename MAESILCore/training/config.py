@@ -99,7 +99,10 @@ class PretrainConfig(BaseModel):
         steps: number of optimiser steps.
         batch_size: crops per optimiser step, over all processes.
         crops_per_pass: most crops that a process computes at once; fewer need less memory and more time. Null computes
-            its whole share at once.
+            its whole share at once, `auto` what fits into the memory by trial.
+        activation_checkpointing: compute the activations of transformer blocks again in the backward pass, for less
+            memory and more time. The gradients are the same.
+        compile: compile the transformer blocks with torch.compile. Resumed runs are then equal only up to rounding.
         learning_rate: peak learning rate.
         warmup_steps: steps of linear warm-up.
         cooldown: share of the steps, at the end, for the cosine fall of the learning rate; 1 is the usual cosine
@@ -138,7 +141,9 @@ class PretrainConfig(BaseModel):
     hold_out: tuple[str, ...] = ()
     steps: int = Field(default=10_000, ge=1)
     batch_size: int = Field(default=2, ge=1)
-    crops_per_pass: Annotated[int, Field(ge=1)] | None = None
+    crops_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    activation_checkpointing: bool = False
+    compile: bool = False
     learning_rate: float = Field(default=1e-3, gt=0.0)
     warmup_steps: int = Field(default=100, ge=0)
     cooldown: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -180,7 +185,10 @@ class PretrainConfig(BaseModel):
         if not abilities.hides and self.mask is not None:
             message = f"The method {self.method} sees every voxel: set `mask: null` in the recipe."
             raise ConfigError(message)
-        if abilities.needs_whole_batch and (self.crops_per_pass or self.batch_size) < self.batch_size:
+        is_whole = self.crops_per_pass is None or (
+            self.crops_per_pass != "auto" and self.crops_per_pass >= self.batch_size
+        )
+        if abilities.needs_whole_batch and not is_whole:
             message = (
                 f"The loss of the method {self.method} needs the whole batch at once: leave out crops_per_pass, or "
                 f"set it to at least the batch_size of {self.batch_size}."

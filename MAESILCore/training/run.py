@@ -223,6 +223,13 @@ class Run:
             return None
         return path if checkpoints and both == {steps} else None
 
+    def crops_per_pass(self) -> int | None:
+        """What `crops_per_pass: auto` found last; None if it has not been tried."""
+        found = [
+            event.fields["crops_per_pass"] for event in self.job.events() if "crops_per_pass" in event.fields
+        ]
+        return int(found[-1]) if found else None
+
     def write(self, event: Event) -> None:
         """Append one event; see `MAESILCore.jobfolder.events` for the names."""
         if self.writes:

@@ -48,6 +48,7 @@ class Stepper:
         wrapped: the method, distributed by Fabric.
         optimizer: the optimiser, prepared by Fabric.
         average: the average of the weights; None for methods that keep a teacher.
+        crops_per_pass: most crops of one pass; None is no limit.
 
     Attributes:
         is_whole: whether the state is that after a full step, also if a step has raised an error.
@@ -61,11 +62,13 @@ class Stepper:
         wrapped: _FabricModule,
         optimizer: torch.optim.Optimizer,
         average: AveragedModel | None,
+        crops_per_pass: int | None = None,
     ) -> None:
         self.processes, self.fabric = processes, processes.fabric
         self.config, self.method = config, method
         self.wrapped, self.optimizer, self.average = wrapped, optimizer, average
         self.is_whole = True
+        self.crops_per_pass = crops_per_pass
 
     def keys(self, number: int) -> list[SampleKey]:
         """The keys of the samples that this process draws for a step, from 0."""
@@ -114,7 +117,7 @@ class Stepper:
         whole = self.method.abilities.needs_whole_batch
         seeds = [key.number for key in drawn.keys]
         batches = batches_of(
-            drawn.samples, seeds, whole=whole, device=self.fabric.device, most=self.config.crops_per_pass
+            drawn.samples, seeds, whole=whole, device=self.fabric.device, most=self.crops_per_pass
         )
         done = 0
         for batch in batches:

@@ -25,7 +25,8 @@ from MAESILCore.training.average import make_average
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.observer import Observer
-from MAESILCore.training.processes import launch, lost_processes
+from MAESILCore.training.passes import Trial, adapt
+from MAESILCore.training.processes import launch, lost_processes, share_of
 from MAESILCore.training.run import CONFIG, Run
 from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import DataOpener, opener_of
@@ -140,9 +141,13 @@ class Trainer:
         self.average = None
         if not self.method.abilities.keeps_teacher:
             self.average = make_average(self.method, config.average_decay)
+        adapt(self.method, config)
+        crops = self._crops_per_pass()
         wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
         wrapped.mark_forward_method("training_losses")
-        self.stepper = Stepper(self.processes, config, self.method, wrapped, self.optimizer, self.average)
+        self.stepper = Stepper(
+            self.processes, config, self.method, wrapped, self.optimizer, self.average, crops
+        )
         self.observer = Observer(run, config, self.data, self.processes, self.method, self.step, emit)
         self.counts = Counts()
         if saved is not None:
@@ -182,6 +187,21 @@ class Trainer:
                 f"{first}: put the run folder on a disk that all machines share."
             )
             raise ConfigError(message)
+
+    def _crops_per_pass(self) -> int | None:
+        """The largest number of crops in a pass; `auto` finds it before the first step, and a resumed run keeps it."""
+        trial, wanted = Trial(self.fabric, self.config, self.method), self.config.crops_per_pass
+        if self.config.compile:
+            trial.check_compiler()
+        if wanted != "auto":
+            return wanted
+        found = self.run.crops_per_pass() if self.step else None
+        if found is None:
+            share = share_of(self.config.batch_size, self.processes.rank, self.processes.count)
+            found = min(self.processes.gather(trial.crops_that_fit(len(share))))
+            message = f"A pass computes {found} crops at once, by a trial of the memory."
+            self.run.write(Event("log", message, self.step, fields={"crops_per_pass": found}))
+        return found
 
     def _note_new_batches(self) -> None:
         if self.step and "crops_per_pass" not in (self.run.folder / CONFIG).read_text(encoding="utf-8"):

@@ -96,6 +96,18 @@ def test_a_run_that_is_finished_says_so_and_stays_as_it_is(
     assert "step 0" not in said
 
 
+def test_one_command_starts_a_run_and_goes_on_with_it(a_corpus: Path) -> None:
+    """As a scheduler repeats it; with more steps only so that there is something left to do."""
+    recipe = a_corpus.parent / "recipe.yaml"
+    command = arguments(a_corpus, "--recipe", str(recipe), "--continue")
+    assert cli.main([*command, "--steps", "2"]) == 0
+    assert steps_of(a_corpus) == [1, 2]
+    assert cli.main([*command, "--steps", "3"]) == 0
+    assert steps_of(a_corpus) == [1, 2, 3]
+    assert cli.main([*command, "--steps", "3"]) == 0
+    assert steps_of(a_corpus) == [1, 2, 3]
+
+
 def test_a_run_that_lost_its_model_writes_it_again(a_corpus: Path) -> None:
     assert cli.main(arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"))) == 0
     model = a_corpus.parent / "run" / "model.safetensors"
