@@ -113,6 +113,7 @@ class PretrainConfig(BaseModel):
         clip_norm: largest gradient norm.
         average_decay: decay of the exponential moving average of the weights; the final model holds this average.
         checkpoint_every: steps between checkpoints.
+        checkpoint_minutes: most minutes between checkpoints, for runs with slow steps.
         validate_every: steps between validations.
         keep_checkpoints: number of newest checkpoints to keep, beside the best one by validation.
         preview_every: steps between previews; 0 for none, null for `validate_every`.
@@ -153,6 +154,7 @@ class PretrainConfig(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0.0)
     average_decay: float = Field(default=0.995, ge=0.0, lt=1.0)
     checkpoint_every: int = Field(default=500, ge=1)
+    checkpoint_minutes: float = Field(default=10.0, gt=0.0)
     validate_every: int = Field(default=250, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     preview_every: Annotated[int, Field(ge=0)] | None = None

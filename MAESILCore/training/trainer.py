@@ -149,7 +149,7 @@ class Trainer:
             self.processes, config, self.method, wrapped, self.optimizer, self.average, crops
         )
         self.observer = Observer(run, config, self.data, self.processes, self.method, self.step, emit)
-        self.counts = Counts()
+        self.counts, self.saved_at = Counts(), time.monotonic()
         if saved is not None:
             self.counts = unpack(saved[1], self.method, self._averaged(), self.optimizer, self.step)
             if self.average is not None:
@@ -284,7 +284,7 @@ class Trainer:
                 scores, self.counts.validated = found, self.step
         is_over = self.step == self.config.steps and not self._must_validate()
         best = self._is_best(scores)
-        if is_over or best or stop or self.step % self.config.checkpoint_every == 0:
+        if is_over or best or stop or self._must_save():
             self._save(scores, best)
         if stop and not is_over:
             kind = Cancelled if stop == 1 else Preempted
@@ -295,6 +295,11 @@ class Trainer:
         """Whether this step has a validation that was not done yet."""
         is_due = self.step == self.config.steps or self.step % self.config.validate_every == 0
         return is_due and self.counts.validated != self.step
+
+    def _must_save(self) -> bool:
+        """Whether a checkpoint is due, by steps or by time; checkpoints do not change what is trained."""
+        minutes = (time.monotonic() - self.saved_at) / 60
+        return self.step % self.config.checkpoint_every == 0 or minutes >= self.config.checkpoint_minutes
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
@@ -321,6 +326,7 @@ class Trainer:
         return pack(self.method, self._averaged(), self.optimizer, self.counts)
 
     def _save(self, scores: dict[str, float], best: bool) -> None:
+        self.saved_at = time.monotonic()
         if self.run.writes:
             self.saver.save(self._state(), self._card(scores), best=best)
             self.observer.flush()

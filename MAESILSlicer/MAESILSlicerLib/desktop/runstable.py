@@ -116,6 +116,8 @@ class RunsTable:
     def _fit(self) -> None:
         table = self._table
         table.resizeColumnsToContents()
+        # Some styles forget the margin between icon and text.
+        table.setColumnWidth(1, table.columnWidth(1) + table.fontMetrics().averageCharWidth())
         widest = _WIDEST_NAME * table.fontMetrics().averageCharWidth()
         table.setColumnWidth(0, min(table.columnWidth(0), widest))
 

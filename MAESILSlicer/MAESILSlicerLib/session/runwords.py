@@ -22,7 +22,7 @@ TEXTS = Texts(
         "runs.failed": _("Failed"),
         "runs.cancelled": _("Stopped"),
         "runs.dead": _("Broke off"),
-        "runs.step": _("{step:,} of {total:,}"),
+        "runs.step": _("{step:,} / {total:,}"),
         "runs.open-step": _("{step:,}"),
         "runs.started": _("The run {name} has started. It goes on when 3D Slicer is closed."),
         "runs.started-page": _(

@@ -160,6 +160,17 @@ def test_a_scan_that_vanishes_is_named_and_the_steps_before_are_kept(
     assert have_same_weights(again(run, scans), whole)
 
 
+def test_slow_steps_are_saved_by_time(
+    small_scans: list[Path], small_recipe: Recipe, whole: Run, tmp_path: Path
+) -> None:
+    run = Run.create(tmp_path / "run")
+    config = small_recipe(checkpoint_every=100, checkpoint_minutes=1e-9, validate_every=100)
+    train(run, config, small_scans)
+    saved = [event.step for event in run.job.events() if event.event == "checkpoint"]
+    assert saved == list(range(1, config.steps + 1))
+    assert have_same_weights(run, whole)
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory"), KeyboardInterrupt()])
 def test_an_error_in_a_step_loses_no_step_before(
     small_scans: list[Path],

@@ -107,8 +107,8 @@ def test_runs_of_other_programs_are_listed_with_their_figures_the_newest_first(m
         module.openSection()
         assert [(row["name"], row["state"], row["step"]) for row in module.rows] == [
             ("endless", "Running", "5"),
-            ("killed", "Broke off", "12 of 40"),
-            ("old", "Finished", "40 of 40"),
+            ("killed", "Broke off", "12 / 40"),
+            ("old", "Finished", "40 / 40"),
         ]
         assert module.rows[0]["left"] == ""
         assert module.rows[2] | {"loss": "0.025", "psnr": "24.0", "model": "maesil tiny"} == module.rows[2]
@@ -124,7 +124,7 @@ def test_the_chosen_run_stays_chosen_while_runs_come_and_go(module: Runs) -> Non
         add_step(first, 4)
         module.look()
         assert module.ui.runsTable.currentRow() == 1
-        assert module.rows[1]["step"] == "4 of 40"
+        assert module.rows[1]["step"] == "4 / 40"
         assert module.rows[1]["left"] == "about 60 min"
         assert module.enabled() == {"stop", "duplicate", "openFolder"}
         assert module.ui.deleteRunButton.toolTip == "The run is running; stop it first."
