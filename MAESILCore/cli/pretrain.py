@@ -87,7 +87,10 @@ def pretrain(
     ] = False,
     continued: Annotated[
         bool,
-        typer.Option("--continue", help="Start a run in --out, or resume the one there by its own recipe; for schedulers."),
+        typer.Option(
+            "--continue",
+            help="Start a run in --out, or resume the one there by its own recipe; for schedulers.",
+        ),
     ] = False,
     device: Device = "auto",
     background: Background = False,
