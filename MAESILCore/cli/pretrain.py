@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -246,9 +247,8 @@ def _start(
     if job.state == "failed":
         raise ConfigError(job.message)
     typer.echo(f"Started in the background: {displayable(folder)}")
-    typer.echo(
-        f"Watch it with `maesil watch`, stop it with `maesil stop`, followed by {displayable(folder)}."
-    )
+    named = displayable(shlex.quote(os.fspath(folder)))
+    typer.echo(f"Watch it: maesil watch {named}\nStop it:  maesil stop {named}")
 
 
 def _train(
