@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TESTING = Path(__file__).resolve().parents[1]
 MODULE = _TESTING.parent / "MAESILSlicer" / "MAESILSlicer.py"
+_LIBRARY = "MAESILSlicerLib"
+_OURS = ("MAESILCore", _LIBRARY)
 sys.path.append(str(_TESTING))
 
 
@@ -47,6 +49,8 @@ class Host:
         self.failures: list[BaseException] = []
         self.widget: MAESILSlicerWidget | None = None
         self._panel: ModulePanel | None = None
+        self._reloaded = False
+        self._replaced: dict[str, ModuleType] = {}
 
     @property
     def ui(self) -> SimpleNamespace:
@@ -71,10 +75,18 @@ class Host:
 
     def reload(self) -> MAESILSlicerWidget:
         """Press the Reload button of the developer mode."""
+        self._reloaded = True
         self.widget.onReload()
         self.widget = self._panel.self()
         self.process()
         return self.widget
+
+    def importAnew(self) -> None:
+        """Forget MAESIL's modules, so that the module imports them as after the start of Slicer."""
+        assert not self._replaced, "only once in a test"
+        self._replaced = _loaded(*_OURS)
+        for name in self._replaced:
+            del sys.modules[name]
 
     def closeScene(self) -> None:
         """File > Close Scene."""
@@ -174,7 +186,7 @@ def opened(application: Application, folder: Path) -> Iterator[Host]:
         window.show()
         host = Host(application, window)
         patch.setattr(sys, "excepthook", lambda kind, error, trace: host.failures.append(error))
-        with _unreloaded():
+        with _unchangedLibrary(host):
             yield host
             host.close()
         layout.close()
@@ -183,19 +195,29 @@ def opened(application: Application, folder: Path) -> Iterator[Host]:
 
 
 @contextmanager
-def _unreloaded() -> Iterator[None]:
-    """Undo a reload of the library at the end: other tests know the classes that were there before."""
-    before = {
-        module: dict(vars(module))
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] == "MAESILSlicerLib"
-    }
+def _unchangedLibrary(host: Host) -> Iterator[None]:
+    """Bring back MAESIL's modules and classes at the end: other tests hold those that were there before."""
+    contents = {module: dict(vars(module)) for module in _loaded(_LIBRARY).values()}
     try:
         yield
     finally:
-        for module, names in before.items():
-            vars(module).clear()
-            vars(module).update(names)
+        # What was imported meanwhile holds the classes of the reload or of the modules imported anew.
+        if host._reloaded:
+            for name, module in _loaded(_LIBRARY).items():
+                if module not in contents:
+                    del sys.modules[name]
+            for module, names in contents.items():
+                vars(module).clear()
+                vars(module).update(names)
+        if host._replaced:
+            for name in _loaded(*_OURS):
+                del sys.modules[name]
+            sys.modules.update(host._replaced)
+
+
+def _loaded(*packages: str) -> dict[str, ModuleType]:
+    """The loaded modules of these packages."""
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in packages}
 
 
 def _bringAlong(patch: pytest.MonkeyPatch, application: Application, layout: LayoutManager) -> None:

@@ -608,6 +608,41 @@ def test_a_module_is_opened_reloaded_and_closed(host: Host, demo: Path) -> None:
     assert slicer.modules.DemoWidget is reloaded
 
 
+@pytest.mark.parametrize("anew", [True, False], ids=["imported anew", "reloaded"])
+def test_the_library_is_as_before_when_the_window_is_closed(
+    hostApplication: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    """A module first imported while the window was open does not keep the classes of that time."""
+    import MAESILSlicerLib
+    from hosting import opened
+    from MAESILSlicerLib.scene import volumes
+
+    for name in [name for name in sys.modules if name.startswith("MAESILSlicerLib.desktop")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(MAESILSlicerLib, "desktop", raising=False)
+    raised = volumes.SceneError
+    with opened(hostApplication, tmp_path) as host:
+        if anew:
+            host.importAnew()
+        host.open()
+        if not anew:
+            host.reload()
+        from MAESILSlicerLib.scene.volumes import SceneError
+
+        assert SceneError is not raised
+    assert sys.modules["MAESILSlicerLib.scene.volumes"] is volumes
+    assert volumes.SceneError is raised
+    stale = {
+        f"{module.__name__}.{name}"
+        for file, module in sys.modules.items()
+        if file.startswith("MAESILSlicerLib.")
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__.startswith("MAESIL")
+        if getattr(sys.modules.get(value.__module__), value.__name__, value) is not value
+    }
+    assert not stale
+
+
 def test_the_window_can_be_looked_at(host: Host, demo: Path, tmp_path: Path, qt: ModuleType) -> None:
     """A picture of the window has the panel at the left and the views beside it."""
     host.open(demo)

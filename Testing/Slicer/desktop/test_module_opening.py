@@ -27,11 +27,11 @@ NOT_IN_SLICER = (
 )
 
 
-def pretendToLack(monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...]) -> None:
-    """Have `import` fail for some packages and for what is imported anew."""
-    ours = ("MAESILCore", "MAESILSlicerLib")
+def pretendToLack(host: Host, monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...]) -> None:
+    """Have `import` fail for some packages, also in MAESIL's modules, which are imported anew."""
+    host.importAnew()
     for name in list(sys.modules):
-        if name.split(".")[0] in (*packages, *ours):
+        if name.split(".")[0] in packages:
             monkeypatch.delitem(sys.modules, name)
     for name in packages:
         monkeypatch.setitem(sys.modules, name, None)
@@ -40,7 +40,7 @@ def pretendToLack(monkeypatch: pytest.MonkeyPatch, packages: tuple[str, ...]) ->
 def test_the_module_opens_at_once_without_pytorch_and_offers_to_install_it(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretendToLack(monkeypatch, NOT_IN_SLICER)
+    pretendToLack(host, monkeypatch, NOT_IN_SLICER)
     answerAtOnce(monkeypatch, FACTS_WITHOUT_TORCH)
     started = time.monotonic()
     host.open()
@@ -61,10 +61,8 @@ def test_the_module_opens_at_once_without_pytorch_and_offers_to_install_it(
     assert host.ui.reconstructButton.toolTip == host.ui.installLabel.text
 
 
-def test_nothing_of_maesil_is_imported_when_slicer_starts(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretendToLack(monkeypatch, ())
+def test_nothing_of_maesil_is_imported_when_slicer_starts(host: Host) -> None:
+    host.importAnew()
     host.app.loadModule(MODULE)
     host.app.startupCompleted.emit()
     loaded = {name.split(".")[0] for name in sys.modules}
@@ -78,7 +76,7 @@ def test_opening_the_module_starts_no_process_and_imports_no_pytorch(
 
     started = []
     addTestVolume(host.scene)
-    pretendToLack(monkeypatch, ("torch",))
+    pretendToLack(host, monkeypatch, ("torch",))
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setattr(subprocess.Popen, "__init__", lambda *arguments, **_: started.append(arguments))
     host.open()
