@@ -20,6 +20,9 @@ LOCK := requirements/lock.txt
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_ARGS ?=
+GPU_ARGS ?=
+# Where `make gpu` writes.
+OUT ?= $(VENV)/gpu
 # Tests at a time. Each is a process with PyTorch, VTK and Qt, so memory, not cores, is the limit.
 JOBS ?= 2
 SCAN ?=
@@ -28,7 +31,7 @@ SCAN ?=
 PYTHON ?= $(shell for candidate in python3 python python3.13 python3.12 python3.11; do \
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 
-.PHONY: help run test rooms test-fast coverage lint format fuzz bench soak screenshots lock clean
+.PHONY: help run test rooms test-fast coverage lint format fuzz bench gpu soak screenshots lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -66,6 +69,11 @@ fuzz: $(VENV)/.ready-to-test ## Read 10,000 damaged scans: each gives the right 
 
 bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
 	@$(BIN)/python Testing/Benchmarks/run.py
+
+gpu: $(VENV)/.ready-to-test ## Measure training on this GPU into OUT=.venv/gpu: speed, utilisation, time and memory of all presets
+	@mkdir -p "$(OUT)"
+	@OUT="$(OUT)" $(BIN)/python -m Testing.Benchmarks.gpu $(GPU_ARGS)
+	@$(BIN)/python -m Testing.Benchmarks.presets --out "$(OUT)/presets.md"
 
 soak: $(VENV)/.ready-to-test ## Kill trainings 1,000 times, resume them and compare the weights (SOAK_ARGS="--kills 100 --processes 2")
 	@$(BIN)/python -m Testing.Soak.kill $(SOAK_ARGS)

@@ -46,6 +46,7 @@ def main() -> None:
     from Testing.Benchmarks.against import against_rows
     from Testing.Benchmarks.background import background_rows
     from Testing.Benchmarks.checkpoints import checkpoint_rows
+    from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.store import store_rows
@@ -62,6 +63,7 @@ def main() -> None:
     rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
     rows += checkpoint_rows(options.rounds, device)
     rows += store_rows(options.rounds, scan, data)
+    rows += loop_rows(min(options.rounds, 3), data)
     for row in [*rows, *background_rows(), *reconstruction_rows(scan), *against_rows(scan), *web_rows(scan)]:
         table.add_row(*row)
     Console(width=140).print(table)
