@@ -1,4 +1,7 @@
-"""Jobs in the background: what all cores gain, and how quick a slider is beside them, with and without low priority."""
+"""Jobs in the background: what all cores gain, and how quick a slider is beside them, with and without low priority.
+
+The slider beside a training is measured last, between two turns without it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from MAESILCore.data.volume import Volume
     from MAESILCore.jobs import JobProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +71,14 @@ def background_rows() -> list[tuple[str, str, str]]:
                 f"{ms['median'] / alone:.1f} x",
             )
         )
+    ms, alone = found["training"], found["no training"]["median"]
+    rows.append(
+        (
+            "The same beside a training of preset tiny on all cores, at low priority",
+            f"{ms['median']:.0f} ms, 95 % below {ms['p95']:.0f} ms",
+            f"{ms['median'] / alone:.1f} x ({alone:.0f} ms before and after it)",
+        )
+    )
     return rows
 
 
@@ -79,25 +91,35 @@ def measure() -> dict[str, object]:
     volume = make_phantom(SHAPE, spacing=(2.0, 2.0, 3.7)).volume
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        equal = _launcher(folder)
         one, every = float("inf"), float("inf")
         # In turns, and the best of each: other programs slow a job of low priority down.
         for _ in range(3):
             one = min(one, _seconds(folder, volume, 1))
             every = min(every, _seconds(folder, volume, None))
         found: dict[str, object] = {"seconds 1 thread": one, "seconds all threads": every}
-        move = _slider()
-        found["alone"] = _summary([move() for _ in range(30)])
-        for case, python, threads in (
-            ("1 thread", equal, fewer),
-            ("equal", equal, None),
-            ("low", sys.executable, None),
-        ):
-            found[case] = _summary(_beside(folder, volume, python, threads, move))
+        with _slider() as move:
+            found |= _beside_jobs(folder, volume, move, fewer)
     return found
 
 
-def _seconds(folder: Path, volume: object, threads: int | None) -> float:
+def _beside_jobs(
+    folder: Path, volume: Volume, move: Callable[[], float], fewer: int
+) -> dict[str, dict[str, float]]:
+    """The slider alone and beside jobs, of which one has `fewer` threads than there are cores."""
+    found, equal = {"alone": _summary([move() for _ in range(30)])}, _launcher(folder)
+    for case, python, threads in (
+        ("1 thread", equal, fewer),
+        ("equal", equal, None),
+        ("low", sys.executable, None),
+    ):
+        found[case] = _summary(_beside(_job(folder, volume, python, threads, coverage=16), move))
+    quiet = _paused(move, 20)
+    found["training"] = _summary(_beside(_training(folder, volume), move))
+    found["no training"] = _summary(quiet + _paused(move, 20))
+    return found
+
+
+def _seconds(folder: Path, volume: Volume, threads: int | None) -> float:
     """Wall time of a job from its start to its end."""
     with _job(folder, volume, sys.executable, threads, coverage=0) as job:
         started = time.perf_counter()
@@ -107,18 +129,26 @@ def _seconds(folder: Path, volume: object, threads: int | None) -> float:
         return time.perf_counter() - started
 
 
-def _beside(folder: Path, volume: object, python: str, threads: int | None, move: object) -> list[float]:
-    """Milliseconds of the moves while the passes of a job run."""
-    with _job(folder, volume, python, threads, coverage=16) as job:
+def _paused(move: Callable[[], float], times: int) -> list[float]:
+    """Milliseconds of the moves with the pauses of a hand."""
+    found = []
+    for _ in range(times):
+        found.append(move())
+        time.sleep(_PAUSE)
+    return found
+
+
+def _beside(prepared: AbstractContextManager[JobProcess], move: Callable[[], float]) -> list[float]:
+    """Milliseconds of the moves while a job takes its passes or steps."""
+    with prepared as job:
         job.start()
         while not job.fraction and not job.is_over:
             job.poll()
             time.sleep(0.02)
         times = []
         while len(times) < 40 and not job.is_over:
-            times.append(move())  # type: ignore[operator]
+            times += _paused(move, 1)
             job.poll()
-            time.sleep(_PAUSE)
         if job.is_over:
             raise RuntimeError(job.message)
         return times
@@ -126,7 +156,7 @@ def _beside(folder: Path, volume: object, python: str, threads: int | None, move
 
 @contextmanager
 def _job(
-    folder: Path, volume: object, python: str, threads: int | None, coverage: int
+    folder: Path, volume: Volume, python: str, threads: int | None, coverage: int
 ) -> Iterator[JobProcess]:
     from MAESILCore.jobs import JobProcess, prepare_reconstruction
     from MAESILCore.lattice import MaskStrategy, SuperpatchGrid
@@ -145,9 +175,26 @@ def _job(
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _slider() -> object:
-    """What moves the slider once and draws the four views; its milliseconds."""
-    sys.path[:0] = [str(ROOT / "MAESILSlicer"), str(ROOT / "Testing" / "Slicer")]
+@contextmanager
+def _training(folder: Path, volume: Volume) -> Iterator[JobProcess]:
+    from MAESILCore.data.volume import write_volume
+    from MAESILCore.jobs import JobProcess
+    from MAESILCore.jobs.pretraining import prepare_pretraining
+
+    scan = folder / "scan.nii.gz"
+    write_volume(volume, scan)
+    rare = {"preview_every": 0, "validate_every": 10**6, "checkpoint_every": 10**6}
+    run = prepare_pretraining(
+        folder, [scan], preset="tiny", steps=10**5, device="cpu", overrides={**rare, "hold_out": []}
+    )
+    with JobProcess(run) as job:
+        yield job
+
+
+@contextmanager
+def _slider() -> Iterator[Callable[[], float]]:
+    """What moves the slider once and draws the four views; its milliseconds. The application must live as long."""
+    sys.path[:0] = [str(ROOT / "MAESILSlicer"), str(ROOT / "Testing"), str(ROOT / "Testing" / "Slicer")]
     import numpy as np
     import slicer
 
@@ -174,7 +221,10 @@ def _slider() -> object:
 
     for _ in range(3):
         move()
-    return move
+    try:
+        yield move
+    finally:
+        application.close()
 
 
 def _launcher(folder: Path) -> str:
