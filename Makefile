@@ -20,6 +20,7 @@ LOCK := requirements/lock.txt
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_ARGS ?=
+BENCH_ARGS ?=
 GPU_ARGS ?=
 # Where `make gpu` writes.
 OUT ?= $(VENV)/gpu
@@ -67,8 +68,8 @@ format: $(VENV)/.ready-to-test ## Put the code into the house style
 fuzz: $(VENV)/.ready-to-test ## Read 10,000 damaged scans: each gives the right volume or one sentence (FUZZ_ARGS="--only 7")
 	@$(BIN)/python Testing/Fuzz/run.py $(FUZZ_ARGS)
 
-bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives
-	@$(BIN)/python Testing/Benchmarks/run.py
+bench: $(VENV)/.ready-to-test ## Measure speed and memory, ours beside the alternatives (BENCH_ARGS="--only store")
+	@$(BIN)/python Testing/Benchmarks/run.py $(BENCH_ARGS)
 
 gpu: $(VENV)/.ready-to-test ## Measure training on this GPU into OUT=.venv/gpu: speed, utilisation, time and memory of all presets
 	@mkdir -p "$(OUT)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from MAESILCore.cli import app
+from MAESILCore.cli.progress import stop_requested
 from MAESILCore.errors import ConfigError
 from MAESILCore.wording import displayable
 
@@ -118,22 +119,19 @@ def _watch(folder: Path) -> int:
         TimeRemainingColumn(),
     )
     tail.read()  # earlier events are not printed again
-    try:
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("Pre-training", total=None, figures="")
-            while True:
-                summary = tracked.refresh()
-                if summary is None:
-                    raise ConfigError(f"{folder} was removed meanwhile.")
-                for event in tail.read():
-                    _print_event(console, folder, event)
-                bar.update(
-                    task, total=summary.total or None, completed=summary.step, figures=_figures(summary)
-                )
-                if summary.state != "running":
-                    break
-                time.sleep(_LOOK_SECONDS)
-    except KeyboardInterrupt:
+    with Progress(*columns, console=console) as bar, stop_requested() as stopped:
+        task = bar.add_task("Pre-training", total=None, figures="")
+        while True:
+            summary = tracked.refresh()
+            if summary is None:
+                raise ConfigError(f"{folder} was removed meanwhile.")
+            for event in tail.read():
+                _print_event(console, folder, event)
+            bar.update(task, total=summary.total or None, completed=summary.step, figures=_figures(summary))
+            if summary.state != "running" or stopped():
+                break
+            time.sleep(_LOOK_SECONDS)
+    if summary.state == "running":
         console.print(f"The run goes on; stop it with: maesil stop {displayable(folder)}", markup=False)
         return 130
     if summary.state == "prepared":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--scan", type=Path, help="CT for the reconstruction; else data/native, else a phantom"
     )
+    parser.add_argument("--only", nargs="+", metavar="PART", help="some parts of the table")
     options = parser.parse_args()
 
     import torch
@@ -60,12 +62,24 @@ def main() -> None:
     device = pick_device("auto")
     title = f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {platform.machine()}"
     table = Table("what", "measured", "ratio", title=title)
-    rows = [import_row(), *overlay_rows(options.rounds), *training_rows(options.rounds, device)]
-    rows += checkpoint_rows(options.rounds, device)
-    rows += store_rows(options.rounds, scan, data)
-    rows += loop_rows(min(options.rounds, 3), data)
-    for row in [*rows, *background_rows(), *reconstruction_rows(scan), *against_rows(scan), *web_rows(scan)]:
-        table.add_row(*row)
+    parts: dict[str, Callable[[], Iterable[tuple[str, str, str]]]] = {
+        "import": lambda: [import_row()],
+        "overlays": lambda: overlay_rows(options.rounds),
+        "training": lambda: training_rows(options.rounds, device),
+        "checkpoints": lambda: checkpoint_rows(options.rounds, device),
+        "store": lambda: store_rows(options.rounds, scan, data),
+        "loop": lambda: loop_rows(min(options.rounds, 3), data),
+        "background": background_rows,
+        "reconstruction": lambda: reconstruction_rows(scan),
+        "against": lambda: against_rows(scan),
+        "web": lambda: web_rows(scan),
+    }
+    unknown = set(options.only or ()) - set(parts)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(parts)}")
+    for part in options.only or parts:
+        for row in parts[part]():
+            table.add_row(*row)
     Console(width=140).print(table)
 
 
