@@ -188,19 +188,12 @@ async function reenter(answer) {
   return true;
 }
 
-// trame rebuilds the page: returns a function that restores the open sections and the scroll position.
+// trame rebuilds the page: returns a function that restores the scroll position; sections.js keeps the open sections.
 function placesOf() {
-  const panel = document.getElementById("panel");
-  const top = panel?.scrollTop;
-  const open = Array.from(document.querySelectorAll(".panel details"), (details) => details.open);
+  const top = document.getElementById("panel")?.scrollTop;
   return () =>
     requestAnimationFrame(() =>
-      requestAnimationFrame(() => {
-        document.querySelectorAll(".panel details").forEach((details, number) => {
-          details.open = open[number] ?? details.open;
-        });
-        document.getElementById("panel")?.scrollTo(0, top || 0);
-      }),
+      requestAnimationFrame(() => document.getElementById("panel")?.scrollTo(0, top || 0)),
     );
 }
 
