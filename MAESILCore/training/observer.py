@@ -44,7 +44,6 @@ class Observer:
         data: the samples.
         processes: the connected processes.
         method: the method on its device.
-        step: steps taken before this start.
         emit: callback for events.
 
     Raises:
@@ -58,7 +57,6 @@ class Observer:
         data: TrainingData,
         processes: Processes,
         method: Method,
-        step: int,
         emit: EventCallback,
     ) -> None:
         self._run, self._config, self._data, self._emit = run, config, data, emit

@@ -148,7 +148,7 @@ class Trainer:
         self.stepper = Stepper(
             self.processes, config, self.method, wrapped, self.optimizer, self.average, crops
         )
-        self.observer = Observer(run, config, self.data, self.processes, self.method, self.step, emit)
+        self.observer = Observer(run, config, self.data, self.processes, self.method, emit)
         self.counts, self.saved_at = Counts(), time.monotonic()
         if saved is not None:
             self.counts = unpack(saved[1], self.method, self._averaged(), self.optimizer, self.step)

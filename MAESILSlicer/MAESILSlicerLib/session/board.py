@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,21 +86,12 @@ class Board:
         """The previews of a run, in the order of their steps."""
         return library.previews_of(folder)
 
-    def start(
-        self,
-        scans: Sequence[str | Path],
-        *,
-        name: str = "",
-        method: str | None = None,
-        preset: str | None = None,
-        steps: int | None = None,
-        device: str = "auto",
-        processes: int = 1,
-        recipe: str | Path | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        initial: str | Path | None = None,
-    ) -> Path:
-        """Start a run in the background; see `prepare_pretraining` for the arguments.
+    def start(self, scans: Sequence[str | Path], **choices: Any) -> Path:  # noqa: ANN401
+        """Start a run in the background.
+
+        Args:
+            scans: scans, folders of scans, or one store.
+            choices: other arguments of `MAESILCore.jobs.pretraining.prepare_pretraining`.
 
         Returns:
             The run folder.
@@ -111,19 +102,7 @@ class Board:
         """
         # Otherwise a folder would remain whose run cannot be started.
         require("psutil", "Running a job")
-        folder = prepare_pretraining(
-            self._opened().root,
-            scans,
-            name=name,
-            method=method,
-            preset=preset,
-            steps=steps,
-            device=device,
-            processes=processes,
-            recipe=recipe,
-            overrides=overrides,
-            initial=initial,
-        )
+        folder = prepare_pretraining(self._opened().root, scans, **choices)
         self.resume(folder)
         return folder
 
