@@ -90,7 +90,8 @@ def pretrain(
         bool,
         typer.Option(
             "--continue",
-            help="Start a run in --out, or resume the one there by its own recipe; for schedulers.",
+            help="Start a run in --out, or resume the one there; for schedulers. More --steps extend it, and other "
+            "options must be those that it was started with, or left out.",
         ),
     ] = False,
     device: Device = "auto",
@@ -120,21 +121,20 @@ def pretrain(
     given["hold_out"] = list(map(displayable, hold_out)) if hold_out else None
     overrides = {name: value for name, value in given.items() if value is not None}
     if resume:
-        if recipe is not None or initial is not None or method or preset or overrides:
+        if recipe is not None or initial is not None or method or preset or overrides or estimate:
             raise ConfigError("A resumed run keeps its recipe: only --steps may be given with --resume.")
         Run.open(out)
         _resume(out, scans, steps, device, background, processes)
         return
-    if continued and (out / CONFIG).is_file():
-        # A scheduler repeats the command, options of the start included. The run's own recipe holds.
-        _resume(out, scans, steps, device, background, processes)
+    further = {**(read_recipe(recipe) if recipe is not None else {}), **overrides}
+    named = {"method": method, "preset": preset, "steps": steps}
+    fields = {**further, **{name: value for name, value in named.items() if value is not None}}
+    if continued and not estimate and (out / CONFIG).is_file():
+        _resume(out, scans, _more_steps(out, fields, initial), device, background, processes)
         return
     start = load_checkpoint(initial) if initial is not None else None
     show_notes(start.notes if start is not None else (), _console())
-    named = {"method": method, "preset": preset, "steps": steps}
-    config = load_config(
-        recipe, {**overrides, **{key: value for key, value in named.items() if value is not None}}
-    )
+    config = load_config(None, fields)
     request = PretrainingRequest(
         scans=absolute(scans),
         method=method,
@@ -143,7 +143,7 @@ def pretrain(
         device=device,
         processes=processes or 1,
         initial=None if initial is None else absolute([initial])[0],
-        config={**(read_recipe(recipe) if recipe is not None else {}), **overrides},
+        config=further,
     )
     if estimate:
         _print_cost(config, device)
@@ -195,6 +195,17 @@ def _check(background: bool, processes: int | None) -> None:
         )
     for package in ("yaml", "lightning_fabric"):
         require(package, "Pre-training")
+
+
+def _more_steps(out: Path, fields: dict[str, Any], initial: Path | None) -> int | None:
+    """The steps to which a repeated command extends its run; None for those of the run."""
+    from MAESILCore.jobs.pretrain import steps_to_continue
+
+    there, here = steps_to_continue(out, fields, initial)
+    if here is not None and here < there:
+        # As after `maesil resume --steps`; a scheduler then repeats the former number.
+        _console().print(f"The run keeps its {there} steps; the command asks for {here}.")
+    return here if here is not None and here > there else None
 
 
 def _print_cost(config: PretrainConfig, device: str) -> None:

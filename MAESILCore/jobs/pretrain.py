@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import ConfigError
@@ -80,3 +82,45 @@ def scans_of(request: PretrainingRequest) -> Discovery | Sequence[Path]:
 def initial_of(request: PretrainingRequest, run: Run) -> LoadedModel | None:
     """The initial weights of a request; None for a run with a checkpoint, which holds its own."""
     return load_checkpoint(request.initial) if request.initial and not run.has_checkpoint else None
+
+
+def steps_to_continue(folder: Path, given: Mapping[str, Any], initial: Path | None) -> tuple[int, int | None]:
+    """Check that a repeated command fits the run that it started before.
+
+    Only the fields that are given count. Their values are compared as the checked recipe holds them, so that neither
+    another spelling, nor the defaults of another version, nor a field that is left out is a difference.
+
+    Args:
+        folder: the run folder.
+        given: fields of the recipe in the command, and in the recipe's file.
+        initial: the initial weights in the command; None if there are none.
+
+    Returns:
+        The steps of the run, and those of the command; None if it has none.
+
+    Raises:
+        ConfigError: a field differs, or a value is invalid.
+    """
+    request = PretrainingRequest.read(folder)
+    config = Run.open(folder).config({"steps": request.steps} if request.steps else None)
+    steps = load_config(None, {**given}).steps if "steps" in given else None
+    fields = {name: value for name, value in given.items() if name != "steps"}
+    there, here = (one.model_dump(mode="json") for one in (config, load_config(None, fields)))
+    others = list(_differences(fields, there, here))
+    # Runs of older versions do not know their initial weights.
+    if initial is not None and request.scans and os.path.abspath(initial.expanduser()) != request.initial:
+        others.append(f"initial: {request.initial} there, {initial} here")
+    if others:
+        raise ConfigError(sentence("run.other-options", folder=str(folder), options="; ".join(others)))
+    return config.steps, steps
+
+
+def _differences(
+    fields: Mapping[str, Any], there: Mapping[str, Any], here: Mapping[str, Any], above: str = ""
+) -> Iterator[str]:
+    for name, value in fields.items():
+        was, now = there.get(name), here.get(name)
+        if isinstance(value, Mapping) and isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from _differences(value, was, now, f"{above}{name}.")
+        elif was != now:
+            yield f"{above}{name}: {was} there, {now} here"

@@ -34,6 +34,9 @@ TEXTS = Texts(
         "run.none": _("{folder} holds no run; choose the folder of a run."),
         "run.running": _("The run {name} is already running."),
         "run.complete": _("The run {name} has taken all {steps} steps; give more steps to extend it."),
+        "run.other-options": _(
+            "{folder} holds a run with other options ({options}); give the same ones, or another folder."
+        ),
         "run.unknown-scans": _(
             "The run {name} does not know its scans, because an older version made it; give them."
         ),

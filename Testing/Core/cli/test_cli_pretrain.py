@@ -96,16 +96,51 @@ def test_a_run_that_is_finished_says_so_and_stays_as_it_is(
     assert "step 0" not in said
 
 
-def test_one_command_starts_a_run_and_goes_on_with_it(a_corpus: Path) -> None:
+def test_one_command_starts_a_run_and_goes_on_with_it(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As a scheduler repeats it; with more steps only so that there is something left to do."""
     recipe = a_corpus.parent / "recipe.yaml"
     command = arguments(a_corpus, "--recipe", str(recipe), "--continue")
-    assert cli.main([*command, "--steps", "2"]) == 0
+    assert cli.main([*command, "--steps", "2", "--seed", "7"]) == 0
     assert steps_of(a_corpus) == [1, 2]
+    # An option that is left out is that of the run.
     assert cli.main([*command, "--steps", "3"]) == 0
     assert steps_of(a_corpus) == [1, 2, 3]
-    assert cli.main([*command, "--steps", "3"]) == 0
+    capfd.readouterr()
+    assert cli.main([*command, "--steps", "3", "--seed", "7"]) == 0
+    assert "keeps" not in capfd.readouterr().out
+    # The command of a run that was extended by hand.
+    assert cli.main([*command, "--steps", "2", "--seed", "7"]) == 0
+    assert "The run keeps its 3 steps; the command asks for 2." in capfd.readouterr().out
     assert steps_of(a_corpus) == [1, 2, 3]
+
+
+def test_a_repeated_command_with_other_options_is_refused(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = a_corpus.parent / "recipe.yaml"
+    command = arguments(a_corpus, "--recipe", str(recipe), "--continue")
+    assert cli.main([*command, "--steps", "1"]) == 0
+    # Another spelling of the same values.
+    recipe.write_text(
+        RECIPE.replace("warmup_steps: 1", "warmup_steps: '1'").replace("[16, 24, 24]", "[16, 24,24]")
+    )
+    assert cli.main([*command, "--steps", "1"]) == 0
+    recipe.write_text(
+        RECIPE.replace("warmup_steps: 1", "warmup_steps: 3").replace("[16, 24, 24]", "[16, 24, 32]")
+    )
+    capfd.readouterr()
+    weights = str(a_corpus.parent / "run")
+    for more in (["--preset", "small"], ["--seed", "1"], ["--initial", weights], []):
+        assert cli.main([*command, "--steps", "2", *more]) == 2
+        said = " ".join(capfd.readouterr().err.split())
+        assert "holds a run with other options (" in said
+        assert "crop.size: [16, 24, 24] there, [16, 24, 32] here" in said
+        assert "warmup_steps: 1 there, 3 here" in said
+        assert not more or f"{more[0][2:]}: " in said
+        assert "steps: " not in said.replace("warmup_steps: ", "")
+    assert steps_of(a_corpus) == [1]
 
 
 def test_a_run_that_lost_its_model_writes_it_again(a_corpus: Path) -> None:
