@@ -126,7 +126,9 @@ class PretrainConfig(BaseModel):
         seed: seed of weights, crops and masks.
         precision: `auto` is bf16 if the hardware supports it, else fp32. fp16 is not supported: its gradient scaling
             is incompatible with clipping before a fused optimiser step, and would add state to checkpoints.
-        cache_gib: memory limit of the scan cache in GiB.
+        cache_gib: memory limit of the scan cache in GiB; workers share it.
+        workers: worker processes that draw samples, per process of the training. 0 draws in a thread, which is enough
+            for a store. The samples are the same.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -165,6 +167,7 @@ class PretrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     cache_gib: float = Field(default=4.0, gt=0.0)
+    workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _window_rises(self) -> PretrainConfig:

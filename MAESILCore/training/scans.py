@@ -129,7 +129,7 @@ def open_scans(
     def preview() -> Volume:
         return middle_part(read_volume(shown.path), sizes.superpatch_size, sizes.patch_size)
 
-    return TrainingData(Corpus(used, drawing, memory), samples, unused, preview)
+    return TrainingData(Corpus(used, drawing, memory // max(1, config.workers)), samples, unused, preview)
 
 
 def _report_no_validation(samples: Sequence[Sample], opening: Opening) -> None:

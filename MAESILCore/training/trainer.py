@@ -221,22 +221,24 @@ class Trainer:
 
     def _train(self) -> None:
         first, steps = self.step, range(self.step, self.config.steps)
-        for drawn in drawn_ahead(self.data.training, self.stepper.keys, steps):
-            started = time.perf_counter()
-            try:
-                taken = self.stepper.take(drawn, self.step, self.stopped())
-            except BaseException as error:
-                if self.step > first and self._can_save_after(error):
-                    self._rescue(error)
-                raise
-            self._count(taken)
-            self.step += 1
-            seconds = drawn.waited + time.perf_counter() - started
-            self._check_finite(taken, self.observer.report_step(taken, drawn, seconds, self.step))
-            self.saver.check()
-            if self.step == first + 1 and self.run.writes:
-                self.saver.prepare(self._state())
-            self._end_step(taken.stop)
+        source, keys, workers = self.data.training, self.stepper.keys, self.config.workers
+        with closing(drawn_ahead(source, keys, steps, workers)) as ahead:
+            for drawn in ahead:
+                started = time.perf_counter()
+                try:
+                    taken = self.stepper.take(drawn, self.step, self.stopped())
+                except BaseException as error:
+                    if self.step > first and self._can_save_after(error):
+                        self._rescue(error)
+                    raise
+                self._count(taken)
+                self.step += 1
+                seconds = drawn.waited + time.perf_counter() - started
+                self._check_finite(taken, self.observer.report_step(taken, drawn, seconds, self.step))
+                self.saver.check()
+                if self.step == first + 1 and self.run.writes:
+                    self.saver.prepare(self._state())
+                self._end_step(taken.stop)
 
     def _can_save_after(self, error: BaseException) -> bool:
         """Whether the state is exactly that after the last full step, and can be read."""
