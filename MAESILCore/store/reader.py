@@ -18,7 +18,7 @@ import numpy as np
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.optional import require
-from MAESILCore.store.layout import BODY, CHUNK, VOXELS, Shape, counts_of, shard_of
+from MAESILCore.store.layout import BODY, CHUNK, SCANS, VOXELS, Shape, counts_of, shard_of
 
 _CRC_BYTES = 4
 
@@ -30,15 +30,15 @@ class DamagedScanError(VolumeError):
         reason: the damage, such as "chunk 0, 1, 2 is damaged".
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, identity: str, reason: str) -> None:
         super().__init__(
-            f"The scan {name} of the store cannot be read ({reason}): "
-            "run maesil prepare --check, which names all damaged scans."
+            f"The scan {name} of the store cannot be read ({reason}): delete its folder {SCANS}/{identity} in the "
+            "store and run maesil prepare again, which reads it anew. maesil prepare --check names all damaged scans."
         )
-        self.name, self.reason = name, reason
+        self.name, self.identity, self.reason = name, identity, reason
 
-    def __reduce__(self) -> tuple[type[DamagedScanError], tuple[str, str]]:
-        return DamagedScanError, (self.name, self.reason)
+    def __reduce__(self) -> tuple[type[DamagedScanError], tuple[str, str, str]]:
+        return DamagedScanError, (self.name, self.identity, self.reason)
 
 
 class ScanReader:
@@ -57,7 +57,7 @@ class ScanReader:
     """
 
     def __init__(self, folder: Path, shape: Shape, name: str) -> None:
-        self.shape, self.name = shape, name
+        self.shape, self.name, self._identity = shape, name, folder.name
         blosc: Any = require("numcodecs.blosc", "A store")
         # Without threads Blosc keeps no state, so that it works in all threads and in forked processes.
         blosc.use_threads = False
@@ -151,7 +151,7 @@ class ScanReader:
         return payload
 
     def _damaged(self, reason: str) -> DamagedScanError:
-        return DamagedScanError(self.name, reason)
+        return DamagedScanError(self.name, self._identity, reason)
 
 
 def _spans(first: int, last: int, count: int) -> list[tuple[int, slice, slice]]:

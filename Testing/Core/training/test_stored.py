@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.store.opened import Store
 from MAESILCore.store.preparing import prepare
 from MAESILCore.store.reader import DamagedScanError
@@ -135,11 +138,36 @@ def test_what_cannot_be_trained_on_is_a_sentence(folder: Path, tmp_path: Path) -
         open_store(folder / "empty", config, None, opening)  # type: ignore[arg-type]
 
 
-def test_a_damaged_scan_names_itself(folder: Path) -> None:
-    source = source_of(folder / "store")
-    for shard in (folder / "store/scans").glob("*/voxels/c/0/0/0"):
-        content = bytearray(shard.read_bytes())
-        content[10] ^= 1
-        shard.write_bytes(content)
-    with pytest.raises(DamagedScanError, match=r"^The scan s\d/ct.nrrd of the store cannot be read"):
-        [source.draw(SampleKey(0, 0, index)) for index in range(50)]
+@pytest.mark.process
+def test_a_damaged_scan_ends_the_run_which_goes_on_once_it_is_mended(folder: Path) -> None:
+    config = load_config(None, {**TINY, "steps": 12, "batch_size": 1, "checkpoint_every": 100})
+    whole = Run.create(folder / "whole")
+    pretrain(whole, config, [folder / "store"], device="cpu")
+    drawn = source_of(folder / "store", replace(DRAWING, crop=CropConfig(size=(16, 16, 16))))
+    firsts: dict[str, int] = {}
+    for step in range(config.steps):
+        firsts.setdefault(drawn.draw(SampleKey(config.seed, step, 0)).scan, step)
+    name, first = list(firsts.items())[-1]
+    assert first > 0
+    identity = drawn.store.identities[drawn.store.files.index(name)]
+    shard = folder / "store" / "scans" / identity / "voxels/c/0/0/0"
+    content = shard.read_bytes()
+    shard.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])  # its index is at the end
+
+    run = Run.create(folder / "run")
+    sentence = (
+        rf"^The scan {name} of the store cannot be read \(chunk .* is damaged\): "
+        f"delete its folder scans/{identity}"
+    )
+    with pytest.raises(DamagedScanError, match=sentence):
+        pretrain(run, config.model_copy(update={"workers": 1}), [folder / "store"], device="cpu")
+    last = run.job.last_event()
+    assert last is not None
+    assert (last.event, last.step) == ("failed", first)
+    assert name in last.message
+    assert [path.stem for path in run.checkpoints.paths()] == [f"step-{first:08d}"]
+    shutil.rmtree(folder / "store" / "scans" / identity)
+    prepare([folder / "scans"], folder / "store")
+    pretrain(Run.open(run.folder), config, [folder / "store"], device="cpu")
+    ours, theirs = (load_tensors(one.checkpoints.paths()[-1], "") for one in (run, whole))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
