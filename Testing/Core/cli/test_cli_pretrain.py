@@ -7,9 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,7 @@ from MAESILCore.training.corpus import Corpus, inspect
 from MAESILCore.training.processes import share_of
 from MAESILCore.training.scans import drawing_of
 from MAESILCore.training.source import SampleKey
+from Testing.commands import started, wait_until
 
 RECIPE = """
 preset: tiny
@@ -168,46 +166,18 @@ def test_scans_that_are_left_out_are_told_in_one_line(
     assert sum(json.loads(event)["event"] == "left_out" for event in events) == 5
 
 
-@contextmanager
-def started(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """The command as a process of its own, which does not outlive the block."""
-    command = [sys.executable, *launcher, "-m", "MAESILCore", *arguments(corpus, *more)]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()  # a launcher takes its workers with it only when it is asked to end
-                with suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=60)
-            process.kill()
-
-
-def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], object]) -> None:
-    patience = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None
-        assert time.monotonic() < patience
-        time.sleep(0.05)
-
-
-def finish(corpus: Path, *more: str, launcher: tuple[str, ...] = ()) -> None:
-    with started(corpus, *more, launcher=launcher) as process:
-        _, complaint = process.communicate(timeout=300)
-    assert process.returncode == 0, complaint.decode()
-
-
 @pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT that one process sends another")
 def test_ctrl_c_keeps_a_checkpoint_and_a_resume_goes_on(a_corpus: Path) -> None:
     events = a_corpus.parent / "run" / "events.jsonl"
-    with started(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"), "--steps", "100000") as process:
-        wait_for(process, lambda: events.is_file() and '"step", "step": 3' in events.read_text())
-        process.send_signal(signal.SIGINT)
-        _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Stopped" in complaint
-    assert b"Traceback" not in complaint
+    command = arguments(a_corpus, "--recipe", str(a_corpus.parent / "recipe.yaml"), "--steps", "100000")
+    with started(command, a_corpus.parent) as running:
+        wait_until(lambda: events.is_file() and '"step", "step": 3' in events.read_text(), running)
+        running[0].send(signal.SIGINT)
+        status, said = running[0].wait(60)
+    assert status == 130
+    assert "Stopped" in said
+    assert "Traceback" not in said
     done = steps_of(a_corpus)[-1]
     assert cli.main(arguments(a_corpus, "--resume", "--steps", str(done + 2))) == 0
     assert steps_of(a_corpus) == list(range(1, done + 3))
@@ -219,17 +189,25 @@ def test_a_killed_run_resumes_onto_the_very_weights_it_would_have_had(a_corpus: 
     recipe = str(a_corpus.parent / "recipe.yaml")
     Path(recipe).write_text(RECIPE + "cooldown: 0\n")  # the rate of a step depends on no later one
     checkpoints = a_corpus.parent / "run" / "checkpoints"
-    with started(a_corpus, "--recipe", recipe, "--steps", "100000") as process:
-        wait_for(process, lambda: list(checkpoints.glob("step-*.safetensors")))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    command = arguments(a_corpus, "--recipe", recipe, "--steps", "100000")
+    with started(command, a_corpus.parent) as running:
+        wait_until(lambda: list(checkpoints.glob("step-*.safetensors")), running)
+        running[0].send(signal.SIGKILL)
+        status, _ = running[0].wait(60)
+    assert status == -signal.SIGKILL
     steps = str(max(read_card(path).step for path in checkpoints.glob("step-*.safetensors")) + 3)
     finish(a_corpus, "--resume", "--steps", steps)
     finish(a_corpus, "--recipe", recipe, "--steps", steps, "--out", str(a_corpus.parent / "whole"))
     resumed, whole = (newest_tensors(a_corpus.parent / name) for name in ("run", "whole"))
     assert resumed.keys() == whole.keys()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def finish(corpus: Path, *more: str) -> None:
+    """Run the command in a process of its own."""
+    with started(arguments(corpus, *more), corpus.parent) as running:
+        status, said = running[0].wait(300)
+    assert status == 0, said
 
 
 @pytest.mark.process
@@ -240,8 +218,11 @@ def test_two_processes_share_a_run(a_corpus: Path) -> None:
     recipe.write_text(RECIPE.replace("batch_size: 1", "batch_size: 4"))
     groups = numbers_of_shapes(load_config(recipe), find_scans(a_corpus))
     assert {1, 2} in groups, "in some step one process must have more crop shapes than the other"
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    finish(a_corpus, "--recipe", str(recipe), launcher=launcher)
+    # As a person types it, so that the command and torchrun fit each other.
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *launcher, "-m", "MAESILCore", *arguments(a_corpus, "--recipe", str(recipe))]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     assert steps_of(a_corpus) == [1, 2, 3, 4]
     assert len(list((a_corpus.parent / "run" / "checkpoints").iterdir())) == 2
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +13,8 @@ import numpy as np
 import pytest
 
 from MAESILCore import Volume, write_volume
+from Testing.commands import Command, started, wait_until
 
-ROOT = Path(__file__).resolve().parents[3]
 RECIPE = """
 preset: tiny
 model: {superpatch_size: [32, 32, 32]}
@@ -50,40 +46,17 @@ def scans(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def started(scans: Path, processes: int, *more: str) -> Iterator[list[subprocess.Popen[str]]]:
+def training(scans: Path, processes: int, *more: str) -> Iterator[list[Command]]:
     """The processes of a training, each started alone as a scheduler does; none outlives the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     given = () if "--resume" in more else ("--recipe", str(scans.parent / "recipe.yaml"))
-    command = [sys.executable, "-m", "MAESILCore", "pretrain", str(scans), "--out", str(scans.parent / "run")]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    shared |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "PYTHONPATH": str(ROOT)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-    running = [
-        subprocess.Popen(
-            [*command, "--device", "cpu", *given, *more],
-            env={**os.environ, **shared, **rank},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for rank in ranks
-    ]
-    try:
+    command = ["pretrain", str(scans), "--out", str(scans.parent / "run"), "--device", "cpu"]
+    with started([*command, *given, *more], scans.parent, processes) as running:
         yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
 
 
-def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+def ended(running: list[Command]) -> list[tuple[int, str]]:
     """Exit status and messages of each."""
-    said = [process.communicate(timeout=60)[1] for process in processes]
-    return [
-        (process.returncode, " ".join(text.split())) for process, text in zip(processes, said, strict=True)
-    ]
+    return [command.wait(60) for command in running]
 
 
 def events(scans: Path, kind: str) -> list[dict[str, object]]:
@@ -92,27 +65,19 @@ def events(scans: Path, kind: str) -> list[dict[str, object]]:
     return [event for event in map(json.loads, lines) if event["event"] == kind]
 
 
-def wait_for(processes: list[subprocess.Popen[str]], happened: Callable[[], object]) -> None:
-    patience = time.monotonic() + 120
-    while not happened():
-        assert all(process.poll() is None for process in processes), ended(processes)
-        assert time.monotonic() < patience
-        time.sleep(0.05)
-
-
 def goes_on(scans: Path, processes: int) -> None:
     """Two more steps, with another number of processes."""
     done = max(int(str(event["step"])) for event in events(scans, "checkpoint"))
-    with started(scans, processes, "--resume", "--steps", str(done + 2)) as running:
+    with training(scans, processes, "--resume", "--steps", str(done + 2)) as running:
         assert [status for status, _ in ended(running)] == [0] * processes
     assert [event["step"] for event in events(scans, "finished")] == [done + 2]
 
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_process_ends_all_and_another_number_goes_on(killed: int, scans: Path) -> None:
-    with started(scans, 2) as running:
-        wait_for(running, lambda: events(scans, "checkpoint"))
-        running[killed].send_signal(signal.SIGKILL)
+    with training(scans, 2) as running:
+        wait_until(lambda: events(scans, "checkpoint"), running)
+        running[killed].send(signal.SIGKILL)
         outcome = ended(running)
     assert outcome[killed][0] == -signal.SIGKILL
     status, said = outcome[1 - killed]
@@ -128,8 +93,8 @@ def test_a_killed_process_ends_all_and_another_number_goes_on(killed: int, scans
 def test_a_scan_that_fails_in_one_process_ends_all(scans: Path) -> None:
     recipe = scans.parent / "recipe.yaml"
     recipe.write_text(RECIPE.replace("batch_size: 3", "batch_size: 2") + "cache_gib: 0.00001\n")
-    with started(scans, 2) as running:
-        wait_for(running, lambda: events(scans, "step"))
+    with training(scans, 2) as running:
+        wait_until(lambda: events(scans, "step"), running)
         (scans / "scan0.nii.gz").unlink()
         outcome = ended(running)
     assert [status for status, _ in outcome] == [2, 2]
@@ -147,9 +112,9 @@ def test_a_scan_that_fails_in_one_process_ends_all(scans: Path) -> None:
 def test_a_scheduler_gets_a_checkpoint_and_a_status_of_its_own(
     processes: int, number: signal.Signals, scans: Path
 ) -> None:
-    with started(scans, processes) as running:
-        wait_for(running, lambda: events(scans, "step"))
-        running[-1].send_signal(number)  # one of them is enough
+    with training(scans, processes) as running:
+        wait_until(lambda: events(scans, "step"), running)
+        running[-1].send(number)  # one of them is enough
         outcome = ended(running)
     assert [status for status, _ in outcome] == [75] * processes
     assert all("Stopped after step" in said for _, said in outcome)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +18,8 @@ from MAESILCore.nn.draws import draw_words
 from MAESILCore.training import Run, load_config, pretrain
 from MAESILCore.training.processes import share_of
 from MAESILCore.training.source import SampleKey
+from Testing.commands import started
 
-ROOT = Path(__file__).resolve().parents[3]
 #: Masks of varied ratios, two shapes of crops, and a share of the hidden tokens: what depends on a batch shows.
 RECIPE = """
 preset: tiny
@@ -50,22 +47,13 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(scans: Path, run: Path, processes: int, *more: str) -> None:
-    """Run the command, under torchrun for more than one process."""
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+def train(scans: Path, folder: Path, processes: int, *more: str) -> None:
+    """Run the command in connected processes."""
     given = () if "--resume" in more else ("--recipe", str(scans.parent / "recipe.yaml"))
-    command = [
-        sys.executable,
-        *(launcher if processes > 1 else ()),
-        "-m",
-        "MAESILCore",
-        "pretrain",
-        str(scans),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    arguments = [*command, "--out", str(run), "--device", "cpu", *given, *more]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = ["pretrain", str(scans), "--out", str(folder / "run"), "--device", "cpu", *given, *more]
+    with started(command, folder, processes) as running:
+        outcome = [one.wait(300) for one in running]
+    assert [status for status, _ in outcome] == [0] * processes, outcome
 
 
 def curve(run: Path) -> dict[int, float]:
@@ -92,7 +80,7 @@ def check_same_curve(run: Path, alone: Path) -> None:
 @pytest.mark.parametrize("processes", [3, 4])
 def test_processes_follow_the_curve_of_one(processes: int, scans: Path, alone: Path, tmp_path: Path) -> None:
     """Of 8 crops, 3 processes take 3, 3 and 2. The next test begins with 2 processes."""
-    train(scans, tmp_path / "run", processes)
+    train(scans, tmp_path, processes)
     check_same_curve(tmp_path / "run", alone)
 
 
@@ -100,9 +88,9 @@ def test_processes_follow_the_curve_of_one(processes: int, scans: Path, alone: P
 def test_a_run_of_two_processes_goes_on_with_three_and_with_one(
     scans: Path, alone: Path, tmp_path: Path
 ) -> None:
-    train(scans, tmp_path / "run", 2, "--steps", "7")
-    train(scans, tmp_path / "run", 3, "--resume", "--steps", "14")
-    train(scans, tmp_path / "run", 1, "--resume", "--steps", "20")
+    train(scans, tmp_path, 2, "--steps", "7")
+    train(scans, tmp_path, 3, "--resume", "--steps", "14")
+    train(scans, tmp_path, 1, "--resume", "--steps", "20")
     check_same_curve(tmp_path / "run", alone)
 
 
