@@ -163,9 +163,9 @@ def duplicate(folder: str | Path) -> dict[str, Any]:
     return {
         "scans": list(request.scans),
         "name": request.name,
-        "method": request.method or config.pop("method", None),
-        "preset": request.preset or config.pop("preset", None),
-        "steps": request.steps or config.pop("steps", None),
+        "method": request.method or config.pop("method", None) or summary.method,
+        "preset": request.preset or config.pop("preset", None) or summary.preset or None,
+        "steps": request.steps or config.pop("steps", None) or summary.total or None,
         "device": request.device,
         "processes": request.processes,
         "initial": request.initial,

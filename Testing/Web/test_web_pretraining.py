@@ -133,6 +133,93 @@ def test_a_run_is_started_on_data_of_the_command_line_only(
     run(work())
 
 
+def test_the_choices_of_a_run_are_copied_and_the_new_run_differs(
+    an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    state, root = an_application.state, tmp_path / "runs"
+    overrides = {"batch_size": 3, "cooldown": 0.0, "hold_out": ["s1*", "s2"]}
+    add_run(root, "night", steps=3, total=1_000_000, preset="base", overrides=overrides, processes=2)
+    data = tmp_path / "CT of the clinic"
+    data.mkdir()
+
+    async def work() -> None:
+        panel = panel_of(an_application, root, data)
+        state.run_chosen = "night"
+        await press(an_application, "run_duplicate")
+        assert (state.pretrain_preset, state.pretrain_name, state.pretrain_endless) == (
+            "base",
+            "night-2",
+            True,
+        )
+        assert state.pretrain_hold_out == "s1*; s2"
+        assert state.pretrain_copied == "All other settings are those of night."
+        # Its scans are none of the command line's.
+        assert (state.pretrain_data, state.pretrain_place) == (["CT of the clinic", "The scans of night"], 1)
+        state.pretrain_endless, state.pretrain_steps, state.pretrain_hold_out = False, 50, "s2"
+        await press(an_application, "run_start")
+        config = {"batch_size": 3, "hold_out": ["s2"]}
+        assert PretrainingRequest.read(root / "night-2") == PretrainingRequest(
+            (str(tmp_path / "scans"),), "night-2", "maesil", "base", 50, "cpu", processes=2, config=config
+        )
+        await press(an_application, "run_forget")
+        assert (state.pretrain_data, state.pretrain_place, state.pretrain_copied) == (
+            ["CT of the clinic"],
+            0,
+            "",
+        )
+        state.pretrain_name = "plain"
+        await press(an_application, "run_start")
+        request = PretrainingRequest.read(root / "plain")
+        assert (request.scans, request.processes, request.config) == ((str(data),), 1, {"hold_out": ["s2"]})
+        # The scans of the command line are named once.
+        state.run_chosen = "plain"
+        await press(an_application, "run_duplicate")
+        assert (state.pretrain_data, state.pretrain_place, state.pretrain_copied) == (
+            ["CT of the clinic"],
+            0,
+            "",
+        )
+        panel.close()
+
+    run(work())
+
+
+def test_a_finished_run_goes_on_up_to_a_later_step(
+    an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    state, root = an_application.state, tmp_path / "runs"
+    folder = add_run(root, "done", steps=40, end="finished")
+    (folder / "model.safetensors").write_bytes(b"")
+
+    async def work() -> None:
+        panel = panel_of(an_application, root)
+        state.run_chosen = "done"
+        panel._look()
+        assert state.run_steps == 40
+        too_few = "The run has taken 40 steps already; give a larger number to go on."
+        assert state.run_obstacles["resume"] == too_few
+        state.run_steps = "many"
+        panel._look()
+        assert state.run_obstacles["resume"] == too_few
+        state.run_steps = 60
+        panel._look()
+        assert state.run_obstacles["resume"] == ""
+        await press(an_application, "run_resume")
+        assert state.notice == "The run done goes on."
+        assert PretrainingRequest.read(folder).steps == 60
+        panel.close()
+
+    run(work())
+
+
 def test_the_cost_of_a_training_is_measured_for_the_choice_that_is_shown(
     an_application: Application, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ class ChosenRun:
         self._ui = ui = window.ui
         panel.connect(ui.stopButton, "clicked()", self._stop)
         panel.connect(ui.resumeButton, "clicked()", self._resume)
+        panel.connect(ui.resumeStepsSpinBox, "valueChanged(int)", self._onSteps)
         panel.connect(ui.useModelButton, "clicked()", self._useModel)
         panel.connect(ui.duplicateButton, "clicked()", self._duplicate)
         panel.connect(ui.openFolderButton, "clicked()", self._openFolder)
@@ -67,6 +68,8 @@ class ChosenRun:
     def show(self, run: RunSummary | None) -> None:
         """Show another run, or the new state of the same one; None for none."""
         isOther = run is None or self._run is None or run.folder != self._run.folder
+        if run is not None and (isOther or run.total != self._run.total):
+            self._ui.resumeStepsSpinBox.setValue(run.total)
         self._run = run
         if isOther:
             self._views.leave(RUNS)
@@ -125,7 +128,7 @@ class ChosenRun:
     def _showButtons(self) -> None:
         ui, run = self._ui, self._run
         model = self._board.modelOf(run.folder) if run is not None else None
-        obstacles = obstaclesOf(run, model)
+        obstacles = obstaclesOf(run, model, ui.resumeStepsSpinBox.value)
         for button, obstacle in (
             (ui.stopButton, obstacles.stop),
             (ui.resumeButton, obstacles.resume),
@@ -135,6 +138,7 @@ class ChosenRun:
             (ui.deleteRunButton, obstacles.delete),
         ):
             self._panel.allow(button, unless=obstacle)
+        self._panel.allow(ui.resumeStepsSpinBox, unless=obstacles.delete)
 
     def _do(self, action: Callable[[], object], done: str = "") -> bool:
         """Run an action on the run; show its error or `done`. Return whether it succeeded."""
@@ -153,9 +157,14 @@ class ChosenRun:
         self._do(lambda: self._board.stop(run.folder), sentence("runs.stopping", name=run.name))
 
     def _resume(self) -> None:
-        run = self._run
-        if self._do(lambda: self._board.resume(run.folder), sentence("runs.resumed", name=run.name)):
-            self._board.refresh()
+        run, steps = self._run, self._ui.resumeStepsSpinBox.value
+        self._do(
+            lambda: self._board.resume(run.folder, steps=steps if steps != run.total else None),
+            sentence("runs.resumed", name=run.name),
+        )
+
+    def _onSteps(self, _steps: int) -> None:
+        self._showButtons()
 
     def _useModel(self) -> None:
         run, model = self._run, self._board.modelOf(self._run.folder)

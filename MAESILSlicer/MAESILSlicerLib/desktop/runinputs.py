@@ -20,6 +20,7 @@ from MAESILSlicerLib.session.runwords import (
     SEPARATOR,
     UNTIL_STOPPED,
     freeName,
+    furtherOf,
     overridesOf,
     partsOf,
     sentence,
@@ -52,8 +53,9 @@ class RunInputs:
         self._proposedName = ""
         self._cost = Cost()
         self.isLacking = False
-        #: Arguments of the run that was duplicated; the inputs do not show all of them.
-        self._copied: dict[str, Any] = {}
+        #: What the inputs do not show of the run that was duplicated, and its name.
+        self._further: dict[str, Any] = {}
+        self._copiedName = ""
         self._ui = ui = window.ui
         self._devices = DeviceList(ui.pretrainDeviceComboBox)
         panel.connect(ui.scansButton, "clicked()", self._chooseScans)
@@ -64,6 +66,7 @@ class RunInputs:
         panel.connect(ui.pretrainDeviceComboBox, "activated(int)", self._onDevice)
         panel.connect(ui.untilStoppedCheckBox, "toggled(bool)", self._onUntilStopped)
         panel.connect(ui.stepsSpinBox, "valueChanged(int)", self._onSteps)
+        panel.connect(ui.forgetCopiedButton, "clicked()", self._forgetCopied)
         panel.connect(ui.costButton, "clicked()", self._measure)
 
     @property
@@ -87,8 +90,8 @@ class RunInputs:
             "preset": ui.presetComboBox.currentData,
             "steps": self._steps(),
             "device": settings.device(),
-            "overrides": overridesOf(ui.holdOutEdit.text, isEndless, self._copied.get("overrides")),
-            "initial": self._copied.get("initial"),
+            **self._further,
+            "overrides": overridesOf(ui.holdOutEdit.text, isEndless, self._further.get("overrides")),
         }
 
     @property
@@ -133,12 +136,9 @@ class RunInputs:
     def copy(self, name: str, arguments: dict[str, Any]) -> None:
         """Fill the inputs with the choices of a run."""
         ui = self._ui
-        index = ui.methodComboBox.findData(arguments["method"] or "maesil")
+        index = ui.methodComboBox.findData(arguments["method"])
         if index < 0:
-            self._window.notify(
-                _("The method {method} of this run is not installed.").format(method=arguments["method"]),
-                True,
-            )
+            self._window.notify(sentence("runs.no-method", method=arguments["method"]), True)
             return
         ui.methodComboBox.setCurrentIndex(index)
         preset = ui.presetComboBox.findData(arguments["preset"])
@@ -152,8 +152,7 @@ class RunInputs:
             ui.stepsSpinBox.setValue(steps)
         taken = [run.name for run in self._board.runs]
         ui.runNameEdit.setText(freeName(name, "", taken))
-        hasMore = overridesOf("", False, arguments["overrides"]) or arguments["initial"]
-        self._copied = arguments if hasMore else {}
+        self._further, self._copiedName = furtherOf(arguments), name
         self._window.notify(sentence("runs.duplicated", name=name), False)
         self._showStart()
         ui.scrollArea.ensureWidgetVisible(ui.scansEdit)
@@ -166,11 +165,10 @@ class RunInputs:
         isOpen = self._ui.untilStoppedCheckBox.checked
         endless = _("The run goes on until you stop it.") if isOpen else ""
         self._panel.allow(self._ui.stepsSpinBox, unless=endless)
-        copied = self._copied.get("name", "")
-        self._ui.copiedLabel.setText(
-            _("All other settings are those of {name}.").format(name=copied) if copied else ""
-        )
+        copied = sentence("runs.copied", name=self._copiedName) if self._further else ""
+        self._ui.copiedLabel.setText(translated(copied))
         self._ui.copiedLabel.setVisible(bool(copied))
+        self._ui.forgetCopiedButton.setVisible(bool(copied))
         self._showCost()
 
     def _showCost(self) -> None:
@@ -191,7 +189,7 @@ class RunInputs:
             str(ui.methodComboBox.currentData or ""),
             ui.presetComboBox.currentData,
             settings.device(),
-            overridesOf("", False, self._copied.get("overrides")),
+            self._further.get("overrides", {}),
         )
 
     def _measure(self) -> None:
@@ -206,7 +204,7 @@ class RunInputs:
 
     def _onMethod(self, _index: int) -> None:
         combo, method = self._ui.presetComboBox, self._ui.methodComboBox.currentData
-        self._copied = {}
+        self._further = {}
         combo.clear()
         try:
             names = preset_names(method)
@@ -217,6 +215,10 @@ class RunInputs:
             combo.addItem(name, name)
         combo.setCurrentIndex(max(0, combo.findData(_USUAL_PRESET)))
         self._panel.allow(combo, unless="" if names else _("This method has one size only."))
+
+    def _forgetCopied(self) -> None:
+        self._further = {}
+        self._showStart()
 
     def _onPreset(self, _index: int) -> None:
         self._proposeName()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.wording import Texts, displayable
@@ -38,12 +38,15 @@ TEXTS = Texts(
         "runs.resumed": _("The run {name} goes on."),
         "runs.deleted": _("The run {name} was deleted."),
         "runs.duplicated": _("The choices of {name} are above; change them, then start the new run."),
+        "runs.no-method": _("The method {method} of this run is not installed."),
+        "runs.its-scans": _("The scans of {name}"),
+        "runs.copied": _("All other settings are those of {name}."),
         "runs.uses-model": _("Reconstructions now use the model of the run {name}."),
         "runs.previewed": _("{name}, step {step:,}: the scan, the model's input and its reconstruction."),
         "runs.none": _("Choose a run first."),
         "runs.is-running": _("The run is running; stop it first."),
         "runs.is-not-running": _("The run is not running."),
-        "runs.is-finished": _("The run has finished; duplicate it to train on with other choices."),
+        "runs.too-few-steps": _("The run has taken {step:,} steps already; give a larger number to go on."),
         "runs.no-model": _("The run has no checkpoint yet."),
         "runs.no-curve": _("The run has no figures yet."),
         "runs.no-preview": _("The run has no previews yet."),
@@ -136,6 +139,17 @@ def overridesOf(
     return fields | ({"hold_out": patterns} if patterns else {}) | (dict(ENDLESS) if isEndless else {})
 
 
+def furtherOf(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of a duplicated run that the inputs of a new run do not show; {} if there are none.
+
+    Args:
+        arguments: those of `Board.duplicate`.
+    """
+    further = {"overrides": overridesOf("", False, arguments["overrides"])}
+    further |= {name: arguments[name] for name in ("initial", "processes")}
+    return further if further["overrides"] or further["initial"] or further["processes"] > 1 else {}
+
+
 class Endings:
     """Notices the ends of runs.
 
@@ -167,19 +181,23 @@ class Obstacles(NamedTuple):
     openFolder: str
 
 
-def obstaclesOf(run: RunSummary | None, model: Path | None) -> Obstacles:
+def obstaclesOf(run: RunSummary | None, model: Path | None, steps: int) -> Obstacles:
     """What can be done with a run.
 
     Args:
         run: the chosen run; None if none is chosen.
         model: the run's newest model; None if there is none.
+        steps: the step up to which the run is to be resumed; its total, which may be unknown and 0, changes nothing.
     """
     if run is None:
         return Obstacles(*[sentence("runs.none")] * len(Obstacles._fields))
     running = sentence("runs.is-running") if run.state == "running" else ""
+    # A run that was interrupted after its last step has its model still to write.
+    hasMore = steps > run.step or (run.state != "finished" and steps == run.total)
+    tooFew = "" if hasMore else sentence("runs.too-few-steps", step=run.step)
     return Obstacles(
         stop="" if running else sentence("runs.is-not-running"),
-        resume=running or (sentence("runs.is-finished") if run.state == "finished" else ""),
+        resume=running or tooFew,
         useModel="" if model is not None else sentence("runs.no-model"),
         duplicate="",
         delete=running,

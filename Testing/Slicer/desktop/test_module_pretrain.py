@@ -177,7 +177,7 @@ def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
 
     monkeypatch.setattr(JobProcess, "start", lambda job: None)
     overrides = {"batch_size": 3, "cooldown": 0.0, "hold_out": ["s1*", "s2"]}
-    add_run(module.root, "night", steps=3, total=1_000_000, preset="base", overrides=overrides)
+    add_run(module.root, "night", steps=3, total=1_000_000, preset="base", overrides=overrides, processes=2)
     ui = module.ui
     module.openSection()
     module.choose("night")
@@ -193,11 +193,14 @@ def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
     ui.stepsSpinBox.setValue(50)
     module.host.click(ui.startButton)
     request = PretrainingRequest.read(module.root / "night-2")
-    assert (request.preset, request.steps, request.config) == (
-        "base",
-        50,
-        {"batch_size": 3, "hold_out": ["s2"]},
-    )
+    config = {"batch_size": 3, "hold_out": ["s2"]}
+    assert (request.preset, request.steps, request.processes, request.config) == ("base", 50, 2, config)
+    module.host.click(ui.forgetCopiedButton)
+    ui.runNameEdit.setText("base-run")
+    assert not ui.copiedLabel.isVisibleTo(module.host.window)
+    module.host.click(ui.startButton)
+    request = PretrainingRequest.read(module.root / "base-run")
+    assert (request.preset, request.processes, request.config) == ("base", 1, {"hold_out": ["s2"]})
 
 
 def test_a_run_is_deleted_after_a_question(module: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,12 +236,43 @@ def test_a_run_is_stopped_by_its_folder_and_its_folder_is_opened(module: Runs) -
     assert module.host.dialogs.asked == (folder.as_uri(),)
 
 
-def test_a_run_without_a_step_left_is_not_resumed(module: Runs) -> None:
-    add_run(module.root, "done", steps=40, end="finished", message="Trained for 40 steps.")
+def test_a_run_is_resumed_up_to_a_later_step(module: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MAESILCore.jobs.client import JobProcess
+    from MAESILCore.jobs.pretraining import PretrainingRequest
+
+    monkeypatch.setattr(JobProcess, "start", lambda job: None)
+    done = add_run(
+        module.root, "done", steps=40, end="finished", message="Trained for 40 steps.", started=300.0
+    )
+    (done / "model.safetensors").write_bytes(b"")
+    stopped = add_run(module.root, "stopped", steps=12, end="cancelled", started=200.0)
+    last = add_run(module.root, "last", steps=40, started=100.0)
+    ui = module.ui
     module.openSection()
+    assert ui.resumeStepsSpinBox.toolTip == "Choose a run first."
     module.choose("done")
-    assert module.ui.runLabel.text == "Trained for 40 steps."
-    assert "duplicate it" in module.ui.resumeButton.toolTip
+    assert ui.runLabel.text == "Trained for 40 steps."
+    assert ui.resumeStepsSpinBox.value == 40
+    tooFew = "The run has taken 40 steps already; give a larger number to go on."
+    assert ui.resumeButton.toolTip == tooFew
+    ui.resumeStepsSpinBox.setValue(60)
+    module.host.click(ui.resumeButton)
+    assert PretrainingRequest.read(done).steps == 60
+    assert module.status == "The run done goes on."
+    # The number of another run is its own, and may be any that is not taken yet.
+    module.choose("stopped")
+    assert ui.resumeStepsSpinBox.value == 40
+    ui.resumeStepsSpinBox.setValue(12)
+    assert not ui.resumeButton.isEnabled()
+    module.look()
+    ui.resumeStepsSpinBox.setValue(20)
+    module.host.click(ui.resumeButton)
+    assert PretrainingRequest.read(stopped).steps == 20
+    # Its process was killed before the model was written.
+    module.choose("last")
+    module.host.click(ui.resumeButton)
+    assert PretrainingRequest.read(last).steps == 40
+    assert module.status == "The run last goes on."
 
 
 def test_the_curve_is_plotted_follows_the_run_and_leaves_nothing_behind(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.methods import BUILT_IN
@@ -17,10 +18,12 @@ from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.cost import Choice, Cost
 from MAESILSlicerLib.session.runwords import (
+    SEPARATOR,
     UNTIL_STOPPED,
     Endings,
     curvesOf,
     freeName,
+    furtherOf,
     obstaclesOf,
     overridesOf,
     rowOf,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from MAESILCore.jobs.runs import Preview, RunSummary
 
 _SECONDS = 1.0
+_ACTIONS = ("estimate", "start", "stop", "resume", "duplicate", "forget", "delete", "preview", "use")
 _USUAL_PRESET = "small"
 #: Most runs in the list; a longer one is unreadable.
 MOST_RUNS = 200
@@ -64,13 +68,17 @@ class PretrainPanel:
         self._onPreview, self._onModel = onPreview, onModel
         self._board, self._endings, self._cost = Board(), Endings(), Cost()
         self._previews: list[Preview] = []
+        #: The choices of the run that was duplicated; the inputs do not show all of them.
+        self._copied: dict[str, Any] = {}
+        #: The run and the total of its steps that the input of its steps was last filled for.
+        self._total: tuple[str, int] = ("", 0)
         self._proposed = ""
         methods = [{"name": name, "presets": list(preset_names(name))} for name in sorted(BUILT_IN)]
         page.state.update(
             {
                 "has_runs": runs is not None,
                 "pretrain_open": False,
-                "pretrain_data": [displayable(path.name or str(path)) for path in self._data],
+                "pretrain_data": self._titles(),
                 "pretrain_place": 0,
                 "pretrain_methods": methods,
                 "pretrain_method": methods[0]["name"],
@@ -79,12 +87,14 @@ class PretrainPanel:
                 "pretrain_name": "",
                 "pretrain_steps": 10_000,
                 "pretrain_endless": False,
+                "pretrain_copied": "",
                 "pretrain_cost": "",
                 "pretrain_measuring": False,
                 "run_rows": [],
                 "run_chosen": "",
                 "run_message": "",
-                "run_obstacles": obstaclesOf(None, None)._asdict(),
+                "run_steps": 0,
+                "run_obstacles": obstaclesOf(None, None, 0)._asdict(),
                 "run_asked": "",
                 "run_curves": [],
                 "run_curve": "loss",
@@ -96,10 +106,10 @@ class PretrainPanel:
         if runs is None:
             return
         self._board.open(runs)
-        page.state.change("run_chosen", "run_curve", "pretrain_open")(page.latest(self._look))
+        page.state.change("run_chosen", "run_curve", "run_steps", "pretrain_open")(page.latest(self._look))
         page.state.change("pretrain_method", "pretrain_preset")(page.latest(self._onModelChoice))
         page.state.change("pretrain_steps", "pretrain_endless", "device")(page.latest(self._showCost))
-        for name in ("estimate", "start", "stop", "resume", "delete", "preview", "use"):
+        for name in _ACTIONS:
             page.onTrigger(f"run_{name}", self._action(getattr(self, f"_{name}")))
 
     async def watch(self) -> None:
@@ -150,7 +160,11 @@ class PretrainPanel:
         if state.run_asked != state.run_chosen:
             state.run_asked = ""
         model = self._board.modelOf(run.folder) if run is not None else None
-        state.run_obstacles = obstaclesOf(run, model)._asdict()
+        total = (state.run_chosen, run.total if run is not None else 0)
+        if total != self._total:
+            self._total, state.run_steps = total, total[1]
+        steps = state.run_steps if isinstance(state.run_steps, int) else 0
+        state.run_obstacles = obstaclesOf(run, model, steps)._asdict()
         state.run_message = run.message if run is not None else ""
         self._showCurve(run)
         newest = self._previews[0].step if self._previews else None
@@ -180,11 +194,40 @@ class PretrainPanel:
 
     def _onModelChoice(self) -> None:
         self._propose()
+        self._showCopied()
         self._showCost()
 
     def _choice(self) -> Choice:
         state = self._page.state
-        return Choice(str(state.pretrain_method), str(state.pretrain_preset) or None, str(state.device))
+        method, preset = str(state.pretrain_method), str(state.pretrain_preset) or None
+        return Choice(method, preset, str(state.device), self._further().get("overrides", {}))
+
+    def _further(self) -> dict[str, Any]:
+        """What the inputs do not show of the duplicated run, unless another method was chosen since."""
+        isSame = self._copied.get("method") == self._page.state.pretrain_method
+        return furtherOf(self._copied) if isSame else {}
+
+    def _showCopied(self) -> None:
+        further, state = self._further(), self._page.state
+        state.pretrain_copied = sentence("runs.copied", name=self._copied["name"]) if further else ""
+        state.pretrain_data = self._titles()
+        if state.pretrain_place == len(self._data) > 0 and len(state.pretrain_data) == len(self._data):
+            state.pretrain_place = 0
+
+    def _titles(self) -> list[str]:
+        """The scans to choose from: the folders of the command line, and those of the duplicated run."""
+        titles = [displayable(path.name or str(path)) for path in self._data]
+        return titles + ([sentence("runs.its-scans", name=self._copied["name"])] if self._hasScans() else [])
+
+    def _hasScans(self) -> bool:
+        """Whether the duplicated run has scans that are not one of the command line's folders."""
+        return bool(self._copied) and self._placeOf(self._copied["scans"]) is None
+
+    def _placeOf(self, scans: Sequence[str]) -> int | None:
+        """The place of a run's scans among the folders of the command line."""
+        paths = [os.path.realpath(path) for path in self._data]
+        alone = os.path.realpath(scans[0]) if len(scans) == 1 else None
+        return paths.index(alone) if alone in paths else None
 
     def _steps(self) -> int:
         state = self._page.state
@@ -214,17 +257,28 @@ class PretrainPanel:
 
     def _start(self) -> None:
         state, place = self._page.state, self._page.state.pretrain_place
-        if not isinstance(place, int) or not 0 <= place < len(self._data):
+        places: list[Sequence[str | Path]] = [[path] for path in self._data]
+        if self._hasScans():
+            places.append(self._copied["scans"])
+        if not isinstance(place, int) or not 0 <= place < len(places):
             raise MaesilError("Choose the scans first.")
+        further = self._further()
         name, isEndless = str(state.pretrain_name).strip(), bool(state.pretrain_endless)
         folder = self._board.start(
-            [self._data[place]],
+            places[place],
             name=name,
             method=str(state.pretrain_method),
             preset=str(state.pretrain_preset) or None,
             steps=self._steps(),
             device=str(state.device),
-            overrides=overridesOf(str(state.pretrain_hold_out or ""), isEndless),
+            **(
+                further
+                | {
+                    "overrides": overridesOf(
+                        str(state.pretrain_hold_out or ""), isEndless, further.get("overrides")
+                    )
+                }
+            ),
         )
         self._page.notice.show(sentence("runs.started-page", name=name))
         state.run_chosen, state.pretrain_name = folder.name, ""
@@ -235,9 +289,35 @@ class PretrainPanel:
         self._page.notice.show(sentence("runs.stopping", name=run.name))
 
     def _resume(self) -> None:
-        run = self._chosen()
-        self._board.resume(run.folder)
+        run, steps = self._chosen(), _whole(self._page.state.run_steps)
+        self._board.resume(run.folder, steps=steps if steps != run.total else None)
         self._page.notice.show(sentence("runs.resumed", name=run.name))
+
+    def _duplicate(self) -> None:
+        run, state = self._chosen(), self._page.state
+        arguments = self._board.duplicate(run.folder)
+        method = next((one for one in state.pretrain_methods if one["name"] == arguments["method"]), None)
+        if method is None:
+            raise MaesilError(sentence("runs.no-method", method=arguments["method"]))
+        self._copied = arguments | {"name": run.name}
+        state.pretrain_method = method["name"]
+        if arguments["preset"] in method["presets"]:
+            state.pretrain_preset = arguments["preset"]
+        place = self._placeOf(arguments["scans"])
+        state.pretrain_place = len(self._data) if place is None else place
+        state.pretrain_hold_out = f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ()))
+        steps = arguments["steps"] or state.pretrain_steps
+        state.pretrain_endless = steps >= UNTIL_STOPPED
+        if not state.pretrain_endless:
+            state.pretrain_steps = steps
+        state.pretrain_name = freeName(run.name, "", [one.name for one in self._board.runs])
+        self._showCopied()
+        self._page.notice.show(sentence("runs.duplicated", name=run.name))
+
+    def _forget(self) -> None:
+        """Give the new run the default settings again, and the scans of the command line."""
+        self._copied = {}
+        self._showCopied()
 
     def _delete(self) -> None:
         """Ask at the first call, delete at the second."""
