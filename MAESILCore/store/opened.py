@@ -97,7 +97,7 @@ class Store:
         Raises:
             DamagedScanError: the scan is missing or damaged; the message names it.
         """
-        return self._open(number).read(_three(start), _three(size))
+        return self.reader(number).read(_three(start), _three(size))
 
     def body_share(self, number: int, start: Sequence[int], size: Sequence[int]) -> float:
         """Estimate the share of voxels above -500 HU in a box, from the shares of its chunks, without reading voxels.
@@ -105,7 +105,7 @@ class Store:
         Raises:
             DamagedScanError: the scan is missing or damaged.
         """
-        body = self._open(number).body
+        body = self.reader(number).body
         parts, weights = [], []
         for first, extent, count in zip(start, size, body.shape, strict=True):
             low, high = first // CHUNK, min(count, -(-(first + extent) // CHUNK))
@@ -114,6 +114,14 @@ class Store:
             weights.append(np.diff(edges) / extent)
         k, j, i = weights
         return float(np.einsum("kji,k,j,i", body[tuple(parts)], k, j, i))
+
+    def reader(self, number: int) -> ScanReader:
+        """The reader of a scan.
+
+        Raises:
+            DamagedScanError: the scan is missing or damaged.
+        """
+        return self._open(number)
 
     def _reader(self, number: int) -> ScanReader:
         folder = self.folder / SCANS / self.identities[number]

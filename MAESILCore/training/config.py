@@ -126,7 +126,7 @@ class PretrainConfig(BaseModel):
         seed: seed of weights, crops and masks.
         precision: `auto` is bf16 if the hardware supports it, else fp32. fp16 is not supported: its gradient scaling
             is incompatible with clipping before a fused optimiser step, and would add state to checkpoints.
-        cache_gib: memory limit of the scan cache in GiB; workers share it.
+        cache_gib: memory limit of the cache of scans in files, in GiB; workers share it.
         workers: worker processes that draw samples, per process of the training. 0 draws in a thread, which is enough
             for a store. The samples are the same.
     """

@@ -14,6 +14,7 @@ from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, MaesilError
 from MAESILCore.methods.base import MethodConfig
+from MAESILCore.store.decoded import LIMIT
 from MAESILCore.store.layout import is_store
 from MAESILCore.store.opened import Store
 from MAESILCore.training.config import PretrainConfig
@@ -82,9 +83,10 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if held_out and opening.rank == 0:
         opening.report("reading crops for validation")
-        samples = validation_samples(StoredScans(store, held_out, _still(drawing, config)))
+        samples = validation_samples(StoredScans(store, held_out, _still(drawing, config), memory=0))
         _report_no_validation(samples, opening)
-    return TrainingData(StoredScans(store, training, drawing), samples, preview=preview)
+    source = StoredScans(store, training, drawing, LIMIT // max(1, config.workers))
+    return TrainingData(source, samples, preview=preview)
 
 
 def open_scans(

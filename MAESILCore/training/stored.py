@@ -10,6 +10,7 @@ import numpy as np
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import stem_of
 from MAESILCore.errors import ConfigError
+from MAESILCore.store.decoded import LIMIT, DecodedScans
 from MAESILCore.store.opened import Store
 from MAESILCore.training.crops import (
     Box,
@@ -33,11 +34,13 @@ class StoredScans:
         store: the store.
         numbers: the scans to draw from.
         drawing: settings of the samples.
+        memory: limit of the decoded voxels that are kept, in bytes.
     """
 
-    def __init__(self, store: Store, numbers: Sequence[int], drawing: Drawing) -> None:
+    def __init__(self, store: Store, numbers: Sequence[int], drawing: Drawing, memory: int = LIMIT) -> None:
         self.store, self.drawing = store, drawing
         self.numbers = np.asarray(numbers, dtype=np.int64)
+        self._decoded = DecodedScans(store, memory)
         self._cumulative = cumulative_weights(store.shapes[self.numbers])
 
     def __len__(self) -> int:
@@ -67,7 +70,7 @@ class StoredScans:
 
         shape = store.shape(number)
         box = choose_box(shape, drawing.crop, drawing.patch_size, generator, has_body)
-        piece = store.read(number, box.start, box.extents)
+        piece = self._decoded.read(number, box.start, box.extents)
         crop = make_crop(piece, box, drawing.crop, drawing.window, generator, store.spacing(number))
         return sample_of(*crop, drawing, generator, store.files[number], box.start)
 

@@ -89,6 +89,31 @@ def test_air_is_rarely_drawn(folder: Path) -> None:
     assert bodies[1] > 1.2 * bodies[0]
 
 
+def test_the_memory_of_decoded_voxels_changes_no_sample_and_has_a_limit(folder: Path) -> None:
+    store = Store(folder / "store")
+    sizes = 2 * store.shapes.prod(axis=1)
+    plain, all_kept, one_kept = (
+        StoredScans(store, range(3), DRAWING, memory) for memory in (0, sum(sizes), min(sizes))
+    )
+    for index in range(40):
+        key = SampleKey(1, 2, index)
+        expected = plain.draw(key).voxels
+        assert np.array_equal(all_kept.draw(key).voxels, expected)
+        assert np.array_equal(one_kept.draw(key).voxels, expected)
+    # What is kept is not read again; the two scans beyond the limit are.
+    for shard in (folder / "store/scans").glob("*/voxels/c/0/0/0"):
+        shard.write_bytes(bytes(shard.stat().st_size))
+    drawn = [all_kept.draw(SampleKey(1, 2, index)) for index in range(40)]
+    kept = store.files[int(np.argmin(sizes))]
+    for index, sample in enumerate(drawn):
+        if sample.scan == kept:
+            assert np.array_equal(one_kept.draw(SampleKey(1, 2, index)).voxels, sample.voxels)
+        else:
+            with pytest.raises(DamagedScanError):
+                one_kept.draw(SampleKey(1, 2, index))
+    assert len({sample.scan for sample in drawn}) == 3
+
+
 @pytest.mark.process
 def test_another_process_draws_the_same(folder: Path, repository: Path) -> None:
     program = (
