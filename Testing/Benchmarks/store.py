@@ -6,7 +6,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.names import extension_of
 from MAESILCore.data.volume import write_volume
 from MAESILCore.data.window import Window
+from MAESILCore.store.decoded import LIMIT
 from MAESILCore.store.index import Entry, Index, Source
 from MAESILCore.store.layout import INDEX, QUARANTINE_TABLE, SCANS, STORE
 from MAESILCore.store.opened import Store
 from MAESILCore.store.preparing import prepare
+from MAESILCore.training.corpus import Corpus, inspect
 from MAESILCore.training.crops import CropConfig, Drawing
+from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.source import Sample, SampleKey, TrainingData
 from MAESILCore.training.stored import StoredScans
 from Testing.Benchmarks.timing import best_of
@@ -30,6 +36,8 @@ SIZE, CROPS = 128, 8
 #: No augmentation, as MONAI's crop has none.
 PLAIN = CropConfig(zoom=(1.0, 1.0), zoom_probability=0.0, flip=False, swap_probability=0.0, minimum_body=0.0)
 SCANS_IN_MEMORY_TEST, STEPS = 1000, 12
+#: Steps of `CROPS` crops that worker processes draw.
+WORKED = 6
 
 
 def store_rows(rounds: int, scan: Path | None, data: Path) -> list[tuple[str, str, str]]:
@@ -52,6 +60,7 @@ def store_rows(rounds: int, scan: Path | None, data: Path) -> list[tuple[str, st
         small = sorted((data / "train").glob("*_CT.nii.gz"))
         if small:
             rows += _rows_of(folder, f"{len(small)} scans of 256 x 256 or less", small, rounds)
+        rows += _workers_rows(small or [scan])
         rows.append(_memory_row(folder / "store of 512 x 512 pixels"))
     return rows
 
@@ -59,18 +68,25 @@ def store_rows(rounds: int, scan: Path | None, data: Path) -> list[tuple[str, st
 def _rows_of(folder: Path, what: str, scans: list[Path], rounds: int) -> list[tuple[str, str, str]]:
     place = folder / f"store of {what}"
     prepare(scans, place)
-    ours, theirs = _ours(Store(place)), _monai(scans, folder / f"cache of {what}")
+    store = Store(place)
+    contenders = {"MONAI": _monai(scans, folder / f"cache of {what}"), "disk": _ours(store, 0)}
+    contenders["memory"] = _ours(store, LIMIT)
+    for _ in range(2 * len(scans)):  # decode what is kept
+        contenders["memory"]()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    seconds = best_of({"MONAI": theirs, "store": ours}, rounds)
+    seconds = best_of(contenders, rounds)
     torch.set_num_threads(threads)
     speeds = {name: CROPS / taken for name, taken in seconds.items()}
     rows = [
         (f"Crops a second, MONAI PersistentDataset, {what}", f"{speeds['MONAI']:.1f}", "1.0 x"),
-        (
-            "Crops a second, store",
-            f"{speeds['store']:.1f}",
-            f"{speeds['store'] / speeds['MONAI']:.1f} x as fast",
+        *(
+            (
+                f"Crops a second, store, {how}",
+                f"{speeds[name]:.1f}",
+                f"{speeds[name] / speeds['MONAI']:.1f} x as fast",
+            )
+            for name, how in (("disk", "decoded for each crop"), ("memory", "scans that fit into its memory"))
         ),
     ]
     if all(extension_of(scan) == ".nii.gz" for scan in scans):
@@ -86,9 +102,9 @@ def _rows_of(folder: Path, what: str, scans: list[Path], rounds: int) -> list[tu
     return rows
 
 
-def _ours(store: Store) -> Callable[[], object]:
+def _ours(store: Store, memory: int) -> Callable[[], object]:
     """Draws crops of the voxels in [0, 1] at random offsets."""
-    source = StoredScans(store, range(len(store)), _drawing(PLAIN))
+    source = StoredScans(store, range(len(store)), _drawing(PLAIN), memory)
     steps = iter(range(10**9))
 
     def draw() -> object:
@@ -96,6 +112,27 @@ def _ours(store: Store) -> Callable[[], object]:
         return [source.draw(SampleKey(0, step, index)).voxels for index in range(CROPS)]
 
     return draw
+
+
+def _workers_rows(scans: Sequence[Path]) -> list[tuple[str, str, str]]:
+    """Crops a second out of gzip NIfTI files, each decoded for one crop, by a thread and by worker processes."""
+    source = Corpus(inspect(Discovery.of(scans).scans), _drawing(PLAIN), cache_bytes=1)
+
+    def keys(step: int) -> list[SampleKey]:
+        return [SampleKey(0, step, index) for index in range(CROPS)]
+
+    speeds = {}
+    for workers in (0, 2):
+        with closing(drawn_ahead(source, keys, range(1 + WORKED), workers)) as ahead:
+            next(ahead)  # the workers have started
+            started = time.perf_counter()
+            for _ in ahead:
+                pass
+            speeds[workers] = WORKED * CROPS / (time.perf_counter() - started)
+    return [
+        ("Crops a second, gzip NIfTI, drawn by a thread", f"{speeds[0]:.1f}", "1.0 x"),
+        ("Crops a second, 2 workers", f"{speeds[2]:.1f}", f"{speeds[2] / speeds[0]:.1f} x as fast"),
+    ]
 
 
 def _monai(scans: Sequence[Path], cache: Path) -> Callable[[], object]:
