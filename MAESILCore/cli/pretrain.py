@@ -109,12 +109,12 @@ def pretrain(
     """
     _check(background, processes)
     from MAESILCore.jobfolder import JobFolder
+    from MAESILCore.jobfolder.folder import CONFIG
     from MAESILCore.jobs.pretrain import scans_of
     from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, absolute
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config
     from MAESILCore.training.config import read_recipe
-    from MAESILCore.training.run import CONFIG
 
     given: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "log": log}
     # Cards are UTF-8, and patterns are matched with displayable names.

@@ -14,6 +14,8 @@ from MAESILCore.jobfolder.events import ENDS, Event
 from MAESILCore.jobfolder.lock import Lock
 
 JOB, EVENTS, LOG, CANCEL, LOCK = "job.json", "events.jsonl", "log.txt", "cancel", "lock"
+#: What the folder of a pre-training holds besides; `training.run` writes it, `jobs.runsfolder` lists it.
+CONFIG, SCANS, ENVIRONMENT, PREVIEWS = "config.yaml", "scans.json", "environment.json", "previews"
 
 #: prepared: not started. dead: the process ended without a last event.
 JobState = Literal["prepared", "running", "finished", "failed", "cancelled", "dead"]

@@ -14,11 +14,11 @@ from typing import Any
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import JobFolder
+from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.jobs.client import JobProcess
 from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, prepare_pretraining
 from MAESILCore.jobs.runsfolder import (
-    CONFIG,
     Preview,
     RunsFolder,
     RunSummary,

@@ -10,7 +10,7 @@ from typing import Any
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.jobfolder import ENDS, JobFolder, JobState
-from MAESILCore.jobfolder.folder import EVENTS, JOB, LOCK
+from MAESILCore.jobfolder.folder import CONFIG, EVENTS, JOB, LOCK, PREVIEWS
 from MAESILCore.jobs.pretraining import PretrainingRequest
 from MAESILCore.jobs.runtail import Curves, CurveTail, Stamp, SummaryTail, stamp_of
 from MAESILCore.jobs.wording import sentence
@@ -18,7 +18,6 @@ from MAESILCore.wording import displayable
 
 #: Environment variable with the folder of the runs.
 VARIABLE = "MAESIL_RUNS"
-CONFIG, PREVIEWS = "config.yaml", "previews"
 
 _FIELD = re.compile(r"^(method|preset): (\S+)\s*$", re.MULTILINE)
 _PREVIEW = re.compile(r"step-(\d+)(\.png|\.nii\.gz)")

@@ -13,12 +13,12 @@ from MAESILCore.data.formats.voxeltypes import rounded
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import MaesilError, MissingPackageError
 from MAESILCore.inference import Reconstruction, reconstruct
+from MAESILCore.jobfolder.folder import PREVIEWS
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.training.crops import BODY_HU
-from MAESILCore.training.run import PREVIEWS
 
 #: The files of all steps.
 TRUTH, HIDDEN = "truth.nii.gz", "hidden.nii.gz"

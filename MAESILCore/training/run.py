@@ -13,7 +13,7 @@ from typing import Any
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
 from MAESILCore.files import UNFINISHED, write_whole
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
-from MAESILCore.jobfolder.folder import CANCEL, EVENTS, JOB, LOCK, LOG
+from MAESILCore.jobfolder.folder import CANCEL, CONFIG, ENVIRONMENT, EVENTS, JOB, LOCK, LOG, PREVIEWS, SCANS
 from MAESILCore.models.card import read_card
 from MAESILCore.models.catalogue import CHECKPOINTS, FINAL
 from MAESILCore.models.sealed import check_seal
@@ -23,10 +23,6 @@ from MAESILCore.training.environment import extended
 
 #: The kind of job in `job.json`.
 KIND = "pretraining"
-CONFIG = "config.yaml"
-SCANS = "scans.json"
-ENVIRONMENT = "environment.json"
-PREVIEWS = "previews"
 
 
 class Run:

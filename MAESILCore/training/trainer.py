@@ -14,6 +14,7 @@ import torch
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError, Preempted
 from MAESILCore.jobfolder import Event, EventCallback
+from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
@@ -27,7 +28,7 @@ from MAESILCore.training.loader import drawn_ahead
 from MAESILCore.training.observer import Observer
 from MAESILCore.training.passes import Trial, adapt
 from MAESILCore.training.processes import launch, lost_processes, share_of
-from MAESILCore.training.run import CONFIG, Run
+from MAESILCore.training.run import Run
 from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import DataOpener, opener_of
 from MAESILCore.training.schedule import make_optimizer

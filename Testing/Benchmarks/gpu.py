@@ -175,10 +175,10 @@ def _timed(preset: str, compiles: bool, device: torch.device, half: bool, plan: 
     torch.manual_seed(0)
     torch.compiler.reset()
     method = create("maesil", {"superpatch_size": (plan.size,) * 3}, preset).to(device)
-    flops = flops_of(method, _batch(method, 1, device), half)
+    flops = flops_of(method, batch_of(method, 1, device), half)
     adapt(method, PretrainConfig(preset=preset, compile=compiles))
     optimizer = torch.optim.AdamW(method.parameters(), fused=True)
-    batch = _batch(method, crops, device)
+    batch = batch_of(method, crops, device)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -207,7 +207,7 @@ def flops_of(method: Method, batch: Batch, half: bool) -> float:
     return float(counter.get_total_flops())
 
 
-def _batch(method: Method, crops: int, device: torch.device) -> Batch:
+def batch_of(method: Method, crops: int, device: torch.device) -> Batch:
     """Superpatches of noise under the masks of the default recipe."""
     config = method.config
     lattice = tuple(
