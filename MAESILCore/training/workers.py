@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
@@ -140,7 +141,7 @@ def _picklable(error: Exception) -> Exception:
     if not is_mistake:
         error.add_note(traceback.format_exc())
     try:
-        if str(pickle.loads(pickle.dumps(error))) == str(error):
+        if str(ForkingPickler.loads(ForkingPickler.dumps(error))) == str(error):  # as the queue does
             return error
     except Exception as problem:  # what the error's own code raises
         error.add_note(f"It could not be pickled: {problem}")
