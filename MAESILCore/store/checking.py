@@ -49,7 +49,7 @@ def check(
         done += scan.bytes
         progress(done, total, f"{number} of {len(scans)} scans")
     try:
-        expected = tables.contents(store, index, description["settings"]["spacing_mm_ijk"])
+        expected = tables.contents(store, index, description["settings"])
     except (OSError, ValueError, KeyError, TypeError):  # a damage that is reported already
         return len(scans), damages
     if not index.damaged:

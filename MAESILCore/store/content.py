@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.data.formats import geometry
+from MAESILCore.store.layout import RESAMPLING
 
 #: Largest distance in mm between corners of equal scans; NIfTI stores geometry in 32 bits, DICOM in decimal texts.
 TOLERANCE_MM = 0.05
@@ -45,8 +46,9 @@ def hash_of_voxels(voxels: np.ndarray) -> str:
 
 
 def identity_of(content: str, ijk_to_ras: np.ndarray, spacing: Iterable[float] | None) -> str:
-    """The name of a scan in a store: a hash of its source and of the spacing to which it is resampled."""
-    settings = json.dumps([content, np.asarray(ijk_to_ras).tolist(), list(spacing or ())])
+    """The name of a scan in a store: a hash of its source, and of the spacing and the way of its resampling."""
+    resampled = [] if spacing is None else [*spacing, RESAMPLING]
+    settings = json.dumps([content, np.asarray(ijk_to_ras).tolist(), resampled])
     return hashlib.blake2b(settings.encode(), digest_size=_BYTES).hexdigest()
 
 

@@ -47,6 +47,9 @@ LARGEST_SHARD = (256, 512, 512)
 #: Voxels above this HU count as body.
 BODY_HU = -500
 
+#: How scans are resampled to a spacing; another way needs another name.
+RESAMPLING = "gaussian, linear"
+
 #: Files that describe a scan, below its folder.
 METADATA_FILES = (METADATA, f"{VOXELS}/{METADATA}", f"{BODY}/{METADATA}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from MAESILCore.store import statistics, tables
 from MAESILCore.store.content import is_same_place
 from MAESILCore.store.index import Entry, Index, Scan, Source
 from MAESILCore.store.ingest import Outcome, Spacing, ingest
-from MAESILCore.store.layout import LOCK, SCANS, STORE, UNFINISHED, is_store, sync
+from MAESILCore.store.layout import LOCK, RESAMPLING, SCANS, STORE, UNFINISHED, is_store, sync
 from MAESILCore.store.opened import read_description
 from MAESILCore.store.sources import LEFT_OUT, Task, find, part_of, tasks_of
 from MAESILCore.store.workers import in_parallel
@@ -132,7 +132,8 @@ class _Preparation:
 
     def __init__(self, store: Path, spacing: Spacing | None) -> None:
         self.store, self.scans, self.unfinished = store, store / SCANS, store / UNFINISHED
-        self.spacing = self._settings(spacing)
+        self.settings = self._settings(spacing)
+        self.spacing = _spacing_in(self.settings)
         self.index = Index(store)
         missing = [
             entry.source.place
@@ -147,22 +148,28 @@ class _Preparation:
             self._twins.setdefault(scan.content, []).append((file, scan))
         self._clean()
 
-    def _settings(self, spacing: Spacing | None) -> Spacing | None:
-        """The spacing of the store, which is created if missing."""
+    def _settings(self, spacing: Spacing | None) -> dict[str, Any]:
+        """The settings of the store, which is created if missing."""
         if is_store(self.store):
-            kept = read_description(self.store)["settings"]["spacing_mm_ijk"]
-            stored = None if kept is None else (float(kept[0]), float(kept[1]), float(kept[2]))
+            kept: dict[str, Any] = read_description(self.store)["settings"]
+            stored = _spacing_in(kept)
             if spacing is not None and spacing != stored:
                 raise ConfigError(
                     f"The store {self.store} holds scans {_spacing_text(stored)}, not {_spacing_text(spacing)}: "
                     "leave out --spacing, or choose another folder with --out."
                 )
-            return stored
+            if stored is not None and kept.get("resampling") != RESAMPLING:
+                raise ConfigError(
+                    f"The scans of the store {self.store} were resampled by another version of MAESIL, in another way: "
+                    "choose another folder with --out, and prepare all scans anew."
+                )
+            return kept
         zarr: Any = require("zarr", "A store")
         for folder in (self.store, self.scans):
             zarr.open_group(str(folder), mode="a", zarr_format=3)
-        tables.write(self.store, {STORE: tables.description(spacing, statistics.of_store(()))})
-        return spacing
+        settings = tables.settings_of(spacing)
+        tables.write(self.store, {STORE: tables.description(settings, statistics.of_store(()))})
+        return settings
 
     def _clean(self) -> None:
         """Remove what a killed process has left."""
@@ -252,7 +259,7 @@ class _Preparation:
         read = {entry.source.file for entry in entries if not entry.source.place.startswith(LEFT_OUT)}
         places = [entry.source.place for entry in entries if entry.source.file in read]
         self.index.compact(place for place in places if place.startswith(LEFT_OUT))
-        tables.write(self.store, tables.contents(self.store, self.index, self.spacing))
+        tables.write(self.store, tables.contents(self.store, self.index, self.settings))
         entries = self.index.entries()
         quarantined = [entry for entry in entries if entry.state == "quarantined"]
         return Summary(
@@ -261,6 +268,11 @@ class _Preparation:
             sum(entry.state == "duplicate" for entry in entries),
             tuple((entry.source.file, entry.reason) for entry in quarantined),
         )
+
+
+def _spacing_in(settings: Mapping[str, Any]) -> Spacing | None:
+    spacing = settings["spacing_mm_ijk"]
+    return None if spacing is None else (float(spacing[0]), float(spacing[1]), float(spacing[2]))
 
 
 def _spacing_text(spacing: Sequence[float] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,10 @@ _MOST_VOXELS = 2**31
 
 def resample(volume: Volume, spacing: Sequence[float]) -> Volume:
     """Resample to a spacing by linear interpolation; the outer faces of the volume stay in place to half a voxel.
+
+    Axes that become coarser are smoothed first, so that fine structures do not turn into coarse ones. A voxel is taken
+    as a Gaussian whose full width at half maximum is the spacing (Cardoso et al., Scale Factor Point Spread Function
+    Matching, MICCAI 2015): of a wave as long as the new spacing, 7 % is left at a factor of 2 and 4 % at 3.
 
     Axes keep their directions, so that oblique and sheared scans stay so. Voxels become int16.
 
@@ -39,8 +44,13 @@ def resample(volume: Volume, spacing: Sequence[float]) -> Volume:
         ((old - 1) - (new - 1) * factor) / 2
         for old, new, factor in zip(volume.shape, shape, factors[::-1], strict=True)
     ]
+    voxels = volume.voxels
+    for axis, factor in enumerate(factors[::-1]):
+        if factor > 1:
+            sigma = math.sqrt((factor**2 - 1) / (8 * math.log(2)))
+            voxels = ndimage.gaussian_filter1d(voxels, sigma, axis, output=np.float32, mode="nearest")
     voxels = ndimage.affine_transform(
-        volume.voxels,
+        voxels,
         factors[::-1],
         offset=first,
         output_shape=tuple(shape),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from MAESILCore.store.layout import (
     CHUNK,
     METADATA,
     QUARANTINE_TABLE,
+    RESAMPLING,
     SCANS,
     SCANS_TABLE,
     STORE,
@@ -28,13 +29,13 @@ from MAESILCore.store.layout import (
 )
 
 
-def contents(folder: Path, index: Index, spacing: Sequence[float] | None) -> dict[str, str]:
+def contents(folder: Path, index: Index, settings: Mapping[str, Any]) -> dict[str, str]:
     """The text of each table, by file name.
 
     Args:
         folder: the store.
         index: its index.
-        spacing: mm along i, j, k of resampled scans; None for scans as they are.
+        settings: see `settings_of`.
 
     Raises:
         OSError: the attributes of a scan cannot be read.
@@ -49,18 +50,28 @@ def contents(folder: Path, index: Index, spacing: Sequence[float] | None) -> dic
     return {
         SCANS_TABLE: _scans_table(index),
         QUARANTINE_TABLE: _quarantine_table(index),
-        STORE: description(spacing, statistics.of_store(each)),
+        STORE: description(settings, statistics.of_store(each)),
     }
 
 
-def description(spacing: Sequence[float] | None, body: dict[str, Any]) -> str:
-    """The text of `store.json`."""
-    settings = {
+def settings_of(spacing: Sequence[float] | None) -> dict[str, Any]:
+    """The settings of a new store, as fields of JSON.
+
+    Args:
+        spacing: mm along i, j, k of resampled scans; None for scans as they are.
+    """
+    resampled = {} if spacing is None else {"resampling": RESAMPLING}
+    return {
         "spacing_mm_ijk": None if spacing is None else list(spacing),
+        **resampled,
         "chunk_voxels": CHUNK,
         "body_above_hu": BODY_HU,
     }
-    content = {"format": "maesil-store", "version": VERSION, "settings": settings, "body": body}
+
+
+def description(settings: Mapping[str, Any], body: dict[str, Any]) -> str:
+    """The text of `store.json`."""
+    content = {"format": "maesil-store", "version": VERSION, "settings": dict(settings), "body": body}
     return json.dumps(content, indent=1) + "\n"
 
 

@@ -211,6 +211,41 @@ def test_resampling_keeps_every_place(write_ct: Callable[..., Path], tmp_path: P
     assert prepare([tmp_path / "scans"], tmp_path / "store").added == 0
 
 
+def test_resampling_does_not_turn_fine_structures_into_coarse_ones(tmp_path: Path) -> None:
+    """A wave along i as long as the new spacing would become a constant of up to its amplitude."""
+    k, _, i = np.indices((20, 24, 60))
+    fine, slow = 500 * np.cos(2 * np.pi * (i - 1) / 3), 200 * np.sin(2 * np.pi * k / 10)
+    volume = Volume(np.rint(fine + slow).astype(np.int16), np.diag([0.7, 0.8, 2.0, 1.0]))
+    made = resample(volume, (2.1, 0.4, 2.0))
+    assert made.shape == (20, 48, 20)
+    # The centre of the first new voxel is that of the second old one along i, and -1/4 along j.
+    expected = np.diag([2.1, 0.4, 2.0, 1.0])
+    expected[:2, 3] = 0.7, -0.2
+    assert np.allclose(made.ijk_to_ras, expected)
+    left = made.voxels - np.rint(slow[:, :1, :1]).astype(int)
+    assert np.abs(left[..., 2:-2]).max() <= 0.05 * 500 + 1  # rounding
+    assert np.ptp(left, axis=0).max() <= 1  # axes that do not become coarser are as they were
+
+
+def test_a_store_that_was_resampled_in_another_way_gets_no_further_scans(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_ct("a.nrrd", 1)
+    store = tmp_path / "store"
+    prepare([tmp_path / "scans"], store, spacing=(1.0, 1.0, 2.0))
+    assert check(store) == (1, [])
+    description = (store / "store.json").read_text()
+    (store / "store.json").write_text(description.replace('  "resampling": "gaussian, linear",\n', ""))
+    assert (store / "store.json").read_text() != description
+    assert check(store) == (1, [])
+    write_ct("b.nrrd", 2)
+    with pytest.raises(
+        ConfigError, match="resampled by another version of MAESIL, in another way: choose another"
+    ):
+        prepare([tmp_path / "scans"], store)
+    assert len(Store(store)) == 1
+
+
 def test_a_spacing_by_mistake_is_a_sentence() -> None:
     with pytest.raises(Exception, match="would have"):
         resample(Volume(np.zeros((500, 500, 500), np.int16), np.eye(4)), (0.05, 0.05, 0.05))
