@@ -143,6 +143,22 @@ def test_a_problem_in_a_worker_is_that_of_the_loop(
         next(ahead)
 
 
+class Slow(Failing):
+    """A source whose second step takes an hour."""
+
+    def draw(self, key: SampleKey) -> Sample:
+        if key.step == 1:
+            time.sleep(3600)
+        return super().draw(key)
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_is_drawing() -> None:
+    ahead = drawn_ahead(Slow(bug), lambda step: [SampleKey(0, step, 0)], range(5), workers=1)
+    next(ahead)
+    ahead.close()
+    assert not multiprocessing.active_children()
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no SIGKILL")
 def test_no_worker_outlives_a_killed_training(
     small_scans: list[Path], small_recipe: Callable[..., PretrainConfig], tmp_path: Path
