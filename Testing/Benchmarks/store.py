@@ -178,7 +178,7 @@ def _memory_row(store: Path) -> tuple[str, str, str]:
     return (
         f"Memory of a training on {SCANS_IN_MEMORY_TEST} scans beyond the model's own",
         f"{peaks['store'] - peaks['memory']:.2f} GiB",
-        f"peak {peaks['store']:.2f} GiB",
+        f"peak {peaks['store']:.2f} GiB; kept voxels grow to {LIMIT / 2**30:.2f} GiB",
     )
 
 
