@@ -96,13 +96,18 @@ lock: | $(BIN)/python ## Renew requirements/lock.txt from the ranges in pyprojec
 clean: ## Remove .venv and everything that a tool left behind
 	@rm -rf $(VENV) .coverage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-# Each room in processes of its own, which give back their memory. Status 5: a room has no such test.
+# Each room in processes of its own, which give back their memory; so also the pages in a browser and their servers, and
+# the other tests of the page, which each keep a part of a scene. Status 5: a room has no such test.
 define pytest
 	@status=0; \
-	for room in Core Slicer Web; do \
-		code=0; $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(1) Testing/$$room $(PYTEST_ARGS) || code=$$?; \
+	room() { \
+		code=0; $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(1) "$$@" $(PYTEST_ARGS) || code=$$?; \
 		[ $$code = 0 ] || [ $$code = 5 ] || status=$$code; \
-	done; \
+	}; \
+	room Testing/Core; \
+	room Testing/Slicer; \
+	room Testing/Web -m "not browser"; \
+	room Testing/Web -m browser; \
 	exit $$status
 endef
 
