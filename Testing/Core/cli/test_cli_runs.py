@@ -28,6 +28,7 @@ crop: {size: [16, 16, 16]}
 warmup_steps: 1
 batch_size: 1
 checkpoint_every: 50
+preview_every: 0
 """
 
 

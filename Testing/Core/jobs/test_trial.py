@@ -37,6 +37,7 @@ def ended(trial: Trial) -> Trial:
 
 
 def test_time_and_memory_are_measured_and_nothing_remains(tmp_path: Path) -> None:
+    """And more memory for a larger model."""
     trial = ended(Trial(preset="tiny", device="cpu", overrides=TINY))
     assert trial.result is not None, trial.problem
     assert trial.result.seconds_per_step > 0
@@ -44,6 +45,9 @@ def test_time_and_memory_are_measured_and_nothing_remains(tmp_path: Path) -> Non
     assert 100e6 < trial.result.bytes < 8e9
     assert trial.result.device == "cpu"
     assert list(tmp_path.glob("maesil-*")) == []
+    larger = ended(Trial(preset="small", device="cpu", overrides={**TINY, "model": {"residual_fill": False}}))
+    assert larger.result is not None, larger.problem
+    assert larger.result.bytes > trial.result.bytes + 100e6
 
 
 def test_a_recipe_that_does_not_fit_is_told(tmp_path: Path) -> None:
@@ -64,18 +68,6 @@ def test_a_trial_can_be_ended(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         estimate_training(config, "cpu", lambda: True)
     assert list(tmp_path.glob("maesil-*")) == []
-
-
-def test_more_memory_is_measured_for_a_larger_model() -> None:
-    larger = {**TINY, "batch_size": 8, "crop": {"size": [64, 64, 64]}, "model": {"residual_fill": False}}
-    costs = [
-        ended(Trial(preset=preset, device="cpu", overrides=fields))
-        for preset, fields in (("tiny", TINY), ("small", larger))
-    ]
-    small, large = (trial.result for trial in costs)
-    assert small is not None
-    assert large is not None
-    assert large.bytes > small.bytes + 100e6
 
 
 def test_the_cost_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
