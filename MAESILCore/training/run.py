@@ -193,7 +193,7 @@ class Run:
         """Add what the run is computed with from a step on to `environment.json`; see `environment.extended`."""
         if self.writes:
             path = self.folder / ENVIRONMENT
-            before = path.read_text(encoding="utf-8") if path.is_file() else None
+            before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
             self._write(ENVIRONMENT, extended(before, step, environment))
 
     def config(self, overrides: dict[str, Any] | None = None) -> PretrainConfig:
@@ -207,7 +207,7 @@ class Run:
     def scans(self) -> str | None:
         """The inventory given to `begin`; None for new runs and for runs of versions that did not store it."""
         path = self.folder / SCANS
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
     def model_after(self, steps: int) -> Path | None:
         """The final model of a run that finished at this step; None for any other run."""

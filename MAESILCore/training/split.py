@@ -68,7 +68,7 @@ def check_same(before: str, now: str) -> None:
     moved, and old runs stored file names alone.
 
     Raises:
-        ConfigError: the inventories differ, so that resuming could not be exact.
+        ConfigError: the inventories differ, so that resuming could not be exact, or one is damaged.
     """
     was, is_now = _lines(before), _lines(now)
     if len(was) == len(is_now) and all(map(_is_same, was, is_now)):
@@ -86,7 +86,13 @@ def check_same(before: str, now: str) -> None:
 
 
 def _lines(text: str) -> list[_Line]:
-    return [(str(name), tuple(shape), *(content or [""])) for name, shape, *content in json.loads(text)]
+    try:
+        return [(str(name), tuple(shape), *(content or [""])) for name, shape, *content in json.loads(text)]
+    except (ValueError, TypeError) as error:
+        message = (
+            "The file scans.json of the run is damaged: restore it, or start a new run from its weights with"
+        )
+        raise ConfigError(f"{message} --initial.") from error
 
 
 def _is_same(one: _Line, other: _Line) -> bool:

@@ -316,3 +316,19 @@ def test_other_scans_are_told_apart(names: list[str], words: str) -> None:
         check_same(whole, whole.replace("s1", "s3"))
     with pytest.raises(ConfigError, match=words):
         check_same(listed(["a", "b"]), listed(names))
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe[", b"[[1]]", b"", b"3"])
+def test_a_damaged_inventory_is_named_and_a_damaged_environment_replaced(
+    tmp_path: Path, damage: bytes
+) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    for name in ("scans.json", "environment.json"):
+        (run.folder / name).write_bytes(damage)
+    text = run.scans()
+    assert text is not None
+    with pytest.raises(ConfigError, match=r"scans\.json of the run is damaged"):
+        check_same(text, "[]")
+    run.write_environment(4, {"python": "3.11"})
+    assert json.loads((run.folder / "environment.json").read_text()) == [{"from_step": 4, "python": "3.11"}]
