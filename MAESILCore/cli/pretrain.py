@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from MAESILCore.data.formats.discovery import Discovery
     from MAESILCore.jobfolder import Event, EventCallback
+    from MAESILCore.jobs.pretraining import PretrainingRequest
     from MAESILCore.models.checkpoint import LoadedModel
     from MAESILCore.training import PretrainConfig, Run
 
@@ -149,6 +150,7 @@ def pretrain(
         _print_cost(config, device)
         return
     if background:
+        _check_machine(config, request)
         Run.create(out)
         JobFolder(out).describe(NAME, request.content)
         _start(out)
@@ -208,10 +210,22 @@ def _more_steps(out: Path, fields: dict[str, Any], initial: Path | None) -> int 
     return here if here is not None and here > there else None
 
 
+def _check_machine(config: PretrainConfig, request: PretrainingRequest) -> None:
+    """Check what a process in the background would report only after this one has ended."""
+    from MAESILCore.devices import pick_device
+    from MAESILCore.training.processes import check_share
+
+    pick_device(request.device)
+    check_share(config.batch_size, request.processes)
+
+
 def _print_cost(config: PretrainConfig, device: str) -> None:
     from MAESILCore.jobs.trial import TrainingEstimate
+    from MAESILCore.training.processes import world_size
     from MAESILCore.training.trial import estimate_training
 
+    if world_size() > 1:
+        raise ConfigError("An estimate measures one process: run --estimate without torchrun.")
     with stop_requested() as stopped:
         cost = estimate_training(config, device, lambda: bool(stopped()))
     typer.echo(TrainingEstimate(*cost).text(config.steps))
@@ -230,11 +244,12 @@ def _resume(
     from MAESILCore.jobs.pretraining import PretrainingRequest
 
     request = PretrainingRequest.read(folder).changed(steps, scans, device, processes)
+    run, config = open_run(JobFolder(folder), request)
     if background:
+        _check_machine(config, request)
         _start(folder, steps, scans, device, processes)
         return
     data = scans_of(request)
-    run, config = open_run(JobFolder(folder), request)
     _train(run, config, data, request.device, initial_of(request, run))
 
 

@@ -40,6 +40,20 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def check_share(batch_size: int, count: int) -> None:
+    """Check that each process gets a crop of each step.
+
+    Raises:
+        ConfigError: there are more processes than crops.
+    """
+    if count > batch_size:
+        message = (
+            f"{count} processes cannot share a batch of {batch_size} crops: start at most {batch_size} "
+            "processes, or give a larger batch_size."
+        )
+        raise ConfigError(message)
+
+
 def share_of(batch_size: int, rank: int, count: int) -> range:
     """The part of a step's samples that one process draws; the first processes draw one more if need be."""
     each, more = divmod(batch_size, count)
@@ -160,12 +174,7 @@ def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Process
         fabric = lightning_fabric.Fabric(accelerator=place.type, devices=devices, precision=chosen)
         fabric.launch()
         return Processes(fabric, chosen)
-    if world > config.batch_size:
-        message = (
-            f"{world} processes cannot share a batch of {config.batch_size} crops: start at most {config.batch_size} "
-            "processes, or give a larger batch_size."
-        )
-        raise ConfigError(message)
+    check_share(config.batch_size, world)
     if abilities.needs_whole_batch:
         message = (
             f"The loss of the method {config.method} needs the whole batch, so one process must train it: start it "

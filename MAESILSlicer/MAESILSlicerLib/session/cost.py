@@ -50,7 +50,7 @@ class Cost:
         return self._trial is not None
 
     def measure(self, choice: Choice) -> None:
-        """Start a measurement of 10 to 30 seconds, in place of a running one.
+        """Start a measurement of some steps, in place of a running one.
 
         Raises:
             MaesilError: a choice is invalid, or the measurement cannot be started.

@@ -32,7 +32,7 @@ TEXTS = Texts(
         "runs.has-cancelled": _("The run {name} has stopped; it can be resumed."),
         "runs.has-failed": _("The run {name} has failed: {reason}"),
         "runs.has-dead": _("The run {name} broke off; it can be resumed from its newest checkpoint."),
-        "runs.measuring": _("Measuring some steps; this takes 10 to 30 seconds."),
+        "runs.measuring": _("Measuring some steps; this takes a moment."),
         "runs.open-cost": _("About {step} s per step on {device}, and {memory} GiB of memory."),
         "runs.stopping": _("The run {name} stops after its current step and saves a checkpoint."),
         "runs.resumed": _("The run {name} goes on."),

@@ -19,7 +19,7 @@ from MAESILCore.data.volume import find_scans
 from MAESILCore.methods import create
 from MAESILCore.models.card import read_card
 from MAESILCore.models.checkpoint import load_tensors
-from MAESILCore.training import PretrainConfig, load_config
+from MAESILCore.training import PretrainConfig, Run, load_config
 from MAESILCore.training.corpus import Corpus, inspect
 from MAESILCore.training.processes import share_of
 from MAESILCore.training.scans import drawing_of
@@ -262,6 +262,8 @@ def all_weights(run: Path) -> torch.Tensor:
         (["--resume"], "holds no run to resume"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--initial", "nowhere.safetensors"], "no checkpoint nowhere.safetensors"),
+        (["--background", "--device", "cuda:99"], "'cuda:99' is not available"),
+        (["--background", "--processes", "3", "--batch-size", "2"], "3 processes cannot share a batch of 2"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_leaves_no_run(
@@ -270,6 +272,27 @@ def test_a_mistake_gets_one_sentence_and_leaves_no_run(
     assert cli.main(arguments(a_corpus, *more)) == 2
     assert words in capfd.readouterr().err
     assert not (a_corpus.parent / "run").exists()
+
+
+def test_an_estimate_is_refused_where_several_processes_share_the_run(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert cli.main(arguments(a_corpus, "--preset", "tiny", "--estimate")) == 2
+    assert "run --estimate without torchrun" in capfd.readouterr().err
+
+
+def test_a_resume_in_the_background_is_refused_before_it_starts(
+    a_corpus: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = Run.create(a_corpus.parent / "run")
+    run.begin(PretrainConfig(batch_size=2), "[]")
+    before = sorted(run.folder.iterdir())
+    assert cli.main(["resume", str(run.folder), str(a_corpus), "--background", "--processes", "3"]) == 2
+    assert "3 processes cannot share a batch of 2" in capfd.readouterr().err
+    assert cli.main(["resume", str(run.folder), str(a_corpus), "--background", "--device", "cuda:99"]) == 2
+    assert "'cuda:99' is not available" in capfd.readouterr().err
+    assert sorted(run.folder.iterdir()) == before
 
 
 @pytest.fixture

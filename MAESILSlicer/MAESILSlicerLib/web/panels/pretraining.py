@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.methods import BUILT_IN
 from MAESILCore.methods.presets import preset_names
-from MAESILCore.wording import displayable
 from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
@@ -23,13 +21,13 @@ from MAESILSlicerLib.session.runwords import (
     Endings,
     curvesOf,
     freeName,
-    furtherOf,
     obstaclesOf,
     overridesOf,
     rowOf,
     sentence,
 )
 from MAESILSlicerLib.web.page import Page
+from MAESILSlicerLib.web.panels.copiedrun import CopiedRun
 from MAESILSlicerLib.web.plot import line
 
 if TYPE_CHECKING:
@@ -64,12 +62,10 @@ class PretrainPanel:
         onPreview: Callable[[ResultSet], None],
         onModel: Callable[[str, Path], None],
     ) -> None:
-        self._page, self._data = page, list(data)
+        self._page, self._copied = page, CopiedRun(list(data))
         self._onPreview, self._onModel = onPreview, onModel
         self._board, self._endings, self._cost = Board(), Endings(), Cost()
         self._previews: list[Preview] = []
-        #: The choices of the run that was duplicated; the inputs do not show all of them.
-        self._copied: dict[str, Any] = {}
         #: The run and the total of its steps that the input of its steps was last filled for.
         self._total: tuple[str, int] = ("", 0)
         self._proposed = ""
@@ -78,7 +74,7 @@ class PretrainPanel:
             {
                 "has_runs": runs is not None,
                 "pretrain_open": False,
-                "pretrain_data": self._titles(),
+                "pretrain_data": self._copied.titles(),
                 "pretrain_place": 0,
                 "pretrain_methods": methods,
                 "pretrain_method": methods[0]["name"],
@@ -200,34 +196,14 @@ class PretrainPanel:
     def _choice(self) -> Choice:
         state = self._page.state
         method, preset = str(state.pretrain_method), str(state.pretrain_preset) or None
-        return Choice(method, preset, str(state.device), self._further().get("overrides", {}))
-
-    def _further(self) -> dict[str, Any]:
-        """What the inputs do not show of the duplicated run, unless another method was chosen since."""
-        isSame = self._copied.get("method") == self._page.state.pretrain_method
-        return furtherOf(self._copied) if isSame else {}
+        return Choice(method, preset, str(state.device), self._copied.further(method).get("overrides", {}))
 
     def _showCopied(self) -> None:
-        further, state = self._further(), self._page.state
-        state.pretrain_copied = sentence("runs.copied", name=self._copied["name"]) if further else ""
-        state.pretrain_data = self._titles()
-        if state.pretrain_place == len(self._data) > 0 and len(state.pretrain_data) == len(self._data):
+        state = self._page.state
+        state.pretrain_copied = self._copied.text(str(state.pretrain_method))
+        state.pretrain_data = self._copied.titles()
+        if state.pretrain_place == len(state.pretrain_data) > 0:
             state.pretrain_place = 0
-
-    def _titles(self) -> list[str]:
-        """The scans to choose from: the folders of the command line, and those of the duplicated run."""
-        titles = [displayable(path.name or str(path)) for path in self._data]
-        return titles + ([sentence("runs.its-scans", name=self._copied["name"])] if self._hasScans() else [])
-
-    def _hasScans(self) -> bool:
-        """Whether the duplicated run has scans that are not one of the command line's folders."""
-        return bool(self._copied) and self._placeOf(self._copied["scans"]) is None
-
-    def _placeOf(self, scans: Sequence[str]) -> int | None:
-        """The place of a run's scans among the folders of the command line."""
-        paths = [os.path.realpath(path) for path in self._data]
-        alone = os.path.realpath(scans[0]) if len(scans) == 1 else None
-        return paths.index(alone) if alone in paths else None
 
     def _steps(self) -> int:
         state = self._page.state
@@ -257,28 +233,20 @@ class PretrainPanel:
 
     def _start(self) -> None:
         state, place = self._page.state, self._page.state.pretrain_place
-        places: list[Sequence[str | Path]] = [[path] for path in self._data]
-        if self._hasScans():
-            places.append(self._copied["scans"])
+        places, method = self._copied.places(), str(state.pretrain_method)
         if not isinstance(place, int) or not 0 <= place < len(places):
             raise MaesilError("Choose the scans first.")
-        further = self._further()
+        further = self._copied.further(method)
         name, isEndless = str(state.pretrain_name).strip(), bool(state.pretrain_endless)
+        overrides = overridesOf(str(state.pretrain_hold_out or ""), isEndless, further.get("overrides"))
         folder = self._board.start(
             places[place],
             name=name,
-            method=str(state.pretrain_method),
+            method=method,
             preset=str(state.pretrain_preset) or None,
             steps=self._steps(),
             device=str(state.device),
-            **(
-                further
-                | {
-                    "overrides": overridesOf(
-                        str(state.pretrain_hold_out or ""), isEndless, further.get("overrides")
-                    )
-                }
-            ),
+            **{**further, "overrides": overrides},
         )
         self._page.notice.show(sentence("runs.started-page", name=name))
         state.run_chosen, state.pretrain_name = folder.name, ""
@@ -299,12 +267,11 @@ class PretrainPanel:
         method = next((one for one in state.pretrain_methods if one["name"] == arguments["method"]), None)
         if method is None:
             raise MaesilError(sentence("runs.no-method", method=arguments["method"]))
-        self._copied = arguments | {"name": run.name}
+        self._copied.copy(run.name, arguments)
         state.pretrain_method = method["name"]
         if arguments["preset"] in method["presets"]:
             state.pretrain_preset = arguments["preset"]
-        place = self._placeOf(arguments["scans"])
-        state.pretrain_place = len(self._data) if place is None else place
+        state.pretrain_place = self._copied.place()
         state.pretrain_hold_out = f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ()))
         steps = arguments["steps"] or state.pretrain_steps
         state.pretrain_endless = steps >= UNTIL_STOPPED
@@ -315,8 +282,7 @@ class PretrainPanel:
         self._page.notice.show(sentence("runs.duplicated", name=run.name))
 
     def _forget(self) -> None:
-        """Give the new run the default settings again, and the scans of the command line."""
-        self._copied = {}
+        self._copied.forget()
         self._showCopied()
 
     def _delete(self) -> None:
