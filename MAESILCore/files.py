@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: How the names of temporary folders begin; a killed process leaves them.
 UNFINISHED = ".maesil-"
 
+#: Numbers of the errors of a full disk, and of a full share of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -73,6 +76,26 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(number)
+
+
+def why_unwritable(place: Path, error: OSError) -> str:
+    """Why a file or folder cannot be written and what to do, as a clause; it names no temporary file.
+
+    Args:
+        place: what was to be written or created.
+        error: what the attempt raised.
+    """
+    for part in (place, *place.parents):
+        if part.is_symlink() and not part.exists():
+            target = os.readlink(part)
+            return f"{part} is a link to {target}, which is not there; remove it, or choose another place"
+        if part.is_file() and isinstance(error, (NotADirectoryError, FileExistsError)):
+            return f"{part} is a file; choose another place"
+    if isinstance(error, IsADirectoryError):
+        return f"{place} is a folder; move it away"
+    if error.errno in FULL:
+        return "the disk is full; free some space"
+    return f"{error.strerror or 'no access'}; check the permissions, or choose another place"
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

@@ -156,11 +156,13 @@ def _after(summary: RunSummary) -> str:
 
 
 def _figures(summary: RunSummary) -> str:
-    """The newest figures, or, before the first step, what the run does."""
+    """The newest figures, or, before the first step of a process, what it does."""
     from rich.markup import escape
 
+    if summary.state == "running" and summary.superpatches_per_second is None:
+        return escape(summary.message)
     if summary.loss is None:
-        return escape(summary.message) if summary.state == "running" else ""
+        return ""
     figures = [
         f"loss {summary.loss:.5f}",
         "" if summary.psnr_hidden is None else f"hidden PSNR {summary.psnr_hidden:.2f} dB",

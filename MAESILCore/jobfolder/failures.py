@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import signal
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from MAESILCore.errors import MaesilError, OutOfMemoryError
+from MAESILCore.files import FULL
 from MAESILCore.wording import Sentence
 
 #: English template of each code.
@@ -121,7 +121,7 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def _is_full(error: BaseException | None) -> TypeGuard[OSError]:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def _one_line(error: BaseException) -> str:

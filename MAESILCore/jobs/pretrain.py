@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from MAESILCore.optional import require
 from MAESILCore.training.config import PretrainConfig, load_config
 from MAESILCore.training.run import Run
 from MAESILCore.training.scans import data_at
+from MAESILCore.training.sizes import differences
 from MAESILCore.training.trainer import pretrain
 
 
@@ -106,21 +107,10 @@ def steps_to_continue(folder: Path, given: Mapping[str, Any], initial: Path | No
     steps = load_config(None, {**given}).steps if "steps" in given else None
     fields = {name: value for name, value in given.items() if name != "steps"}
     there, here = (one.model_dump(mode="json") for one in (config, load_config(None, fields)))
-    others = list(_differences(fields, there, here))
+    others = list(differences(fields, there, here))
     # Runs of older versions do not know their initial weights.
     if initial is not None and request.scans and os.path.abspath(initial.expanduser()) != request.initial:
         others.append(f"initial: {request.initial} there, {initial} here")
     if others:
         raise ConfigError(sentence("run.other-options", folder=str(folder), options="; ".join(others)))
     return config.steps, steps
-
-
-def _differences(
-    fields: Mapping[str, Any], there: Mapping[str, Any], here: Mapping[str, Any], above: str = ""
-) -> Iterator[str]:
-    for name, value in fields.items():
-        was, now = there.get(name), here.get(name)
-        if isinstance(value, Mapping) and isinstance(was, Mapping) and isinstance(now, Mapping):
-            yield from _differences(value, was, now, f"{above}{name}.")
-        elif was != now:
-            yield f"{above}{name}: {was} there, {now} here"

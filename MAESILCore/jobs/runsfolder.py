@@ -244,7 +244,7 @@ def _subfolders(root: Path) -> list[Path]:
     """The folder itself, and its visible subfolders."""
     try:
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
     except OSError:
         return []
     return [root, *(root / name for name in sorted(names))]
@@ -261,3 +261,10 @@ def describe(summary: RunSummary) -> dict[str, Any]:
     """A summary as plain values for JSON."""
     content = {name: getattr(summary, name) for name in RunSummary.__dataclass_fields__}
     return content | {"folder": str(summary.folder), "message": str(summary.message)}
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -76,7 +76,7 @@ class SummaryTail:
         self._reset()
 
     def _reset(self) -> None:
-        self._offset, self._validated = 0, 0
+        self._offset, self._validated, self._stepped = 0, 0, 0
         self.last: Event | None = None
         self.step = self.total = 0
         self.loss: float | None = None
@@ -136,14 +136,16 @@ class SummaryTail:
         match event.event:
             case "started":
                 self.step, self.facts = event.step, event.fields
-                self.loss = self.speed = self.seconds_left = None
+                self.speed = self.seconds_left = None
+                # The steps after this one are void, see `MAESILCore.jobfolder.events`.
+                if self._stepped > event.step:
+                    self.loss = None
                 if self._validated > event.step:
-                    # The steps after this one are void, see `MAESILCore.jobfolder.events`.
                     self.scores = {}
             case "finished" | "failed" | "cancelled":
                 self.step, self.message = max(self.step, event.step), event.message
             case "step":
-                self.step, self.seconds_left = event.step, event.seconds_left
+                self.step, self._stepped, self.seconds_left = event.step, event.step, event.seconds_left
                 self.loss = number(event.fields.get("loss"))
                 self.speed = number(event.fields.get("superpatches_per_second"))
                 self.message = event.message

@@ -11,7 +11,7 @@ from MAESILCore.plugins import Plugins
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from MAESILCore.methods.base import Method
+    from MAESILCore.methods.base import Method, MethodConfig
 
 __all__ = ["METHODS", "create"]
 
@@ -44,6 +44,11 @@ def create(name: str, config: Mapping[str, Any] | None = None, preset: str | Non
     Raises:
         ConfigError: the method or preset is unknown, or a field does not fit.
     """
+    return find(name)(configure(name, config, preset))
+
+
+def configure(name: str, config: Mapping[str, Any] | None = None, preset: str | None = None) -> MethodConfig:
+    """The configuration of a method; see `create`."""
     from pydantic import ValidationError
 
     method = find(name)
@@ -55,7 +60,7 @@ def create(name: str, config: Mapping[str, Any] | None = None, preset: str | Non
         raise ConfigError(message)
     fields = {**(method.presets[preset] if preset else {}), **(config or {})}
     try:
-        return method(method.config_type.model_validate(fields))
+        return method.config_type.model_validate(fields)
     except ValidationError as error:
         message = f"The configuration of {name!r} does not fit: {problems_in(error)}."
         raise ConfigError(message) from error

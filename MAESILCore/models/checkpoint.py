@@ -9,7 +9,7 @@ import torch
 
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError, ConfigError
-from MAESILCore.files import sync_folder, write_whole
+from MAESILCore.files import sync_folder, why_unwritable, write_whole
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Method
@@ -83,7 +83,7 @@ def save_checkpoint(path: str | Path, tensors: dict[str, torch.Tensor], card: Ca
         sync_folder(path.parent)
     except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {path} could not be written: {error}. Check the folder and the free disk space."
+            f"The checkpoint {path} could not be written: {why_unwritable(path, error)}."
         ) from error
 
 

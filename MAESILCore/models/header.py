@@ -37,6 +37,8 @@ def readable(path: Path, *errors: type[Exception]) -> Iterator[None]:
     Raises:
         CheckpointError: the file is missing, damaged, truncated or of another type.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path.name} is a folder: give a checkpoint (.safetensors).")
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}; check the path.")
     expected: tuple[type[Exception], ...] = (OSError, *errors)

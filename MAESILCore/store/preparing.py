@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.files import FULL, why_unwritable
 from MAESILCore.files import UNFINISHED as TEMPORARY
 from MAESILCore.jobfolder.lock import Lock
 from MAESILCore.optional import require
@@ -106,8 +106,8 @@ def _refuse_foreign(store: Path) -> None:
     if store.is_dir() and not is_store(store):
         if not all(entry.name.startswith(_BEGUN) for entry in store.iterdir()):
             raise ConfigError(f"{store} is not empty and holds no store: choose another folder.")
-    elif store.exists() and not store.is_dir():
-        raise ConfigError(f"{store} is a file: give a folder for the store.")
+    elif os.path.lexists(store) and not store.is_dir():
+        raise ConfigError(f"The store {store} cannot be written: {why_unwritable(store, FileExistsError())}.")
 
 
 @contextmanager
@@ -115,10 +115,10 @@ def _sentences_for_disks(store: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             message = f"The disk of the store {store} is full. The store is valid; free space and run again."
         else:
-            message = f"The store {store} cannot be written: {error.strerror or error}."
+            message = f"The store {store} cannot be written: {why_unwritable(store, error)}."
         raise ConfigError(message) from error
 
 

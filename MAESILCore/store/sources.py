@@ -39,8 +39,10 @@ def find(folders: Sequence[Path], store: Path) -> Discovery:
     Raises:
         VolumeError: a folder is not there, or there is no scan.
     """
-    found, inside = discover_scans(folders), store.resolve()
-    scans = tuple(scan for scan in found.scans if not scan.path.resolve().is_relative_to(inside))
+    found, inside = discover_scans(folders), os.path.realpath(store)
+    scans = tuple(
+        scan for scan in found.scans if not Path(os.path.realpath(scan.path)).is_relative_to(inside)
+    )
     return Discovery(scans, found.left_out)
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
-from MAESILCore.files import UNFINISHED, write_whole
+from MAESILCore.files import UNFINISHED, why_unwritable, write_whole
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder, message_of
 from MAESILCore.jobfolder.folder import CANCEL, CONFIG, ENVIRONMENT, EVENTS, JOB, LOCK, LOG, PREVIEWS, SCANS
 from MAESILCore.models.card import read_card
 from MAESILCore.models.catalogue import CHECKPOINTS, FINAL
 from MAESILCore.models.sealed import check_seal
 from MAESILCore.training.checkpoints import Checkpoints, step_of
-from MAESILCore.training.config import PretrainConfig, dump_config, load_config
+from MAESILCore.training.config import PretrainConfig, dump_config, load_config, read_recipe
 from MAESILCore.training.environment import extended
+from MAESILCore.training.sizes import changed_sizes
 
 #: The kind of job in `job.json`.
 KIND = "pretraining"
@@ -74,7 +75,7 @@ class Run:
             with tempfile.TemporaryFile(dir=folder):  # fail before all scans are read
                 pass
         except OSError as error:
-            message = f"The run folder {folder} cannot be written: {error.strerror}."
+            message = f"The run folder {folder} cannot be written: {why_unwritable(folder, error)}."
             raise ConfigError(message) from error
         return run
 
@@ -200,9 +201,19 @@ class Run:
         """The recipe of the run, with top-level fields replaced by `overrides`.
 
         Raises:
-            ConfigError: a value is invalid.
+            ConfigError: a value is invalid, or the file was changed so that it no longer fits the checkpoints.
         """
-        return load_config(self.folder / CONFIG, overrides)
+        path = self.folder / CONFIG
+        if not read_recipe(path):
+            raise ConfigError(f"{path} is empty: restore it, or start a new run in another folder.")
+        config = load_config(path, overrides)
+        changes = changed_sizes(config, self.checkpoints.paths())
+        if changes:
+            raise ConfigError(
+                f"{path} was changed after the run's checkpoints were written ({changes}): undo the change, or start a "
+                "new run in another folder."
+            )
+        return config
 
     def scans(self) -> str | None:
         """The inventory given to `begin`; None for new runs and for runs of versions that did not store it."""

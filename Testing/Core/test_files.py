@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from MAESILCore.files import write_together, write_whole
+from MAESILCore.files import why_unwritable, write_together, write_whole
 
 
 def _names(folder: Path) -> list[str]:
@@ -74,3 +75,23 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_a_place_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
+    link, file, circle = (tmp_path / name for name in ("link", "file", "circle"))
+    link.symlink_to(tmp_path / "gone")
+    circle.symlink_to(circle)
+    file.touch()
+    for place, words in (
+        (link, f"{link} is a link to {tmp_path / 'gone'}, which is not there"),
+        (circle, f"{circle} is a link to {circle}"),
+        (file, f"{file} is a file"),
+        (file / "run", f"{file} is a file"),
+        (link / "run", f"{link} is a link"),
+    ):
+        with pytest.raises(OSError) as raised:  # noqa: PT011 - of several classes
+            place.mkdir(parents=True, exist_ok=True)
+        assert why_unwritable(place, raised.value).startswith(words)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert why_unwritable(tmp_path / "run", full) == "the disk is full; free some space"

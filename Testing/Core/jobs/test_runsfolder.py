@@ -157,6 +157,24 @@ def test_steps_after_a_resume_void_the_lost_ones(tmp_path: Path) -> None:
     assert runs.curves(job.path) is curves
 
 
+def test_a_run_resumed_at_its_last_step_keeps_its_loss_but_no_speed(tmp_path: Path) -> None:
+    again = Event("started", step=2, total=2)
+    job = a_run(tmp_path, "run", STARTED, a_step(1), a_step(2, 0.25), again)
+    with job.lock:
+        (run,) = RunsFolder(tmp_path).refresh()
+    assert (run.step, run.loss, run.superpatches_per_second) == (2, 0.25, None)
+    job.write(Event("finished", step=2))
+    (run,) = RunsFolder(tmp_path).refresh()
+    assert (run.state, run.loss) == ("finished", 0.25)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_a_link_in_a_circle_hides_no_runs(tmp_path: Path) -> None:
+    a_run(tmp_path, "run", STARTED)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert [run.name for run in RunsFolder(tmp_path).refresh()] == ["run"]
+
+
 def test_of_a_long_run_only_the_end_is_read_for_its_row_and_a_part_for_its_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

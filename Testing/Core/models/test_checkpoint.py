@@ -94,10 +94,22 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_litter(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_sealed", full_disk)
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(CheckpointError, match="the disk is full; free some space"):
         save_checkpoint(a_checkpoint, {"model.x": torch.zeros(1)}, a_card())
     assert a_checkpoint.read_bytes() == before
     assert [path.name for path in a_checkpoint.parent.iterdir()] == [a_checkpoint.name]
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.mkdir()
+    with pytest.raises(CheckpointError) as raised:
+        save_checkpoint(path, {"model.weight": torch.zeros(1)}, a_card())
+    assert (
+        str(raised.value) == f"The checkpoint {path} could not be written: {path} is a folder; move it away."
+    )
+    with pytest.raises(CheckpointError, match=r"^model\.safetensors is a folder: "):
+        read_card(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

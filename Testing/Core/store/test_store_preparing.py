@@ -310,6 +310,8 @@ def test_other_folders_and_busy_stores_are_refused(write_ct: Callable[..., Path]
     (tmp_path / "other/thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty and holds no store"):
         prepare([tmp_path / "scans"], tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"thesis\.txt is a file; choose another place"):
+        prepare([tmp_path / "scans"], tmp_path / "other/thesis.txt")
     with pytest.raises(ConfigError, match="is no store"):
         Store(tmp_path / "other")
     prepare([tmp_path / "scans"], tmp_path / "store")

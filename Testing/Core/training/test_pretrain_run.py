@@ -16,6 +16,7 @@ import torch
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
 from MAESILCore.jobfolder import Event
+from MAESILCore.methods import create
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.training import PretrainConfig, Run
@@ -76,6 +77,32 @@ def test_steps_that_do_not_fit_leave_the_run_as_it_is(tmp_path: Path, steps: str
     with pytest.raises(ConfigError, match="steps"):
         Run.open(tmp_path / "run").config({"steps": steps})
     assert Run.open(tmp_path / "run").config() == PretrainConfig()
+
+
+def test_a_recipe_that_was_changed_after_the_checkpoints_is_named_before_scans_are_read(
+    tmp_path: Path,
+) -> None:
+    config = PretrainConfig(preset="tiny", model={"superpatch_size": (16, 16, 16)})
+    run = Run.create(tmp_path / "run")
+    run.begin(config, "[]")
+    method = create(config.method, config.model, config.preset)
+    card = replace(CARD, config=method.config.model_dump(mode="json"))
+    tensors = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
+    run.checkpoints.save(1, tensors, card, keep=2)
+    assert run.config().model_dump(mode="json") == config.model_dump(mode="json")
+    save(run, 2)
+    cut_short(run, 2)  # it is passed over
+    path = run.folder / "config.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("preset: tiny", "preset: small"))
+    with pytest.raises(ConfigError, match=r"config\.yaml was changed .*encoder\.width: 48 there, 256 here"):
+        run.config()
+    # Another size of superpatches changes no tensor.
+    path.write_text(text.replace("- 16\n  - 16\n  - 16", "- 32\n  - 32\n  - 32"))
+    assert run.config().model["superpatch_size"] == [32, 32, 32]
+    path.write_text("")
+    with pytest.raises(ConfigError, match=r"config\.yaml is empty"):
+        run.config()
 
 
 def test_the_newest_checkpoints_stay(tmp_path: Path) -> None:
