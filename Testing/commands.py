@@ -33,17 +33,24 @@ class Command:
 
     Args:
         arguments: of the command line.
-        log: file for stderr; it must not exist.
+        log: file for stderr; it must not exist. What is printed goes beside it, into a file that ends in `.out`.
         variables: environment variables beside those of this process.
+        encoding: of stdout and stderr.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path, variables: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        variables: Mapping[str, str] = {},
+        encoding: str = "utf-8",
+    ) -> None:
         self._log = log
         if _LINUX:
             # The server is that of the loader's processes, too: where a test has started it, the command imports more.
             _CONTEXT.set_forkserver_preload(_PRELOADED)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-        self._process = _CONTEXT.Process(target=_main, args=(tuple(arguments), log, environment))
+        self._process = _CONTEXT.Process(target=_main, args=(tuple(arguments), log, environment, encoding))
         self._process.start()
 
     @property
@@ -69,13 +76,14 @@ class Command:
         self._process.join()
 
 
-def _main(arguments: tuple[str, ...], log: Path, environment: dict[str, str]) -> None:
+def _main(arguments: tuple[str, ...], log: Path, environment: dict[str, str], encoding: str) -> None:
     """What the process does."""
-    with open(os.devnull, "wb") as nowhere, open(log, "xb", buffering=0) as file:
-        os.dup2(nowhere.fileno(), 1)
+    with open(log.with_suffix(".out"), "xb") as printed, open(log, "xb", buffering=0) as file:
+        os.dup2(printed.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    # As in a fresh interpreter that was told this encoding.
+    for stream, errors in ((sys.stdout, "strict"), (sys.stderr, "backslashreplace")):
+        stream.reconfigure(encoding=encoding, errors=errors)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["maesil", *arguments]

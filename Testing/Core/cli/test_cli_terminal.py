@@ -15,6 +15,7 @@ from MAESILCore import Volume, cli, write_volume
 from MAESILCore.cli.terminal import in_code_page
 from MAESILCore.errors import VolumeError
 from MAESILCore.wording import displayable
+from Testing.commands import Command
 
 posix = pytest.mark.skipif(
     os.name == "nt", reason="Windows keeps names as Unicode and has no pipes in folders"
@@ -33,11 +34,12 @@ def a_scan(tmp_path: Path) -> Path:
     return path
 
 
-def run(encoding: str, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])
-    command = [sys.executable, "-m", "MAESILCore", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, check=False, cwd=cwd)
+def run(encoding: str, folder: Path, *arguments: str | Path) -> tuple[int, bytes, bytes]:
+    """Exit status, output and messages of a command whose terminal has this encoding; `folder` is for its files."""
+    log = folder / f"{len(list(folder.glob('*.log')))}.log"
+    command = Command([str(argument) for argument in arguments], log, encoding=encoding)
+    status, _ = command.wait()
+    return status, log.with_suffix(".out").read_bytes(), log.read_bytes()
 
 
 @pytest.mark.process
@@ -51,10 +53,10 @@ def test_the_result_is_told_in_any_code_page(
         ("info", a_scan),
         ("evaluate", a_scan, "--json", scores, "--table", tmp_path / f"{NAME}.md", *arguments),
     ):
-        done = run(encoding, *command)
-        assert done.returncode == 0, done.stderr
-        assert b"Traceback" not in done.stdout + done.stderr
-        assert done.stdout.decode(encoding)
+        status, printed, said = run(encoding, tmp_path, *command)
+        assert status == 0, said
+        assert b"Traceback" not in printed + said
+        assert printed.decode(encoding)
     assert json.loads(scores.read_text(encoding="utf-8"))["cases"][0]["name"] == NAME
 
 
@@ -74,16 +76,20 @@ def test_every_command_ends_well_in_ascii(
         "phantom": (tmp_path / f"out {NAME}.nii", "--shape", "16", "16", "16"),
         "pretrain": (a_scan, "--out", out, "--recipe", recipe, "--device", "cpu"),
     }
-    done = run("ascii", command, *arguments[command])
-    assert done.returncode == 0, done.stderr
-    assert b"Traceback" not in done.stderr
-    assert b"Glyph" not in done.stderr
-    assert "out ??d? ?? ?" in done.stdout.decode("ascii").replace("\n", "")
+    status, printed, said = run("ascii", tmp_path, command, *arguments[command])
+    assert status == 0, said
+    assert b"Traceback" not in said
+    assert b"Glyph" not in said
+    assert "out ??d? ?? ?" in printed.decode("ascii").replace("\n", "")
 
 
 @pytest.mark.process
 def test_a_mistake_in_ascii_is_one_sentence(tmp_path: Path) -> None:
-    done = run("ascii", "info", tmp_path / f"{NAME}.nii")
+    """In a fresh interpreter, which learns the encoding as Python does."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-m", "MAESILCore", "info", str(tmp_path / f"{NAME}.nii")]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.decode("ascii").startswith("Error: There is no file or folder ")
     assert done.stderr.count(b"\n") == 1
