@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,9 +52,9 @@ def test_runs_are_chosen_by_name_and_never_by_path(
     async def work() -> None:
         with at_work(night):
             panel = panel_of(an_application, root)
-            assert [(row["name"], row["state"], row["psnr"]) for row in state.run_rows] == [
-                ("night", "Running", "22.0"),
-                ("done", "Finished", "24.0"),
+            assert [(row["name"], row["lines"][1][0], row["lines"][3][1]) for row in state.run_rows] == [
+                ("night", "Running", "22.0 dB"),
+                ("done", "Finished", "24.0 dB"),
             ]
             state.run_chosen = "night"
             panel._look()
@@ -337,6 +338,21 @@ def test_a_run_is_started_watched_and_deleted_in_the_browser(open_page: OpenPage
         page = open_page(served.address)
         page.get_by_test_id("share").wait_for()
         page.get_by_test_id("pretraining").locator("summary").click()
+        # What is being typed outlives a change of the list.
+        page.get_by_test_id("pretrain_hold_out").press_sequentially("LIDC")
+        other = add_run(tmp_path / "runs", "elsewhere", steps=3)
+        page.get_by_test_id("runs").get_by_role("button").click()
+        expect(page.get_by_test_id("run_resume")).to_be_enabled()
+        expect(page.get_by_test_id("pretrain_hold_out")).to_have_value("LIDC")
+        # The copied choices are above the list.
+        page.get_by_test_id("run_duplicate").click()
+        expect(page.get_by_test_id("pretrain_name")).to_have_value("elsewhere-2")
+        expect(page.get_by_test_id("pretrain_name")).to_be_focused()
+        shutil.rmtree(other)
+        expect(page.get_by_test_id("runs")).to_have_count(0)
+        page.get_by_test_id("pretrain_hold_out").fill("")
+        page.get_by_test_id("pretrain_name").fill("")
+        page.get_by_test_id("pretrain_name").press("Tab")
         page.get_by_test_id("pretrain_preset").select_option("tiny")
         expect(page.get_by_test_id("pretrain_name")).to_have_value("maesil-tiny")
         page.get_by_test_id("pretrain_steps").fill("1")
@@ -345,6 +361,8 @@ def test_a_run_is_started_watched_and_deleted_in_the_browser(open_page: OpenPage
         row = page.get_by_test_id("runs").get_by_role("button")
         expect(row).to_contain_text("Finished")
         expect(row).to_have_attribute("aria-pressed", "true")
+        table = page.get_by_role("region", name="Runs")
+        assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
         expect(page.get_by_test_id("run_plot").locator("circle")).to_be_attached()
         expect(page.get_by_test_id("run_stop")).to_be_disabled()
         # Each other layout makes the page anew, but the sections stay as they are.

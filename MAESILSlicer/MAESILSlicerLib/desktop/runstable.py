@@ -16,8 +16,6 @@ from MAESILSlicerLib.session.runwords import rowOf
 if TYPE_CHECKING:
     from MAESILCore.jobs.runs import RunSummary
 
-#: The widest name that is shown whole, in characters; tool tips show the others.
-_WIDEST_NAME = 18
 _ICONS = {
     "prepared": "SP_FileIcon",
     "running": "SP_MediaPlay",
@@ -44,17 +42,12 @@ class RunsTable:
         self.chosen: Path | None = None
         self._folders: list[Path] = []
         self._shown: list[RunSummary] = []
-        titles = [
-            _("Name"),
-            _("State"),
-            _("Step"),
-            _("Loss"),
-            _("PSNR"),
-            _("Left"),
-            _("Method"),
-        ]
+        titles = [_("Name"), _("State"), _("Step"), _("Loss")]
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
+        # The name gets what the other columns leave; tool tips show it whole.
+        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        self._fit()
         self._connections = Connections()
         self._connections.connect(table, "itemSelectionChanged()", self._onRow)
 
@@ -90,8 +83,9 @@ class RunsTable:
 
     def _showRow(self, row: int, run: RunSummary) -> bool:
         """Write a row; return whether a cell has a longer text than before."""
-        hasGrown, texts = False, [translated(cell) for cell in rowOf(run)]
-        for column, text in enumerate(texts):
+        hasGrown = False
+        for column, lines in enumerate(rowOf(run).lines):
+            text = "\n".join(map(translated, lines))
             item = self._table.item(row, column)
             if item is None:
                 item = qt.QTableWidgetItem()
@@ -118,8 +112,7 @@ class RunsTable:
         table.resizeColumnsToContents()
         # Some styles forget the margin between icon and text.
         table.setColumnWidth(1, table.columnWidth(1) + table.fontMetrics().averageCharWidth())
-        widest = _WIDEST_NAME * table.fontMetrics().averageCharWidth()
-        table.setColumnWidth(0, min(table.columnWidth(0), widest))
+        table.resizeRowsToContents()
 
     def _onRow(self) -> None:
         row = self._table.currentRow()

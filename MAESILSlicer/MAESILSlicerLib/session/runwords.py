@@ -22,8 +22,13 @@ TEXTS = Texts(
         "runs.failed": _("Failed"),
         "runs.cancelled": _("Stopped"),
         "runs.dead": _("Broke off"),
-        "runs.step": _("{step:,} / {total:,}"),
-        "runs.open-step": _("{step:,}"),
+        "runs.step": _("{step:,}"),
+        "runs.total": _("of {total:,}"),
+        "runs.psnr": _("{psnr:.1f} dB"),
+        "runs.left-moment": _("seconds left"),
+        "runs.left-seconds": _("{count} s left"),
+        "runs.left-minutes": _("{count} min left"),
+        "runs.left-hours": _("{count} h left"),
         "runs.started": _("The run {name} has started. It goes on when 3D Slicer is closed."),
         "runs.started-page": _(
             "The run {name} has started. It goes on when the page and its server are closed."
@@ -76,37 +81,50 @@ class RunRow(NamedTuple):
 
     Attributes:
         name: name of the run.
-        state: its state in words.
-        step: the step, and the last one if there is one.
-        loss: the latest loss.
-        psnr: the latest PSNR over hidden voxels, dB.
-        left: the estimated time.
         model: method and preset.
+        state: its state in words.
+        left: the estimated time.
+        step: the step.
+        total: the last step; "" if there is none.
+        loss: the latest loss.
+        psnr: the latest PSNR over hidden voxels.
     """
 
     name: str
+    model: str
     state: str
+    left: str
     step: str
+    total: str
     loss: str
     psnr: str
-    left: str
-    model: str
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Two texts per column, one above the other: in a narrow panel, eight columns would not fit."""
+        return tuple(zip(self[::2], self[1::2], strict=True))
 
 
 def rowOf(run: RunSummary) -> RunRow:
     """The cells of a run."""
     isOpen = not 0 < run.total < UNTIL_STOPPED
     hasEstimate = run.state == "running" and run.seconds_left is not None and not isOpen
-    code = "runs.open-step" if isOpen else "runs.step"
     return RunRow(
         displayable(run.name),
-        sentence(f"runs.{run.state}"),
-        sentence(code, step=run.step, total=run.total),
-        "" if run.loss is None else f"{run.loss:.3g}",
-        "" if run.psnr_hidden is None else f"{run.psnr_hidden:.1f}",
-        estimate_text(run.seconds_left) if hasEstimate else "",
         " ".join(filter(None, (run.method, run.preset))),
+        sentence(f"runs.{run.state}"),
+        _leftOf(run.seconds_left) if hasEstimate else "",
+        sentence("runs.step", step=run.step),
+        "" if isOpen else sentence("runs.total", total=run.total),
+        "" if run.loss is None else f"{run.loss:.3g}",
+        "" if run.psnr_hidden is None else sentence("runs.psnr", psnr=run.psnr_hidden),
     )
+
+
+def _leftOf(seconds: float) -> str:
+    """The estimated time in few letters."""
+    usual = estimate_text(seconds)
+    return sentence(usual.code.replace("duration.", "runs.left-"), **usual.parameters)
 
 
 def freeName(method: str, preset: str, taken: Iterable[str]) -> str:

@@ -15,7 +15,8 @@ from modulehelp import FACTS, FACTS_WITHOUT_TORCH, OpenModule, answerAtOnce
 if TYPE_CHECKING:
     from hosting import Host
 
-COLUMNS = ("name", "state", "step", "loss", "psnr", "left", "model")
+#: Two lines per column.
+CELLS = ("name", "model", "state", "left", "step", "total", "loss", "psnr")
 
 
 class Runs(OpenModule):
@@ -37,10 +38,11 @@ class Runs(OpenModule):
     def rows(self) -> list[dict[str, str]]:
         """The texts of the table."""
         table = self.ui.runsTable
-        return [
-            {name: table.item(row, column).text() for column, name in enumerate(COLUMNS)}
+        texts = [
+            "\n".join(table.item(row, column).text() for column in range(table.columnCount))
             for row in range(table.rowCount)
         ]
+        return [dict(zip(CELLS, text.split("\n"), strict=True)) for text in texts]
 
     def openSection(self) -> None:
         self.ui.pretrainSection.collapsed = False
@@ -105,14 +107,31 @@ def test_runs_of_other_programs_are_listed_with_their_figures_the_newest_first(m
     endless = add_run(module.root, "endless", steps=5, total=1_000_000, started=300.0)
     with at_work(endless):
         module.openSection()
-        assert [(row["name"], row["state"], row["step"]) for row in module.rows] == [
-            ("endless", "Running", "5"),
-            ("killed", "Broke off", "12 / 40"),
-            ("old", "Finished", "40 / 40"),
+        assert [(row["name"], row["state"], row["step"], row["total"]) for row in module.rows] == [
+            ("endless", "Running", "5", ""),
+            ("killed", "Broke off", "12", "of 40"),
+            ("old", "Finished", "40", "of 40"),
         ]
         assert module.rows[0]["left"] == ""
-        assert module.rows[2] | {"loss": "0.025", "psnr": "24.0", "model": "maesil tiny"} == module.rows[2]
+        assert module.rows[2] | {"loss": "0.025", "psnr": "24.0 dB", "model": "maesil tiny"} == module.rows[2]
         assert all(not module.ui.runsTable.item(row, 1).icon().isNull() for row in range(3))
+
+
+def test_the_table_needs_no_scrolling_in_a_narrow_panel(module: Runs, host: Host) -> None:
+    folder = add_run(
+        module.root, "a rather long name of a run on scans of the chest", steps=12, total=900_000
+    )
+    with at_work(folder):
+        module.openSection()
+        table, header = module.ui.runsTable, module.ui.runsTable.horizontalHeader()
+        table.setMinimumWidth(0)
+        for width in (320, 420):
+            table.setMaximumWidth(width)
+            host.process()
+            assert table.horizontalScrollBar().maximum == 0
+            assert all(table.columnWidth(column) >= table.sizeHintForColumn(column) for column in (1, 2, 3))
+            assert header.sectionSize(0) >= 60
+        assert table.rowHeight(0) >= table.sizeHintForRow(0)
 
 
 def test_the_chosen_run_stays_chosen_while_runs_come_and_go(module: Runs) -> None:
@@ -124,8 +143,7 @@ def test_the_chosen_run_stays_chosen_while_runs_come_and_go(module: Runs) -> Non
         add_step(first, 4)
         module.look()
         assert module.ui.runsTable.currentRow() == 1
-        assert module.rows[1]["step"] == "4 / 40"
-        assert module.rows[1]["left"] == "about 60 min"
+        assert (module.rows[1]["step"], module.rows[1]["left"]) == ("4", "60 min left")
         assert module.enabled() == {"stop", "duplicate", "openFolder"}
         assert module.ui.deleteRunButton.toolTip == "The run is running; stop it first."
     module.look()

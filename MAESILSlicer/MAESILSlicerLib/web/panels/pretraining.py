@@ -148,7 +148,11 @@ class PretrainPanel:
         ending = self._endings.of(runs)
         if ending is not None:
             (self._page.notice.showError if ending[1] else self._page.notice.show)(ending[0])
-        state.run_rows = [{"key": run.folder.name, "kind": run.state, **rowOf(run)._asdict()} for run in runs]
+        rows = [(run, rowOf(run)) for run in runs]
+        state.run_rows = [
+            {"key": run.folder.name, "kind": run.state, "name": row.name, "lines": row.lines}
+            for run, row in rows
+        ]
         self._propose()
         self._cost.poll()
         self._showCost()
