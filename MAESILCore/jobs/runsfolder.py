@@ -220,7 +220,9 @@ class TrackedRun:
                 else next((end for end in ENDS if tail.last.event == end), "dead")
             )
         scores = tail.scores
-        message = sentence("run.dead") if state == "dead" else tail.message
+        # The process of a resumed run has not begun: what the last event says is over.
+        is_starting = is_running and tail.last is not None and tail.last.event in ENDS
+        message = sentence("run.dead") if state == "dead" else "" if is_starting else tail.message
         return RunSummary(
             folder=self._folder,
             name=self._name,
@@ -228,12 +230,12 @@ class TrackedRun:
             preset=self._preset,
             state=state,
             step=tail.step,
-            total=tail.total or self._steps,
+            total=(is_starting and self._steps) or tail.total or self._steps,
             loss=tail.loss,
             psnr_hidden=scores.get("psnr_hidden"),
             score=next(iter(scores.items()), None),
-            seconds_left=tail.seconds_left if is_running else None,
-            superpatches_per_second=tail.speed if is_running else None,
+            seconds_left=tail.seconds_left if is_running and not is_starting else None,
+            superpatches_per_second=tail.speed if is_running and not is_starting else None,
             message=message,
             started=tail.started,
             changed=None if changed is None else changed.time / 1e9,

@@ -140,6 +140,20 @@ def test_a_running_run_needs_a_living_process(tmp_path: Path) -> None:
     assert {run.folder.name: run.state for run in runs.refresh()} == {"here": "dead", "elsewhere": "running"}
 
 
+def test_a_resumed_run_that_has_not_begun_says_nothing_of_its_last_end(tmp_path: Path) -> None:
+    job = a_run(tmp_path, "run", STARTED, a_step(1), Event("cancelled", "Stopped; resume it.", 1))
+    runs = RunsFolder(tmp_path)
+    assert runs.refresh()[0].message == "Stopped; resume it."
+    job.describe("pretraining", PretrainingRequest(scans=("scans",), steps=5).content)
+    with job.lock:
+        (run,) = runs.refresh()
+        assert (run.state, run.message, run.step, run.total) == ("running", "", 1, 5)
+        assert (run.seconds_left, run.superpatches_per_second) == (None, None)
+        job.write(Event("started", step=1, total=5))
+        job.write(a_step(2))
+        assert runs.refresh()[0].seconds_left is not None
+
+
 def test_steps_after_a_resume_void_the_lost_ones(tmp_path: Path) -> None:
     events = [STARTED, a_step(1), a_step(2), a_validation(2, 30.0), a_step(3, 9.0)]
     job = a_run(tmp_path, "run", *events, Event("started", step=1, total=100))
