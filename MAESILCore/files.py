@@ -95,7 +95,8 @@ def why_unwritable(place: Path, error: OSError) -> str:
         return f"{place} is a folder; move it away"
     if error.errno in FULL:
         return "the disk is full; free some space"
-    return f"{error.strerror or 'no access'}; check the permissions, or choose another place"
+    advice = "check the permissions, or " if isinstance(error, PermissionError) else ""
+    return f"{error.strerror or error}; {advice}choose another place"
 
 
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:

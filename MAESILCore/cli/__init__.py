@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from MAESILCore import __version__
 from MAESILCore.cli.terminal import forgive_code_pages
 from MAESILCore.errors import Cancelled, MaesilError, Preempted
+from MAESILCore.files import FULL
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ def _report(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         name = error.filename
         place = displayable(os.fsdecode(name) if isinstance(name, bytes) else name)
+        if error.errno in FULL:
+            return _say("The disk is full; free some space, then try again.", _FAILED)
         return _say(f"{error.strerror}{f' ({place})' if name else ''}.", _FAILED)
     kind = displayable(f"{type(error).__name__}: {error}")
     advice = "please report this with the output of `maesil --debug ...`."

@@ -121,10 +121,16 @@ class Lock:
         except FileExistsError:
             return False
         except OSError:  # the file system has no hard links, or the folder cannot be written
-            with suppress(FileExistsError), open(self.path, "x", encoding="ascii") as file:
-                json.dump(asdict(owner), file)
-                return True
-            return False
+            try:
+                file = open(self.path, "x", encoding="ascii")  # noqa: SIM115 - closed below
+            except FileExistsError:
+                return False
+            try:
+                with file:
+                    json.dump(asdict(owner), file)
+            except OSError:  # a lock without an owner would count as held for a minute
+                self.path.unlink(missing_ok=True)
+                raise
         finally:
             unfinished.unlink(missing_ok=True)
         return True

@@ -69,6 +69,10 @@ def configure(name: str, config: Mapping[str, Any] | None = None, preset: str | 
 def problems_in(error: ValidationError) -> str:
     """The fields that do not fit and the reasons, in one clause."""
     problems = (
-        (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()
+        (
+            ".".join(map(str, one["loc"])),
+            one["msg"].removeprefix("Value error, ").replace("Input should", "must", 1),
+        )
+        for one in error.errors()
     )
     return "; ".join(f"{place}: {reason}" if place else reason for place, reason in problems)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,40 @@ def test_every_decision_is_listed_and_has_its_three_parts() -> None:
         number, *parts = headings(path)
         assert number.startswith(path.name[:4])
         assert parts == ["Context", "Decision", "Consequences"]
+
+
+#: Programs in the place of those of SLURM and ours; each process of a job would see such variables.
+STAND_INS = {
+    "scontrol": '[ "$1" = show ] && printf "first\\nsecond\\n" || echo "$@" > requeued',
+    "srun": 'shift; export SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_LOCALID=1 SLURM_NODEID=1; exec "$@"',
+    "maesil": """echo "$RANK $WORLD_SIZE $LOCAL_RANK $LOCAL_WORLD_SIZE $GROUP_RANK $MASTER_ADDR: $@" > called
+exit $STATUS""",
+}
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="the script is for Linux")
+@pytest.mark.parametrize("status", [75, 0, 2])
+def test_the_script_for_slurm_starts_each_process_and_queues_the_job_again_after_75(
+    tmp_path: Path, status: int
+) -> None:
+    page = (REPOSITORY / "docs" / "clusters.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```\n(#!/bin/bash\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for name, text in STAND_INS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+        (tmp_path / name).chmod(0o755)
+    variables = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "STATUS": str(status),
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "some",
+        "SLURM_CPUS_PER_TASK": "8",
+    }
+    ended = subprocess.run(
+        ["bash", "-u"], input=script, text=True, cwd=tmp_path, env=variables, capture_output=True, check=False
+    )
+    assert not ended.stderr
+    called = (tmp_path / "called").read_text(encoding="ascii")
+    assert called == "5 8 1 4 1 first: pretrain SCANS --out RUN --recipe RECIPE.yaml --continue\n"
+    assert (tmp_path / "requeued").exists() == (status == 75)
+    if status == 75:
+        assert (tmp_path / "requeued").read_text(encoding="ascii") == "requeue 7\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from MAESILCore.cli.runs import _figures as figures_of
 from MAESILCore.jobfolder import Event, JobFolder, jobs_in
 from MAESILCore.jobs.process import end_trees
 from MAESILCore.jobs.runs import resume, stop, summary_of
+from Testing.runfolders import add_run
 
 RECIPE = """
 preset: tiny
@@ -229,3 +231,16 @@ def test_a_run_that_is_only_prepared_cannot_be_watched(
     run.write(Event("step", step=3, total=9, fields={"loss": 0.5}))
     assert cli.main(["watch", str(run.path)]) == 1
     assert "interrupted" in capfd.readouterr().out
+
+
+def test_a_full_disk_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def cancel(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".maesil-abc"))
+
+    folder = add_run(tmp_path, "run", steps=1)
+    monkeypatch.setattr(JobFolder, "cancel", cancel)
+    with JobFolder(folder).lock:
+        assert cli.main(["stop", str(folder)]) == 2
+    assert capfd.readouterr().err == "Error: The disk is full; free some space, then try again.\n"

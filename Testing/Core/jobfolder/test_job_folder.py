@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -318,6 +319,19 @@ def test_a_lock_is_never_seen_without_its_owner(
     with a_folder.lock as held:
         assert held.holder() == Owner(**json.loads(linked[0])) == Owner.current()
         assert [path.name for path in a_folder.path.iterdir()] == ["lock"]
+
+
+def test_a_full_disk_leaves_no_lock_without_an_owner(
+    a_folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(lock.os, "link", fail)
+    monkeypatch.setattr(lock.json, "dump", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        a_folder.lock.__enter__()
+    assert not list(a_folder.path.glob("*lock*"))
 
 
 def test_on_another_machine_the_heartbeat_decides(a_folder: JobFolder) -> None:
