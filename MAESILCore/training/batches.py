@@ -1,8 +1,8 @@
-"""Stacks samples into batches of equal extents, or into one batch for methods that need all samples at once."""
+"""Stacks samples into batches of equal extents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -10,35 +10,27 @@ from MAESILCore.methods.base import Batch
 from MAESILCore.training.source import Sample
 
 
-def batches_of(
-    samples: Sequence[Sample],
-    seeds: Sequence[int],
-    *,
-    whole: bool,
-    device: torch.device,
-    most: int | None = None,
-) -> Iterator[Batch]:
-    """The batches of one optimiser step, each put on the device when it is its turn.
+def groups_of(samples: Sequence[Sample], most: int | None = None) -> list[list[int]]:
+    """The samples that can share a batch, as they have equal extents; each group holds places in `samples`, in order.
 
     Args:
-        samples: all samples of the step; batches keep their order.
-        seeds: one per sample, see `Batch.seeds`.
-        whole: whether all samples share one batch, cropped at the end of each axis to the smallest extents. Else one
-            batch holds the samples of equal extents.
-        device: the device of the tensors.
-        most: largest number of samples in a batch; None is no limit.
+        samples: all samples of an optimiser step.
+        most: largest number of samples in a group; None is no limit.
     """
-    if whole:
-        shape = tuple(map(min, zip(*(sample.voxels.shape for sample in samples), strict=True)))
-        yield stack([sample.cropped(shape) for sample in samples], device, seeds)
-        return
-    groups: dict[tuple[int, ...], list[int]] = {}
+    alike: dict[tuple[int, ...], list[int]] = {}
     for place, sample in enumerate(samples):
-        groups.setdefault(sample.voxels.shape, []).append(place)
-    for group in groups.values():
-        for first in range(0, len(group), most or len(group)):
-            places = group[first : first + (most or len(group))]
-            yield stack([samples[place] for place in places], device, [seeds[place] for place in places])
+        alike.setdefault(sample.voxels.shape, []).append(place)
+    return [
+        group[first : first + (most or len(group))]
+        for group in alike.values()
+        for first in range(0, len(group), most or len(group))
+    ]
+
+
+def cropped_alike(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples, cropped at the end of each axis to the smallest extents, so that all can share a batch."""
+    shape = tuple(map(min, zip(*(sample.voxels.shape for sample in samples), strict=True)))
+    return [sample.cropped(shape) for sample in samples]
 
 
 def stack(samples: Sequence[Sample], device: torch.device, seeds: Sequence[int] | None = None) -> Batch:

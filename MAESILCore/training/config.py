@@ -103,6 +103,9 @@ class PretrainConfig(BaseModel):
         activation_checkpointing: compute the activations of transformer blocks again in the backward pass, for less
             memory and more time. The gradients are the same.
         compile: compile the transformer blocks with torch.compile. Resumed runs are then equal only up to rounding.
+        strategy: how several processes hold the model. `ddp`: each holds all of it. `fsdp`: each holds a part of its
+            weights, gradients and optimiser state, for less memory and more messages. `auto` is `fsdp` from the size
+            of the preset `paper` on, else `ddp`. The result is the same up to rounding, and a run may change it.
         learning_rate: peak learning rate.
         warmup_steps: steps of linear warm-up.
         cooldown: share of the steps, at the end, for the cosine fall of the learning rate; 1 is the usual cosine
@@ -147,6 +150,7 @@ class PretrainConfig(BaseModel):
     crops_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     activation_checkpointing: bool = False
     compile: bool = False
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0.0)
     warmup_steps: int = Field(default=100, ge=0)
     cooldown: float = Field(default=1.0, ge=0.0, le=1.0)

@@ -62,7 +62,9 @@ class Observer:
         self._run, self._config, self._data, self._emit = run, config, data, emit
         self._processes, self._device = processes, processes.fabric.device
         self._validation = Validation(data.validation, self._device)
+        self._has_validation = bool(processes.share(bool(self._validation)))
         self._meter = Meter(method.config.superpatch_size)
+        self._reconstructs = method.abilities.reconstructs
         self._previews: Previews | None = None
         self._tensorboard: TensorBoardLog | None = None
         if self._logs_for_tensorboard:
@@ -82,6 +84,7 @@ class Observer:
             "held_out": len(data.validation),
             "device": str(device),
             "precision": precision,
+            "sharded": self._processes.mesh is not None,
             "parameters": sum(weight.numel() for weight in method.parameters()),
         }
         run.write(Event("started", step=step, total=self._config.steps, fields=facts))
@@ -122,9 +125,20 @@ class Observer:
         self._write(Event("skipped", message, step, self._config.steps, left, fields))
         return message
 
-    def validate(self, method: Method, step: int, stopped: Callable[[], int]) -> dict[str, float] | None:
-        """Score the method; no scores without held-out scans and in other processes, None if stopped meanwhile."""
-        if not (self._run.writes and self._validation):
+    def validate(
+        self, shown: Callable[[], Method], step: int, stopped: Callable[[], int]
+    ) -> dict[str, float] | None:
+        """Score a method; no scores without held-out scans and in other processes, None if stopped meanwhile.
+
+        Args:
+            shown: returns the method; all processes call it (see `Learner.shown`).
+            step: steps taken.
+            stopped: called before each sample.
+        """
+        if not self._has_validation:
+            return {}
+        method = shown()
+        if not self._run.writes:
             return {}
         with evaluating(method):
             scores = self._validation.score(method, lambda: bool(stopped()))
@@ -133,12 +147,15 @@ class Observer:
         self._write(Event("validation", describe(scores), step, self._config.steps, fields=scores))
         return scores
 
-    def preview(self, method: Method, card: Card) -> None:
-        """Write the preview of a step, if it has one and the method reconstructs."""
+    def preview(self, shown: Callable[[], Method], card: Card) -> None:
+        """Write the preview of a step, if it has one and the method reconstructs; for `shown` see `validate`."""
         config, every = self._config, self._config.preview_every
         every = config.validate_every if every is None else every
         is_due = every > 0 and (card.step % every == 0 or card.step == config.steps)
-        if not (is_due and self._run.writes and self._data.preview and method.abilities.reconstructs):
+        if not (is_due and self._data.preview and self._reconstructs):
+            return
+        method = shown()
+        if not self._run.writes:
             return
         if self._previews is None:
             self._previews = Previews(

@@ -18,11 +18,13 @@ from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import ConfigError, PeerError
 from MAESILCore.jobfolder import message_of
 from MAESILCore.training.config import PretrainConfig
+from MAESILCore.training.sharding import shard
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch.distributed.device_mesh import DeviceMesh
 
-    from MAESILCore.methods.abilities import Abilities
+    from MAESILCore.methods.base import Method
 
 Result = TypeVar("Result")
 
@@ -30,6 +32,9 @@ Result = TypeVar("Result")
 PATIENCE = timedelta(minutes=30)
 #: How long the others wait while the first process reads all scans.
 OPENING_PATIENCE = timedelta(hours=12)
+
+#: Weights of a model from which `strategy: auto` shards it: the preset `paper` has 49 million, `base` 28 million.
+SHARDED_FROM = 40_000_000
 
 #: Parts of the messages of gloo and NCCL when a process has ended or cannot be reached.
 _LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|timed out", re.I)
@@ -70,12 +75,14 @@ class Processes:
         precision: Fabric's name of the precision.
         control: group for small messages that must not wait for the device; None for one process.
         opening: group with a long timeout, for the time before the first step; None for one process.
+        mesh: the processes over which the weights are sharded; None if each holds all weights.
     """
 
     fabric: Fabric
     precision: str
     control: Any = None
     opening: Any = None
+    mesh: DeviceMesh | None = None
 
     @property
     def rank(self) -> int:
@@ -152,12 +159,12 @@ def lost_processes() -> Iterator[None]:
         ) from error
 
 
-def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Processes:
+def launch(config: PretrainConfig, method: Method, device: str) -> Processes:
     """Connect the processes.
 
     Args:
         config: the recipe.
-        abilities: of the method.
+        method: the method, which Fabric shards in `setup_module` if there is a `Processes.mesh`.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
@@ -166,6 +173,7 @@ def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Process
     import lightning_fabric
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     place, world = pick_device(device), world_size()
     chosen: Any = pick_precision(place) if config.precision == "auto" else config.precision
@@ -175,18 +183,26 @@ def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Process
         fabric.launch()
         return Processes(fabric, chosen)
     check_share(config.batch_size, world)
-    if abilities.needs_whole_batch:
+    if method.abilities.needs_whole_batch:
         message = (
             f"The loss of the method {config.method} needs the whole batch, so one process must train it: start it "
             "without torchrun."
         )
         raise ConfigError(message)
+    strategy: Any = DDPStrategy(timeout=PATIENCE)
+    if is_sharded(config, method):
+        strategy = ModelParallelStrategy(
+            lambda whole, mesh: shard(whole, mesh["data_parallel"]),
+            data_parallel_size=world,
+            tensor_parallel_size=1,
+            timeout=PATIENCE,
+        )
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = lightning_fabric.Fabric(
         accelerator=place.type,
         devices=local,
         num_nodes=world // local,
-        strategy=DDPStrategy(timeout=PATIENCE),
+        strategy=strategy,
         precision=chosen,
         # Any launcher that sets torchrun's variables will do.
         plugins=[TorchElasticEnvironment()],
@@ -194,5 +210,15 @@ def launch(config: PretrainConfig, abilities: Abilities, device: str) -> Process
     fabric.launch()
     # A token of one entry has strides of its own; nothing is slower for it.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    groups = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, OPENING_PATIENCE))
-    return Processes(fabric, chosen, *groups)
+    control, opening = (
+        dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, OPENING_PATIENCE)
+    )
+    mesh = strategy.device_mesh["data_parallel"] if isinstance(strategy, ModelParallelStrategy) else None
+    return Processes(fabric, chosen, control, opening, mesh)
+
+
+def is_sharded(config: PretrainConfig, method: Method) -> bool:
+    """Whether several processes share the weights of a method; see `PretrainConfig.strategy`."""
+    if config.strategy == "auto":
+        return sum(weight.numel() for weight in method.parameters()) >= SHARDED_FROM
+    return config.strategy == "fsdp"

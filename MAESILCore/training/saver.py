@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from MAESILCore.models.card import Card
+from MAESILCore.training.sharding import whole
 
 
 class Write(Protocol):
@@ -23,7 +24,8 @@ class Write(Protocol):
 class Saver:
     """Copies the state of a run and writes the copy in a thread; at most one checkpoint is being written.
 
-    The copies stay in memory for the next checkpoint. Use it in a `with` block, whose end waits for the last write.
+    The copies stay in memory for the next checkpoint. Sharded tensors are copied whole, for which the other processes
+    must call `sharding.gathered` meanwhile. Use it in a `with` block, whose end waits for the last write.
 
     Args:
         write: writes one checkpoint.
@@ -88,7 +90,7 @@ class Saver:
         self._copies = {name: self._place(name, tensor) for name, tensor in tensors.items()}
         with torch.no_grad():
             for name, tensor in tensors.items():
-                self._copies[name].copy_(tensor, non_blocking=tensor.is_cuda)
+                self._copies[name].copy_(whole(tensor), non_blocking=tensor.is_cuda)
         for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
             torch.cuda.synchronize(device)
         return dict(self._copies)

@@ -16,6 +16,7 @@ from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.models.weights import misfit
 from MAESILCore.training.config import PretrainConfig
+from MAESILCore.training.sharding import part_like
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Counts:
 def pack(
     method: Method, average: Method | None, optimizer: torch.optim.Optimizer, counts: Counts
 ) -> dict[str, torch.Tensor]:
-    """The state as named tensors for `unpack`."""
+    """The state as named tensors for `unpack` and `unpack_optimizer`."""
     tensors = {f"model.{name}": tensor for name, tensor in method.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
@@ -45,14 +46,11 @@ def pack(
     return tensors | {f"count.{name}": torch.tensor(count) for name, count in asdict(counts).items()}
 
 
-def unpack(
-    tensors: dict[str, torch.Tensor],
-    method: Method,
-    average: Method | None,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-) -> Counts:
-    """Restore a state; returns its counts, which checkpoints of earlier versions lack, as they never skipped a step.
+def unpack(tensors: dict[str, torch.Tensor], method: Method, average: Method | None, step: int) -> Counts:
+    """Restore the weights and their average, before they are sharded.
+
+    Returns:
+        The counts, which checkpoints of earlier versions lack, as they never skipped a step.
 
     Raises:
         CheckpointError: the tensors belong to another model, or are not the state of a run.
@@ -68,13 +66,18 @@ def unpack(
             )
             raise CheckpointError(message)
         module.load_state_dict(weights)
+    counts = {"averaged": 1 + step, "validated": step}
+    return Counts(**counts | {name: int(count) for name, count in _part(tensors, "count.").items()})
+
+
+def unpack_optimizer(tensors: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Restore the state of the optimiser, sharded like its weights."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in _part(tensors, "optimizer.").items():
         index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = part_like(tensor, weights[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    counts = {"averaged": 1 + step, "validated": step}
-    return Counts(**counts | {name: int(count) for name, count in _part(tensors, "count.").items()})
 
 
 def take_over(method: Method, initial: LoadedModel) -> None:

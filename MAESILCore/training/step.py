@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 
-from MAESILCore.methods.base import Losses, Method, Step
-from MAESILCore.training.batches import batches_of
+from MAESILCore.methods.base import Losses, Step
+from MAESILCore.training.batches import cropped_alike, groups_of, stack
 from MAESILCore.training.config import PretrainConfig
+from MAESILCore.training.learner import Learner
 from MAESILCore.training.loader import Drawn
 from MAESILCore.training.processes import Processes, share_of
 from MAESILCore.training.schedule import learning_rate
+from MAESILCore.training.sharding import whole
 from MAESILCore.training.source import SampleKey
-
-if TYPE_CHECKING:
-    from lightning_fabric.wrappers import _FabricModule
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ class Stepper:
     Args:
         processes: the connected processes.
         config: the recipe.
-        method: the method on its device.
-        wrapped: the method, distributed by Fabric.
-        optimizer: the optimiser, prepared by Fabric.
-        average: the average of the weights; None for methods that keep a teacher.
+        learner: what the steps change; distributed.
         crops_per_pass: most crops of one pass; None is no limit.
 
     Attributes:
@@ -58,15 +55,12 @@ class Stepper:
         self,
         processes: Processes,
         config: PretrainConfig,
-        method: Method,
-        wrapped: _FabricModule,
-        optimizer: torch.optim.Optimizer,
-        average: AveragedModel | None,
+        learner: Learner,
         crops_per_pass: int | None = None,
     ) -> None:
         self.processes, self.fabric = processes, processes.fabric
-        self.config, self.method = config, method
-        self.wrapped, self.optimizer, self.average = wrapped, optimizer, average
+        self.config, self.method = config, learner.method
+        self.wrapped, self.optimizer, self.average = learner.wrapped, learner.optimizer, learner.average
         self.is_whole = True
         self.crops_per_pass = crops_per_pass
 
@@ -97,7 +91,7 @@ class Stepper:
             self.wrapped, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
         )
         losses = self._reduced(losses)
-        gradient_norm = float(cast(torch.Tensor, norm))
+        gradient_norm = float(whole(cast(torch.Tensor, norm)))
         finite = math.isfinite(gradient_norm) and math.isfinite(losses.total)
         if finite:
             self.is_whole = False
@@ -114,22 +108,17 @@ class Stepper:
         The mean of the returned losses over the processes is the mean over the samples of the step.
         """
         total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
-        whole = self.method.abilities.needs_whole_batch
-        seeds = [key.number for key in drawn.keys]
-        batches = batches_of(
-            drawn.samples, seeds, whole=whole, device=self.fabric.device, most=self.crops_per_pass
-        )
-        done = 0
-        for batch in batches:
-            done += len(batch.superpatches)
-            # DistributedDataParallel divides by the number of processes, whatever their shares.
-            weight = len(batch.superpatches) * self.processes.count / self.config.batch_size
-            assert batch.seeds is not None
-            torch.manual_seed(
-                int(batch.seeds[0])
-            )  # for layers such as dropout, which have no seed per sample
-            # Processes may have different numbers of batches, so each synchronizes gradients only with its last.
-            with self.fabric.no_backward_sync(self.wrapped, enabled=done < len(drawn.samples)):
+        samples, most = drawn.samples, self.crops_per_pass
+        if self.method.abilities.needs_whole_batch:
+            samples, most = cropped_alike(samples), None
+        for places, weight, is_last in self._passes(groups_of(samples, most)):
+            seeds = [drawn.keys[place].number for place in places]
+            batch = stack([samples[place] for place in places], self.fabric.device, seeds)
+            torch.manual_seed(seeds[0])  # for layers such as dropout, which have no seed per sample
+            # Processes may have different numbers of passes, so each synchronizes gradients only in its last. Sharded
+            # ones are synchronized in each pass: no process has the memory for all of them.
+            waits = not is_last and self.processes.mesh is None
+            with self.fabric.no_backward_sync(self.wrapped) if waits else nullcontext():
                 # With one process Fabric calls the method directly, without the autocast of `forward`.
                 with self.fabric.autocast():
                     losses = self.wrapped.training_losses(batch, step)
@@ -140,6 +129,18 @@ class Stepper:
                 value = torch.as_tensor(part, device=total.device).detach().float() * weight
                 parts[name] = parts[name] + value if name in parts else value
         return Losses(total, parts)
+
+    def _passes(self, groups: Sequence[list[int]]) -> Iterator[tuple[list[int], float, bool]]:
+        """The groups of samples, each with the weight of its loss and whether it is the last.
+
+        Sharded weights are gathered in each pass, so all processes must make equally many: further ones weigh nothing.
+        """
+        count = len(groups) if self.processes.mesh is None else max(self.processes.gather(len(groups)))
+        for number in range(count):
+            group = groups[min(number, len(groups) - 1)]
+            # Gradients are divided by the number of processes, whatever their shares.
+            weight = len(group) * self.processes.count / self.config.batch_size
+            yield group, weight if number < len(groups) else 0.0, number == count - 1
 
     def _reduced(self, losses: Losses) -> Losses:
         """The mean losses over all processes."""

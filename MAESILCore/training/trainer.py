@@ -7,34 +7,31 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from MAESILCore.data.formats.discovery import Discovery
-from MAESILCore.errors import Cancelled, ConfigError, MaesilError, Preempted
+from MAESILCore.errors import Cancelled, ConfigError, MaesilError, PeerError, Preempted
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.methods import create
-from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
 from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
-from MAESILCore.models.weights import shortened
 from MAESILCore.optional import require
-from MAESILCore.training.average import make_average
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.loader import drawn_ahead
+from MAESILCore.training.learner import Learner
+from MAESILCore.training.loader import Drawn, drawn_ahead
 from MAESILCore.training.observer import Observer
 from MAESILCore.training.passes import Trial, adapt
 from MAESILCore.training.processes import launch, lost_processes, share_of
 from MAESILCore.training.run import Run
 from MAESILCore.training.saver import Saver
 from MAESILCore.training.scans import DataOpener, opener_of
-from MAESILCore.training.schedule import make_optimizer
+from MAESILCore.training.sharding import gathered
 from MAESILCore.training.source import Opening, TrainingData
 from MAESILCore.training.split import check_same
-from MAESILCore.training.state import Counts, card_of, pack, take_over, unpack
+from MAESILCore.training.state import card_of, take_over
 from MAESILCore.training.step import Stepper, Taken
 
 #: The number of steps in a row that are not finite which ends a run with `on_nan: skip`.
@@ -135,27 +132,20 @@ class Trainer:
         if config.steps < self.step:
             message = f"The run has already taken {self.step} steps, more than the {config.steps} requested."
             raise ConfigError(f"{message} Give a larger number.")
-        self.processes = launch(config, self.method.abilities, device)
+        self.processes = launch(config, self.method, device)
         self.fabric = self.processes.fabric
         self.data = self._open(opener)
         self.method.to(self.fabric.device)
-        self.average = None
-        if not self.method.abilities.keeps_teacher:
-            self.average = make_average(self.method, config.average_decay)
+        tensors = None if saved is None else saved[1]
+        self.learner = Learner(self.method, config, self.processes, tensors, self.step)
+        self.counts = self.learner.counts
         adapt(self.method, config)
         crops = self._crops_per_pass()
-        wrapped, self.optimizer = self.fabric.setup(self.method, make_optimizer(self.method, config))
-        wrapped.mark_forward_method("training_losses")
-        self.stepper = Stepper(
-            self.processes, config, self.method, wrapped, self.optimizer, self.average, crops
-        )
+        self.learner.distribute()
+        self.stepper = Stepper(self.processes, config, self.learner, crops)
         self.observer = Observer(run, config, self.data, self.processes, self.method, emit)
-        self.counts, self.saved_at = Counts(), time.monotonic()
-        if saved is not None:
-            self.counts = unpack(saved[1], self.method, self._averaged(), self.optimizer, self.step)
-            if self.average is not None:
-                self.average.n_averaged.fill_(self.counts.averaged)
-        elif initial is not None:
+        self.saved_at = time.monotonic()
+        if saved is None and initial is not None:
             # A run that is killed before its first checkpoint must resume from these weights.
             self._save({}, best=False)
             self.saver.wait()
@@ -229,26 +219,27 @@ class Trainer:
                 try:
                     taken = self.stepper.take(drawn, self.step, self.stopped())
                 except BaseException as error:
-                    if self.step > first and self._can_save_after(error):
+                    if self.step > first and self._can_save_after(error, drawn):
                         self._rescue(error)
                     raise
-                self._count(taken)
+                self.counts.skipped = 0 if taken.finite else self.counts.skipped + 1
                 self.step += 1
                 seconds = drawn.waited + time.perf_counter() - started
                 self._check_finite(taken, self.observer.report_step(taken, drawn, seconds, self.step))
                 self.saver.check()
                 if self.step == first + 1 and self.run.writes:
-                    self.saver.prepare(self._state())
+                    self.saver.prepare(self.learner.state())
                 self._end_step(taken.stop)
 
-    def _can_save_after(self, error: BaseException) -> bool:
+    def _can_save_after(self, error: BaseException, drawn: Drawn) -> bool:
         """Whether the state is exactly that after the last full step, and can be read."""
-        if isinstance(error, MaesilError):  # the samples could not be drawn
+        if error is drawn.problem or isinstance(error, PeerError):  # all processes raise one of them here
             return True
-        # Batch norms change in the forward pass. After a lost process, CUDA may wait for it for ever.
+        # Batch norms change in the forward pass. After a lost process, CUDA may wait for it for ever. Sharded weights
+        # need all processes.
         changes_early = self.method.abilities.needs_whole_batch
         hangs = self.processes.count > 1 and self.fabric.device.type == "cuda"
-        return self.stepper.is_whole and not changes_early and not hangs
+        return self.stepper.is_whole and not (changes_early or hangs or self.processes.mesh)
 
     def _rescue(self, error: BaseException) -> None:
         """Save the state after the last full step; a failure is added to the error."""
@@ -256,11 +247,6 @@ class Trainer:
             self._save({}, best=False)
         except Exception as second:
             error.add_note(f"The state after step {self.step} could not be saved: {second}")
-
-    def _count(self, taken: Taken) -> None:
-        self.counts.skipped = 0 if taken.finite else self.counts.skipped + 1
-        if self.average is not None:
-            self.counts.averaged = int(self.average.n_averaged)
 
     def _check_finite(self, taken: Taken, message: str) -> None:
         if taken.finite or (self.config.on_nan == "skip" and self.counts.skipped < MOST_SKIPPED):
@@ -281,8 +267,10 @@ class Trainer:
         """
         scores: dict[str, float] = {}
         if self._must_validate():
-            found = self.observer.validate(self._shown(), self.step, self.stopped)
+            found = self.observer.validate(self.learner.shown, self.step, self.stopped)
             stop = max(stop, self.processes.agree(stop=self.stopped() if found is None else 0))
+            # All processes go on like the first one, which alone has scores.
+            found = self.processes.gather(found)[0]
             if found is not None:
                 scores, self.counts.validated = found, self.step
         is_over = self.step == self.config.steps and not self._must_validate()
@@ -292,7 +280,7 @@ class Trainer:
         if stop and not is_over:
             kind = Cancelled if stop == 1 else Preempted
             raise kind(f"Stopped after step {self.step}; resume the run to continue from there.")
-        self.observer.preview(self._shown(), self._card({}))
+        self.observer.preview(self.learner.shown, self._card({}))
 
     def _must_validate(self) -> bool:
         """Whether this step has a validation that was not done yet."""
@@ -301,8 +289,10 @@ class Trainer:
 
     def _must_save(self) -> bool:
         """Whether a checkpoint is due, by steps or by time; checkpoints do not change what is trained."""
-        minutes = (time.monotonic() - self.saved_at) / 60
-        return self.step % self.config.checkpoint_every == 0 or minutes >= self.config.checkpoint_minutes
+        is_late = (time.monotonic() - self.saved_at) / 60 >= self.config.checkpoint_minutes
+        if self.processes.mesh is not None:  # their clocks differ, and all must save
+            is_late = bool(self.processes.agree(stop=is_late))
+        return self.step % self.config.checkpoint_every == 0 or is_late
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
@@ -317,22 +307,14 @@ class Trainer:
         is_best, self.best = first > self.best, max(first, self.best)
         return is_best
 
-    def _averaged(self) -> Method | None:
-        """The average as a method; None if the method keeps a teacher."""
-        return None if self.average is None else cast(Method, self.average.module)
-
-    def _shown(self) -> Method:
-        """What is validated, shown and used later."""
-        return self._averaged() or self.method
-
-    def _state(self) -> dict[str, torch.Tensor]:
-        return pack(self.method, self._averaged(), self.optimizer, self.counts)
-
     def _save(self, scores: dict[str, float], best: bool) -> None:
         self.saved_at = time.monotonic()
+        state = self.learner.state()
         if self.run.writes:
-            self.saver.save(self._state(), self._card(scores), best=best)
+            self.saver.save(state, self._card(scores), best=best)
             self.observer.flush()
+        else:
+            gathered(state, keep=False)
 
     def _write(self, tensors: dict[str, torch.Tensor], card: Card, *, best: bool, seconds: float) -> None:
         self.run.checkpoints.save(
@@ -344,9 +326,7 @@ class Trainer:
 
     def _finish(self) -> Path:
         """Write the final model, which holds the average if there is one."""
-        path, averaged = self.run.folder / FINAL, self._averaged()
-        prefix, module = ("model.", self.method) if averaged is None else ("average.", averaged)
-        weights = {prefix + name: tensor for name, tensor in shortened(module.state_dict()).items()}
+        path, weights = self.run.folder / FINAL, self.learner.final()
         if self.run.writes:
             save_checkpoint(path, weights, self._card({}))
         self.run.finish(self.step)

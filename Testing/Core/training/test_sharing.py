@@ -49,7 +49,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(scans: Path, folder: Path, processes: int, *more: str) -> None:
     """Run the command in connected processes."""
-    given = () if "--resume" in more else ("--recipe", str(scans.parent / "recipe.yaml"))
+    given = () if {"--resume", "--recipe"} & set(more) else ("--recipe", str(scans.parent / "recipe.yaml"))
     command = ["pretrain", str(scans), "--out", str(folder / "run"), "--device", "cpu", *given, *more]
     with started(command, folder, processes) as running:
         outcome = [one.wait(300) for one in running]
@@ -91,6 +91,18 @@ def test_a_run_of_two_processes_goes_on_with_three_and_with_one(
     train(scans, tmp_path, 2, "--steps", "7")
     train(scans, tmp_path, 3, "--resume", "--steps", "14")
     train(scans, tmp_path, 1, "--resume", "--steps", "20")
+    check_same_curve(tmp_path / "run", alone)
+
+
+@pytest.mark.process
+def test_sharded_weights_follow_the_curve_of_one_process(scans: Path, alone: Path, tmp_path: Path) -> None:
+    """3 processes share 8 crops and two shapes of them, so one of them makes fewer passes than the others."""
+    recipe = scans.parent / "recipe.yaml"
+    sharded = tmp_path / "sharded.yaml"
+    sharded.write_text(recipe.read_text() + "strategy: fsdp\ncrops_per_pass: 2\nactivation_checkpointing: true\n")
+    train(scans, tmp_path, 3, "--recipe", str(sharded), "--steps", "7")
+    train(scans, tmp_path, 1, "--resume", "--steps", "14")
+    train(scans, tmp_path, 2, "--resume", "--steps", "20")
     check_same_curve(tmp_path / "run", alone)
 
 
