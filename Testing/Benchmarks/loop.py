@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +45,15 @@ def loop_rows(rounds: int, data: Path, size: int = 128, steps: int = 16) -> list
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = _store(folder, sorted((data / "train").glob("*_CT.nii.gz"))[:_SCANS])
+        store = make_store(folder, sorted((data / "train").glob("*_CT.nii.gz"))[:_SCANS])
         recipe = folder / "recipe.yaml"
         recipe.write_text(RECIPE.format(preset=PRESET, size=size, steps=steps, crops=CROPS))
         one, two, waits = list[float](), list[float](), list[float]()
         for turn in range(rounds):
-            alone = _train(store, recipe, folder / f"one-{turn}", processes=1, threads=2)
+            alone = train(store, recipe, folder / f"one-{turn}", processes=1, threads=2)
             one.append(crops_per_second(alone))
             waits += [float(step["data_wait"]) for step in alone[1:]]
-            two.append(
-                crops_per_second(_train(store, recipe, folder / f"two-{turn}", processes=2, threads=1))
-            )
+            two.append(crops_per_second(train(store, recipe, folder / f"two-{turn}", processes=2, threads=1)))
     best_one, best_two = max(one), max(two)
     return [
         (
@@ -75,7 +74,7 @@ def crops_per_second(steps: list[dict[str, float]]) -> float:
     return CROPS / float(np.median(np.diff([step["time"] for step in steps])[WARM_UP:]))
 
 
-def _store(folder: Path, scans: list[Path]) -> Path:
+def make_store(folder: Path, scans: list[Path]) -> Path:
     if not scans:
         for seed in range(_SCANS):
             scans.append(folder / f"phantom{seed}.nii.gz")
@@ -84,8 +83,26 @@ def _store(folder: Path, scans: list[Path]) -> Path:
     return folder / "store"
 
 
-def _train(store: Path, recipe: Path, run: Path, *, processes: int, threads: int) -> list[dict[str, float]]:
+def train(
+    store: Path,
+    recipe: Path,
+    run: Path,
+    *,
+    processes: int,
+    threads: int,
+    variables: Mapping[str, str] = {},
+    watch: Callable[[list[subprocess.Popen[str]]], None] = lambda _: None,
+) -> list[dict[str, float]]:
     """The step events of a training whose processes are started as torchrun does.
+
+    Args:
+        store: the store or scans.
+        recipe: the YAML file.
+        run: the run folder.
+        processes: number of processes.
+        threads: threads of each.
+        variables: more of the environment.
+        watch: called once, with the running processes.
 
     Raises:
         RuntimeError: a process has failed.
@@ -99,7 +116,7 @@ def _train(store: Path, recipe: Path, run: Path, *, processes: int, threads: int
     running = [
         subprocess.Popen(
             [*command, "--recipe", str(recipe), "--device", "cpu"],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**os.environ, **variables, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -107,6 +124,7 @@ def _train(store: Path, recipe: Path, run: Path, *, processes: int, threads: int
         for rank in range(processes)
     ]
     try:
+        watch(running)
         said = [process.communicate()[1] for process in running]
     finally:
         for process in running:

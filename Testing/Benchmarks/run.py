@@ -51,6 +51,7 @@ def main() -> None:
     from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
+    from Testing.Benchmarks.sharding import sharding_rows
     from Testing.Benchmarks.store import store_rows
     from Testing.Benchmarks.training import training_rows
     from Testing.Benchmarks.web import web_rows
@@ -69,6 +70,7 @@ def main() -> None:
         "checkpoints": lambda: checkpoint_rows(options.rounds, device),
         "store": lambda: store_rows(options.rounds, scan, data),
         "loop": lambda: loop_rows(min(options.rounds, 3), data),
+        "sharding": sharding_rows,
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
         "against": lambda: against_rows(scan),

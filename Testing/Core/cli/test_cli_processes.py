@@ -73,8 +73,15 @@ def goes_on(scans: Path, processes: int) -> None:
     assert [event["step"] for event in events(scans, "finished")] == [done + 2]
 
 
-@pytest.mark.parametrize("killed", [0, 1])
-def test_a_killed_process_ends_all_and_another_number_goes_on(killed: int, scans: Path) -> None:
+def choose(strategy: str, scans: Path, recipe: str = RECIPE) -> None:
+    (scans.parent / "recipe.yaml").write_text(f"{recipe}strategy: {strategy}\n")
+
+
+@pytest.mark.parametrize(("killed", "strategy"), [(0, "ddp"), (1, "fsdp")])
+def test_a_killed_process_ends_all_and_another_number_goes_on(
+    killed: int, strategy: str, scans: Path
+) -> None:
+    choose(strategy, scans)
     with training(scans, 2) as running:
         wait_until(lambda: events(scans, "checkpoint"), running)
         running[killed].send(signal.SIGKILL)
@@ -90,9 +97,9 @@ def test_a_killed_process_ends_all_and_another_number_goes_on(killed: int, scans
     goes_on(scans, 3 if killed else 1)
 
 
-def test_a_scan_that_fails_in_one_process_ends_all(scans: Path) -> None:
-    recipe = scans.parent / "recipe.yaml"
-    recipe.write_text(RECIPE.replace("batch_size: 3", "batch_size: 2") + "cache_gib: 0.00001\n")
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_scan_that_fails_in_one_process_ends_all(strategy: str, scans: Path) -> None:
+    choose(strategy, scans, RECIPE.replace("batch_size: 3", "batch_size: 2") + "cache_gib: 0.00001\n")
     with training(scans, 2) as running:
         wait_until(lambda: events(scans, "step"), running)
         (scans / "scan0.nii.gz").unlink()
@@ -104,14 +111,18 @@ def test_a_scan_that_fails_in_one_process_ends_all(scans: Path) -> None:
     assert [one or other for one, other in zip(own, told, strict=True)] == [True, True]
     (failed,) = events(scans, "failed")
     assert "scan0.nii.gz" in str(failed["message"])
+    last = events(scans, "step")[-1]["step"]
+    assert events(scans, "checkpoint")[-1]["step"] == last
 
 
 @pytest.mark.parametrize(
-    ("processes", "number"), [(1, signal.SIGUSR1), (1, signal.SIGTERM), (2, signal.SIGUSR1)]
+    ("processes", "number", "strategy"),
+    [(1, signal.SIGUSR1, "ddp"), (1, signal.SIGTERM, "ddp"), (2, signal.SIGUSR1, "fsdp")],
 )
 def test_a_scheduler_gets_a_checkpoint_and_a_status_of_its_own(
-    processes: int, number: signal.Signals, scans: Path
+    processes: int, number: signal.Signals, strategy: str, scans: Path
 ) -> None:
+    choose(strategy, scans)
     with training(scans, processes) as running:
         wait_until(lambda: events(scans, "step"), running)
         running[-1].send(number)  # one of them is enough

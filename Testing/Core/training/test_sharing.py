@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import ConfigError
@@ -49,16 +51,19 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(scans: Path, folder: Path, processes: int, *more: str) -> None:
     """Run the command in connected processes."""
-    given = () if {"--resume", "--recipe"} & set(more) else ("--recipe", str(scans.parent / "recipe.yaml"))
+    given = () if "--resume" in more else ("--recipe", str(scans.parent / "recipe.yaml"))
     command = ["pretrain", str(scans), "--out", str(folder / "run"), "--device", "cpu", *given, *more]
     with started(command, folder, processes) as running:
         outcome = [one.wait(300) for one in running]
     assert [status for status, _ in outcome] == [0] * processes, outcome
 
 
+def events_of(run: Path) -> list[dict[str, Any]]:
+    return list(map(json.loads, (run / "events.jsonl").read_text().splitlines()))
+
+
 def curve(run: Path) -> dict[int, float]:
-    events = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return {event["step"]: event["loss"] for event in events if event["event"] == "step"}
+    return {event["step"]: event["loss"] for event in events_of(run) if event["event"] == "step"}
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +100,28 @@ def test_a_run_of_two_processes_goes_on_with_three_and_with_one(
 
 
 @pytest.mark.process
-def test_sharded_weights_follow_the_curve_of_one_process(scans: Path, alone: Path, tmp_path: Path) -> None:
-    """3 processes share 8 crops and two shapes of them, so one of them makes fewer passes than the others."""
-    recipe = scans.parent / "recipe.yaml"
-    sharded = tmp_path / "sharded.yaml"
-    sharded.write_text(recipe.read_text() + "strategy: fsdp\ncrops_per_pass: 2\nactivation_checkpointing: true\n")
-    train(scans, tmp_path, 3, "--recipe", str(sharded), "--steps", "7")
-    train(scans, tmp_path, 1, "--resume", "--steps", "14")
-    train(scans, tmp_path, 2, "--resume", "--steps", "20")
+def test_sharded_weights_take_over_from_one_process_and_give_back(
+    scans: Path, alone: Path, tmp_path: Path
+) -> None:
+    """Of 8 crops of two shapes, one of the 3 processes makes fewer passes than the others."""
+    ways = {"strategy": "fsdp", "crops_per_pass": 2, "activation_checkpointing": True}
+
+    def train_alone(run: Run, steps: int) -> None:
+        config = load_config(scans.parent / "recipe.yaml", {**ways, "steps": steps})
+        pretrain(run, config, sorted(scans.iterdir()), device="cpu")
+
+    train_alone(Run.create(tmp_path / "run"), 7)
+    train(scans, tmp_path, 3, "--resume", "--steps", "14")
+    train_alone(Run.open(tmp_path / "run"), 20)
     check_same_curve(tmp_path / "run", alone)
+    started = [event for event in events_of(tmp_path / "run") if event["event"] == "started"]
+    assert [event["sharded"] for event in started] == [False, True, False]
+    mine, expected = (
+        load_file(run / "checkpoints/step-00000020.safetensors") for run in (tmp_path / "run", alone)
+    )
+    assert mine.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(mine[name], tensor, rtol=0, atol=1e-5)
 
 
 def test_shares_are_whole_and_as_even_as_can_be() -> None:
