@@ -268,10 +268,10 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         message = f"The recipe {path} cannot be read as YAML: {str(error).splitlines()[0]}."
         raise ConfigError(message) from error
     if not isinstance(fields, dict):
-        message = (
-            f"The recipe {path} must be a list of 'name: value' lines, but it is a {type(fields).__name__}."
+        kind = type(fields).__name__
+        raise ConfigError(
+            f"The recipe {path} must hold lines of the form 'name: value', but it holds a {kind}."
         )
-        raise ConfigError(message)
     return fields
 
 

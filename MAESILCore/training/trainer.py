@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -126,7 +127,6 @@ class Trainer:
         self.step = 0
         saved = run.checkpoints.load_latest(self._report)
         run.checkpoints.complete(config.keep_checkpoints)
-        self.best = run.checkpoints.best_score()
         if saved is not None:
             self.step = saved[0]
         if config.steps < self.step:
@@ -135,6 +135,7 @@ class Trainer:
         self.processes = launch(config, self.method, device)
         self.fabric = self.processes.fabric
         self.data = self._open(opener)
+        self.best = cast(float, self.processes.share(run.checkpoints.best_score()))
         self.method.to(self.fabric.device)
         tensors = None if saved is None else saved[1]
         self.learner = Learner(self.method, config, self.processes, tensors, self.step)
@@ -239,7 +240,7 @@ class Trainer:
         # need all processes.
         changes_early = self.method.abilities.needs_whole_batch
         hangs = self.processes.count > 1 and self.fabric.device.type == "cuda"
-        return self.stepper.is_whole and not (changes_early or hangs or self.processes.mesh)
+        return self.stepper.is_whole and not (changes_early or hangs or self.processes.mesh is not None)
 
     def _rescue(self, error: BaseException) -> None:
         """Save the state after the last full step; a failure is added to the error."""

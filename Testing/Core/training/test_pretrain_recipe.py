@@ -40,7 +40,7 @@ def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
         ("steps: 0", "steps: .*greater than or equal to 1"),
         ("window: [5, 5]", "lower end must be below"),
         ("crop: {size: [1, 2]}", "crop.size"),
-        ("- a\n- b", "must be a list of 'name: value' lines"),
+        ("- a\n- b", "must hold lines of the form 'name: value', but it holds a list"),
         ("a: [", "cannot be read as YAML"),
         ("crop: {size: [0, 8, 8]}", "crop.size.0: .*greater than or equal to 1"),
         ("crop: {zoom: [0, 1]}", "zoom must be two numbers above 0"),

@@ -18,7 +18,7 @@ from MAESILCore.methods.base import Batch, Step
 from MAESILCore.methods.masked import draw_hidden
 from MAESILCore.nn.draws import draw_words
 from MAESILCore.training import Run, load_config, pretrain
-from MAESILCore.training.processes import share_of
+from MAESILCore.training.processes import is_sharded, share_of
 from MAESILCore.training.source import SampleKey
 from Testing.commands import started
 
@@ -122,6 +122,16 @@ def test_sharded_weights_take_over_from_one_process_and_give_back(
     assert mine.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(mine[name], tensor, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("preset", "sharded"), [("base", False), ("paper", True)])
+def test_large_models_are_sharded_unless_the_recipe_says_otherwise(preset: str, sharded: bool) -> None:
+    config = load_config(None, {"preset": preset})
+    with torch.device("meta"):
+        method = create(config.method, config.model, config.preset)
+    assert is_sharded(config, method) is sharded
+    assert is_sharded(config.model_copy(update={"strategy": "fsdp"}), method)
+    assert not is_sharded(config.model_copy(update={"strategy": "ddp"}), method)
 
 
 def test_shares_are_whole_and_as_even_as_can_be() -> None:
