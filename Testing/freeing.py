@@ -8,10 +8,25 @@ from __future__ import annotations
 import ctypes
 import gc
 import platform
+import sys
 
 from slicer import vtkMRMLLayerDMPipelineFactory
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import AbstractView
+
+_modules_spared = 0
+
+
+def spare_collections() -> None:
+    """Leave what is there, modules above all, out of all garbage collections; to be called before an application.
+
+    Only new modules are worth it: what is left out once, such as the application before, is never collected.
+    """
+    global _modules_spared
+    if len(sys.modules) > _modules_spared:
+        gc.collect()
+        gc.freeze()
+        _modules_spared = len(sys.modules)
 
 
 def free_view(view: AbstractView) -> None:

@@ -34,9 +34,11 @@ from hosting import hostApplication as hostApplication  # noqa: E402
 def application(monkeypatch: pytest.MonkeyPatch) -> Iterator[OffscreenApplication]:
     """Slicer without Qt, its scene empty and known as `slicer.mrmlScene`; an error of MRML or VTK fails the test."""
     import slicer
+    from freeing import spare_collections
 
     from offscreen import OffscreenApplication
 
+    spare_collections()
     application = OffscreenApplication()
     monkeypatch.setattr(slicer, "mrmlScene", application.scene, raising=False)
     yield application

@@ -172,11 +172,13 @@ def opened(application: Application, folder: Path) -> Iterator[Host]:
         application: as `makeApplication` makes it.
         folder: for what is temporary, settings among it.
     """
+    from freeing import spare_collections
     from Host.application import Window
     from Host.pythonqt import Dialogs
 
     from layoutviews import LayoutManager
 
+    spare_collections()
     with pytest.MonkeyPatch.context() as patch:
         layout = LayoutManager()
         _bringAlong(patch, application, layout)

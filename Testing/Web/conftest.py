@@ -153,7 +153,7 @@ def an_application(
     """The page's other end, with two small scans, and no server that listens."""
     monkeypatch.setenv("TRAME_ARGS", "")
     import slicer
-    from freeing import free_application
+    from freeing import free_application, spare_collections
     from trame.app import get_server
 
     from MAESILCore.data.volume import Volume, write_volume
@@ -167,6 +167,7 @@ def an_application(
         voxels = np.random.default_rng(0).integers(-1000, 1000, (16, 32, 32)).astype(np.int16)
         write_volume(Volume(voxels, np.eye(4)), scans / f"{name}.nii")
     (tmp_path / "app").mkdir()
+    spare_collections()
     server = get_server(f"test {next(_numbers)}", client_type="vue3")
     options = AppOptions(scans=(scans,), device="cpu", model=str(tiny_model))
     application = aside.submit(Application, server, options, tmp_path / "app").result()
