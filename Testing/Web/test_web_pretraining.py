@@ -110,7 +110,7 @@ def test_a_run_is_started_on_data_of_the_command_line_only(
         panel = panel_of(an_application, root, data)
         assert state.pretrain_data == ["CT of the clinic"]
         state.pretrain_preset = "tiny"
-        panel._propose()
+        panel._look()
         state.pretrain_steps = 50
         for wrong in (1, -1, str(tmp_path), None):
             state.pretrain_place = wrong
@@ -237,11 +237,11 @@ def test_the_cost_of_a_training_is_measured_for_the_choice_that_is_shown(
         await press(an_application, "run_estimate")
         assert "about 60 min" in state.pretrain_cost
         state.pretrain_endless = True
-        panel._showCost()
+        panel._look()
         assert state.pretrain_cost == "About 2 s per step on CPU, and 3.0 GiB of memory."
         # Nobody has measured this size.
         state.pretrain_preset = "tiny"
-        panel._showCost()
+        panel._look()
         assert state.pretrain_cost == ""
         panel.close()
 

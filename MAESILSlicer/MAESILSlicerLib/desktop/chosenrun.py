@@ -82,6 +82,9 @@ class ChosenRun:
 
     def look(self) -> None:
         """Read the curve, the previews and the model of the run; called once a second."""
+        if self._views.isComparing(RUNS) and not self._hasPreview:
+            # The scene was closed, or a script removed a volume.
+            self._views.leave(RUNS)
         if self._run is not None:
             self._read(self._run)
         self._showButtons()
@@ -233,6 +236,12 @@ class ChosenRun:
         self._views.compare(shown, shown.main, RUNS)
         if previous is not None:
             removeResults(previous)
+
+    @property
+    def _hasPreview(self) -> bool:
+        """Whether the shown preview is whole."""
+        preview = self._shownPreview
+        return preview is not None and all(node.GetScene() is not None for node in preview.nodes)
 
     def _removePreview(self) -> None:
         preview, self._shownPreview = self._shownPreview, None

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
+from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobs.estimate import estimate_text
 from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import list_models
@@ -146,7 +147,7 @@ class ReconstructPanel(Panel):
         self._unusable = shown if problem else ""
         index = combo.findData(shown)
         if index < 0:
-            combo.addItem(Path(shown).name, shown)
+            combo.addItem(_titleOf(Path(shown)), shown)
             index = combo.findData(shown)
         if combo.currentIndex != index:
             combo.setCurrentIndex(index)
@@ -207,3 +208,12 @@ class ReconstructPanel(Panel):
     def _onDevice(self, index: int) -> None:
         self._devices.choose(index)
         self._window.schedule("system")
+
+
+def _titleOf(path: Path) -> str:
+    """The name of a model's file; that of the model if it is of a run, because all runs name their files alike."""
+    isOfRun = any(JobFolder(folder).is_described for folder in path.parents[:2])
+    try:
+        return readModelInfo(str(path)).name if isOfRun else path.name
+    except MaesilError:
+        return path.name

@@ -369,6 +369,12 @@ def test_a_preview_is_shown_beside_its_scan_in_place_of_the_one_before(module: R
     host.click(ui.previewButton)
     assert host.app.layoutManager().layout == before
     assert module.parameters.showMask2d
+    # A closed scene takes the volumes along, and empty views are of no use.
+    host.click(ui.previewButton)
+    host.closeScene()
+    module.look()
+    assert host.app.layoutManager().layout == before
+    assert not ui.previewButton.checked
     (folder / "previews" / "truth.nii.gz").unlink()
     module.look()
     host.click(ui.previewButton)
@@ -388,6 +394,8 @@ def test_the_model_of_a_run_is_used_for_reconstructions(
     module.host.click(module.ui.useModelButton)
     assert module.parameters.model == str(model)
     assert module.status == "Reconstructions now use the model of the run night."
+    # The files of all runs have the same name.
+    assert module.ui.modelComboBox.currentText == module.session.model.name != model.name
 
 
 def test_the_folder_of_runs_is_chosen_once(module: Runs, host: Host, tmp_path: Path) -> None:

@@ -9,33 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.methods import BUILT_IN
-from MAESILCore.methods.presets import preset_names
 from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
-from MAESILSlicerLib.session.cost import Choice, Cost
-from MAESILSlicerLib.session.runwords import (
-    SEPARATOR,
-    UNTIL_STOPPED,
-    Endings,
-    curvesOf,
-    freeName,
-    obstaclesOf,
-    overridesOf,
-    rowOf,
-    sentence,
-)
+from MAESILSlicerLib.session.runwords import Endings, curvesOf, obstaclesOf, rowOf, sentence
 from MAESILSlicerLib.web.page import Page
-from MAESILSlicerLib.web.panels.copiedrun import CopiedRun
+from MAESILSlicerLib.web.panels.newrun import NewRun, wholeNumber
 from MAESILSlicerLib.web.plot import line
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.runs import Preview, RunSummary
 
 _SECONDS = 1.0
-_ACTIONS = ("estimate", "start", "stop", "resume", "duplicate", "forget", "delete", "preview", "use")
-_USUAL_PRESET = "small"
+_ACTIONS = ("start", "stop", "resume", "duplicate", "delete", "preview", "use")
 #: Most runs in the list; a longer one is unreadable.
 MOST_RUNS = 200
 
@@ -62,30 +48,17 @@ class PretrainPanel:
         onPreview: Callable[[ResultSet], None],
         onModel: Callable[[str, Path], None],
     ) -> None:
-        self._page, self._copied = page, CopiedRun(list(data))
+        self._page = page
         self._onPreview, self._onModel = onPreview, onModel
-        self._board, self._endings, self._cost = Board(), Endings(), Cost()
+        self._board, self._endings = Board(), Endings()
+        self._new = NewRun(page, data, self._board)
         self._previews: list[Preview] = []
         #: The run and the total of its steps that the input of its steps was last filled for.
         self._total: tuple[str, int] = ("", 0)
-        self._proposed = ""
-        methods = [{"name": name, "presets": list(preset_names(name))} for name in sorted(BUILT_IN)]
         page.state.update(
             {
                 "has_runs": runs is not None,
                 "pretrain_open": False,
-                "pretrain_data": self._copied.titles(),
-                "pretrain_place": 0,
-                "pretrain_methods": methods,
-                "pretrain_method": methods[0]["name"],
-                "pretrain_preset": _USUAL_PRESET,
-                "pretrain_hold_out": "",
-                "pretrain_name": "",
-                "pretrain_steps": 10_000,
-                "pretrain_endless": False,
-                "pretrain_copied": "",
-                "pretrain_cost": "",
-                "pretrain_measuring": False,
                 "run_rows": [],
                 "run_chosen": "",
                 "run_message": "",
@@ -103,8 +76,9 @@ class PretrainPanel:
             return
         self._board.open(runs)
         page.state.change("run_chosen", "run_curve", "run_steps", "pretrain_open")(page.latest(self._look))
-        page.state.change("pretrain_method", "pretrain_preset")(page.latest(self._onModelChoice))
-        page.state.change("pretrain_steps", "pretrain_endless", "device")(page.latest(self._showCost))
+        self._new.follow()
+        page.onTrigger("run_estimate", self._action(self._new.measure))
+        page.onTrigger("run_forget", self._action(self._new.forget))
         for name in _ACTIONS:
             page.onTrigger(f"run_{name}", self._action(getattr(self, f"_{name}")))
 
@@ -122,7 +96,7 @@ class PretrainPanel:
 
     def close(self) -> None:
         """Release the runs, which go on, and end a measurement."""
-        self._cost.close()
+        self._new.close()
         self._board.close()
 
     def _action(self, action: Callable[[], None]) -> Callable[[], None]:
@@ -153,9 +127,7 @@ class PretrainPanel:
             {"key": run.folder.name, "kind": run.state, "name": row.name, "lines": row.lines}
             for run, row in rows
         ]
-        self._propose()
-        self._cost.poll()
-        self._showCost()
+        self._new.look()
         run = self._run()
         if state.run_asked != state.run_chosen:
             state.run_asked = ""
@@ -192,68 +164,13 @@ class PretrainPanel:
         curve = next((one for one in curves if one.key == state.run_curve), None)
         state.run_plot = line(curve.points, curve.title, curve.isLogarithmic) if curve is not None else ""
 
-    def _onModelChoice(self) -> None:
-        self._propose()
-        self._showCopied()
-        self._showCost()
-
-    def _choice(self) -> Choice:
-        state = self._page.state
-        method, preset = str(state.pretrain_method), str(state.pretrain_preset) or None
-        return Choice(method, preset, str(state.device), self._copied.further(method).get("overrides", {}))
-
-    def _showCopied(self) -> None:
-        state = self._page.state
-        state.pretrain_copied = self._copied.text(str(state.pretrain_method))
-        state.pretrain_data = self._copied.titles()
-        if state.pretrain_place == len(state.pretrain_data) > 0:
-            state.pretrain_place = 0
-
-    def _steps(self) -> int:
-        state = self._page.state
-        return UNTIL_STOPPED if state.pretrain_endless else _whole(state.pretrain_steps)
-
-    def _showCost(self) -> None:
-        state = self._page.state
-        state.pretrain_measuring = self._cost.isMeasuring
-        try:
-            state.pretrain_cost = self._cost.text(self._choice(), self._steps())
-        except MaesilError:
-            # The start says what is wrong with the number of steps.
-            state.pretrain_cost = ""
-
-    def _propose(self) -> None:
-        """Propose a free name, unless a person has typed one."""
-        state = self._page.state
-        if state.pretrain_name in ("", self._proposed):
-            taken = [run.name for run in self._board.runs]
-            self._proposed = freeName(str(state.pretrain_method), str(state.pretrain_preset or ""), taken)
-            state.pretrain_name = self._proposed
-
     # Actions
 
-    def _estimate(self) -> None:
-        self._cost.measure(self._choice())
-
     def _start(self) -> None:
-        state, place = self._page.state, self._page.state.pretrain_place
-        places, method = self._copied.places(), str(state.pretrain_method)
-        if not isinstance(place, int) or not 0 <= place < len(places):
-            raise MaesilError("Choose the scans first.")
-        further = self._copied.further(method)
-        name, isEndless = str(state.pretrain_name).strip(), bool(state.pretrain_endless)
-        overrides = overridesOf(str(state.pretrain_hold_out or ""), isEndless, further.get("overrides"))
-        folder = self._board.start(
-            places[place],
-            name=name,
-            method=method,
-            preset=str(state.pretrain_preset) or None,
-            steps=self._steps(),
-            device=str(state.device),
-            **{**further, "overrides": overrides},
-        )
-        self._page.notice.show(sentence("runs.started-page", name=name))
-        state.run_chosen, state.pretrain_name = folder.name, ""
+        scans, choices = self._new.arguments()
+        folder = self._board.start(scans, **choices)
+        self._page.notice.show(sentence("runs.started-page", name=choices["name"]))
+        self._page.state.run_chosen, self._page.state.pretrain_name = folder.name, ""
 
     def _stop(self) -> None:
         run = self._chosen()
@@ -261,33 +178,14 @@ class PretrainPanel:
         self._page.notice.show(sentence("runs.stopping", name=run.name))
 
     def _resume(self) -> None:
-        run, steps = self._chosen(), _whole(self._page.state.run_steps)
+        run, steps = self._chosen(), wholeNumber(self._page.state.run_steps)
         self._board.resume(run.folder, steps=steps if steps != run.total else None)
         self._page.notice.show(sentence("runs.resumed", name=run.name))
 
     def _duplicate(self) -> None:
-        run, state = self._chosen(), self._page.state
-        arguments = self._board.duplicate(run.folder)
-        method = next((one for one in state.pretrain_methods if one["name"] == arguments["method"]), None)
-        if method is None:
-            raise MaesilError(sentence("runs.no-method", method=arguments["method"]))
-        self._copied.copy(run.name, arguments)
-        state.pretrain_method = method["name"]
-        if arguments["preset"] in method["presets"]:
-            state.pretrain_preset = arguments["preset"]
-        state.pretrain_place = self._copied.place()
-        state.pretrain_hold_out = f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ()))
-        steps = arguments["steps"] or state.pretrain_steps
-        state.pretrain_endless = steps >= UNTIL_STOPPED
-        if not state.pretrain_endless:
-            state.pretrain_steps = steps
-        state.pretrain_name = freeName(run.name, "", [one.name for one in self._board.runs])
-        self._showCopied()
+        run = self._chosen()
+        self._new.copy(run.name, self._board.duplicate(run.folder))
         self._page.notice.show(sentence("runs.duplicated", name=run.name))
-
-    def _forget(self) -> None:
-        self._copied.forget()
-        self._showCopied()
 
     def _delete(self) -> None:
         """Ask at the first call, delete at the second."""
@@ -315,9 +213,3 @@ class PretrainPanel:
             raise MaesilError(sentence("runs.no-preview"))
         self._onPreview(addPreview(self._page.session.scene, run.name, preview))
         self._page.notice.show(sentence("runs.previewed", name=run.name, step=step))
-
-
-def _whole(number: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number):
-        raise MaesilError("Give the number of steps as a whole number.")
-    return int(number)
