@@ -153,7 +153,10 @@ class Board:
         return library.model_of_run(folder)
 
     def close(self) -> None:
-        """Release the runs, which go on."""
+        """Release the runs, which go on; the application's log says so."""
+        going = [job for job in self._started if not job.is_over]
+        if going:
+            logging.info("MAESIL: pre-trainings that go on in the background: %d", len(going))
         self._release(list(self._started))
         self._folder, self.runs = None, []
 

@@ -52,7 +52,10 @@ def until(board: Board, condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.process
-def test_a_run_goes_on_without_the_board_that_started_it(scans: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_without_the_board_that_started_it(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     first, second = Board(), Board()
     seen: list[str] = []
     first.open(tmp_path / "runs")
@@ -65,6 +68,7 @@ def test_a_run_goes_on_without_the_board_that_started_it(scans: Path, tmp_path: 
     first.refresh()
     until(second, lambda: bool(second.runs) and second.runs[0].step >= 2)
     first.close()
+    assert "go on in the background: 1" in caplog.text
     assert first.runs == []
     assert second.runs[0].state == "running"
     with pytest.raises(ConfigError, match="stop it before"):
@@ -85,7 +89,9 @@ def test_a_run_goes_on_without_the_board_that_started_it(scans: Path, tmp_path: 
     second.delete(folder)
     assert second.runs == []
     assert not folder.exists()
+    caplog.clear()
     second.close()
+    assert "go on" not in caplog.text
 
 
 def test_a_board_tells_only_what_changes(tmp_path: Path) -> None:
