@@ -251,6 +251,9 @@ class ChosenRun:
 
 def _fill(combo: qt.QComboBox, items: list[tuple[str, Any]], isNewestFirst: bool = False) -> None:
     """Replace the items of a combo box; the chosen one stays chosen, unless it was the newest."""
+    if items == [(combo.itemText(index), combo.itemData(index)) for index in range(combo.count)]:
+        # A running run calls this every second, also while a person looks through the opened list.
+        return
     chosen = None if isNewestFirst and combo.currentIndex == 0 else combo.currentData
     wasBlocked = combo.blockSignals(True)
     combo.clear()

@@ -309,10 +309,14 @@ def test_the_curve_is_plotted_follows_the_run_and_leaves_nothing_behind(
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
     assert table.GetNumberOfRows() == 12
     assert float(table.GetCellText(3, 1)) == pytest.approx(0.25)
+    view = ui.curveComboBox.view()
+    view.setCurrentIndex(ui.curveComboBox.model().index(2, 0))
     with at_work(folder):
         add_step(folder, 13)
         module.look()
     assert table.GetNumberOfRows() == 13
+    # What a person points at in the opened list.
+    assert view.currentIndex().row() == 2
     ui.curveComboBox.setCurrentIndex(1)
     ui.curveComboBox.activated.emit(1)
     assert (chart.GetYAxisTitle(), chart.GetYAxisLogScale()) == ("PSNR of hidden voxels (dB)", False)
