@@ -24,8 +24,8 @@ TEXTS = Texts(
             "The run has taken all {steps} steps; give more steps to extend it. Its model is {model}."
         ),
         "trial.cost": _(
-            "A step takes about {step} s on {device}, so {steps} steps take {duration}; "
-            "{memory} GB of memory are needed."
+            "A step takes about {step} s on {device}, so {steps:,} steps take {duration}; "
+            "{memory} GiB of memory are needed."
         ),
         "trial.done": _("Measured: {seconds} s per step."),
         "run.dead": _(

@@ -76,8 +76,10 @@ class ChosenRun:
             self._ui.curveComboBox.clear()
             self._ui.previewComboBox.clear()
             self._figures, self._curves, self._previews = None, [], []
-        self._ui.runLabel.setText(translated(run.message) if run is not None else "")
-        self._ui.runLabel.setVisible(run is not None and bool(run.message))
+        empty = "" if self._board.runs else sentence("runs.empty")
+        text = translated(empty if run is None else run.message)
+        self._ui.runLabel.setText(text)
+        self._ui.runLabel.setVisible(bool(text))
         self.look()
 
     def look(self) -> None:

@@ -157,6 +157,7 @@ class RunInputs:
         self._showStart()
         ui.scrollArea.ensureWidgetVisible(ui.scansEdit)
         ui.runNameEdit.setFocus()
+        ui.runNameEdit.selectAll()
 
     def _showStart(self) -> None:
         button, lacking = self._ui.startButton, self.isLacking

@@ -66,7 +66,9 @@ class SceneFollower:
         parameters = self._study.parameterNode()
         if parameters.inputVolume is None:
             volumes = nodesOfClass(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
-            parameters.inputVolume = next((node for node in volumes if not node.GetHideFromEditors()), None)
+            # Previews of runs are not saved with the scene, and the next preview removes them.
+            usable = (node for node in volumes if node.GetSaveWithScene() and not node.GetHideFromEditors())
+            parameters.inputVolume = next(usable, None)
         self._setParameters(parameters)
         self._study.follower.follow(parameters)
 

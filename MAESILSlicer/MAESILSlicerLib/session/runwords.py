@@ -48,6 +48,7 @@ TEXTS = Texts(
         "runs.copied": _("All other settings are those of {name}."),
         "runs.uses-model": _("Reconstructions now use the model of the run {name}."),
         "runs.previewed": _("{name}, step {step:,}: the scan, the model's input and its reconstruction."),
+        "runs.empty": _("There are no runs in this folder yet."),
         "runs.none": _("Choose a run first."),
         "runs.is-running": _("The run is running; stop it first."),
         "runs.is-not-running": _("The run is not running."),

@@ -73,7 +73,7 @@ def test_a_trial_can_be_ended(tmp_path: Path) -> None:
 def test_the_cost_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cost = TrainingEstimate(0.5, 3 << 30, "cuda:0")
     assert cost.text(7200) == (
-        "A step takes about 0.5 s on cuda:0, so 7200 steps take about 60 min; 3.0 GB of memory are needed."
+        "A step takes about 0.5 s on cuda:0, so 7,200 steps take about 60 min; 3.0 GiB of memory are needed."
     )
     (tmp_path / "scans").mkdir()
     recipe = tmp_path / "recipe.yaml"

@@ -201,7 +201,7 @@ def test_the_choices_of_a_run_are_copied_and_its_further_settings_are_kept(
     module.choose("night")
     module.host.click(ui.duplicateButton)
     assert ui.presetComboBox.currentText == "base"
-    assert ui.runNameEdit.text == "night-2"
+    assert ui.runNameEdit.text == ui.runNameEdit.selectedText == "night-2"
     assert ui.untilStoppedCheckBox.checked
     assert ui.scansEdit.text == str(module.root.parent / "scans")
     assert ui.holdOutEdit.text == "s1*; s2"
@@ -238,6 +238,7 @@ def test_a_run_is_deleted_after_a_question(module: Runs, monkeypatch: pytest.Mon
     assert not folder.exists()
     assert module.rows == []
     assert module.status == "The run old was deleted."
+    assert module.ui.runLabel.text == "There are no runs in this folder yet."
     assert module.enabled() == set()
     assert module.ui.stopButton.toolTip == "Choose a run first."
 
@@ -384,6 +385,17 @@ def test_a_preview_is_shown_beside_its_scan_in_place_of_the_one_before(module: R
     host.click(ui.previewButton)
     assert module.status == "The preview of step 5 is incomplete; choose another one."
     assert host.app.layoutManager().layout == before
+
+
+def test_a_preview_does_not_become_the_input_of_the_study(module: Runs, host: Host) -> None:
+    add_preview(add_run(module.root, "night", steps=12), 10)
+    module.openSection()
+    module.choose("night")
+    host.click(module.ui.previewButton)
+    host.widget.exit()
+    host.widget.enter()
+    assert "night step 10 scan" in module.namesOf("vtkMRMLScalarVolumeNode")
+    assert module.parameters.inputVolume is None
 
 
 def test_the_model_of_a_run_is_used_for_reconstructions(
