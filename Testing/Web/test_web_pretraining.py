@@ -265,13 +265,17 @@ def test_a_preview_is_compared_and_leaves_with_its_layout(
         assert state.layout == "comparison"
         assert list(state.compared_titles.values()) == ["Original", "Masked", "Reconstruction"]
         assert len(an_application.views.shown) == 3
+        # The list names the preview in the views.
         add_preview(root / "night", 20)
         panel._look()
-        assert (state.run_previews, state.run_preview) == ([20, 10], 20)
+        assert (state.run_previews, state.run_preview) == ([20, 10], 10)
+        state.layout, state.run_preview = "four-up", 20
+        add_preview(root / "night", 30)
+        panel._look()
+        assert state.run_preview == 30
         state.run_preview = 10
         panel._look()
         assert state.run_preview == 10
-        state.layout = "four-up"
         an_application.results._arrange()
         assert count_of(an_application, "ScalarVolume") == volumes
         # Results of a reconstruction take the place of a preview.

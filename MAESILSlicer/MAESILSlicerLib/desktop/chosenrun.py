@@ -106,7 +106,8 @@ class ChosenRun:
         if previews != self._previews:
             self._previews = previews
             titles = [(translated(sentence("preview.step", step=one.step)), one.step) for one in previews]
-            _fill(self._ui.previewComboBox, titles, isNewestFirst=True)
+            # The list names the preview in the views.
+            _fill(self._ui.previewComboBox, titles, isNewestFirst=not self._views.isComparing(RUNS))
 
     def showViews(self) -> None:
         """Enable and check the buttons that change the layout."""

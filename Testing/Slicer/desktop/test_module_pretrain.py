@@ -364,10 +364,14 @@ def test_a_preview_is_shown_beside_its_scan_in_place_of_the_one_before(module: R
     assert list(shown.values()) == names[1:]
     assert ui.previewButton.checked
     assert not ui.compareButton.checked
+    # The list names the preview in the views, also when there is a newer one.
+    add_preview(folder, 15)
+    module.look()
+    assert (ui.previewComboBox.count, ui.previewComboBox.currentText) == (3, "Step 10")
     # The volume's own mask would cover the preview.
     assert not module.parameters.showMask2d
-    ui.previewComboBox.setCurrentIndex(1)
-    ui.previewComboBox.activated.emit(1)
+    ui.previewComboBox.setCurrentIndex(2)
+    ui.previewComboBox.activated.emit(2)
     host.process()
     assert len(module.namesOf("vtkMRMLScalarVolumeNode")) == 4
     assert "night step 5 scan" in module.namesOf("vtkMRMLScalarVolumeNode")

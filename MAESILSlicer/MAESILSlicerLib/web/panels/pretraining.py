@@ -16,6 +16,7 @@ from MAESILSlicerLib.session.runwords import Endings, curvesOf, obstaclesOf, row
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.newrun import NewRun, wholeNumber
 from MAESILSlicerLib.web.plot import line
+from MAESILSlicerLib.web.views import COMPARISON
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.runs import Preview, RunSummary
@@ -142,8 +143,9 @@ class PretrainPanel:
         newest = self._previews[0].step if self._previews else None
         self._previews = self._board.previews(run.folder)[::-1] if run is not None else []
         state.run_previews = [preview.step for preview in self._previews]
-        # Who looks at the newest one goes on with the newest one.
-        if state.run_preview == newest or state.run_preview not in state.run_previews:
+        # Who has chosen the newest one goes on with the newest one, but the list names the one in the views.
+        isFollowing = state.run_preview == newest and state.layout != COMPARISON
+        if isFollowing or state.run_preview not in state.run_previews:
             state.run_preview = state.run_previews[0] if self._previews else 0
 
     def _run(self) -> RunSummary | None:
