@@ -48,6 +48,7 @@ def main() -> None:
     from Testing.Benchmarks.against import against_rows
     from Testing.Benchmarks.background import background_rows
     from Testing.Benchmarks.checkpoints import checkpoint_rows
+    from Testing.Benchmarks.estimate import estimate_rows
     from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
@@ -71,6 +72,7 @@ def main() -> None:
         "store": lambda: store_rows(options.rounds, scan, data),
         "loop": lambda: loop_rows(min(options.rounds, 3), data),
         "sharding": sharding_rows,
+        "estimate": lambda: estimate_rows(data),
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
         "against": lambda: against_rows(scan),
