@@ -163,35 +163,35 @@ def lung_trees(patient: Patient) -> np.ndarray:
 
 def _grow(draw: np.random.RandomState, trunk: np.ndarray, goals: np.ndarray) -> np.ndarray:
     """Join each goal to the tree at the lowest cost; branches leave from the second half of the trunk."""
-    nodes, parents = [*trunk], [*range(-1, len(trunk) - 1)]
-    steps = np.diff(trunk, axis=0, prepend=trunk[:1])
-    ways, headings = [*np.cumsum(np.linalg.norm(steps, axis=1))], [*steps]
+    nodes, parents = trunk, [*range(-1, len(trunk) - 1)]
+    headings = np.diff(trunk, axis=0, prepend=trunk[:1])
+    ways = np.cumsum(np.linalg.norm(headings, axis=1))
     barred = len(trunk) // 2
     order = np.argsort(np.linalg.norm(goals - trunk[-1], axis=1), kind="stable")
     # Some far goals make the main branches first; the others follow from the root outwards.
     far = len(order) // 8
     for goal in goals[np.concatenate([order[::-1][:far], order[:-far]])]:
-        offsets, directions = goal - np.array(nodes[barred:]), np.array(headings[barred:])
+        offsets, directions = goal - nodes[barred:], headings[barred:]
         gaps = np.linalg.norm(offsets, axis=1) + 1e-6
         aligned = (directions * offsets).sum(axis=1) / gaps / np.linalg.norm(directions, axis=1)
         # Cost: distance to the goal, length to the root, and change of direction.
-        anchor = barred + int(np.argmin(gaps * (1.65 - 0.65 * aligned) + 0.22 * np.array(ways[barred:])))
+        anchor = barred + int(np.argmin(gaps * (1.65 - 0.65 * aligned) + 0.22 * ways[barred:]))
         start, gap = nodes[anchor], gaps[anchor - barred]
         heading = headings[anchor] / np.linalg.norm(headings[anchor])
         bend = start + (goal - start) * 0.25 + (heading * 0.20 + draw.uniform(-0.08, 0.08, 3)) * gap
         share = np.linspace(0, 1, max(3, int(np.ceil(gap / 7.0)) + 1))[:, None]
         twig = (1 - share) ** 2 * start + 2 * share * (1 - share) * bend + share**2 * goal
         parents += [anchor, *range(len(nodes), len(nodes) + len(twig) - 2)]
-        headings += [*np.diff(twig, axis=0)]
-        ways += [*ways[anchor] + np.cumsum(np.linalg.norm(np.diff(twig, axis=0), axis=1))]
-        nodes += [*twig[1:]]
+        steps = np.diff(twig, axis=0)
+        headings = np.concatenate([headings, steps])
+        ways = np.append(ways, ways[anchor] + np.cumsum(np.linalg.norm(steps, axis=1)))
+        nodes = np.concatenate([nodes, twig[1:]])
     twigs = np.zeros(len(nodes))
     for index in range(len(nodes) - 1, 0, -1):
         twigs[index] = max(twigs[index], 1.0)
         twigs[parents[index]] += twigs[index]
     radii = np.minimum(0.72 * twigs ** (1 / _MURRAY), 6.2)[barred:, None]
-    places = np.array(nodes)
-    return np.stack([np.hstack([places[parents[barred:]], radii]), np.hstack([places[barred:], radii])])
+    return np.stack([np.hstack([nodes[parents[barred:]], radii]), np.hstack([nodes[barred:], radii])])
 
 
 def paint_tree(canvas: Canvas, tree: np.ndarray, hu: float) -> None:
