@@ -82,16 +82,20 @@ class RunsTable:
         self._connections.close()
 
     def _showRow(self, row: int, run: RunSummary) -> bool:
-        """Write a row; return whether a cell has a longer text than before."""
+        """Write a row; return whether a cell may need more width than before."""
         hasGrown = False
         for column, lines in enumerate(rowOf(run).lines):
-            text = "\n".join(map(translated, lines))
+            texts = [translated(line) for line in lines]
+            text = "\n".join(texts)
             item = self._table.item(row, column)
             if item is None:
                 item = qt.QTableWidgetItem()
                 self._table.setItem(row, column, item)
             if item.text() != text:
-                hasGrown |= len(text) > len(item.text()) or column == 1
+                before = item.text().split("\n")
+                hasGrown |= max(map(len, texts)) > max(map(len, before)) or (
+                    column == 1 and texts[0] != before[0]
+                )
                 item.setText(text)
                 item.setToolTip(text)
                 if column == 1:
