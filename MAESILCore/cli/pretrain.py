@@ -249,6 +249,7 @@ def _resume(
         _check_machine(config, request)
         _start(folder, steps, scans, device, processes)
         return
+    show_notes(filter(None, [run.lost]), _console())
     data = scans_of(request)
     _train(run, config, data, request.device, initial_of(request, run))
 

@@ -71,6 +71,9 @@ def stop_requested(preempting: Collection[int] = ()) -> Iterator[Callable[[], in
             raise KeyboardInterrupt
 
     handled = {signal.SIGINT, signal.SIGTERM, *preempting}
+    # A terminal that is closed; nohup lets it be ignored.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        handled.add(signal.SIGHUP)
     previous = {number: signal.signal(number, on_signal) for number in handled}
     try:
         yield lambda: requested

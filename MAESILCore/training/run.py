@@ -127,6 +127,14 @@ class Run:
         """Whether there is a checkpoint to resume from, readable or not."""
         return bool(self.checkpoints.paths())
 
+    @property
+    def lost(self) -> str:
+        """A sentence on a run that has taken steps but has no checkpoint; "" for any other run."""
+        last = self.job.last_event()
+        if self.has_checkpoint or last is None or not last.step:
+            return ""
+        return f"The run has taken {last.step} steps, but has no checkpoint: it starts again from its first step."
+
     @contextmanager
     def working(self, config: PretrainConfig) -> Iterator[None]:
         """Hold the run's lock during the block, and write a last event if it raises.
@@ -135,7 +143,7 @@ class Run:
         and the events remain.
 
         Raises:
-            ConfigError: another process works in the folder.
+            ConfigError: another process works in the folder, or the folder was moved or removed during the block.
         """
         if not self.writes:
             yield
@@ -148,10 +156,18 @@ class Run:
                 if (previous := self.job.lock.previous) is not None:
                     message = f"The lock of process {previous.pid}, which has ended, was taken over."
                     self.write(Event("log", message))
+                if self.lost:
+                    self.write(Event("log", self.lost))
                 try:
                     yield
                 except BaseException as error:
                     self._record(error, config)
+                    if isinstance(error, FileNotFoundError) and not self.folder.is_dir():
+                        message = (
+                            f"The run folder {self.folder} was moved or removed while its process worked. If it was "
+                            "moved, resume it at its new place; it continues from its last checkpoint."
+                        )
+                        raise ConfigError(message) from error
                     raise
                 finally:
                     self.job.withdraw()

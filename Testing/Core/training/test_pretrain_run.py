@@ -295,6 +295,36 @@ def test_what_ends_a_run_is_in_its_events(tmp_path: Path, error: BaseException, 
         Run.create(run.folder)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use cannot be moved there")
+def test_a_run_folder_that_is_moved_meanwhile_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+
+    def move() -> None:
+        with run.working(PretrainConfig()):
+            run.folder.rename(tmp_path / "moved")
+            run.write(Event("step", step=1))
+
+    with pytest.raises(ConfigError, match="was moved or removed"):
+        move()
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+
+def test_a_run_that_lost_its_checkpoints_says_that_it_starts_again(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run")
+    run.begin(PretrainConfig(), "[]")
+    assert run.lost == ""
+    run.write(Event("step", step=7))
+    told = run.lost
+    assert told.startswith("The run has taken 7 steps, but has no checkpoint")
+    with run.working(PretrainConfig()):
+        pass
+    assert [event.message for event in run.job.events() if event.event == "log"] == [told]
+    run.write(Event("step", step=7))
+    save(run, 7)
+    assert run.lost == ""
+
+
 @pytest.mark.process
 def test_the_lock_of_a_dead_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
