@@ -10,6 +10,8 @@ from pathlib import Path
 from MAESILCore.data.formats.discovery import Discovery, discover_scans
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import extension_of
+from MAESILCore.errors import VolumeError
+from MAESILCore.jobfolder.folder import EVENTS, PREVIEWS
 from MAESILCore.store.content import hash_of_path
 from MAESILCore.store.index import Entry, Index, Source
 
@@ -33,13 +35,32 @@ class Task:
     source: Source
 
 
+def find_scans(folders: Sequence[Path]) -> Discovery:
+    """The scans at and below folders, except the previews of runs, which are predictions and would be learned from.
+
+    Raises:
+        VolumeError: a folder is not there, or there is no scan.
+    """
+    found = discover_scans(folders)
+    scans = tuple(scan for scan in found.scans if not _is_preview(scan.path))
+    if not scans:
+        places = ", ".join(map(str, folders))
+        raise VolumeError(f"There is no scan in {places} but the previews of runs: give another folder.")
+    return Discovery(scans, found.left_out)
+
+
+def _is_preview(path: Path) -> bool:
+    place = Path(os.path.abspath(path)).parent
+    return place.name == PREVIEWS and (place.parent / EVENTS).is_file()
+
+
 def find(folders: Sequence[Path], store: Path) -> Discovery:
     """The scans below folders, except those below the store.
 
     Raises:
         VolumeError: a folder is not there, or there is no scan.
     """
-    found, inside = discover_scans(folders), os.path.realpath(store)
+    found, inside = find_scans(folders), os.path.realpath(store)
     scans = tuple(
         scan for scan in found.scans if not Path(os.path.realpath(scan.path)).is_relative_to(inside)
     )

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from MAESILCore.data.formats.discovery import Discovery, discover_scans
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.names import with_name
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import Window
@@ -17,6 +17,7 @@ from MAESILCore.methods.base import MethodConfig
 from MAESILCore.store.decoded import LIMIT
 from MAESILCore.store.layout import is_store
 from MAESILCore.store.opened import Store
+from MAESILCore.store.sources import find_scans
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.corpus import Corpus, Inspected, inspect
 from MAESILCore.training.crops import CropConfig, Drawing
@@ -34,12 +35,12 @@ Result = TypeVar("Result")
 
 
 def data_at(paths: Sequence[Path]) -> Discovery | Sequence[Path]:
-    """What `pretrain` takes for paths that a user gave: a store, or the scans at and below them.
+    """What `pretrain` takes for paths that a user gave: a store, or the scans at and below them; see `find_scans`.
 
     Raises:
         VolumeError: a path is not there, or there is no scan.
     """
-    return paths if any(map(is_store, paths)) else discover_scans(paths)
+    return paths if any(map(is_store, paths)) else find_scans(paths)
 
 
 def opener_of(scans: Discovery | Sequence[Path]) -> DataOpener:

@@ -17,14 +17,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from conftest import SHAPE, ct, oblique, tree
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import Volume, read_volume, write_volume
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.store import ingest, preparing
 from MAESILCore.store.checking import check
 from MAESILCore.store.index import Index
 from MAESILCore.store.opened import Store, read_description
 from MAESILCore.store.preparing import Summary, prepare
 from MAESILCore.store.resample import resample
+from MAESILCore.store.sources import find_scans
+from MAESILCore.training.scans import data_at
 
 
 def states(store: Path) -> dict[str, tuple[str, str]]:
@@ -319,6 +322,22 @@ def test_other_folders_and_busy_stores_are_refused(write_ct: Callable[..., Path]
     (tmp_path / "store/store.json").write_text(json.dumps(text))
     with pytest.raises(ConfigError, match="update MAESIL"):
         Store(tmp_path / "store")
+
+
+def test_previews_of_a_run_in_the_searched_folder_are_no_scans(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    scan, preview = write_ct(), write_ct("run/previews/truth.nrrd", seed=1)
+    # A folder of this name that belongs to no run.
+    other = write_ct("previews/ct.nrrd", seed=2)
+    (tmp_path / "scans/run/events.jsonl").touch()
+    assert {one.path for one in find_scans([tmp_path / "scans"]).scans} == {scan, other}
+    with pytest.raises(VolumeError, match="but the previews of runs"):
+        find_scans([preview])
+    assert prepare([tmp_path / "scans"], tmp_path / "store").scans == 2
+    found = data_at([tmp_path / "scans"])
+    assert isinstance(found, Discovery)
+    assert len(found.scans) == 2
 
 
 def test_a_store_in_the_searched_folder_is_not_searched(
