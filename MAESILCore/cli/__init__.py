@@ -31,6 +31,11 @@ _GROUP = "maesil.commands"
 #: Modules of this package, one per command, in the order of `maesil --help`.
 _COMMANDS = ("demo", "info", "reconstruct", "evaluate", "prepare", "pretrain", "runs", "phantom")
 
+#: Commands that a scheduler repeats. They handle its signals themselves once the training has started.
+_RESUMABLE = ("pretrain", "resume")
+#: Signals of schedulers: SLURM sends SIGTERM on a preemption, and SIGUSR1 before the end of the time if it is asked to.
+SCHEDULER = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
 _STOPPED = 130
 #: EX_TEMPFAIL of sysexits.h: run the same command again.
 _PREEMPTED = 75
@@ -53,7 +58,9 @@ class _CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context class is private
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            if stop.args and ctx.invoked_subcommand in _RESUMABLE:
+                raise Preempted("Stopped before the first step; run the same command again.") from None
             raise Cancelled("Stopped.") from None
 
 
@@ -152,16 +159,17 @@ def _say(sentence: str, status: int, mark: str = "[bold red]Error:[/] ") -> int:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Handle SIGTERM like Ctrl-C during the block."""
+    """Handle the signals of schedulers like Ctrl-C during the block, with the signal's number as the argument."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.signal(number, interrupt) for number in SCHEDULER}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

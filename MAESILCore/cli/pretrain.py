@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from MAESILCore.cli import app
+from MAESILCore.cli import SCHEDULER, app
 from MAESILCore.cli.options import Device
 from MAESILCore.cli.progress import stop_requested
 from MAESILCore.cli.terminal import show_notes
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a background process may take to start Python.
 _START_SECONDS = 20.0
-
-#: Signals of schedulers: SLURM sends SIGTERM on a preemption, and SIGUSR1 before the end of the time if it is asked to.
-_SCHEDULER = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 Background = Annotated[
     bool,
@@ -307,7 +303,7 @@ def _watch(work: Callable[[EventCallback, Callable[[], int]], Path]) -> None:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar, stop_requested(_SCHEDULER) as stopped:
+    with Progress(*columns, console=console) as bar, stop_requested(SCHEDULER) as stopped:
         task = bar.add_task("train", total=None, figures="")
         model = work(lambda state: _show(bar, task, state), stopped)
     console.print(f"Model: {model}")

@@ -124,6 +124,21 @@ def test_a_termination_stops_as_ctrl_c_does(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no SIGUSR1")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_scheduler_that_stops_a_training_before_its_first_step_is_told_to_repeat_it(
+    name: str,
+    a_command: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert {"pretrain", "resume"} == set(cli._RESUMABLE)
+    monkeypatch.setattr(cli, "_RESUMABLE", ["act"])
+    a_command(lambda: os.kill(os.getpid(), getattr(signal, name)))
+    assert cli.main(["act"]) == 75
+    assert capsys.readouterr().err == "Stopped before the first step; run the same command again.\n"
+
+
 def test_a_fault_of_the_program_asks_for_a_report(
     a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
