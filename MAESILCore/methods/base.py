@@ -135,7 +135,10 @@ class Method(nn.Module, ABC):
         """The losses of a batch: the mean over its samples, so that an optimiser step can be made of several."""
 
     def after_step(self, step: Step) -> None:
-        """Callback after every optimiser step, for example to update a teacher or a codebook."""
+        """Callback after every optimiser step, for example to update a teacher or a codebook.
+
+        With `strategy: fsdp` the weights are DTensors here; element-wise operations among them need no care.
+        """
 
     @abstractmethod
     def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
