@@ -145,14 +145,14 @@ class PretrainConfig(BaseModel):
     crop: CropConfig = CropConfig()
     mask: MaskConfig | None = MaskConfig()
     hold_out: tuple[str, ...] = ()
-    steps: int = Field(default=10_000, ge=1)
-    batch_size: int = Field(default=2, ge=1)
+    steps: int = Field(default=10_000, ge=1, le=10**9)
+    batch_size: int = Field(default=2, ge=1, le=65_536)
     crops_per_pass: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     activation_checkpointing: bool = False
     compile: bool = False
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0.0)
-    warmup_steps: int = Field(default=100, ge=0)
+    warmup_steps: int = Field(default=100, ge=0, le=10**9)
     cooldown: float = Field(default=1.0, ge=0.0, le=1.0)
     final_learning_rate: float = Field(default=0.02, ge=0.0, le=1.0)
     weight_decay: float = Field(default=0.05, ge=0.0)

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from MAESILCore.devices import pick_device, pick_precision
-from MAESILCore.errors import ConfigError, PeerError
+from MAESILCore.errors import Cancelled, ConfigError, PeerError
 from MAESILCore.jobfolder import message_of
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.sharding import shard
@@ -93,6 +93,24 @@ class Processes:
     def count(self) -> int:
         """The number of processes."""
         return int(self.fabric.world_size)
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Disconnect after the block, as PyTorch may else abort a process that ends; not after an error.
+
+        Then another process may be gone, and CUDA would wait for it.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, Cancelled):
+                self._disconnect()
+            raise
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self.count > 1:
+            dist.destroy_process_group()
 
     def share(self, outcome: object) -> object:
         """What the first process gave; for the time before the first step."""

@@ -205,11 +205,12 @@ class Trainer:
 
     def fit(self) -> Path:
         """Take the remaining steps and write the final model; see `pretrain`."""
-        with self.saver, closing(self.observer):
-            if self.step and self._must_validate():
-                self._end_step(stop=0)  # the validation was interrupted
-            self._train()
-        return self._finish()
+        with self.processes.connected():
+            with self.saver, closing(self.observer):
+                if self.step and self._must_validate():
+                    self._end_step(stop=0)  # the validation was interrupted
+                self._train()
+            return self._finish()
 
     def _train(self) -> None:
         first, steps = self.step, range(self.step, self.config.steps)

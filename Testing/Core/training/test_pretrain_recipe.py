@@ -38,6 +38,8 @@ def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
     [
         ("stepz: 3", "stepz: Extra inputs"),
         ("steps: 0", "steps: .*greater than or equal to 1"),
+        ("steps: 1000000001", "steps: .*less than or equal to 1000000000"),
+        ("batch_size: 1000000", "batch_size: .*less than or equal to 65536"),
         ("window: [5, 5]", "lower end must be below"),
         ("crop: {size: [1, 2]}", "crop.size"),
         ("- a\n- b", "must hold lines of the form 'name: value', but it holds a list"),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from MAESILCore.data.volume import Volume, write_volume
-from MAESILCore.errors import ConfigError
+from MAESILCore.errors import ConfigError, Preempted
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Batch, Step
 from MAESILCore.methods.masked import draw_hidden
 from MAESILCore.nn.draws import draw_words
 from MAESILCore.training import Run, load_config, pretrain
-from MAESILCore.training.processes import is_sharded, share_of
+from MAESILCore.training.processes import Processes, is_sharded, share_of
 from MAESILCore.training.source import SampleKey
 from Testing.commands import started
 
@@ -132,6 +134,23 @@ def test_large_models_are_sharded_unless_the_recipe_says_otherwise(preset: str, 
     assert is_sharded(config, method) is sharded
     assert is_sharded(config.model_copy(update={"strategy": "fsdp"}), method)
     assert not is_sharded(config.model_copy(update={"strategy": "ddp"}), method)
+
+
+def test_processes_disconnect_unless_another_may_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends connected is aborted at times, and a run that has finished then counts as failed."""
+    ended = list[str]()
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: ended.append("disconnected"))
+    processes = Processes(SimpleNamespace(world_size=2), "32-true")  # type: ignore[arg-type]
+    with processes.connected():
+        pass
+    with pytest.raises(Preempted), processes.connected():
+        raise Preempted("Stopped.")
+    assert ended == ["disconnected"] * 2
+    with pytest.raises(RuntimeError), processes.connected():
+        raise RuntimeError("Connection closed by peer.")
+    with Processes(SimpleNamespace(world_size=1), "32-true").connected():  # type: ignore[arg-type]
+        pass
+    assert ended == ["disconnected"] * 2
 
 
 def test_shares_are_whole_and_as_even_as_can_be() -> None:
