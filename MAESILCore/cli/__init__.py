@@ -11,6 +11,7 @@ import traceback
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from typer.core import TyperGroup
 from MAESILCore import __version__
 from MAESILCore.cli.terminal import forgive_code_pages
 from MAESILCore.errors import Cancelled, MaesilError, Preempted
-from MAESILCore.files import FULL
+from MAESILCore.files import FULL, why_unwritable
 from MAESILCore.wording import displayable
 
 if TYPE_CHECKING:
@@ -139,11 +140,14 @@ def _report(error: Exception) -> int:
     if isinstance(error, MaesilError):
         return _say(str(error), _FAILED)
     if isinstance(error, OSError) and error.strerror:
-        name = error.filename
-        place = displayable(os.fsdecode(name) if isinstance(name, bytes) else name)
         if error.errno in FULL:
             return _say("The disk is full; free some space, then try again.", _FAILED)
-        return _say(f"{error.strerror}{f' ({place})' if name else ''}.", _FAILED)
+        # The second name is the place to which a temporary file was to be moved.
+        name = error.filename2 or error.filename
+        if not isinstance(name, (str, bytes)):
+            return _say(f"{error.strerror}.", _FAILED)
+        place = Path(os.fsdecode(name))
+        return _say(displayable(f"{place} cannot be used: {why_unwritable(place, error)}."), _FAILED)
     kind = displayable(f"{type(error).__name__}: {error}")
     advice = "please report this with the output of `maesil --debug ...`."
     return _say(f"MAESIL failed unexpectedly ({kind}); {advice}", _BROKEN)

@@ -151,7 +151,7 @@ def pretrain(
         JobFolder(out).describe(NAME, request.content)
         _start(out)
         return
-    data = scans_of(request)
+    data = scans_of(request, out.name)
     run = Run.create(out)
     run.request = request.content
     _train(run, config, data, device, start)
@@ -246,7 +246,7 @@ def _resume(
         _start(folder, steps, scans, device, processes)
         return
     show_notes(filter(None, [run.lost]), _console())
-    data = scans_of(request)
+    data = scans_of(request, folder.name)
     _train(run, config, data, request.device, initial_of(request, run))
 
 

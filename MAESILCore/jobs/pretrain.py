@@ -19,6 +19,7 @@ from MAESILCore.training.run import Run
 from MAESILCore.training.scans import data_at
 from MAESILCore.training.sizes import differences
 from MAESILCore.training.trainer import pretrain
+from MAESILCore.wording import displayable
 
 
 def work(
@@ -43,7 +44,7 @@ def work(
         require(package, "Pre-training")
     run, config = open_run(folder, request, emit)
     emit(Event("progress", sentence("pretraining.looking"), total=config.steps))
-    found = scans_of(request)
+    found = scans_of(request, folder.path.name)
     initial = initial_of(request, run)
     model = pretrain(run, config, found, device=request.device, cancelled=stopped, initial=initial)
     return sentence("pretraining.all-taken", steps=config.steps, model=model.name)
@@ -68,15 +69,19 @@ def open_run(
     return run, run.config({"steps": request.steps} if request.steps else None)
 
 
-def scans_of(request: PretrainingRequest) -> Discovery | Sequence[Path]:
+def scans_of(request: PretrainingRequest, name: str) -> Discovery | Sequence[Path]:
     """The scans of a request, or its store.
+
+    Args:
+        request: the request of a run.
+        name: name of its folder, for runs of older versions, whose requests have none.
 
     Raises:
         ConfigError: the request has none, as those of older versions.
         VolumeError: the scans cannot be found.
     """
     if not request.scans:
-        raise ConfigError(sentence("run.unknown-scans", name=request.name))
+        raise ConfigError(sentence("run.unknown-scans", name=displayable(request.name or name)))
     return data_at([Path(scan) for scan in request.scans])
 
 

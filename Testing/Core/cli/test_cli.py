@@ -91,15 +91,34 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_2(
     assert capsys.readouterr().err == "Error: scan[1].nii has two dimensions; MAESIL needs three.\n"
 
 
-def test_a_refusal_of_the_system_is_one_sentence_and_exit_2(
-    a_command: Callable[[Callable[[], None]], None], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/results/report.png"),
+            "Permission denied; check the permissions, or choose another place",
+        ),
+        (
+            IsADirectoryError(
+                21, "Is a directory", "/results/.maesil-abc/report.png", None, "/results/report.png"
+            ),
+            f"{Path('/results/report.png')} is a folder; move it away",
+        ),
+        (FileNotFoundError(2, "Not there", b"/results/report.png"), "Not there; choose another place"),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_one_sentence(
+    error: OSError,
+    words: str,
+    a_command: Callable[[Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def act() -> None:
-        raise PermissionError(13, "Permission denied", "/results/report.png")
+        raise error
 
     a_command(act)
     assert cli.main(["act"]) == 2
-    assert capsys.readouterr().err == "Error: Permission denied (/results/report.png).\n"
+    assert capsys.readouterr().err == f"Error: {Path('/results/report.png')} cannot be used: {words}.\n"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), Cancelled("The user stopped the reconstruction.")])

@@ -176,7 +176,7 @@ def test_a_run_of_an_older_version_needs_its_scans_once(
     assert cli.main([*begin, "--steps", "2"]) == 0
     JobFolder(run).describe("pretraining", {})
     assert cli.main(["resume", str(run), "--steps", "3"]) == 2
-    assert "does not know its scans" in capfd.readouterr().err
+    assert "The run old does not know its scans" in capfd.readouterr().err
     assert cli.main(["resume", str(run), str(some_scans), "--steps", "3", "--device", "cpu"]) == 0
     assert cli.main(["resume", str(run), "--steps", "4"]) == 0
     assert [event.step for event in JobFolder(run).events() if event.event == "step"] == [1, 2, 3, 4]
