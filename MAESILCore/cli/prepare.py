@@ -41,7 +41,8 @@ def prepare(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes that read scans.", show_default="one per core")
+        int | None,
+        typer.Option(min=1, max=1024, help="Processes that read scans.", show_default="one per core"),
     ] = None,
     cluster: Annotated[
         str | None,

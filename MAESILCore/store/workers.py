@@ -28,7 +28,7 @@ def in_parallel(
     Args:
         work: a function of a module, which workers import.
         arguments: the arguments of each call.
-        jobs: processes of this machine; 1 works in this process.
+        jobs: processes of this machine, at most one per call; 1 works in this process.
         cluster: address of a Dask scheduler, which replaces them. Dask repeats the work of a worker that dies.
 
     Raises:
@@ -36,6 +36,8 @@ def in_parallel(
         Exception: any exception of `work`.
     """
     joblib: Any = require("joblib", "Parallel work")
+    arguments = list(arguments)
+    jobs = max(1, min(jobs, len(arguments)))
     # Ctrl-C in a terminal reaches all processes; this one ends its workers.
     function = _WithoutInterrupts(work) if cluster is None and jobs > 1 else work
     calls = [joblib.delayed(function)(*each) for each in arguments]

@@ -62,6 +62,7 @@ def test_a_store_is_made_checked_and_resampled(
         (["SCANS", "--out", "SCANS"], "is not empty and holds no store"),
         (["SCANS/none", "--out", "STORE"], "There is no file or folder"),
         (["SCANS", "--out", "STORE", "--jobs", "0"], "jobs"),
+        (["SCANS", "--out", "STORE", "--jobs", "99999999"], "jobs"),
     ],
 )
 def test_a_mistake_is_one_sentence(

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from MAESILCore.store.opened import Store, read_description
 from MAESILCore.store.preparing import Summary, prepare
 from MAESILCore.store.resample import resample
 from MAESILCore.store.sources import find_scans
+from MAESILCore.store.workers import in_parallel
 from MAESILCore.training.scans import data_at
 
 
@@ -367,3 +369,9 @@ def test_nothing_of_preparing_is_left(write_ct: Callable[..., Path], tmp_path: P
     expected = {"index.jsonl", "quarantine.csv", "scans", "scans.csv", "store.json", "zarr.json"}
     assert names == expected
     assert preparing.UNFINISHED not in names
+
+
+def test_a_single_call_needs_no_other_process_and_leaves_ctrl_c_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert list(in_parallel(abs, [(-3,)], jobs=10**8)) == [3]
+    assert signal.getsignal(signal.SIGINT) is before
