@@ -94,23 +94,19 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self.nodeAddedByUser.emit(node)
         return node
 
-    def _fitting(self) -> list[vtkMRMLNode]:
-        # Each property costs a call of Qt, and each change of the scene asks for all nodes.
-        scene, kinds = self._scene, self.nodeTypes
-        hiddenToo, childrenToo = self.showHidden, self.showChildNodeTypes
-        nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())) if scene else ()
-        return [
-            node
-            for node in nodes
-            if (hiddenToo or not node.GetHideFromEditors())
-            and (any(map(node.IsA, kinds)) if childrenToo else node.GetClassName() in kinds)
-        ]
+    def _fits(self, node: vtkMRMLNode) -> bool:
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if not self.showChildNodeTypes:
+            return node.GetClassName() in self.nodeTypes
+        return any(node.IsA(kind) for kind in self.nodeTypes)
 
     def _update(self) -> None:
         scene = self._scene
         if scene is not None and scene.IsBatchProcessing():
             return
-        found = self._fitting()
+        nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())) if scene else ()
+        found = [node for node in nodes if self._fits(node)]
         self._ids = [node.GetID() for node in found]
         self._combo.clear()
         self._combo.addItems(["None"] * self.noneEnabled + [node.GetName() for node in found])
