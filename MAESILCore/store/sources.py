@@ -22,6 +22,13 @@ _HEADERS = (".hdr", ".hdr.gz", ".nhdr", ".mhd")
 LEFT_OUT = "left out: "
 
 
+#: Files of `inference.saving`, which lies above this module; the last one is always there.
+_RECONSTRUCTION = (
+    *(f"{name}.nii.gz" for name in ("reconstruction", "mosaic", "error", "uncertainty", "mask")),
+    _LATTICE := "mask_lattice.nii.gz",
+)
+
+
 @dataclass(frozen=True)
 class Task:
     """A source that must be read.
@@ -36,22 +43,25 @@ class Task:
 
 
 def find_scans(folders: Sequence[Path]) -> Discovery:
-    """The scans at and below folders, except the previews of runs, which are predictions and would be learned from.
+    """The scans at and below folders, except previews of runs and saved reconstructions, which would be learned from.
 
     Raises:
         VolumeError: a folder is not there, or there is no scan.
     """
     found = discover_scans(folders)
-    scans = tuple(scan for scan in found.scans if not _is_preview(scan.path))
+    scans = tuple(scan for scan in found.scans if not _is_prediction(scan.path))
     if not scans:
         places = ", ".join(map(str, folders))
-        raise VolumeError(f"There is no scan in {places} but the previews of runs: give another folder.")
+        raise VolumeError(
+            f"There is no scan in {places} but previews of runs and reconstructions: give another folder."
+        )
     return Discovery(scans, found.left_out)
 
 
-def _is_preview(path: Path) -> bool:
+def _is_prediction(path: Path) -> bool:
     place = Path(os.path.abspath(path)).parent
-    return place.name == PREVIEWS and (place.parent / EVENTS).is_file()
+    is_preview = place.name == PREVIEWS and (place.parent / EVENTS).is_file()
+    return is_preview or (path.name in _RECONSTRUCTION and (place / _LATTICE).is_file())
 
 
 def find(folders: Sequence[Path], store: Path) -> Discovery:

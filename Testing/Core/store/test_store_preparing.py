@@ -21,13 +21,14 @@ from conftest import SHAPE, ct, oblique, tree
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
+from MAESILCore.inference.saving import FILES
 from MAESILCore.store import ingest, preparing
 from MAESILCore.store.checking import check
 from MAESILCore.store.index import Index
 from MAESILCore.store.opened import Store, read_description
 from MAESILCore.store.preparing import Summary, prepare
 from MAESILCore.store.resample import resample
-from MAESILCore.store.sources import find_scans
+from MAESILCore.store.sources import _RECONSTRUCTION, find_scans
 from MAESILCore.store.workers import in_parallel
 from MAESILCore.training.scans import data_at
 
@@ -334,12 +335,23 @@ def test_previews_of_a_run_in_the_searched_folder_are_no_scans(
     other = write_ct("previews/ct.nrrd", seed=2)
     (tmp_path / "scans/run/events.jsonl").touch()
     assert {one.path for one in find_scans([tmp_path / "scans"]).scans} == {scan, other}
-    with pytest.raises(VolumeError, match="but the previews of runs"):
+    with pytest.raises(VolumeError, match="but previews of runs"):
         find_scans([preview])
     assert prepare([tmp_path / "scans"], tmp_path / "store").scans == 2
     found = data_at([tmp_path / "scans"])
     assert isinstance(found, Discovery)
     assert len(found.scans) == 2
+
+
+def test_saved_reconstructions_in_the_searched_folder_are_no_scans(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    alone = write_ct("mine/mosaic.nii.gz")  # without the other files, it is anything of this name
+    beside = write_ct("result/ct.nii.gz")
+    for name in ("reconstruction", "mosaic", "error", "uncertainty", "mask", "mask_lattice"):
+        write_ct(f"result/{name}.nii.gz")
+    assert {one.path for one in find_scans([tmp_path / "scans"]).scans} == {alone, beside}
+    assert {name for name in FILES if name.endswith(".nii.gz")} == set(_RECONSTRUCTION)
 
 
 def test_a_store_in_the_searched_folder_is_not_searched(
