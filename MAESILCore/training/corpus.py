@@ -85,7 +85,8 @@ def inspect(
             used[scan] = volume.voxels.shape
     if not used:
         reasons = "; ".join(with_name(*one) for one in left_out[:3])
-        message = f"None of the {len(scans)} scans can be used for {purpose} ({reasons})."
+        none = "The only scan cannot" if len(scans) == 1 else f"None of the {len(scans)} scans can"
+        message = f"{none} be used for {purpose} ({reasons})."
         raise ConfigError(message)
     return Inspected(tuple(used), tuple(used.values()), tuple(left_out))
 

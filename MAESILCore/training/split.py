@@ -34,9 +34,10 @@ def split(
         held_out = [scan for scan in scans if any(scan.path.match(pattern) for pattern in hold_out)]
     training = [scan for scan in scans if scan not in held_out]
     if held_out and not training:
+        kept = "the only scan" if len(scans) == 1 else f"all {len(scans)} scans"
         message = (
-            f"hold_out ({', '.join(hold_out)}) keeps all {len(scans)} scans for validation and leaves none to "
-            "train on; choose patterns that match fewer of them."
+            f"hold_out ({', '.join(hold_out)}) keeps {kept} for validation and leaves none to train on: choose "
+            "patterns that match fewer scans, or add scans."
         )
         raise ConfigError(message)
     return training, held_out

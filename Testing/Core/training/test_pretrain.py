@@ -186,7 +186,7 @@ def test_nothing_usable_is_refused_and_leaves_no_run(tmp_path: Path) -> None:
     label = tmp_path / "label.nii.gz"
     write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
     run = Run.create(tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"None of the 1 scans .*label map"):
+    with pytest.raises(ConfigError, match=r"The only scan cannot be used .*label map"):
         pretrain(run, a_recipe(), [label], device="cpu")
     assert not run.folder.exists()
 
@@ -396,7 +396,7 @@ def test_held_out_scans_that_cannot_be_used_are_told(some_scans: list[Path], tmp
         pretrain(run, a_recipe(hold_out=("*",)), some_scans, device="cpu")
     label = tmp_path / "label.nii.gz"
     write_volume(Volume(np.ones((9, 9, 9), np.uint8), np.eye(4)), label)
-    with pytest.raises(ConfigError, match=r"None of the 1 scans can be used for validation \(label.nii.gz"):
+    with pytest.raises(ConfigError, match=r"The only scan cannot be used for validation \(label.nii.gz"):
         pretrain(run, a_recipe(hold_out=("label*",)), [*some_scans, label], device="cpu")
 
 
