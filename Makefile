@@ -97,8 +97,7 @@ clean: ## Remove .venv and everything that a tool left behind
 	@rm -rf $(VENV) .coverage build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Each room in processes of its own, which give back their memory; so also the pages in a browser and their servers, and
-# the other tests of the page, which each keep a part of a scene. The tests with a browser wait for half of their time, so one
-# more of them runs at a time. Status 5: a room has no such test.
+# the other tests of the page, which each keep a part of a scene. Status 5: a room has no such test.
 define pytest
 	@status=0; \
 	room() { \
@@ -108,7 +107,7 @@ define pytest
 	room Testing/Core; \
 	room Testing/Slicer; \
 	room Testing/Web -m "not browser"; \
-	room Testing/Web -m browser -n $$(($(JOBS) + 1)); \
+	room Testing/Web -m browser; \
 	exit $$status
 endef
 

@@ -50,7 +50,11 @@ def a_tunnel(a_served_ct: Served) -> Iterator[Tunnel]:
 
 @pytest.fixture
 def a_distant_page(a_browser: Browser, a_tunnel: Tunnel) -> Iterator[Page]:
-    """The page through the tunnel. Chromium tells of lost connections on its console, which is no fault here."""
+    """The page through the tunnel.
+
+    Chromium tells of lost connections on its console, which is no fault here. Nor are calls that were under way: the
+    client of trame rejects their promises with a plain object; a fault of the page is an error with a message.
+    """
     context = a_browser.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{TAB}';")
@@ -63,7 +67,7 @@ def a_distant_page(a_browser: Browser, a_tunnel: Tunnel) -> Iterator[Page]:
     page.evaluate("window.isTheSame = true")
     yield page
     context.close()
-    assert problems == []
+    assert [problem for problem in problems if problem != "Object"] == []
 
 
 def slide(page: Page, control: str, value: float) -> None:
