@@ -18,7 +18,7 @@ from MAESILCore.devices import pick_device, pick_precision
 from MAESILCore.errors import Cancelled, ConfigError, PeerError
 from MAESILCore.jobfolder import message_of
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.sharding import shard
+from MAESILCore.training.sharding import can_shard, shard
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -191,7 +191,6 @@ def launch(config: PretrainConfig, method: Method, device: str) -> Processes:
     import lightning_fabric
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
-    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     place, world = pick_device(device), world_size()
     chosen: Any = pick_precision(place) if config.precision == "auto" else config.precision
@@ -208,7 +207,10 @@ def launch(config: PretrainConfig, method: Method, device: str) -> Processes:
         )
         raise ConfigError(message)
     strategy: Any = DDPStrategy(timeout=PATIENCE)
-    if is_sharded(config, method):
+    sharded = is_sharded(config, method)
+    if sharded:
+        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
         strategy = ModelParallelStrategy(
             lambda whole, mesh: shard(whole, mesh["data_parallel"]),
             data_parallel_size=world,
@@ -231,12 +233,19 @@ def launch(config: PretrainConfig, method: Method, device: str) -> Processes:
     control, opening = (
         dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, OPENING_PATIENCE)
     )
-    mesh = strategy.device_mesh["data_parallel"] if isinstance(strategy, ModelParallelStrategy) else None
+    mesh = strategy.device_mesh["data_parallel"] if sharded else None
     return Processes(fabric, chosen, control, opening, mesh)
 
 
 def is_sharded(config: PretrainConfig, method: Method) -> bool:
-    """Whether several processes share the weights of a method; see `PretrainConfig.strategy`."""
+    """Whether several processes share the weights of a method; see `PretrainConfig.strategy`.
+
+    Raises:
+        ConfigError: the recipe wants it, and PyTorch is too old.
+    """
     if config.strategy == "auto":
-        return sum(weight.numel() for weight in method.parameters()) >= SHARDED_FROM
+        return can_shard() and sum(weight.numel() for weight in method.parameters()) >= SHARDED_FROM
+    if config.strategy == "fsdp" and not can_shard():
+        message = f"Sharding needs PyTorch 2.6 or newer, not {torch.__version__}: update it, or set strategy to ddp."
+        raise ConfigError(message)
     return config.strategy == "fsdp"

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from MAESILCore.methods.base import Method
 from MAESILCore.nn.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import DTensor
+
+
+def can_shard() -> bool:
+    """Whether this PyTorch has FSDP2, since 2.6."""
+    try:
+        from torch.distributed import fsdp
+    except ImportError:  # a build without distributed training
+        return False
+    return hasattr(fsdp, "fully_shard")
 
 
 def shard(method: Method, mesh: DeviceMesh) -> Method:
@@ -23,6 +34,8 @@ def shard(method: Method, mesh: DeviceMesh) -> Method:
         method: the whole method; all processes must hold the same.
         mesh: one dimension, over all processes.
     """
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
     for module in list(method.modules()):
         for block in module.blocks if isinstance(module, Transformer) else ():
             fully_shard(block, mesh=mesh)
@@ -33,15 +46,21 @@ def shard(method: Method, mesh: DeviceMesh) -> Method:
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """The whole tensor of a part, for which all processes must call it; other tensors are returned unchanged."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if _is_sharded(tensor) else tensor
 
 
 def part_like(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """A whole tensor, which all processes hold, sharded like a weight of the same shape; other tensors unchanged."""
-    if not isinstance(weight, DTensor) or tensor.shape != weight.shape:
+    if not _is_sharded(weight) or tensor.shape != weight.shape:
         return tensor
-    place = tensor.to(weight.device)
-    return distribute_tensor(place, weight.device_mesh, weight.placements, src_data_rank=None)
+    from torch.distributed.tensor import distribute_tensor
+
+    like = cast("DTensor", weight)
+    return distribute_tensor(tensor.to(weight.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _is_sharded(tensor: torch.Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")
 
 
 def gathered(tensors: Mapping[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:

@@ -136,6 +136,16 @@ def test_large_models_are_sharded_unless_the_recipe_says_otherwise(preset: str, 
     assert not is_sharded(config.model_copy(update={"strategy": "ddp"}), method)
 
 
+def test_sharding_is_refused_where_pytorch_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("torch.distributed.fsdp.fully_shard")
+    config = load_config(None, {"preset": "paper"})
+    with torch.device("meta"):
+        method = create(config.method, config.model, config.preset)
+    assert not is_sharded(config, method)
+    with pytest.raises(ConfigError, match=r"needs PyTorch 2\.6 or newer"):
+        is_sharded(config.model_copy(update={"strategy": "fsdp"}), method)
+
+
 def test_processes_disconnect_unless_another_may_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends connected is aborted at times, and a run that has finished then counts as failed."""
     ended = list[str]()
