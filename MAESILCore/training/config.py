@@ -11,6 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from MAESILCore import methods
+from MAESILCore.data.intensity import Intensity
+from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import find, problems_in
@@ -91,7 +93,14 @@ class PretrainConfig(BaseModel):
         method: a method of `methods.METHODS`.
         preset: named sizes of the method.
         model: fields of the method's configuration; they override the preset's.
-        window: HU values that map to 0 and 1.
+        intensity: how the values of a scan map to [0, 1]; see `data.intensity.Intensity`. `window` is for CT;
+            `percentiles` and `z-score` take statistics of each scan, for MRI and other scans without HU.
+        window: HU that map to 0 and 1, for the intensity `window`.
+        percentiles: percentiles of a scan that map to 0 and 1, for the intensity `percentiles`.
+        deviations: standard deviations on each side of a scan's mean, for the intensity `z-score`.
+        more_windows: further windows in HU, each trained on for an equal part of `more_windows_share` of the samples.
+            The model can then be used in each of these windows.
+        more_windows_share: share of the samples in one of `more_windows`.
         crop: settings of the crops.
         mask: settings of the masks; null for methods that see all voxels.
         hold_out: glob patterns of scans for validation, which are never trained on. A pattern matches the
@@ -141,7 +150,12 @@ class PretrainConfig(BaseModel):
     method: str = "maesil"
     preset: str | None = "small"
     model: dict[str, Any] = {}
+    intensity: Literal["window", "percentiles", "z-score"] = "window"
     window: tuple[float, float] = (-1000.0, 1000.0)
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    deviations: float = Field(default=3.0, gt=0.0)
+    more_windows: tuple[tuple[float, float], ...] = ()
+    more_windows_share: float = Field(default=0.5, ge=0.0, le=1.0)
     crop: CropConfig = CropConfig()
     mask: MaskConfig | None = MaskConfig()
     hold_out: tuple[str, ...] = ()
@@ -174,10 +188,18 @@ class PretrainConfig(BaseModel):
     workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _window_rises(self) -> PretrainConfig:
-        if not self.window[0] < self.window[1]:
+    def _intensities_fit(self) -> PretrainConfig:
+        if any(low >= high for low, high in (self.window, *self.more_windows)):
             raise ValueError("the window's lower end must be below its upper end")
+        with _as_value_error():
+            self.intensity_rule()
+        if self.more_windows and self.intensity != "window":
+            raise ValueError("more_windows are in HU and need `intensity: window`")
         return self
+
+    def intensity_rule(self) -> Intensity:
+        """The intensity as an object."""
+        return Intensity(self.intensity, Window(*self.window), self.percentiles, self.deviations)
 
     def check(self, sizes: MethodConfig, abilities: Abilities) -> None:
         """Check crops and masks against the sizes and abilities of the method.

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch.nn import functional as F
 
 from MAESILCore.data.formats.checks import dimensions_text
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
@@ -30,7 +31,8 @@ class CropConfig(BaseModel):
     Attributes:
         size: voxels along k, j, i; multiples of the patch size. Thinner scans are stretched up to the lower end of
             `zoom`; scans thinner than that give a thinner crop of whole patches, stretched to one if necessary.
-        minimum_body: least share of voxels above -500 HU; other crops are redrawn, up to ten draws.
+        minimum_body: least share of body, which lies above -500 HU (see `intensity.body_floor` for scans without HU);
+            other crops are redrawn, up to ten draws.
         zoom_probability: share of crops that are stretched.
         zoom: range of the stretch, drawn per axis. Scans are not resampled, so this varies the spacings that the model
             sees.
@@ -92,16 +94,26 @@ class Drawing:
     Attributes:
         crop: settings of the crops.
         masks: returns the mask strategy of one sample; None hides nothing.
-        window: HU <-> [0, 1].
+        intensity: gives each scan its window.
         patch_size: voxels along k, j, i.
         superpatch_size: voxels along k, j, i.
+        more_windows: further windows in HU, for a share of the samples.
+        more_windows_share: that share.
     """
 
     crop: CropConfig
     masks: Callable[[np.random.Generator], MaskStrategy] | None
-    window: Window
+    intensity: Intensity
     patch_size: tuple[int, int, int]
     superpatch_size: tuple[int, int, int]
+    more_windows: tuple[Window, ...] = ()
+    more_windows_share: float = 0.0
+
+    def window_for(self, window: Window, generator: np.random.Generator) -> Window:
+        """The window of one sample of a scan, given the scan's own window."""
+        if self.more_windows and generator.random() < self.more_windows_share:
+            return self.more_windows[int(generator.integers(len(self.more_windows)))]
+        return window
 
 
 @dataclass(frozen=True)
@@ -174,10 +186,10 @@ def make_crop(
     """The crop of a box: windowed, stretched and augmented.
 
     Args:
-        piece: the box's voxels, (k, j, i) in HU.
+        piece: the box's voxels, (k, j, i).
         box: the box.
         crop: settings of the crop.
-        window: HU <-> [0, 1].
+        window: maps the voxels to [0, 1].
         generator: the random generator that chose the box.
         spacing: spacing of the scan in mm along k, j, i.
 
@@ -194,13 +206,17 @@ def make_crop(
 
 
 def box_in(
-    scan: np.ndarray, crop: CropConfig, patch_size: tuple[int, int, int], generator: np.random.Generator
+    scan: np.ndarray,
+    crop: CropConfig,
+    patch_size: tuple[int, int, int],
+    generator: np.random.Generator,
+    floor: float = BODY_HU,
 ) -> Box:
-    """Choose a part of a (k, j, i) scan in HU; see `choose_box`."""
+    """Choose a part of a (k, j, i) scan whose body lies above `floor`; see `choose_box`."""
 
     def has_body(box: Box) -> bool:
         piece = scan[box.slices]
-        return bool(np.count_nonzero(piece > BODY_HU) >= crop.minimum_body * piece.size)
+        return bool(np.count_nonzero(piece > floor) >= crop.minimum_body * piece.size)
 
     return choose_box(scan.shape, crop, patch_size, generator, has_body)
 

@@ -64,8 +64,13 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     """Open a store; no voxel is read, except for validation in the first process.
 
     Raises:
-        ConfigError: the store is empty or damaged, or a pattern of `hold_out` matches no scan.
+        ConfigError: the store is empty or damaged, a pattern of `hold_out` matches no scan, or the recipe is for scans
+            without HU.
     """
+    if not config.intensity_rule().is_hu:
+        raise ConfigError(
+            f"A store holds CT in HU, and `intensity: {config.intensity}` is for scans without HU: give their folder."
+        )
     # Scans may be added to the store meanwhile, so all processes use the list of the first one.
     store = _on_first(opening, lambda: Store(folder))
     scans = scans_of(store)
@@ -111,10 +116,10 @@ def open_scans(
         if found.left_out:
             entries = "1 entry" if len(found.left_out) == 1 else f"{len(found.left_out)} entries"
             report(_left_out(f"{entries} of the folders beside the scans", found.left_out))
-        used = inspect(training, count_from(1))
+        used = inspect(training, count_from(1), intensity=config.intensity_rule())
         if not held_out:
             return used, Inspected()
-        return used, inspect(held_out, count_from(len(training) + 1), "validation")
+        return used, inspect(held_out, count_from(len(training) + 1), "validation", config.intensity_rule())
 
     used, validated = _on_first(opening, read)
     left_out = [*used.left_out, *validated.left_out]
@@ -151,7 +156,15 @@ def _left_out(what: str, named: Sequence[object], most: int = 3) -> str:
 def drawing_of(config: PretrainConfig, sizes: MethodConfig) -> Drawing:
     """The drawing settings of a recipe for a method."""
     masks = config.mask.strategy if config.mask else None
-    return Drawing(config.crop, masks, Window(*config.window), sizes.patch_size, sizes.superpatch_size)
+    return Drawing(
+        config.crop,
+        masks,
+        config.intensity_rule(),
+        sizes.patch_size,
+        sizes.superpatch_size,
+        tuple(Window(*window) for window in config.more_windows),
+        config.more_windows_share,
+    )
 
 
 def validation_samples(corpus: SampleSource) -> list[Sample]:

@@ -71,7 +71,8 @@ class StoredScans:
         shape = store.shape(number)
         box = choose_box(shape, drawing.crop, drawing.patch_size, generator, has_body)
         piece = self._decoded.read(number, box.start, box.extents)
-        crop = make_crop(piece, box, drawing.crop, drawing.window, generator, store.spacing(number))
+        window = drawing.window_for(drawing.intensity.window, generator)
+        crop = make_crop(piece, box, drawing.crop, window, generator, store.spacing(number))
         return sample_of(*crop, drawing, generator, store.files[number], box.start)
 
 

@@ -109,9 +109,8 @@ class _MadeUp:
     def draw(self, key: SampleKey) -> Sample:
         drawing = self._drawing
         generator = np.random.default_rng((key.seed, key.step, key.index))
-        crop = draw_crop(
-            self._voxels, drawing.crop, drawing.window, drawing.patch_size, generator, (1.0, 1.0, 1.0)
-        )
+        window = drawing.intensity.window_of(self._voxels)
+        crop = draw_crop(self._voxels, drawing.crop, window, drawing.patch_size, generator, (1.0, 1.0, 1.0))
         return sample_of(*crop, drawing, generator)
 
 

@@ -18,8 +18,8 @@ import torch
 
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.names import extension_of
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import write_volume
-from MAESILCore.data.window import Window
 from MAESILCore.store.decoded import LIMIT
 from MAESILCore.store.index import Entry, Index, Source
 from MAESILCore.store.layout import INDEX, QUARANTINE_TABLE, SCANS, STORE
@@ -163,7 +163,7 @@ def _monai(scans: Sequence[Path], cache: Path) -> Callable[[], object]:
 
 
 def _drawing(crop: CropConfig) -> Drawing:
-    return Drawing(crop, None, Window(), (8, 8, 8), (SIZE,) * 3)
+    return Drawing(crop, None, Intensity(), (8, 8, 8), (SIZE,) * 3)
 
 
 def _memory_row(store: Path) -> tuple[str, str, str]:

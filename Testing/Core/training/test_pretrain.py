@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError
@@ -84,7 +85,7 @@ def whole(a_run: Run, tmp_path: Path) -> Run:
 def a_corpus(scans: list[Path], cache_bytes: int = 4 << 30) -> Corpus:
     recipe = a_recipe()
     assert recipe.mask is not None
-    drawing = Drawing(recipe.crop, recipe.mask.strategy, Window(), SIZES, (32, 32, 32))
+    drawing = Drawing(recipe.crop, recipe.mask.strategy, Intensity(), SIZES, (32, 32, 32))
     return Corpus(inspect(Discovery.of(scans).scans), drawing, cache_bytes)
 
 

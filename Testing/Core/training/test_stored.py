@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import Volume, write_volume
-from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.models.checkpoint import load_tensors
@@ -37,7 +37,7 @@ TINY = {
 }
 #: Accepts every box, so that scans in files and in a store choose the same ones.
 CROP = CropConfig(size=(16, 16, 16), minimum_body=0.0)
-DRAWING = Drawing(CROP, lambda _: MaskStrategy(), Window(), (4, 4, 4), (16, 16, 16))
+DRAWING = Drawing(CROP, lambda _: MaskStrategy(), Intensity(), (4, 4, 4), (16, 16, 16))
 
 
 def hu(seed: int, shape: tuple[int, int, int]) -> np.ndarray:
