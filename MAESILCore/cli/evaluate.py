@@ -105,13 +105,12 @@ def _show(results: dict[str, Any]) -> None:
     from rich.table import Table
 
     from MAESILCore.data.formats.names import with_name
-    from MAESILCore.scoring.evaluate.table import counted, table_rows
+    from MAESILCore.scoring.evaluate.table import counted, table_rows, windows_of
 
     console, scans = Console(), results["summary"]["cases"]
     shown = _SHOWN if results["setup"]["mask"]["hidden_share"] else _SHOWN_WHOLE
-    for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
-        low, high = results["setup"][key]
-        title = f"{counted(scans)}, window {low:g} to {high:g} HU"
+    for soft_tissue, window in windows_of(results):
+        title = f"{counted(scans)}, {window}"
         title += ", mean ± standard deviation" if scans > 1 else ""
         table = Table(title=in_code_page(title, console.encoding), title_justify="left", box=box.SIMPLE_HEAD)
         headings, rows = table_rows(results, soft_tissue=soft_tissue, scores=shown)

@@ -46,6 +46,15 @@ def reconstruct(
             show_default="a quarter of a superpatch, fewer along coarser axes",
         ),
     ] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Window in HU in which the model predicts, such as -175 250. maesil info MODEL lists the windows "
+            "that a model was trained in.",
+            show_default="the model's",
+            metavar="LOW HIGH",
+        ),
+    ] = None,
     control: Annotated[
         list[str] | None,
         typer.Option(help="Also score this control: mean, nearest, harmonic or biharmonic; repeatable."),
@@ -64,6 +73,7 @@ def reconstruct(
     from rich.console import Console
 
     from MAESILCore.data.scans import read_scan
+    from MAESILCore.data.window import Window
     from MAESILCore.inference import reconstruct as reconstruct_volume
     from MAESILCore.inference import save_reconstruction
     from MAESILCore.lattice import MaskStrategy, SuperpatchGrid, roi_mask_from_box
@@ -99,6 +109,7 @@ def reconstruct(
             coverage=coverage,
             mask=None if region is None else roi_mask_from_box(grid, *region),
             overlap=overlap,
+            window=None if window is None else Window(*window),
             batch_size=batch_size,
             device=device,
             progress=progress,

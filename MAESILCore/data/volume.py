@@ -270,5 +270,5 @@ def _content_notes(volume: Volume) -> tuple[str, ...]:
         notes.append("The values look like those of a label map, not HU.")
     elif not volume.looks_like_hu:
         bits = "8-bit values" if volume.voxels.dtype.itemsize == 1 else "values"
-        notes.append(f"The {bits} from {low:g} to {high:g} are not HU, which a model of CT expects.")
+        notes.append(f"The {bits} from {low:g} to {high:g} are not HU.")
     return tuple(notes)

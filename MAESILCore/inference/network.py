@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.window import Window
 from MAESILCore.devices import computes_in_bf16, is_out_of_memory, pick_device
 from MAESILCore.errors import CheckpointError, OutOfMemoryError
@@ -36,6 +37,26 @@ class Reconstructor(Protocol):
 
     def reconstruct(self, superpatches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """(B, 1, K, J, I) in [0, 1], 0 where hidden, and (B, Dk, Dj, Di) bool -> (B, 1, K, J, I)."""
+
+
+def expects_hu(model: object) -> bool:
+    """Whether a model is for scans in HU, as users' own models without an `intensity` are."""
+    intensity: Intensity | None = getattr(model, "intensity", None)
+    return intensity is None or intensity.is_hu
+
+
+def window_for(model: Reconstructor, voxels: np.ndarray) -> Window:
+    """The window in which a model takes a scan: its own, or that of its `intensity` for scans without HU.
+
+    Args:
+        model: the model; users' own models need no `intensity`.
+        voxels: (k, j, i), all voxels of the scan.
+
+    Raises:
+        VolumeError: almost all voxels of the scan have the same value.
+    """
+    intensity: Intensity | None = getattr(model, "intensity", None)
+    return model.window if intensity is None else intensity.window_of(voxels)
 
 
 class NetworkPasses:

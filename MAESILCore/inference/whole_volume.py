@@ -12,7 +12,7 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.inference.air import Content, PatchLevels
-from MAESILCore.inference.network import NetworkPasses, Reconstructor
+from MAESILCore.inference.network import NetworkPasses, Reconstructor, expects_hu, window_for
 from MAESILCore.inference.result import Reconstruction
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.inference.walk import Step, walk
@@ -44,6 +44,7 @@ def reconstruct(
     batch_size: int | None = None,
     device: str = "auto",
     overlap: int | tuple[int, int, int] | None = None,
+    window: Window | None = None,
     progress: ProgressCallback | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Reconstruction:
@@ -67,6 +68,8 @@ def reconstruct(
         device: auto, cpu, cuda, cuda:N or mps.
         overlap: least overlap of neighbouring tiles in voxels, along all axes or (k, j, i); overlaps are blended to
             hide seams. None is `usual_overlap`; 0 needs the fewest passes.
+        window: the window in which the model takes and predicts the scan, such as one of `LoadedModel.windows`; None is
+            the model's own, or that of its intensity for scans without HU.
         progress: callback with passes done, passes in all, and a sentence.
         cancelled: called before each batch; True stops the work.
 
@@ -75,7 +78,7 @@ def reconstruct(
         CheckpointError: the model returns values that are not finite.
         ConfigError: options do not fit each other, the model or the machine; the model predicts no voxels.
         OutOfMemoryError: not enough memory for one superpatch.
-        VolumeError: the volume holds values that are not finite.
+        VolumeError: the volume holds values that are not finite, or nothing but one value.
 
     >>> from MAESILCore import load_checkpoint, make_phantom
     >>> scan = make_phantom((16, 32, 32)).volume
@@ -97,14 +100,16 @@ def reconstruct(
     passes = NetworkPasses(
         lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
     )
-    levels = PatchLevels.of(volume.voxels, model.window, grid)
-    turns = [_Turn.of(volume, model.window, grid, levels, each.hidden) for each in masks]
+    known = window is None or window in getattr(model, "windows", (window,))
+    window = window or window_for(model, volume.voxels)
+    levels = PatchLevels.of(volume.voxels, window, grid)
+    turns = [_Turn.of(volume, window, grid, levels, each.hidden) for each in masks]
     predictions = walk(
         volume.voxels,
         grid,
         [Step(box, turn.hidden) for turn in turns for box in turn.passed],
         passes,
-        prepare=model.window.apply,
+        prepare=window.apply,
         progress=progress and (lambda done, total: progress(done, total, _passed(done, total))),
         cancelled=cancelled,
     )
@@ -117,9 +122,16 @@ def reconstruct(
     else:
         reconstruction = turns[0].assemble(predictions)
     scored = np.logical_or.reduce([mask.hidden for mask in masks]) | (not abilities.hides)
-    mosaic, error = _compare(volume, model.window, grid, masks[0].hidden, scored, reconstruction)
+    mosaic, error = _compare(volume, window, grid, masks[0].hidden, scored, reconstruction)
     # Users' own models may have no notes.
     notes = (*_notes(turns, masks, is_coverage=coverage > 0), *getattr(model, "notes", ()))
+    if expects_hu(model) and not volume.looks_like_hu:
+        notes = (*notes, "The model expects HU, which these values are not: its predictions may be poor.")
+    if not known:
+        notes = (
+            *notes,
+            f"The model was not trained in the window {window}: its predictions may be poor there.",
+        )
     return Reconstruction(
         volume=volume,
         reconstruction=volume.with_voxels(reconstruction, f"{volume.name} reconstruction"),
@@ -131,7 +143,7 @@ def reconstruct(
         mask=masks[0],
         masks=masks,
         grid=grid,
-        window=model.window,
+        window=window,
         notes=notes,
         sees_all=not abilities.hides,
     )

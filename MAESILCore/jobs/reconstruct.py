@@ -69,6 +69,7 @@ class Work:
         return Sentence("job.done", "Reconstructed with {model} on {device} in {seconds:.0f} s.", **facts)
 
     def _reconstruct(self, volume: Volume, model: LoadedModel, device: str, name: str) -> Reconstruction:
+        from MAESILCore.data.window import Window
         from MAESILCore.inference import reconstruct
         from MAESILCore.lattice import Mask, SuperpatchGrid, usual_overlap
 
@@ -99,6 +100,7 @@ class Work:
             batch_size=request.batch_size,
             device=device,
             overlap=overlap,
+            window=None if request.window is None else Window(*request.window),
             progress=progress.passes,
             cancelled=self._stopped,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, VolumeError
 from MAESILCore.files import write_array
 from MAESILCore.jobfolder import JobFolder
@@ -64,6 +65,7 @@ class ReconstructionRequest:
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: superpatches per pass; None is the device's default.
         overlap: least overlap of neighbouring superpatches in voxels; None is `usual_overlap`.
+        window: HU in which the model predicts; None is the model's window, or that of its intensity.
         scores: whether the whole volume is scored, which takes time; superpatches always are.
         export: whether files for other programs and a report are written to the folder `export`.
         controls: names of the controls to score; for a single mask only.
@@ -81,6 +83,7 @@ class ReconstructionRequest:
     device: str = "auto"
     batch_size: int | None = None
     overlap: int | None = None
+    window: tuple[float, float] | None = None
     scores: bool = True
     export: bool = False
     controls: tuple[str, ...] = ()
@@ -89,11 +92,13 @@ class ReconstructionRequest:
         """Check here, before the job, all that needs neither the model nor PyTorch.
 
         Raises:
-            ConfigError: coverage, device or batch size is invalid, or controls are given with a coverage.
+            ConfigError: coverage, device, batch size or window is invalid, or controls are given with a coverage.
         """
         object.__setattr__(self, "coverage", check_coverage(self.coverage))
         object.__setattr__(self, "batch_size", check_batch_size(self.batch_size))
         check_device(self.device)
+        if self.window is not None:
+            Window(*self.window)
         if self.controls and self.coverage:
             raise ConfigError("Fills without learning are compared on a single mask; choose no coverage.")
 
@@ -125,6 +130,9 @@ class ReconstructionRequest:
         try:
             values = dict(content)
             values["ijk_to_ras"] = tuple(tuple(map(float, row)) for row in values["ijk_to_ras"])
+            if values.get("window") is not None:
+                low, high = map(float, values["window"])
+                values["window"] = low, high
             values["notes"] = tuple(values.get("notes", ()))
             values["controls"] = tuple(values.get("controls", ()))
             # Earlier versions wrote the strategy's fields at the top level.

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer, triple
 from MAESILCore.models.header import read_metadata
 
 CARD_KEY = "maesil"
-FORMAT = 1
+#: The format of cards, and that of models for scans without HU, which earlier versions would treat as HU.
+FORMAT, STATISTICS_FORMAT = 1, 2
 SUFFIX = ".safetensors"
 
 
@@ -26,12 +28,14 @@ class Card:
         name: short name of the model.
         method: name of the method, as in `methods.METHODS`.
         config: the method's configuration as JSON.
-        window: HU that map to 0 and 1.
+        window: HU that map to 0 and 1, for the intensity `window`.
         mask: mode and ratios of the training masks; empty if nothing was hidden.
         step: optimiser steps taken.
         training: the rest of the training recipe.
         data: training data and their licences.
         abilities: abilities of the method; None in old cards, see `can`.
+        intensity: the rule for scans without HU, see `Intensity.to_json`; empty for the intensity `window`.
+        more_windows: further windows in HU that the model was trained in.
         format: version of the card format.
         unknown: fields of newer versions, preserved on writing.
     """
@@ -45,6 +49,8 @@ class Card:
     training: Mapping[str, Any] = field(default_factory=dict)
     data: str = ""
     abilities: Abilities | None = None
+    intensity: Mapping[str, Any] = field(default_factory=dict)
+    more_windows: tuple[tuple[float, float], ...] = ()
     format: int = FORMAT
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,9 +73,27 @@ class Card:
         """Voxels of a patch along k, j, i."""
         return triple(self.config["patch_size"])
 
+    @property
+    def rule(self) -> Intensity:
+        """The intensity of the model.
+
+        Raises:
+            ConfigError, KeyError, TypeError, ValueError: the card's intensity is invalid.
+        """
+        return (
+            Intensity.from_json(self.intensity) if self.intensity else Intensity(window=Window(*self.window))
+        )
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows in HU that the model was trained in, the main one first; none for scans without HU."""
+        return tuple(Window(*one) for one in (self.window, *self.more_windows)) if self.rule.is_hu else ()
+
     def to_json(self) -> str:
         """The JSON text in the header of a checkpoint; see `from_json`."""
         known = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SPECIAL}
+        known["format"] = FORMAT if self.rule.is_hu else STATISTICS_FORMAT
+        known |= {name: getattr(self, name) for name in _OPTIONAL if getattr(self, name)}
         if self.abilities is not None:
             known["abilities"] = self.abilities.to_json()
         return json.dumps({**self.unknown, **known})
@@ -85,15 +109,12 @@ class Card:
         content = json.loads(text)
         if not isinstance(content, dict):
             raise TypeError("a card is a JSON object")
-        if content.get("format") != FORMAT:
+        if content.get("format") not in (FORMAT, STATISTICS_FORMAT):
             raise CheckpointError(
-                f"has checkpoint format {content.get('format')}, but this MAESIL reads format {FORMAT}: update MAESIL."
+                f"has checkpoint format {content.get('format')}, but this MAESIL reads formats {FORMAT} and "
+                f"{STATISTICS_FORMAT}: update MAESIL."
             )
         low, high = content["window"]
-        try:
-            Window(float(low), float(high))
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
         card = cls(
             name=_text(content["name"]),
             method=_text(content["method"]),
@@ -104,15 +125,23 @@ class Card:
             training=dict(content.get("training", {})),
             data=_text(content.get("data", "")),
             abilities=Abilities.from_json(content["abilities"]) if "abilities" in content else None,
+            intensity=dict(content.get("intensity", {})),
+            more_windows=tuple((float(a), float(b)) for a, b in content.get("more_windows", ())),
+            format=int(content["format"]),
             unknown={name: value for name, value in content.items() if name not in _NAMES},
         )
         # Model lists need these fields, so cards without them are rejected here.
-        _ = card.can, card.superpatch_size, card.patch_size
+        try:
+            _ = card.can, card.superpatch_size, card.patch_size, Window(*card.window), card.windows
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         return card
 
 
 _NAMES = {one.name for one in fields(Card)} - {"unknown"}
-_SPECIAL = {"abilities", "unknown"}
+#: Fields that are written only if they hold something.
+_OPTIONAL = ("intensity", "more_windows")
+_SPECIAL = {"abilities", "unknown", "format", *_OPTIONAL}
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - it is checked here

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.window import Window
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.files import sync_folder, why_unwritable, write_whole
@@ -41,8 +42,18 @@ class LoadedModel:
 
     @property
     def window(self) -> Window:
-        """The model's window, HU <-> [0, 1]."""
+        """The model's main window, HU <-> [0, 1]; for scans without HU see `intensity`."""
         return Window(*self.card.window)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows in HU that the model was trained in, the main one first; none for scans without HU."""
+        return self.card.windows
+
+    @property
+    def intensity(self) -> Intensity:
+        """The rule that gives each scan its window."""
+        return self.card.rule
 
     @property
     def abilities(self) -> Abilities:

@@ -123,12 +123,17 @@ def _card_facts(card: Card) -> list[tuple[str, str]]:
     pairs = [
         ("Name", card.name),
         ("Method", card.method),
-        ("Window", f"{_range(Window(*card.window))} HU"),
+        ("Window", _intensity(card)),
         ("Trained with masks", ", ".join(f"{key} {value}" for key, value in card.mask.items())),
         ("Steps", f"{card.step:,}"),
         ("Trained on", card.data),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _intensity(card: Card) -> str:
+    """The windows of a model, or its rule for scans without HU."""
+    return ", ".join(f"{_range(window)} HU" for window in card.windows) or str(card.rule)
 
 
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:

@@ -22,7 +22,7 @@ def score_reconstruction(
     progress: Callable[[int, int, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Score the predictions of a model in its own window and in [-175, 250] HU.
+    """Score the predictions of a model in the window of the reconstruction and in [-175, 250] HU.
 
     For a coverage all voxels count as hidden, since each was predicted while hidden. Controls need visible voxels, so
     they require a single mask.
@@ -34,8 +34,8 @@ def score_reconstruction(
         cancelled: called before each part; True stops the work.
 
     Returns:
-        `model` and `controls.<name>`, each with the scores of `metrics.Scorer` in the model's window, and under
-        `soft_tissue` in [-175, 250] HU; `notes`: the method of the body mask, and others.
+        `model` and `controls.<name>`, each with the scores of `metrics.Scorer` in the window of the reconstruction, and
+        of a scan in HU under `soft_tissue` in [-175, 250] HU; `notes`: the method of the body mask, and others.
 
     Raises:
         Cancelled: `cancelled` returned True.
@@ -48,8 +48,9 @@ def score_reconstruction(
     if controls and not _scored_mask(result).stages.any():
         controls, notes = (), [note, "Nothing was hidden, so no control is compared."]
     entries: dict[str, dict[str, Any]] = {name: {} for name in ("model", *controls)}
-    total = 2 * len(entries)
-    for window_number, window in enumerate((result.window, SOFT_TISSUE)):
+    windows = (result.window, SOFT_TISSUE) if result.volume.looks_like_hu else (result.window,)
+    total = len(windows) * len(entries)
+    for window_number, window in enumerate(windows):
         scorer = Scorer(result.volume.voxels, window, _scored_mask(result), result.grid, body)
         for number, name in enumerate(entries):
             if cancelled():

@@ -28,6 +28,8 @@ from MAESILCore.training.crops import (
 from MAESILCore.training.source import Sample, SampleKey
 from MAESILCore.training.split import inventory
 
+_NOT_HU = "its values do not look like HU"
+
 
 class ScanCache:
     """An LRU cache of scans with a memory budget.
@@ -113,6 +115,8 @@ def inspect(
         reasons = "; ".join(with_name(*one) for one in left_out[:3])
         none = "The only scan cannot" if len(scans) == 1 else f"None of the {len(scans)} scans can"
         message = f"{none} be used for {purpose} ({reasons})."
+        if any(reason == _NOT_HU for _, reason in left_out):
+            message += " For MRI and other scans without HU, set `intensity: percentiles` in the recipe."
         raise ConfigError(message)
     return Inspected(tuple(used), tuple(used.values()), tuple(left_out))
 
@@ -120,7 +124,7 @@ def inspect(
 def _no_intensity(volume: Volume, intensity: Intensity) -> str:
     """Why the values of a scan do not fit an intensity; "" if they do."""
     if intensity.is_hu and not volume.looks_like_hu:
-        return "its values do not look like HU"
+        return _NOT_HU
     try:
         intensity.window_of(volume.voxels)
     except VolumeError as error:

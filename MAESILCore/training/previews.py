@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from MAESILCore.data.formats.found import FoundScan, check_patterns
-from MAESILCore.data.formats.voxeltypes import rounded
+from MAESILCore.data.formats.voxeltypes import fits_int16, rounded
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import MaesilError, MissingPackageError
 from MAESILCore.inference import Reconstruction, reconstruct
@@ -42,17 +42,20 @@ def chosen_scan(
     return next(scan for scan in scans if scan.fits(pattern))
 
 
-def middle_part(volume: Volume, size: Sequence[int], patch_size: Sequence[int]) -> Volume:
+def middle_part(
+    volume: Volume, size: Sequence[int], patch_size: Sequence[int], floor: float = BODY_HU
+) -> Volume:
     """A box around the middle of the body, with its own geometry.
 
     Args:
-        volume: a scan in HU.
+        volume: a scan.
         size: most voxels along k, j, i. Fewer are taken where the box would be far longer than wide.
         patch_size: voxels along k, j, i; the box has whole patches where the scan is large enough.
+        floor: the value above which the body lies.
     """
     size = _compact(np.minimum(volume.shape, size), volume.spacing[::-1], patch_size)
     # Every fourth voxel suffices.
-    body = volume.voxels[::_EVERY, ::_EVERY, ::_EVERY] > BODY_HU
+    body = volume.voxels[::_EVERY, ::_EVERY, ::_EVERY] > floor
     slices = []
     for axis, (extent, length) in enumerate(zip(volume.shape, size, strict=True)):
         share = body.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -63,7 +66,14 @@ def middle_part(volume: Volume, size: Sequence[int], patch_size: Sequence[int]) 
     shift = np.eye(4)
     shift[:3, 3] = [part.start for part in reversed(slices)]
     voxels = np.ascontiguousarray(volume.voxels[tuple(slices)])
-    return Volume(rounded(voxels), volume.ijk_to_ras @ shift, volume.name)
+    return Volume(_stored(voxels, volume), volume.ijk_to_ras @ shift, volume.name)
+
+
+def _stored(voxels: np.ndarray, scan: Volume) -> np.ndarray:
+    """Voxels as int16 for a scan in HU or whole numbers, else as float32."""
+    if scan.looks_like_hu or fits_int16(scan.voxels.dtype, *scan.value_range):
+        return rounded(voxels)
+    return voxels.astype(np.float32)
 
 
 def _compact(size: np.ndarray, spacing: Sequence[float], patch_size: Sequence[int]) -> list[int]:
@@ -80,11 +90,11 @@ class Previews:
 
     `previews/` holds per step the picture `step-XXXXXXXX.png` and the volume `step-XXXXXXXX.nii.gz`, in which the model
     has filled in the hidden patches; `truth.nii.gz` is the scan and `hidden.nii.gz` what the model sees of it. All
-    volumes are int16 HU on one grid. The mask is the same for all steps.
+    volumes are on one grid, int16 for HU and other whole numbers. The mask is the same for all steps.
 
     Args:
         folder: the run folder.
-        volume: the part of a scan, in HU.
+        volume: the part of a scan.
         strategy: draws the mask; None hides nothing.
         keep: number of steps to keep.
         say: receives a sentence about a preview or a picture that cannot be made.
@@ -129,10 +139,10 @@ class Previews:
         if not (self._folder / HIDDEN).exists():
             seen = np.where(result.grid.expand(result.mask.hidden), result.window.low, self._volume.voxels)
             write_volume(self._volume, self._folder / TRUTH)
-            write_volume(self._volume.with_voxels(rounded(seen)), self._folder / HIDDEN)
+            write_volume(self._volume.with_voxels(_stored(seen, self._volume)), self._folder / HIDDEN)
         path = self._folder / f"step-{card.step:08d}.nii.gz"
         filled = result.reconstruction if result.sees_all else result.mosaic
-        write_volume(filled.with_voxels(rounded(filled.voxels)), path)
+        write_volume(filled.with_voxels(_stored(filled.voxels, self._volume)), path)
         picture = self._draw(result, card)
         return [picture, path] if picture else [path]
 

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.names import with_name
+from MAESILCore.data.intensity import body_floor
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, MaesilError
@@ -20,7 +21,7 @@ from MAESILCore.store.opened import Store
 from MAESILCore.store.sources import find_scans
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.corpus import Corpus, Inspected, inspect
-from MAESILCore.training.crops import CropConfig, Drawing
+from MAESILCore.training.crops import BODY_HU, CropConfig, Drawing
 from MAESILCore.training.previews import chosen_scan, middle_part
 from MAESILCore.training.source import Opening, Sample, SampleKey, SampleSource, TrainingData
 from MAESILCore.training.split import split
@@ -135,7 +136,9 @@ def open_scans(
     shown = chosen_scan(config.preview_scan, validated.scans, used.scans)
 
     def preview() -> Volume:
-        return middle_part(read_volume(shown.path), sizes.superpatch_size, sizes.patch_size)
+        scan, rule = read_volume(shown.path), config.intensity_rule()
+        floor = BODY_HU if rule.is_hu else body_floor(scan.voxels, rule.window_of(scan.voxels))
+        return middle_part(scan, sizes.superpatch_size, sizes.patch_size, floor)
 
     return TrainingData(Corpus(used, drawing, memory // max(1, config.workers)), samples, unused, preview)
 

@@ -90,7 +90,7 @@ class TrainingData:
         training: the source of training samples.
         validation: samples that never change; empty for no validation.
         left_out: unused scans and entries with reasons, as fields of events.
-        preview: reads the part of a scan that previews show, in HU; None for no previews.
+        preview: reads the part of a scan that previews show; None for no previews.
     """
 
     training: SampleSource

@@ -109,7 +109,9 @@ def card_of(
         scans: number of training scans.
         scores: scores of validation at this step, kept as `validation` in `Card.training`.
     """
-    own = {"name", "data", "method", "model", "window", "preset"}
+    own = {"name", "data", "method", "model", "window", "preset", "intensity", "percentiles", "deviations"}
+    own |= {"more_windows"}
+    rule = config.intensity_rule()
     training = {**config.model_dump(mode="json", exclude=own), "scans": scans}
     return Card(
         name=config.name,
@@ -121,6 +123,8 @@ def card_of(
         data=config.data,
         training=training | ({"validation": dict(scores)} if scores else {}),
         abilities=method.abilities,
+        intensity={} if rule.is_hu else rule.to_json(),
+        more_windows=config.more_windows,
     )
 
 

@@ -16,6 +16,7 @@ from MAESILCore.data.scans import failed_unexpectedly
 from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
+from MAESILCore.inference.network import expects_hu
 from MAESILCore.inference.whole_volume import ProgressCallback
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
@@ -67,7 +68,7 @@ def evaluate(
         controls: names from `controls.CONTROLS`.
         exclude: glob patterns of scans to leave out; they match the path below the folder or its end, see
             `formats.found.FoundScan.fits`.
-        include_not_hu: whether to include scans whose values do not look like HU.
+        include_not_hu: whether to include scans whose values do not look like HU; a model for such scans does.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: superpatches per pass; None is the device's default.
         command: the command that reproduces the results, stored in `setup`.
@@ -77,9 +78,10 @@ def evaluate(
     Returns:
         A dictionary ready for JSON. `setup`: the options. `cases`: for each scan `model`, `controls.<name>` and, with a
         coverage, `coverage`, each with the scores of `metrics.Scorer` in the model's window, and under `soft_tissue` in
-        [-175, 250] HU; cases are named by their path below the folder. `summary`: mean, standard deviation and lowest
-        value over the cases of these scores, and of the model's gain over the best control of each case and over each
-        control. `left_out`: name and reason of the other scans and of unreadable entries.
+        [-175, 250] HU, unless the model is for scans without HU. A model that was trained in that window is asked in it
+        for these scores, as the controls are. Cases are named by their path below the folder. `summary`: mean, standard
+        deviation and lowest value over the cases of these scores, and of the model's gain over the best control of each
+        case and over each control. `left_out`: name and reason of the other scans and of unreadable entries.
 
     Raises:
         Cancelled: `cancelled` returned True.
@@ -98,7 +100,7 @@ def evaluate(
         batch_size=batch_size,
         cancelled=cancelled or (lambda: False),
     )
-    selection = Selection.of(paths, exclude, include_not_hu)
+    selection = Selection.of(paths, exclude, include_not_hu or not expects_hu(model))
     tracker = _Tracker(progress, len(selection.scans) * options.parts)
     cases, failure = [], None
     for place, scan, volume in selection.read():
@@ -163,8 +165,10 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
         "model": model.name,
         # Users' own models may have no notes.
         "model_notes": list(getattr(model, "notes", ())),
-        "window_hu": [model.window.low, model.window.high],
+        "intensity": str(getattr(model, "intensity", model.window)),
+        "window_hu": [model.window.low, model.window.high] if expects_hu(model) else None,
         "soft_tissue_window_hu": [SOFT_TISSUE.low, SOFT_TISSUE.high],
+        "asked_in_soft_tissue": SOFT_TISSUE in getattr(model, "windows", ()),
         "superpatch_size_kji": list(model.superpatch_size),
         "patch_size_kji": list(model.patch_size),
         "mask": _mask(options.strategy),

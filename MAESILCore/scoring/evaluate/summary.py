@@ -62,16 +62,20 @@ def _one_control(name: str) -> _Opponent:
 
 
 def _gains(cases: list[dict[str, Any]], opponent: _Opponent) -> dict[str, Any]:
-    """Gain of the model case by case, in the model's window and under `soft_tissue`."""
+    """Gain of the model case by case, in the model's window and, for scans in HU, under `soft_tissue`."""
     wide = [(case["model"], case["controls"]) for case in cases]
-    narrow = [
-        (model["soft_tissue"], {name: scores["soft_tissue"] for name, scores in controls.items()})
-        for model, controls in wide
-    ]
-    return {
-        **{score: spread(_gain(pair, opponent, score) for pair in wide) for score in DECISIVE},
-        "soft_tissue": {score: spread(_gain(pair, opponent, score) for pair in narrow) for score in DECISIVE},
+    gains: dict[str, Any] = {
+        score: spread(_gain(pair, opponent, score) for pair in wide) for score in DECISIVE
     }
+    if all("soft_tissue" in model for model, _ in wide):
+        narrow = [
+            (model["soft_tissue"], {name: scores["soft_tissue"] for name, scores in controls.items()})
+            for model, controls in wide
+        ]
+        gains["soft_tissue"] = {
+            score: spread(_gain(pair, opponent, score) for pair in narrow) for score in DECISIVE
+        }
+    return gains
 
 
 def _gain(

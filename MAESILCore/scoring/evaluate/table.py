@@ -43,16 +43,17 @@ def table_rows(
     for name, spreads in named.items():
         shown = spreads["soft_tissue"] if soft_tissue else spreads
         rows.append([name, *(_cell(shown[score], decimals) for score, (_, decimals) in columns.items())])
-    return ["Method", *(heading for heading, _ in columns.values())], rows
+    unit = "HU" if results["setup"]["window_hu"] else "stored units"
+    return ["Method", *(heading.replace("HU", unit) for heading, _ in columns.values())], rows
 
 
 def format_table(results: dict[str, Any]) -> str:
     """The results as Markdown: both windows, the gains, and an explanation."""
     setup, summary = results["setup"], results["summary"]
     lines = [_caption(setup, summary), ""]
-    for soft_tissue, key in ((False, "window_hu"), (True, "soft_tissue_window_hu")):
+    for soft_tissue, window in windows_of(results):
         headings, rows = table_rows(results, soft_tissue=soft_tissue)
-        lines += [f"Window [{setup[key][0]:g}, {setup[key][1]:g}] HU:", ""]
+        lines += [f"{window[:1].upper()}{window[1:]}:", ""]
         lines += [_line(headings), _line(["---"] + ["---:"] * (len(headings) - 1)), *map(_line, rows), ""]
         lines += [*_gain_lines(summary, soft_tissue), ""]
     if "coverage" in summary:
@@ -60,6 +61,16 @@ def format_table(results: dict[str, Any]) -> str:
     if setup["command"]:
         lines += [f"Made by `{setup['command']}`.", ""]
     return "\n".join(lines)
+
+
+def windows_of(results: dict[str, Any]) -> list[tuple[bool, str]]:
+    """The windows of the scores: whether it is that of soft tissue, and a text such as "window [-175, 250] HU"."""
+    setup, model = results["setup"], results["summary"]["model"]
+    (low, high), (soft_low, soft_high) = setup["window_hu"] or (None, None), setup["soft_tissue_window_hu"]
+    own = f"window of each scan: {setup['intensity']}" if low is None else f"window [{low:g}, {high:g}] HU"
+    asked = ", in which the model was asked" if setup["asked_in_soft_tissue"] else ""
+    soft = [(True, f"window [{soft_low:g}, {soft_high:g}] HU{asked}")] if "soft_tissue" in model else []
+    return [(False, own), *soft]
 
 
 def counted(scans: int) -> str:
@@ -121,10 +132,13 @@ def _gain_lines(summary: dict[str, Any], soft_tissue: bool) -> Iterator[str]:
 
 
 def _coverage_lines(coverage: dict[str, Any]) -> Iterator[str]:
+    soft = ""
+    if "soft_tissue" in coverage:
+        psnr, ssim = (_cell(coverage["soft_tissue"][score], d) for score, d in (("psnr", 2), ("ssim", 3)))
+        soft = f"; in the soft-tissue window {psnr} dB and {ssim}"
     yield (
         f"Coverage of {coverage['masks']['mean']:g} masks, mean of the predictions made while hidden, all voxels: "
-        f"PSNR {_cell(coverage['psnr'], 2)} dB, SSIM {_cell(coverage['ssim'], 3)}; in the soft-tissue window "
-        f"{_cell(coverage['soft_tissue']['psnr'], 2)} dB and {_cell(coverage['soft_tissue']['ssim'], 3)}. "
+        f"PSNR {_cell(coverage['psnr'], 2)} dB, SSIM {_cell(coverage['ssim'], 3)}{soft}. "
         f"Blockiness ratio {_cell(coverage['blockiness_ratio'], 2)}."
     )
 

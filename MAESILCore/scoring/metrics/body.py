@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from MAESILCore.data.intensity import body_floor
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 
@@ -18,7 +19,7 @@ def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
 
     They are the largest connected part above -500 HU with its holes filled in each axial slice, so that lungs and bowel
     gas are included. Lungs that touch the edge of a slice are recognised by their median HU. If the values are not HU,
-    the body is all voxels above the window's lower end.
+    the body is what lies above `intensity.body_floor`.
 
     Args:
         volume: the scan.
@@ -28,7 +29,8 @@ def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
         (k, j, i) bool, and a sentence on the method.
     """
     if not volume.looks_like_hu:
-        return volume.voxels > window.low, f"The values are not HU: body is what lies above {window.low:g}."
+        floor = body_floor(volume.voxels, window)
+        return volume.voxels > floor, f"The values are not HU: body is what lies above {floor:g}."
     body = _largest_part(volume.voxels > _BODY_HU)
     axial = _axial_axis(volume.ijk_to_ras)
     slices = zip(np.moveaxis(body, axial, 0), np.moveaxis(volume.voxels, axial, 0), strict=True)

@@ -121,7 +121,7 @@ def test_each_frame_has_its_own_rescale(is_compressed: bool, stored: np.ndarray,
     check(
         path,
         voxels,
-        (f"The values from {voxels.min()} to {voxels.max()} are not HU, which a model of CT expects.",),
+        (f"The values from {voxels.min()} to {voxels.max()} are not HU.",),
     )
 
 

@@ -420,7 +420,7 @@ def test_the_command_writes_scores_and_table(
     assert written["setup"]["command"] == command
     assert table.read_text() == format_table(written)
     shown = capsys.readouterr().out
-    assert "1 scan, window -1000 to 1000 HU" in shown
+    assert "1 scan, window [-1000, 1000] HU" in shown
     assert "untrained" in shown
     assert "biharmonic" in shown
     assert "second.nrrd" in shown
