@@ -11,7 +11,7 @@ from MAESILCore.lattice import Mask, SuperpatchGrid
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Volumes in HU, float32, in the geometry of the input.
+    """Volumes in HU, or the units of the input, float32, in the geometry of the input.
 
     Attributes:
         volume: the input, unchanged.
@@ -26,7 +26,7 @@ class Reconstruction:
         mask: the single mask, or the first one of the coverage.
         masks: all masks.
         grid: the superpatch grid of the volume.
-        window: the model's mapping HU <-> [0, 1].
+        window: the mapping of the values to [0, 1].
         notes: sentences to show with the result, in addition to the volume's own.
         sees_all: whether the model hides nothing (`Abilities.hides`); its output is then scored on all voxels.
     """
@@ -42,6 +42,13 @@ class Reconstruction:
     window: Window
     notes: tuple[str, ...] = ()
     sees_all: bool = False
+
+    @property
+    def window_facts(self) -> dict[str, object]:
+        """The window and the unit of all values, by the names used in files; the unit is "" for scans without HU."""
+        unit = "HU" if self.volume.looks_like_hu else ""
+        ends = [self.window.low, self.window.high]
+        return {"window": ends, "unit": unit, **({"window_hu": ends} if unit else {})}
 
     @property
     def hidden_shares(self) -> dict[str, float]:

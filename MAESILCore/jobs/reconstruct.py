@@ -205,7 +205,7 @@ def write_result(
     content = {
         "name": result.volume.name,
         **facts,
-        "window_hu": [result.window.low, result.window.high],
+        **result.window_facts,
         "arrays": {"mask": MASK, **{name: f"{name}.npy" for name in _volumes(result)}},
         "is_coverage": result.is_coverage,
         "masks": len(result.masks),

@@ -79,7 +79,7 @@ def describe_metrics(
     setup = {
         "scan": result.volume.name,
         "model": model,
-        "window_hu": [result.window.low, result.window.high],
+        **result.window_facts,
         **result.hidden_shares,
         "masks": len(result.masks),
         "overlap": list(result.grid.overlap),

@@ -139,7 +139,7 @@ def test_a_coverage_names_the_mask_that_is_shown(an_application: Application, ru
         assert state.compared_titles["MAESILMasked"] == "Masked (mask 1 of 2)"
         titles = {one["name"]: one["title"] for one in state.files}
         assert titles["mask.nii.gz"] == "Mask, by voxel (mask 1 of 2)"
-        assert titles["error.nii.gz"] == "Error, HU"
+        assert titles["error.nii.gz"] == "Error"
 
     run(work())
 

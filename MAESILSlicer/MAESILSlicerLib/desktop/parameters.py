@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import slicer
 from slicer.i18n import tr as _
@@ -25,6 +25,9 @@ from MAESILSlicerLib.session.choices import (
     Region,
     StudyChoices,
 )
+
+if TYPE_CHECKING:
+    from MAESILSlicerLib.session.models import ModelInfo
 
 #: Value of the superpatch spin box for no superpatch.
 NO_SUPERPATCH = -1
@@ -109,6 +112,7 @@ class MAESILSlicerParameterNode:
         prediction: predict every patch, or only those of the shown mask.
         maskCount: number of masks if every patch is predicted.
         model: a checkpoint's path or a bundled model's name; "" is the default.
+        window: HU in which the model predicts, such as "-175 250"; "" is the model's own.
         scores: whether to compute PSNR, SSIM and other scores.
         export: whether to write files and a report.
         showGrid: show borders of the superpatches.
@@ -137,6 +141,7 @@ class MAESILSlicerParameterNode:
     prediction: Prediction = Prediction.EVERY_PATCH
     maskCount: Annotated[int, WithinRange(1, LARGEST_COVERAGE)] = USUAL_COVERAGE
     model: str = ""
+    window: str = ""
     scores: bool = True
     export: bool = False
     showGrid: bool = _SHOWN.grid
@@ -203,3 +208,13 @@ def coverageOf(parameters: MAESILSlicerParameterNode) -> int:
     if parameters.mode.isRegion or parameters.prediction is Prediction.SHOWN_MASK:
         return 0
     return parameters.maskCount
+
+
+def windowText(window: tuple[float, float]) -> str:
+    """A window as a parameter node holds it."""
+    return f"{window[0]:g} {window[1]:g}"
+
+
+def windowOf(parameters: MAESILSlicerParameterNode, model: ModelInfo) -> tuple[float, float] | None:
+    """The chosen window if the model was trained in it; None is the model's own."""
+    return next((one for one in model.windows if windowText(one) == parameters.window), None)

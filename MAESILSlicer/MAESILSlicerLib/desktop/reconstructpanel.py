@@ -18,7 +18,13 @@ from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.estimate import Estimate
 from MAESILSlicerLib.desktop.panel import Panel
-from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode, Prediction, coverageOf
+from MAESILSlicerLib.desktop.parameters import (
+    MAESILSlicerParameterNode,
+    Prediction,
+    coverageOf,
+    windowOf,
+    windowText,
+)
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.models import readModelInfo
@@ -45,6 +51,7 @@ class ReconstructPanel(Panel):
         self.connect(ui.reconstructButton, "clicked()", self._onButton)
         self.connect(ui.modelButton, "clicked()", self._chooseFile)
         self.connect(ui.modelComboBox, "activated(int)", self._onModel)
+        self.connect(ui.windowComboBox, "activated(int)", self._onWindow)
         self.connect(ui.deviceComboBox, "activated(int)", self._onDevice)
         self.connect(ui.batchSizeSpinBox, "valueChanged(int)", settings.setBatchSize)
         for model in list_models():
@@ -63,6 +70,7 @@ class ReconstructPanel(Panel):
         self.showJob()
         if self._parameters is not None:
             self._showModel(self._parameters.model)
+            self._showWindows(self._parameters)
             self._showPrediction(self._parameters)
             self._showEstimate(self._parameters)
 
@@ -128,6 +136,7 @@ class ReconstructPanel(Panel):
             coverage=coverageOf(parameters),
             device=settings.device(),
             batchSize=settings.batchSize(),
+            window=windowOf(parameters, self._session.model),
             scores=parameters.scores,
             export=parameters.export,
         )
@@ -156,6 +165,25 @@ class ReconstructPanel(Panel):
         lines = [translated(line) for line in ((problem,) if problem else self._session.model.lines)]
         self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
         self._ui.modelCardLabel.setText("\n".join(lines[2:]))
+
+    def _showWindows(self, parameters: MAESILSlicerParameterNode) -> None:
+        """List the model's windows; one window leaves no choice."""
+        combo, windows = self._ui.windowComboBox, self._session.model.windows
+        shown = [("" if number == 0 else windowText(one)) for number, one in enumerate(windows)]
+        titles = [translated(title) for title in windows.values()]
+        if [combo.itemText(number) for number in range(combo.count)] != titles:
+            combo.clear()
+            for title, value in zip(titles, shown, strict=True):
+                combo.addItem(title, value)
+        chosen = parameters.window if parameters.window in shown else ""
+        if windows and combo.currentData != chosen:
+            combo.setCurrentIndex(shown.index(chosen))
+        for widget in (combo, self._ui.windowLabel):
+            widget.setVisible(bool(windows))
+
+    def _onWindow(self, index: int) -> None:
+        if self._parameters is not None:
+            self._parameters.window = str(self._ui.windowComboBox.itemData(index))
 
     def _onModel(self, index: int) -> None:
         self.useModel(self._ui.modelComboBox.itemData(index))

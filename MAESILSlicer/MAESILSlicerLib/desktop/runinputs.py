@@ -17,8 +17,10 @@ from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.session.cost import Choice, Cost
 from MAESILSlicerLib.session.runwords import (
+    INTENSITIES,
     SEPARATOR,
     UNTIL_STOPPED,
+    USUAL_METHOD,
     freeName,
     furtherOf,
     overridesOf,
@@ -63,6 +65,9 @@ class RunInputs:
         panel.connect(ui.runNameEdit, "textChanged(QString)", self._onInput)
         panel.connect(ui.methodComboBox, "currentIndexChanged(int)", self._onMethod)
         panel.connect(ui.presetComboBox, "currentIndexChanged(int)", self._onPreset)
+        for value, title in INTENSITIES.items():
+            ui.intensityComboBox.addItem(translated(title), value)
+        panel.connect(ui.intensityComboBox, "currentIndexChanged(int)", self._onIntensity)
         panel.connect(ui.pretrainDeviceComboBox, "activated(int)", self._onDevice)
         panel.connect(ui.untilStoppedCheckBox, "toggled(bool)", self._onUntilStopped)
         panel.connect(ui.stepsSpinBox, "valueChanged(int)", self._onSteps)
@@ -91,7 +96,12 @@ class RunInputs:
             "steps": self._steps(),
             "device": settings.device(),
             **self._further,
-            "overrides": overridesOf(ui.holdOutEdit.text, isEndless, self._further.get("overrides")),
+            "overrides": overridesOf(
+                ui.holdOutEdit.text,
+                isEndless,
+                self._further.get("overrides"),
+                str(ui.intensityComboBox.currentData),
+            ),
         }
 
     @property
@@ -109,7 +119,8 @@ class RunInputs:
         """List the methods when the section is first opened; those of other packages are then looked up."""
         combo = self._ui.methodComboBox
         if combo.count == 0:
-            for method in sorted(METHODS):
+            # The method that the extension is named after is the first choice.
+            for method in sorted(METHODS, key=lambda name: (name != USUAL_METHOD, name)):
                 combo.addItem(method, method)
 
     def show(self) -> None:
@@ -146,6 +157,8 @@ class RunInputs:
             ui.presetComboBox.setCurrentIndex(preset)
         ui.scansEdit.setText(f"{SEPARATOR} ".join(map(str, arguments["scans"])))
         ui.holdOutEdit.setText(f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ())))
+        intensity = ui.intensityComboBox.findData(arguments["overrides"].get("intensity", ""))
+        ui.intensityComboBox.setCurrentIndex(max(0, intensity))
         steps = arguments["steps"] or ui.stepsSpinBox.value
         ui.untilStoppedCheckBox.setChecked(steps >= UNTIL_STOPPED)
         if steps < UNTIL_STOPPED:
@@ -226,6 +239,9 @@ class RunInputs:
         self._showStart()
 
     def _onInput(self, _text: str) -> None:
+        self._showStart()
+
+    def _onIntensity(self, _index: int) -> None:
         self._showStart()
 
     def _onUntilStopped(self, _isChecked: bool) -> None:

@@ -91,6 +91,7 @@ class Study:
         device: str = "auto",
         batchSize: int | None = None,
         overlap: int | None = None,
+        window: tuple[float, float] | None = None,
         scores: bool = True,
         export: bool = False,
         waitForCompletion: bool = False,
@@ -106,6 +107,7 @@ class Study:
             device: auto, cpu, cuda, cuda:N or mps.
             batchSize: superpatches per forward pass; None chooses by the device.
             overlap: voxels shared by neighbouring superpatches; None is `usual_overlap`.
+            window: HU in which the model predicts, such as (-175, 250); None is the model's own.
             scores: whether to compute PSNR, SSIM and other scores.
             export: whether to write files and a report to `session.exportFolder` as well. Copy them from there: they
                 are deleted with the volume or the scene, and when the next reconstruction ends.
@@ -129,6 +131,7 @@ class Study:
                 device=device,
                 batchSize=batchSize,
                 overlap=overlap,
+                window=window,
                 scores=scores,
                 export=export,
             )

@@ -16,22 +16,27 @@ NUMBER_OF_COLORS = 255
 
 
 def showInColors(
-    volumeNode: slicer.vtkMRMLScalarVolumeNode, what: str, stops: Sequence[str], window: tuple[float, float]
+    volumeNode: slicer.vtkMRMLScalarVolumeNode,
+    what: str,
+    stops: Sequence[str],
+    window: tuple[float, float],
+    title: str,
 ) -> None:
     """Show a map in colours with a legend.
 
     Args:
-        volumeNode: the map, HU.
+        volumeNode: the map.
         what: "error" or "uncertainty"; all maps of a scene that show the same share a colour table.
         stops: evenly spaced colours.
         window: lowest and highest value.
+        title: title of the legend, with the unit.
     """
     colorNode = _colorTable(volumeNode.GetScene(), f"{what}Colors", f"MAESIL {what}", stops)
     displayNode = volumeNode.GetDisplayNode()
     displayNode.SetAutoWindowLevel(False)
     displayNode.SetWindowLevelMinMax(*window)
     displayNode.SetAndObserveColorNodeID(colorNode.GetID())
-    _addLegend(volumeNode, f"{what.capitalize()} (HU)")
+    _addLegend(volumeNode, title)
 
 
 def showLegend(

@@ -15,7 +15,7 @@ from MAESILSlicerLib.results.colors import showInColors
 from MAESILSlicerLib.results.insertion import Insertion
 from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role
-from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable
+from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSuperpatchTable, titleWithUnit
 from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.volumes import voxelsOf
 
@@ -32,9 +32,9 @@ _ROLES = (
     Role("reconstruction", "reconstruction", "Reconstruction", "view", "#0072B2", isLikeInput=True),
     # The input in visible patches, the reconstruction in patches hidden by the first mask.
     Role("mosaic", "mosaic", "Mosaic", isLikeInput=True),
-    # Reconstruction minus input in hidden voxels, HU.
+    # Reconstruction minus input in hidden voxels.
     Role("error", "error", "Error", "view", "#D55E00"),
-    # Standard deviation over the masks of a coverage, HU.
+    # Standard deviation over the masks of a coverage.
     Role("uncertainty", "uncertainty", "Uncertainty", isOptional=True),
     Role("metrics", "scores", _SCORES, "scores", isOptional=True),
     Role("superpatches", "superpatches", _ROWS, "rows"),
@@ -44,8 +44,8 @@ _ROLES = (
 _FILE_TITLES = {
     "reconstruction.nii.gz": "Reconstruction",
     "mosaic.nii.gz": "Mosaic",
-    "error.nii.gz": "Error, HU",
-    "uncertainty.nii.gz": "Uncertainty, HU",
+    "error.nii.gz": "Error",
+    "uncertainty.nii.gz": "Uncertainty",
     "mask.nii.gz": "Mask, by voxel",
     "mask_lattice.nii.gz": "Mask, by patch",
     "metrics.json": "Scores",
@@ -70,7 +70,7 @@ def _noteOnMask(count: int) -> str:
 
 
 def _import(insertion: Insertion) -> None:
-    """Import volumes as int16 HU if the input is int16, else as float32."""
+    """Import volumes as int16 if the input is int16, else as float32."""
     result = insertion.files.result
     count = int(result.get("masks", 1))
     insertion.chooseNames({role: f"{role} {_noteOnMask(count)}".strip() for role in ("masked", "mosaic")})
@@ -85,7 +85,8 @@ def _import(insertion: Insertion) -> None:
     for role, stops, isSigned in (("error", ERROR_STOPS, True), ("uncertainty", UNCERTAINTY_STOPS, False)):
         if role in volumes:
             limit = nice_limit(voxelsOf(volumes[role]))
-            showInColors(volumes[role], role, stops, (-limit if isSigned else 0.0, limit))
+            title = titleWithUnit(role.capitalize(), _unitOf(insertion.files))
+            showInColors(volumes[role], role, stops, (-limit if isSigned else 0.0, limit), title)
     _addTables(insertion)
 
 
@@ -117,7 +118,13 @@ def _masked(files: JobFiles, mosaic: np.ndarray) -> np.ndarray:
         isHidden = grid.expand(files.array("mask") != 0)
     except ConfigError as error:
         raise ResultsError(sentence("reconstruction.other-mask")) from error
-    return np.where(isHidden, mosaic.dtype.type(files.result["window_hu"][0]), mosaic)
+    low, _high = files.result.get("window", files.result.get("window_hu"))
+    return np.where(isHidden, mosaic.dtype.type(low), mosaic)
+
+
+def _unitOf(files: JobFiles) -> str:
+    """Unit of the voxels; "" for scans without HU."""
+    return str(files.result.get("unit", "HU"))
 
 
 def _addTables(insertion: Insertion) -> None:
@@ -125,7 +132,7 @@ def _addTables(insertion: Insertion) -> None:
     if files.has("metrics.json"):
         insertion.add("metrics", addScoreTable(scene, names["metrics"], files.json("metrics.json")))
     entries = files.json("superpatches.json")
-    table = addSuperpatchTable(scene, names["superpatches"], entries)
+    table = addSuperpatchTable(scene, names["superpatches"], entries, _unitOf(files))
     insertion.add("superpatches", table)
     voxels = "all voxels" if any("psnr_full" in entry for entry in entries) else "hidden voxels"
     insertion.add("chart", addScoreChart(scene, names["chart"], table, voxels))

@@ -46,10 +46,12 @@ def addScoreTable(
         f"{CONTROL}{control_name(key)}": entry for key, entry in metrics.get("controls", {}).items()
     }
     setup = metrics.get("setup", {})
-    windows = [(_windowText(*setup["window_hu"]) if "window_hu" in setup else "", candidates)]
+    unit = setup.get("unit", "HU")
+    own = setup.get("window", setup.get("window_hu"))
+    windows = [(_windowText(*own, unit) if own else "", candidates)]
     if "soft_tissue" in model:
         softTissue = {title: entry["soft_tissue"] for title, entry in candidates.items()}
-        windows.append((_windowText(SOFT_TISSUE.low, SOFT_TISSUE.high), softTissue))
+        windows.append((_windowText(SOFT_TISSUE.low, SOFT_TISSUE.high, unit), softTissue))
     rows = [
         (score, window, entries)
         for window, entries in windows
@@ -58,8 +60,8 @@ def addScoreTable(
     ]
     columns = [
         Column("score", "Score", [score.title for score, _window, _entries in rows]),
-        Column("unit", "Unit", [score.unit for score, _window, _entries in rows]),
-        Column("window", "Window (HU)", [window for _score, window, _entries in rows]),
+        Column("unit", "Unit", [unit if score.unit == "HU" else score.unit for score, _, _ in rows]),
+        Column("window", "Window", [window for _score, window, _entries in rows]),
     ]
     columns += [
         Column(
@@ -73,7 +75,7 @@ def addScoreTable(
 
 
 def addSuperpatchTable(
-    scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]]
+    scene: slicer.vtkMRMLScene, name: str, entries: Iterable[Mapping[str, Any]], unit: str = "HU"
 ) -> slicer.vtkMRMLTableNode:
     """Add a table with one row per superpatch; titles are short to fit the module's panel.
 
@@ -82,6 +84,7 @@ def addSuperpatchTable(
         name: name of the node.
         entries: the content of `superpatches.json`: `index`, place `i`, `j`, `k`, `hidden_voxels`, `psnr_hidden`,
             `mae_hu`; `psnr_full` if the model sees all voxels.
+        unit: unit of the error; "" for none.
     """
     rows = list(entries)
     columns = [
@@ -92,10 +95,15 @@ def addSuperpatchTable(
             "PSNR (dB)",
             [_rounded(finite(row.get("psnr_full", row["psnr_hidden"])), 2) for row in rows],
         ),
-        Column("mae_hu", "Error (HU)", [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
+        Column("mae_hu", titleWithUnit("Error", unit), [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
         Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
     ]
     return addTable(scene, name, columns)
+
+
+def titleWithUnit(title: str, unit: str) -> str:
+    """A title such as "Error (HU)"."""
+    return f"{title} ({unit})" if unit else title
 
 
 def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
@@ -163,5 +171,7 @@ def _rounded(value: float | None, digits: int) -> float:
     return math.nan if value is None else round(value, digits)
 
 
-def _windowText(low: float, high: float) -> str:
-    return f"{plain(low)} to {plain(high)}"
+def _windowText(low: float, high: float, unit: str) -> str:
+    if not unit:  # scans without HU may have values far below 1
+        return f"{low:.4g} to {high:.4g}".replace("-", "\N{MINUS SIGN}")
+    return f"{plain(low)} to {plain(high)} {unit}"

@@ -35,8 +35,13 @@ class VolumeCheck:
         return self.problem is None
 
 
-def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
-    """Check whether MAESIL can use a node; fast enough for every change of the selection."""
+def checkVolume(node: slicer.vtkMRMLNode | None, expectsHu: bool = True) -> VolumeCheck:
+    """Check whether MAESIL can use a node; fast enough for every change of the selection.
+
+    Args:
+        node: the node.
+        expectsHu: whether the model is for scans in HU, so that others get a warning.
+    """
     if node is None or node.GetScene() is None:
         return VolumeCheck(sentence("volume.none"))
     code = _problemOf(node)
@@ -46,7 +51,7 @@ def checkVolume(node: slicer.vtkMRMLNode | None) -> VolumeCheck:
         linearTransformToWorld(node)
     except SceneError as error:
         return VolumeCheck(str(error))
-    return VolumeCheck(None, tuple(_warningsOf(node)))
+    return VolumeCheck(None, tuple(_warningsOf(node, expectsHu)))
 
 
 def _problemOf(node: slicer.vtkMRMLNode) -> str:
@@ -90,12 +95,12 @@ def _finiteRange(image: vtk.vtkImageData) -> tuple[float, float]:
     return scalars.GetFiniteRange() if isReal else scalars.GetRange()
 
 
-def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode) -> Iterator[str]:
+def _warningsOf(node: slicer.vtkMRMLScalarVolumeNode, expectsHu: bool) -> Iterator[str]:
     image, ijkToRas, modality = node.GetImageData(), geometryOf(node), modalityOf(node)
     low, high = _finiteRange(image)
-    if modality not in (None, "CT"):
+    if expectsHu and modality not in (None, "CT"):
         yield sentence("volume.modality", modality=modality)
-    elif not _canBeHu(low, high):
+    elif expectsHu and not _canBeHu(low, high):
         code = "volume.8-bit" if image.GetScalarSize() == 1 else "volume.not-hu"
         yield sentence(code, low=low, high=high)
     if geometry.is_sheared(ijkToRas):

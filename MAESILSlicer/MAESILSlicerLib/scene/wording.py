@@ -30,14 +30,14 @@ TEXTS = Texts(
             "correct it in the Volumes module."
         ),
         "volume.modality": _(
-            "The modality is {modality}, and the models have seen CT only: expect poor results."
+            "The modality is {modality}, and the model has seen CT only: expect poor results."
         ),
         "volume.8-bit": _(
-            "The 8-bit values from {low:g} to {high:g} are not HU, on which the models were trained: "
+            "The 8-bit values from {low:g} to {high:g} are not HU, on which the model was trained: "
             "expect poor results."
         ),
         "volume.not-hu": _(
-            "The values from {low:g} to {high:g} are not HU, on which the models were trained: "
+            "The values from {low:g} to {high:g} are not HU, on which the model was trained: "
             "expect poor results."
         ),
         "volume.sheared": _(

@@ -83,6 +83,7 @@ class ReconstructionChoices:
         device: auto, cpu, cuda:N or mps.
         batchSize: superpatches per forward pass; None chooses by the device.
         overlap: voxels shared by neighbouring superpatches; None is `usual_overlap`.
+        window: HU in which the model predicts, a key of `ModelInfo.windows`; None is the model's own.
         scores: whether to compute PSNR, SSIM and other scores; slow on a large volume.
         export: whether to write files for other programs and a report as well.
         controls: names of the controls to score as well; for a single mask only.
@@ -92,6 +93,7 @@ class ReconstructionChoices:
     device: str = "auto"
     batchSize: int | None = None
     overlap: int | None = None
+    window: tuple[float, float] | None = None
     scores: bool = True
     export: bool = False
     controls: tuple[str, ...] = ()

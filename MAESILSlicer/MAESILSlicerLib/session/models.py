@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from MAESILCore.data.window import SOFT_TISSUE, Window
 from MAESILCore.errors import CheckpointError
 from MAESILCore.models.card import Card, read_card
 from MAESILCore.models.catalogue import resolve
@@ -46,17 +47,30 @@ class ModelInfo:
         return self.card.patch_size
 
     @property
+    def expectsHu(self) -> bool:
+        """Whether the model is for scans in HU."""
+        return self.card.rule.is_hu
+
+    @property
+    def windows(self) -> dict[tuple[float, float], str]:
+        """The windows in HU to choose from, with their titles, the model's own first; empty if there is no choice."""
+        windows = {(one.low, one.high): _titleOf(one) for one in self.card.windows}
+        if len(windows) < 2:
+            return {}
+        own = next(iter(windows))
+        return {**windows, own: sentence("window.own", window=windows[own])}
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """The card in three sentences: file, sizes and training data."""
-        card, (low, high) = self.card, self.card.window
+        card = self.card
         return (
             sentence("model.file", name=card.name, method=card.method, megabytes=self.megabytes),
             sentence(
                 "model.sizes",
                 superpatch=_product(self.superpatchSize),
                 patch=_product(self.patchSize),
-                low=low,
-                high=high,
+                intensity=_intensityOf(card),
                 steps=card.step,
             ),
             sentence("model.data", data=card.data) if card.data else sentence("model.no-data"),
@@ -78,6 +92,22 @@ def readModelInfo(model: str | Path | None = None) -> ModelInfo:
     if obstacle:
         raise CheckpointError(obstacle)
     return ModelInfo(card, path, path.stat().st_size / 1e6)
+
+
+def _intensityOf(card: Card) -> str:
+    rule = card.rule
+    if rule.rule == "percentiles":
+        low, high = rule.percentiles
+        return sentence("intensity.percentiles", low=low, high=high)
+    if rule.rule == "z-score":
+        return sentence("intensity.z-score", deviations=rule.deviations)
+    own = sentence("intensity.window", low=rule.window.low, high=rule.window.high)
+    return sentence("intensity.windows", first=own, count=len(card.windows) - 1) if card.more_windows else own
+
+
+def _titleOf(window: Window) -> str:
+    code = "window.soft-tissue" if window == SOFT_TISSUE else "window.plain"
+    return sentence(code, low=window.low, high=window.high)
 
 
 def _product(sizesKji: tuple[int, int, int]) -> str:

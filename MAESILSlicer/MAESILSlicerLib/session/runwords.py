@@ -56,6 +56,9 @@ TEXTS = Texts(
         "runs.no-model": _("The run has no checkpoint yet."),
         "runs.no-curve": _("The run has no figures yet."),
         "runs.no-preview": _("The run has no previews yet."),
+        "intensity.window": _("CT in HU"),
+        "intensity.percentiles": _("MRI and others, by percentiles"),
+        "intensity.z-score": _("MRI and others, by mean and deviation"),
         "curve.loss": _("Loss"),
         "curve.part": _("Loss: {name}"),
         "curve.learning-rate": _("Learning rate"),
@@ -69,6 +72,12 @@ sentence = TEXTS.sentence
 #: The steps of a run that goes on until it is stopped, and what its recipe then needs: a learning rate that stays.
 UNTIL_STOPPED = 1_000_000
 ENDLESS: Mapping[str, object] = {"cooldown": 0.0}
+
+#: The method that new runs propose.
+USUAL_METHOD = "maesil"
+
+#: The intensities of a recipe by name, the usual one first.
+INTENSITIES: Mapping[str, str] = TEXTS.titles("intensity")
 
 #: Between several folders or patterns in one line.
 SEPARATOR = ";"
@@ -142,7 +151,10 @@ def partsOf(text: str) -> list[str]:
 
 
 def overridesOf(
-    holdOut: str, isEndless: bool, copied: Mapping[str, object] | None = None
+    holdOut: str,
+    isEndless: bool,
+    copied: Mapping[str, object] | None = None,
+    intensity: str = "",
 ) -> dict[str, object]:
     """The fields of the recipe that the inputs of a new run do not name.
 
@@ -150,12 +162,16 @@ def overridesOf(
         holdOut: patterns of the scans for validation, in one line.
         isEndless: whether the run goes on until it is stopped.
         copied: the fields of the run whose choices were copied.
+        intensity: a key of `INTENSITIES`; "" is the usual one.
     """
     # A run that is to end must not copy the constant learning rate of an endless one.
     fields = {name: value for name, value in (copied or {}).items() if ENDLESS.get(name) != value}
-    fields.pop("hold_out", None)
-    patterns = partsOf(holdOut)
-    return fields | ({"hold_out": patterns} if patterns else {}) | (dict(ENDLESS) if isEndless else {})
+    for shown in ("hold_out", "intensity"):
+        fields.pop(shown, None)
+    patterns, isUsual = partsOf(holdOut), intensity in ("", next(iter(INTENSITIES)))
+    fields |= {"hold_out": patterns} if patterns else {}
+    fields |= {} if isUsual else {"intensity": intensity}
+    return fields | (dict(ENDLESS) if isEndless else {})
 
 
 def furtherOf(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Session(ShownStudy):
             device=choices.device,
             batch_size=choices.batchSize,
             overlap=choices.overlap,
+            window=choices.window,
             scores=choices.scores,
             export=choices.export,
             controls=choices.controls,

@@ -159,7 +159,7 @@ class ShownStudy:
         """Check the volume again and show its grid without a mask."""
         self._maskKey = self.mask = self.superpatch = self.grid = None
         self._report("", False, "volume", "mask", "display")
-        self.check = checkVolume(self.volumeNode)
+        self.check = checkVolume(self.volumeNode, self.model.expectsHu)
         if self.check.problem is not None:
             self.overlays.remove()
             return

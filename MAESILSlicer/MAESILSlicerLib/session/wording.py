@@ -20,8 +20,15 @@ TEXTS = Texts(
         "coverage.all": _("Cover all patches"),
         "model.file": _("{name} ({method}), {megabytes:.0f} MB"),
         "model.sizes": _(
-            "Superpatch {superpatch}, patch {patch} voxels, window {low:g} to {high:g} HU, {steps} training steps"
+            "Superpatch {superpatch}, patch {patch} voxels, {intensity}, {steps} training steps"
         ),
+        "intensity.window": _("window {low:g} to {high:g} HU"),
+        "intensity.windows": _("{first} and {count} more"),
+        "intensity.percentiles": _("percentiles {low:g} to {high:g} of each scan"),
+        "intensity.z-score": _("mean and {deviations:g} standard deviations of each scan"),
+        "window.plain": _("{low:g} to {high:g} HU"),
+        "window.soft-tissue": _("{low:g} to {high:g} HU (soft tissue)"),
+        "window.own": _("{window}, the model's own"),
         "model.data": _("Trained on {data}"),
         "model.no-data": _("Its card does not say what it was trained on."),
         "mask.nothing-hidden": _(

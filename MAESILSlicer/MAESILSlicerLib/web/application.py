@@ -94,7 +94,9 @@ class Application:
         self.segments = SegmentPanel(page, lambda: self.masks.redraw())
         self.masks = MaskPanel(page, self.regions, self.segments)
         self.models = ModelPanel(page, options.modelFolders, self._onModel)
-        self.reconstruct = ReconstructPanel(page, options.device, self.regions.showHandles, self._onResults)
+        self.reconstruct = ReconstructPanel(
+            page, options.device, lambda: self.models.window, self.regions.showHandles, self._onResults
+        )
         self.pretrain = PretrainPanel(
             page, options.data, options.runs, self.results.showPreview, self.models.use
         )

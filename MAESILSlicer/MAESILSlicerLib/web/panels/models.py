@@ -65,6 +65,12 @@ class ModelPanel:
         self._chosen = None
         self._choose()
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The chosen window in HU; None is the model's own."""
+        windows, chosen = list(self._page.session.model.windows), self._page.state.chosen_window
+        return windows[chosen] if isinstance(chosen, int) and 0 < chosen < len(windows) else None
+
     def _choose(self) -> None:
         state, session = self._page.state, self._page.session
         wanted = state.chosen_model
@@ -92,3 +98,5 @@ class ModelPanel:
         state.no_mask = self._page.session.noMask
         state.model_card = "\n".join(model.lines)
         state.model_facts = ". ".join(model.lines[:2])
+        state.windows = list(model.windows.values())
+        state.chosen_window = 0

@@ -11,11 +11,21 @@ from MAESILCore.methods import BUILT_IN
 from MAESILCore.methods.presets import preset_names
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.cost import Choice, Cost
-from MAESILSlicerLib.session.runwords import SEPARATOR, UNTIL_STOPPED, freeName, overridesOf, sentence
+from MAESILSlicerLib.session.runwords import (
+    INTENSITIES,
+    SEPARATOR,
+    UNTIL_STOPPED,
+    USUAL_METHOD,
+    freeName,
+    overridesOf,
+    sentence,
+)
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.copiedrun import CopiedRun
 
 _USUAL_PRESET = "small"
+#: The built-in methods, the usual one first.
+_METHODS = sorted(BUILT_IN, key=lambda name: (name != USUAL_METHOD, name))
 
 
 class NewRun:
@@ -31,7 +41,7 @@ class NewRun:
         self._page, self._board = page, board
         self._copied, self._cost = CopiedRun(list(data)), Cost()
         self._proposed = ""
-        methods = [{"name": name, "presets": list(preset_names(name))} for name in sorted(BUILT_IN)]
+        methods = [{"name": name, "presets": list(preset_names(name))} for name in _METHODS]
         page.state.update(
             {
                 "pretrain_data": self._copied.titles(),
@@ -39,6 +49,10 @@ class NewRun:
                 "pretrain_methods": methods,
                 "pretrain_method": methods[0]["name"],
                 "pretrain_preset": _USUAL_PRESET,
+                "pretrain_intensities": [
+                    {"title": title, "value": name} for name, title in INTENSITIES.items()
+                ],
+                "pretrain_intensity": next(iter(INTENSITIES)),
                 "pretrain_hold_out": "",
                 "pretrain_name": "",
                 "pretrain_steps": 10_000,
@@ -81,7 +95,12 @@ class NewRun:
             raise MaesilError("Choose the scans first.")
         further = self._copied.further(method)
         isEndless = bool(state.pretrain_endless)
-        overrides = overridesOf(str(state.pretrain_hold_out or ""), isEndless, further.get("overrides"))
+        overrides = overridesOf(
+            str(state.pretrain_hold_out or ""),
+            isEndless,
+            further.get("overrides"),
+            str(state.pretrain_intensity or ""),
+        )
         return places[place], {
             "name": str(state.pretrain_name).strip(),
             "method": method,
@@ -108,6 +127,7 @@ class NewRun:
             state.pretrain_preset = arguments["preset"]
         state.pretrain_place = self._copied.place()
         state.pretrain_hold_out = f"{SEPARATOR} ".join(arguments["overrides"].get("hold_out", ()))
+        state.pretrain_intensity = arguments["overrides"].get("intensity", next(iter(INTENSITIES)))
         steps = arguments["steps"] or state.pretrain_steps
         state.pretrain_endless = steps >= UNTIL_STOPPED
         if not state.pretrain_endless:

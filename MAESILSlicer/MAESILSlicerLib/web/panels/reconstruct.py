@@ -26,14 +26,20 @@ class ReconstructPanel:
     Args:
         page: the shared objects of the page.
         device: the default device.
+        window: returns the chosen window in HU; None is the model's own.
         onJob: called when a job has started or ended.
         onResults: called with True when a job has made results, with False when the previous ones were dropped.
     """
 
     def __init__(
-        self, page: Page, device: str, onJob: Callable[[], None], onResults: Callable[[bool], None]
+        self,
+        page: Page,
+        device: str,
+        window: Callable[[], tuple[float, float] | None],
+        onJob: Callable[[], None],
+        onResults: Callable[[bool], None],
     ) -> None:
-        self._page, self._onJob, self._onResults = page, onJob, onResults
+        self._page, self._window, self._onJob, self._onResults = page, window, onJob, onResults
         self._probe: DeviceProbe | None = None
         state = page.state
         state.update(
@@ -68,7 +74,9 @@ class ReconstructPanel:
                 # A region is always a single mask.
                 coverage = 0 if self._page.session.isRegion else int(state.coverage)
                 controls = ("biharmonic",) if state.compare_fill and not coverage else ()
-                choices = ReconstructionChoices(coverage, str(state.device), export=True, controls=controls)
+                choices = ReconstructionChoices(
+                    coverage, str(state.device), window=self._window(), export=True, controls=controls
+                )
                 self._page.session.startReconstruction(choices)
             except MaesilError as error:
                 self._page.notice.showError(error)

@@ -161,10 +161,7 @@ def _scores(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object]]:
         )
         cells = [_cell(table.GetValueByName(row, name), score, unit) for name in candidates]
         groups.setdefault(window, []).append([score, *cells])
-    return [
-        {"window": f"{window} HU" if window else "", "titles": titles, "rows": rows}
-        for window, rows in groups.items()
-    ]
+    return [{"window": window, "titles": titles, "rows": rows} for window, rows in groups.items()]
 
 
 def _plainGroup(table: vtk.vtkTable, names: list[str]) -> dict[str, object]:
