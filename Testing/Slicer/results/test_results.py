@@ -312,7 +312,7 @@ def test_scores_have_names_units_and_windows(
         "PSNR, hidden voxels",
     ]
     assert _column(table, "unit") == ["dB", "", "HU", "dB"]
-    assert _column(table, "window") == ["\N{MINUS SIGN}1000 to 1000"] * 3 + ["\N{MINUS SIGN}175 to 250"]
+    assert _column(table, "window") == ["\N{MINUS SIGN}1000 to 1000 HU"] * 3 + ["\N{MINUS SIGN}175 to 250 HU"]
     assert _column(table, "Model") == ["27.12", "0.812", "31.3", "19.5"]
     assert _column(table, "Control: harmonic") == ["25.5", "0.812", "31.3", "19.5"]
     assert _column(table, "Control: mean")[0] == "nan"

@@ -128,7 +128,7 @@ def test_an_mr_image_is_warned_about_and_usable(scene: slicer.vtkMRMLScene, make
     node = makeVolume(voxels=np.arange(60, dtype=np.int16).reshape(3, 4, 5))
     makeDicom(scene, node, "MR")
     (warning,) = checkVolume(node).warnings
-    assert warning == "The modality is MR, and the models have seen CT only: expect poor results."
+    assert warning == "The modality is MR, and the model has seen CT only: expect poor results."
     assert checkVolume(node).usable
     assert modalityOf(node) == "MR"
 

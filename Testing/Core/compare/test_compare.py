@@ -1,0 +1,188 @@
+"""`maesil compare`: cells at equal steps and time, scores, tables and figures, and going on after a stop."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from MAESILCore.cli import main
+from MAESILCore.compare import compare, load_comparison
+from MAESILCore.compare.cells import cells_of, seconds_per_step
+from MAESILCore.compare.config import CompareConfig
+from MAESILCore.compare.tables import Table, tables_of
+from MAESILCore.data.volume import Volume, write_volume
+from MAESILCore.errors import Cancelled, ConfigError
+
+SIZES = {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]}
+COMMON: dict[str, Any] = {
+    "preset": "tiny",
+    "model": SIZES,
+    "crop": {"size": [16, 16, 16]},
+    "batch_size": 2,
+    "mask": {"mode": "nested"},
+}
+DESCRIPTION: dict[str, Any] = {
+    "title": "Two masks",
+    "common": COMMON,
+    "methods": {
+        "two stages": {"method": "maesil"},
+        "random": {"method": "maesil", "mask": {"mode": "random"}},
+    },
+    "seeds": [0, 1],
+    "views": ["steps", "time"],
+    "steps": 3,
+    "evaluation": {"masks": {"nested": {}}, "controls": ["mean"]},
+}
+
+
+def a_scan(seed: int) -> Volume:
+    k, j, i = np.ogrid[:20, :24, :24]
+    voxels = 400 * np.sin(k / 3 + seed) * np.cos(j / 4) + 8 * i - 300
+    return Volume(voxels.astype(np.int16), np.eye(4), f"scan{seed}")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("compare")
+    for folder, seeds in (("train", (0, 1)), ("test", (2, 3))):
+        for seed in seeds:
+            (root / folder).mkdir(exist_ok=True)
+            write_volume(a_scan(seed), root / folder / f"scan{seed}.nii.gz")
+    (root / "two.yaml").write_text(yaml.safe_dump(DESCRIPTION, sort_keys=False))
+    return {name: root / name for name in ("train", "test", "two.yaml", "out")}
+
+
+@pytest.fixture(scope="module")
+def compared(places: dict[str, Path]) -> dict[str, Path]:
+    """A comparison that was stopped in its second training and then went on."""
+    config, done = load_comparison(places["two.yaml"]), []
+
+    def stop() -> bool:
+        return any("random, seed 0, equal steps: step 1" in message for message in done)
+
+    arguments = (config, [places["train"]], [places["test"]], places["out"])
+    with pytest.raises(Cancelled):
+        compare(*arguments, device="cpu", progress=lambda _d, _t, m: done.append(m), cancelled=stop)
+    first, second, *_ = cells_of(config, places["out"])
+    assert first.scores() is not None
+    assert second.scores() is None
+    before = (first.folder / "model.safetensors").stat().st_mtime_ns
+    options = ["--scans", "train", "--tests", "test", "--out", "out", "--example", "test/scan2.nii.gz"]
+    paths = [str(places["out"].parent / one) if one[0] != "-" else one for one in options]
+    assert main(["compare", str(places["two.yaml"]), *paths, "--device", "cpu"]) == 0
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == before
+    return places
+
+
+def test_every_cell_is_a_run_with_scores(compared: dict[str, Path]) -> None:
+    config = load_comparison(compared["two.yaml"])
+    cells = list(cells_of(config, compared["out"]))
+    assert [(cell.view, cell.row, cell.seed) for cell in cells[:3]] == [
+        ("steps", "two stages", 0),
+        ("steps", "random", 0),
+        ("steps", "two stages", 1),
+    ]
+    assert len(cells) == 8
+    budget = json.loads((compared["out"] / "budget.json").read_text())
+    for cell in cells:
+        scores = cell.scores()
+        assert scores is not None
+        steps = 3 if cell.view == "steps" else budget["steps"][cell.row]
+        assert scores["facts"]["steps"] == steps
+        assert scores["facts"]["latent_per_voxel"] == pytest.approx(48 / 64)
+        assert scores["masks"]["nested"]["psnr_hidden"]["n"] == 2
+    # The same crops for all rows of a seed, other ones for another seed.
+    assert budget["steps"]["two stages"] == 3
+    assert seconds_per_step(cells[0]) > 0
+
+
+def test_the_tables_hold_means_over_seeds(compared: dict[str, Path]) -> None:
+    config = load_comparison(compared["two.yaml"])
+    cells = list(cells_of(config, compared["out"]))
+    hidden, shown, *others = tables_of(config, cells)
+    assert len(others) == 2
+    assert [row[0] for row in hidden.rows] == ["two stages", "random", "mean (control)"]
+    values = [
+        (cell.scores() or {})["masks"]["nested"]["psnr_hidden"]["mean"]
+        for cell in cells
+        if (cell.view, cell.row) == ("steps", "random")
+    ]
+    assert hidden.rows[1][1] == f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+    assert "Nothing hidden" in shown.caption
+    assert shown.rows[0][1] == "0.75"
+
+
+def test_the_files_of_a_comparison(compared: dict[str, Path]) -> None:
+    page = (compared["out"] / "comparison.md").read_text()
+    assert page.startswith("# Two masks\n")
+    assert "8 of 8 trainings" in page
+    assert "Test scans: scan2, scan3." in page
+    assert "`maesil compare two.yaml --scans train --tests test --example scan2.nii.gz --out out`" in page
+    assert str(compared["out"]) not in page
+    with (compared["out"] / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["view"], row["row"], row["seed"]) for row in rows} == {
+        (view, row, seed) for view in ("steps", "time") for row in DESCRIPTION["methods"] for seed in "01"
+    }
+    latex = (compared["out"] / "comparison.tex").read_text()
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{table}") == 4
+    assert r"75\%" in latex
+    for picture in ("latent.png", "reconstructions.png"):
+        assert (compared["out"] / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_keeps_one_comparison(compared: dict[str, Path]) -> None:
+    other = CompareConfig.model_validate(DESCRIPTION | {"steps": 4})
+    with pytest.raises(ConfigError, match="holds another comparison"):
+        compare(other, [compared["train"]], [compared["test"]], compared["out"], device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"methods": {"a": {"method": "mesil"}}}, "The row a of the comparison: There is no method 'mesil'"),
+        (
+            {"methods": {"a": {"method": "maesil", "steps": 3}}},
+            "a: steps is set by the comparison, leave it out",
+        ),
+        (
+            {"methods": {"a": {"method": "maesil", "window": 3}}},
+            "The row a of the comparison: The recipe does not",
+        ),
+        ({"reference": "b"}, "there is no row 'b' among the methods"),
+        ({"seeds": [1, 1]}, "seeds: each must be given once"),
+        ({"views": ["time"]}, "time needs the view steps"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(
+    fields: dict[str, Any], complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(DESCRIPTION | fields, sort_keys=False))
+    with pytest.raises(ConfigError, match=complaint):
+        load_comparison(tmp_path / "one.yaml")
+
+
+def test_a_row_overrides_the_common_fields(places: dict[str, Path]) -> None:
+    config = load_comparison(places["two.yaml"])
+    recipe = config.recipe("random", 5, 7)
+    assert (recipe.seed, recipe.steps, recipe.name, recipe.preset) == (5, 7, "random", "tiny")
+    assert recipe.mask is not None
+    assert recipe.mask.mode == "random"
+    assert recipe.model == SIZES
+
+
+def test_bundled_comparisons_fit() -> None:
+    assert load_comparison("ct").reference == "maesil"
+
+
+def test_latex_escapes_what_it_must() -> None:
+    text = Table("75% of a_b", ("x", "y"), [("a & b", "1 ± 2")]).latex()
+    assert r"75\% of a\_b" in text
+    assert r"a \& b & 1 $\pm$ 2 \\" in text
