@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "create"]
 
-BUILT_IN = {"maesil": "MAESILCore.methods.maesil:Maesil"}
+BUILT_IN = {
+    "mae": "MAESILCore.methods.mae:Mae",
+    "maesil": "MAESILCore.methods.maesil:Maesil",
+}
 
 #: All methods by name: built-in ones and those of installed packages. A look-up imports the method.
 METHODS: Mapping[str, type[Method]] = Plugins("maesil.methods", BUILT_IN)

@@ -109,8 +109,7 @@ class Maesil(MaskedAutoencoder):
             self.target = FillResidual()
         elif config.normalise_targets:
             self.target = NormalisedVoxels()
-        # The first prediction is the fill (or mid-window) without noise.
-        nn.init.normal_(self.head.weight, std=0.002)
+        # The first prediction is the fill (or mid-window).
         if type(self.target) is Voxels:
             nn.init.constant_(self.head.bias, 0.5)
         self.refine: RefinementHead | None = None
@@ -164,15 +163,9 @@ class Maesil(MaskedAutoencoder):
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None
     ) -> tuple[torch.Tensor, TokenSplit, torch.Tensor]:
         """The fill, the token split and the decoder's input."""
-        # fmt: off
-        fill = self.fill(superpatches, hidden, self.config.patch_size)              # (B, 1, K, J, I)
-        split = TokenSplit.of(hidden)                                               # (B, V)
-        latent = self.encode(superpatches, split, start)                            # (B, 1 + V, E)
-        hint = self.fill_embed(fill) if self.fill_embed else 0.0                    # (B, N, D)
-        lattice = self._lattice(superpatches)
-        tokens = self.place(latent, split, lattice, start, hint)                    # (B, 1 + N, D)
-        # fmt: on
-        return fill, split, tokens
+        fill = self.fill(superpatches, hidden, self.config.patch_size)  # (B, 1, K, J, I)
+        hint = self.fill_embed(fill) if self.fill_embed else 0.0  # (B, N, D)
+        return fill, *self.placed(superpatches, hidden, start, hint)
 
     def _loss_of_some(self, batch: Batch) -> Losses:
         """Mean squared error over a random `decode_fraction` of the hidden patches."""
@@ -180,11 +173,7 @@ class Maesil(MaskedAutoencoder):
         fill, split, tokens = self._placed(batch.superpatches, batch.hidden, batch.start)
         # fmt: off
         chosen = draw_hidden(batch.hidden, self.config.decode_fraction, batch.seeds)  # C
-        decoded = self.decode_some(tokens, split, chosen)                           # (B, C, D)
-        y = self.head(decoded)                                                      # (B, C, p^3)
+        y, weight = self.predict_some(tokens, split, chosen, batch.hidden)          # (B, C, p^3), (B, C)
         # fmt: on
         x, known = (take(patchify(each, patch), chosen.visible) for each in (batch.superpatches, fill))
-        weight = batch.hidden.flatten(1).gather(1, chosen.visible)  # (B, C)
-        if chosen.valid is not None:
-            weight = weight & chosen.valid
         return Losses(masked_mse(y, self.target.of(x, known), weight))

@@ -1,49 +1,28 @@
-"""The shared base of masked autoencoders: embed, encode the visible tokens, decode all tokens."""
+"""The shared base of masked autoencoders: encode the visible tokens, decode all tokens, a linear head."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
-from torch.nn.functional import pad
 
-from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer
-from MAESILCore.methods.base import Features, Method, MethodConfig
+from MAESILCore.methods.abilities import Triple
+from MAESILCore.methods.encoder import EncoderConfig, MaskedEncoder, TransformerSize
 from MAESILCore.nn.draws import draw_words
 from MAESILCore.nn.positions import sincos_positions
 from MAESILCore.nn.tokens import TokenSplit, patchify, take
-from MAESILCore.nn.transformer import Transformer, initialise
+from MAESILCore.nn.transformer import Transformer
 
 
-class TransformerSize(BaseModel):
-    """Width, depth and heads of one transformer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    width: int = Field(ge=6)
-    depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerSize:
-        if self.width % self.heads:
-            message = f"a width of {self.width} cannot be split over {self.heads} heads"
-            raise ValueError(message)
-        return self
-
-
-class MaskedConfig(MethodConfig):
+class MaskedConfig(EncoderConfig):
     """Sizes of a masked autoencoder.
 
     Attributes:
-        encoder: transformer over the visible tokens.
         decoder: transformer over all tokens.
     """
 
-    encoder: TransformerSize = TransformerSize(width=256, depth=6, heads=4)
     decoder: TransformerSize = TransformerSize(width=192, depth=2, heads=3)
 
 
@@ -59,11 +38,10 @@ class FillHint(nn.Linear):
         return super().forward(patchify(fill, self.patch_size) * 2.0 - 1.0)
 
 
-class MaskedAutoencoder(Method):
-    """Encoder on the visible tokens, decoder on all, a linear head (He et al. 2022; docs/methods.md, MAESIL).
+class MaskedAutoencoder(MaskedEncoder):
+    """Encoder on the visible tokens, decoder on all, a linear head (He et al. 2022; docs/methods.md, MAE).
 
-    In the comments, B is the batch, N the patches of a superpatch, V the visible ones, p^3 the voxels of a patch, E and
-    D the widths of encoder and decoder. Each sequence starts with a summary token.
+    In the comments, D is the width of the decoder; the other letters are those of `MaskedEncoder`.
 
     Args:
         config: sizes.
@@ -75,46 +53,16 @@ class MaskedAutoencoder(Method):
     fill_embed: nn.Module | None
 
     def __init__(self, config: MaskedConfig, hint: Callable[[Triple, int], nn.Module] | None = None) -> None:
-        super().__init__()
-        self.config = config
-        voxels = math.prod(config.patch_size)
-        encoder, decoder = config.encoder, config.decoder
-        # A linear map equals a convolution with kernel = stride, and can skip hidden patches.
-        self.embed = nn.Linear(voxels, encoder.width)
-        self.summary_token = nn.Parameter(torch.zeros(1, 1, encoder.width))
-        self.encoder = Transformer(encoder.width, encoder.depth, encoder.heads)
-        self.bridge = nn.Linear(encoder.width, decoder.width)
+        super().__init__(config)
+        decoder = config.decoder
+        self.bridge = nn.Linear(config.encoder.width, decoder.width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
         self.fill_embed = hint(config.patch_size, decoder.width) if hint else None
         self.decoder = Transformer(decoder.width, decoder.depth, decoder.heads)
-        self.head = nn.Linear(decoder.width, voxels)
-        self.apply(initialise)
-        for token in (self.summary_token, self.mask_token):
-            nn.init.normal_(token, std=0.02)
-
-    @property
-    def abilities(self) -> Abilities:
-        """See `Method.abilities`."""
-        return masked_transformer(self.config.model_dump())
-
-    def embedded(
-        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Tokens of the visible patches, (B, 1 + V, E), and a bool mask, (B, 1 + V), False at padding; None is all."""
-        patches = take(patchify(superpatches, self.config.patch_size), split.visible)  # (B, V, p^3)
-        positions = sincos_positions(
-            self._lattice(superpatches), self.config.encoder.width, start, superpatches.device
-        )  # (1 or B, N, E)
-        # Centred inputs have both signs.
-        tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)  # (B, V, E)
-        tokens = torch.cat([self.summary_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
-        return tokens, None if split.valid is None else pad(split.valid, (1, 0), value=True)
-
-    def encode(
-        self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Encode the visible patches of (B, 1, K, J, I) as (B, 1 + V, E)."""
-        return self.encoder(*self.embedded(superpatches, split, start))
+        self.head = nn.Linear(decoder.width, math.prod(config.patch_size))
+        self._initialise(self.mask_token)
+        # The first prediction has almost no noise: it is the head's bias.
+        nn.init.normal_(self.head.weight, std=0.002)
 
     def place(
         self,
@@ -145,6 +93,18 @@ class MaskedAutoencoder(Method):
         tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
         return torch.cat([summary, tokens + positions], dim=1)
 
+    def placed(
+        self,
+        superpatches: torch.Tensor,
+        hidden: torch.Tensor,
+        start: torch.Tensor | None,
+        hint: torch.Tensor | float = 0.0,
+    ) -> tuple[TokenSplit, torch.Tensor]:
+        """The token split and the decoder's input, (B, 1 + N, D); see `Batch` and `place` for the arguments."""
+        split = TokenSplit.of(hidden)
+        latent = self.encode(superpatches, split, start)
+        return split, self.place(latent, split, self._lattice(superpatches), start, hint)
+
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
         """Decode all tokens: (B, 1 + N, D) -> (B, N, D)."""
         return self.decoder(tokens)[:, 1:]
@@ -172,12 +132,23 @@ class MaskedAutoencoder(Method):
             allowed = everything
         return self.decoder(sequence, allowed)[:, -count:]
 
-    def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
-        """The encoder's tokens on the patch lattice; see `Method.features`."""
-        lattice = self._lattice(superpatches)
-        tokens, allowed = self.embedded(superpatches, TokenSplit.of(self._nothing_hidden(superpatches)), None)
-        stride, found = self.config.patch_size, self.encoder.intermediates(tokens, levels, allowed)
-        return [Features(x[:, 1:].mT.reshape(len(x), -1, *lattice), stride, x[:, 0]) for x in found]
+    def predict_some(
+        self, tokens: torch.Tensor, split: TokenSplit, chosen: TokenSplit, hidden: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict some hidden patches.
+
+        Args:
+            tokens: (B, 1 + N, D) from `place`.
+            split: which tokens are visible.
+            chosen: C hidden tokens of each sample, from `draw_hidden`.
+            hidden: (B, Dk, Dj, Di) bool.
+
+        Returns:
+            The head's output, (B, C, p^3), and where it counts, (B, C) bool: a sample may have fewer than C.
+        """
+        patches = self.head(self.decode_some(tokens, split, chosen))
+        counts = hidden.flatten(1).gather(1, chosen.visible)
+        return patches, counts if chosen.valid is None else counts & chosen.valid
 
 
 def draw_hidden(hidden: torch.Tensor, share: float, seeds: torch.Tensor | None) -> TokenSplit:

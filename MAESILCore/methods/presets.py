@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: The sizes of `maesil`. `tiny` is for tests, `small` for a CPU, `base` for one GPU; the last two decode a quarter of
+#: the hidden tokens in training, which saves most of the decoder's work. `paper` has the published shape and voxel
+#: targets, and decodes all tokens (docs/methods.md, MAESIL).
+_MAESIL: Mapping[str, Mapping[str, object]] = {
+    "tiny": {
+        "encoder": {"width": 48, "depth": 2, "heads": 3},
+        "decoder": {"width": 48, "depth": 1, "heads": 3},
+    },
+    "small": {
+        "encoder": {"width": 256, "depth": 6, "heads": 4},
+        "decoder": {"width": 192, "depth": 2, "heads": 3},
+        "decode_fraction": 0.25,
+    },
+    "base": {
+        "encoder": {"width": 512, "depth": 8, "heads": 8},
+        "decoder": {"width": 256, "depth": 3, "heads": 4},
+        "decode_fraction": 0.25,
+    },
+    "paper": {
+        "encoder": {"width": 768, "depth": 6, "heads": 12},
+        "decoder": {"width": 384, "depth": 3, "heads": 6},
+    },
+}
+
 #: Fields of the configuration by preset name, by method.
 PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
-    # `tiny` is for tests, `small` for a CPU, `base` for one GPU; the last two decode a quarter of the hidden tokens in
-    # training, which saves most of the decoder's work. `paper` has the published shape and voxel targets, and decodes
-    # all tokens (docs/methods.md, MAESIL).
-    "maesil": {
-        "tiny": {
-            "encoder": {"width": 48, "depth": 2, "heads": 3},
-            "decoder": {"width": 48, "depth": 1, "heads": 3},
-        },
-        "small": {
-            "encoder": {"width": 256, "depth": 6, "heads": 4},
-            "decoder": {"width": 192, "depth": 2, "heads": 3},
-            "decode_fraction": 0.25,
-        },
-        "base": {
-            "encoder": {"width": 512, "depth": 8, "heads": 8},
-            "decoder": {"width": 256, "depth": 3, "heads": 4},
-            "decode_fraction": 0.25,
-        },
-        "paper": {
-            "encoder": {"width": 768, "depth": 6, "heads": 12},
-            "decoder": {"width": 384, "depth": 3, "heads": 6},
-        },
-    }
+    "maesil": _MAESIL,
+    # A control at equal compute: it differs from `maesil` by its mask alone.
+    "mae": _MAESIL,
 }
 
 
