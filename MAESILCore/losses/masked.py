@@ -16,7 +16,15 @@ def masked_mse(prediction: torch.Tensor, target: torch.Tensor, weight: torch.Ten
     Returns:
         Scalar: the mean over the counted patches of each sample, and of these the mean over the samples.
     """
-    per_patch = (prediction - target).square().mean(dim=-1)
+    return masked_power(prediction, target, weight, 2.0)
+
+
+def masked_power(
+    prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, exponent: float
+) -> torch.Tensor:
+    """Mean of |prediction - target|^exponent over hidden patches; see `masked_mse`."""
+    error = prediction - target
+    per_patch = (error.square() if exponent == 2.0 else error.abs().pow(exponent)).mean(dim=-1)
     weight = weight.to(per_patch.dtype)
     return ((per_patch * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1.0)).mean()
 

@@ -18,6 +18,7 @@ __all__ = ["METHODS", "create"]
 BUILT_IN = {
     "mae": "MAESILCore.methods.mae:Mae",
     "maesil": "MAESILCore.methods.maesil:Maesil",
+    "sl-mae": "MAESILCore.methods.sl_mae:SlMae",
 }
 
 #: All methods by name: built-in ones and those of installed packages. A look-up imports the method.

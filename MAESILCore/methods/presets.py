@@ -33,6 +33,19 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "maesil": _MAESIL,
     # A control at equal compute: it differs from `maesil` by its mask alone.
     "mae": _MAESIL,
+    # The spectral loss needs all voxels, so `small` and `base` decode all tokens. `paper` is ViT-B with a decoder of 8
+    # blocks; its largest crops have 160^3 voxels.
+    "sl-mae": {
+        **{
+            name: {part: sizes for part, sizes in fields.items() if part != "decode_fraction"}
+            for name, fields in _MAESIL.items()
+        },
+        "paper": {
+            "superpatch_size": (160, 160, 160),
+            "encoder": {"width": 768, "depth": 12, "heads": 12},
+            "decoder": {"width": 384, "depth": 8, "heads": 6},
+        },
+    },
 }
 
 
