@@ -36,6 +36,8 @@ class Abilities:
         levels: depths that `Method.features` supports, from shallow to deep.
         keeps_visible: it returns visible voxels unchanged, so an unmasked pass has no score.
         needs_whole_batch: its loss uses batch statistics, so the batch must not be split.
+        gathers_statistics: it sums the statistics of its batch over all processes, so several may train it although it
+            needs the whole batch.
         keeps_teacher: it averages its own weights, so the trainer does not.
     """
 
@@ -44,6 +46,7 @@ class Abilities:
     levels: tuple[FeatureLevel, ...]
     keeps_visible: bool = False
     needs_whole_batch: bool = False
+    gathers_statistics: bool = False
     keeps_teacher: bool = False
 
     def to_json(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from MAESILCore.methods.abilities import Abilities, Triple
 from MAESILCore.methods.scores import feature_scores, hidden_psnr, psnr
+from MAESILCore.nn.tokens import lattice_of
 
 
 class MethodConfig(BaseModel):
@@ -166,7 +167,7 @@ class Method(nn.Module, ABC):
 
         Returns:
             Methods that hide: `psnr_hidden` and `psnr_hidden_fill` (the smooth fill), in dB. Other methods that
-            reconstruct: `psnr_full` in dB. Methods without voxels: `feature_spread` and `feature_rank`. More of the
+            reconstruct: `psnr_full` in dB. Methods without voxels: those of `feature_scores`. More of the
             first score must be better, as it decides which checkpoint of a run is the best.
         """
         if not self.abilities.reconstructs:
@@ -183,6 +184,4 @@ class Method(nn.Module, ABC):
 
     def _lattice(self, superpatches: torch.Tensor) -> Triple:
         """Patches along k, j, i."""
-        sizes = zip(superpatches.shape[2:], self.config.patch_size, strict=True)
-        k, j, i = (size // patch for size, patch in sizes)
-        return k, j, i
+        return lattice_of(superpatches, self.config.patch_size)

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from MAESILCore.methods.abilities import Abilities, masked_transformer
 from MAESILCore.methods.base import Features, Method, MethodConfig
 from MAESILCore.nn.positions import sincos_positions
-from MAESILCore.nn.tokens import TokenSplit, patchify, take
+from MAESILCore.nn.tokens import TokenSplit, lattice_of, patchify, take
 from MAESILCore.nn.transformer import Transformer, initialise
 
 
@@ -44,12 +44,11 @@ class EncoderConfig(MethodConfig):
     encoder: TransformerSize = TransformerSize(width=256, depth=6, heads=4)
 
 
-class MaskedEncoder(Method):
+class PatchEncoder(nn.Module):
     """Tokens of the visible patches, through a transformer (He et al. 2022; docs/methods.md, MAESIL).
 
     In the comments, B is the batch, N the patches of a superpatch, V the visible ones, p^3 the voxels of a patch and E
-    the width of the encoder. Each sequence starts with a summary token. A subclass makes its own layers and then calls
-    `_initialise`.
+    the width of the encoder. Each sequence starts with a summary token. The owner draws the weights.
     """
 
     config: EncoderConfig
@@ -62,24 +61,16 @@ class MaskedEncoder(Method):
         self.summary_token = nn.Parameter(torch.zeros(1, 1, config.encoder.width))
         self.encoder = Transformer(config.encoder.width, config.encoder.depth, config.encoder.heads)
 
-    def _initialise(self, *tokens: nn.Parameter) -> None:
-        """Draw all linear maps, the summary token and further tokens."""
-        self.apply(initialise)
-        for token in (self.summary_token, *tokens):
-            nn.init.normal_(token, std=0.02)
-
-    @property
-    def abilities(self) -> Abilities:
-        """See `Method.abilities`."""
-        return masked_transformer(self.config.model_dump())
-
     def embedded(
         self, superpatches: torch.Tensor, split: TokenSplit, start: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Tokens of the visible patches, (B, 1 + V, E), and a bool mask, (B, 1 + V), False at padding; None is all."""
         patches = take(patchify(superpatches, self.config.patch_size), split.visible)  # (B, V, p^3)
         positions = sincos_positions(
-            self._lattice(superpatches), self.config.encoder.width, start, superpatches.device
+            lattice_of(superpatches, self.config.patch_size),
+            self.config.encoder.width,
+            start,
+            superpatches.device,
         )  # (1 or B, N, E)
         # Centred inputs have both signs.
         tokens = self.embed(patches * 2.0 - 1.0) + take(positions, split.visible)  # (B, V, E)
@@ -94,7 +85,25 @@ class MaskedEncoder(Method):
 
     def features(self, superpatches: torch.Tensor, levels: Sequence[int] = (-1,)) -> list[Features]:
         """The encoder's tokens on the patch lattice; see `Method.features`."""
-        lattice = self._lattice(superpatches)
-        tokens, allowed = self.embedded(superpatches, TokenSplit.of(self._nothing_hidden(superpatches)), None)
+        lattice = lattice_of(superpatches, self.config.patch_size)
+        nothing = superpatches.new_zeros((len(superpatches), *lattice), dtype=torch.bool)
+        tokens, allowed = self.embedded(superpatches, TokenSplit.of(nothing), None)
         stride, found = self.config.patch_size, self.encoder.intermediates(tokens, levels, allowed)
         return [Features(x[:, 1:].mT.reshape(len(x), -1, *lattice), stride, x[:, 0]) for x in found]
+
+
+class MaskedEncoder(PatchEncoder, Method):
+    """A method that is such an encoder and more: a subclass makes its own layers and then calls `_initialise`."""
+
+    config: EncoderConfig
+
+    def _initialise(self, *tokens: nn.Parameter) -> None:
+        """Draw all linear maps, the summary token and further tokens."""
+        self.apply(initialise)
+        for token in (self.summary_token, *tokens):
+            nn.init.normal_(token, std=0.02)
+
+    @property
+    def abilities(self) -> Abilities:
+        """See `Method.abilities`."""
+        return masked_transformer(self.config.model_dump())

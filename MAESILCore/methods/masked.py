@@ -12,7 +12,7 @@ from MAESILCore.methods.abilities import Triple
 from MAESILCore.methods.encoder import EncoderConfig, MaskedEncoder, TransformerSize
 from MAESILCore.nn.draws import draw_words
 from MAESILCore.nn.positions import sincos_positions
-from MAESILCore.nn.tokens import TokenSplit, patchify, take
+from MAESILCore.nn.tokens import TokenSplit, patchify, put_back, take
 from MAESILCore.nn.transformer import Transformer
 
 
@@ -88,9 +88,7 @@ class MaskedAutoencoder(MaskedEncoder):
         summary, visible = encoded[:, :1], encoded[:, 1:]
         positions = sincos_positions(lattice, self.config.decoder.width, start, latent.device)
         masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], math.prod(lattice), -1) + hint
-        if split.valid is not None:  # padding points at hidden positions, which keep their mask token
-            visible = torch.where(split.valid[..., None], visible, take(masked, split.visible))
-        tokens = masked.scatter(1, split.visible[..., None].expand_as(visible), visible.to(masked.dtype))
+        tokens = put_back(visible, split, masked)
         return torch.cat([summary, tokens + positions], dim=1)
 
     def placed(

@@ -46,6 +46,25 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
             "decoder": {"width": 384, "depth": 8, "heads": 6},
         },
     },
+    # `paper` is ViT-B with a predictor of 6 blocks.
+    "jepa-vcr": {
+        "tiny": {
+            "encoder": {"width": 48, "depth": 2, "heads": 3},
+            "predictor": {"width": 48, "depth": 1, "heads": 3},
+        },
+        "small": {
+            "encoder": {"width": 256, "depth": 6, "heads": 4},
+            "predictor": {"width": 192, "depth": 3, "heads": 3},
+        },
+        "base": {
+            "encoder": {"width": 512, "depth": 8, "heads": 8},
+            "predictor": {"width": 256, "depth": 4, "heads": 4},
+        },
+        "paper": {
+            "encoder": {"width": 768, "depth": 12, "heads": 12},
+            "predictor": {"width": 384, "depth": 6, "heads": 6},
+        },
+    },
 }
 
 

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from MAESILCore.losses.variance_covariance import off_diagonal_energy
 from MAESILCore.nn.fill import smooth_fill
 from MAESILCore.nn.tokens import expand_patches
 
@@ -28,23 +29,27 @@ def hidden_psnr(
 
 
 def feature_scores(features: torch.Tensor) -> dict[str, float]:
-    """Scores of feature collapse; both fall when features collapse.
+    """Scores of feature collapse (docs/decisions/0021-scores-without-voxels.md).
 
     Args:
         features: (B, C, k, j, i).
 
     Returns:
-        `feature_spread`: channel mean of the standard deviation over all positions. `feature_rank`: effective
-        rank, the exponential of the entropy of the normalised singular values (Roy and Vetterli 2007), 1 to C.
+        `feature_rank`: effective rank, the exponential of the entropy of the normalised singular values (Roy and
+        Vetterli 2007), 1 to C. `feature_spread`: channel mean of the standard deviation over all positions. Both fall
+        when features collapse. `feature_covariance`: `losses.variance_covariance.off_diagonal_energy` over all
+        positions, which rises when channels say the same.
     """
     vectors = features.float().transpose(0, 1).flatten(1).T  # (B*k*j*i, C)
     centred = vectors - vectors.mean(dim=0)
     values = torch.linalg.svdvals(centred)
     shares = values / values.sum().clamp_min(1e-12)
+    covariance = centred.mT @ centred / max(len(centred) - 1, 1)
     entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
     return {
-        "feature_spread": float(centred.std(dim=0, unbiased=False).mean()),
         "feature_rank": float(entropy.exp()),
+        "feature_spread": float(centred.std(dim=0, unbiased=False).mean()),
+        "feature_covariance": float(off_diagonal_energy(covariance)),
     }
 
 

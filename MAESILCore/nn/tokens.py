@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import torch
 
 
+def lattice_of(superpatches: torch.Tensor, patch_size: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Patches of (B, 1, K, J, I) along k, j, i."""
+    k, j, i = (size // patch for size, patch in zip(superpatches.shape[2:], patch_size, strict=True))
+    return k, j, i
+
+
 def patchify(superpatches: torch.Tensor, patch_size: tuple[int, int, int]) -> torch.Tensor:
     """(B, 1, K, J, I) -> (B, N, p^3), patches and the voxels inside a patch in row-major order."""
     batch, _, *shape = superpatches.shape
@@ -64,3 +70,19 @@ def take(tokens: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Pick tokens: (B or 1, N, D) and (B, V) -> (B, V, D)."""
     width = tokens.shape[-1]
     return tokens.expand(indices.shape[0], -1, -1).gather(1, indices[..., None].expand(-1, -1, width))
+
+
+def put_back(visible: torch.Tensor, split: TokenSplit, elsewhere: torch.Tensor) -> torch.Tensor:
+    """Put visible tokens to their places among others.
+
+    Args:
+        visible: (B, V, D) tokens of the visible places of `split`.
+        split: which places are visible.
+        elsewhere: (B, N, D) tokens of all places; those of the hidden ones stay.
+
+    Returns:
+        (B, N, D), with the type of `elsewhere`.
+    """
+    if split.valid is not None:  # padding points at hidden places
+        visible = torch.where(split.valid[..., None], visible, take(elsewhere, split.visible))
+    return elsewhere.scatter(1, split.visible[..., None].expand_as(visible), visible.to(elsewhere.dtype))

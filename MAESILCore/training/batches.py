@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -27,10 +27,9 @@ def groups_of(samples: Sequence[Sample], most: int | None = None) -> list[list[i
     ]
 
 
-def cropped_alike(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples, cropped at the end of each axis to the smallest extents, so that all can share a batch."""
-    shape = tuple(map(min, zip(*(sample.voxels.shape for sample in samples), strict=True)))
-    return [sample.cropped(shape) for sample in samples]
+def smallest(shapes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The smallest extent along each axis."""
+    return tuple(map(min, zip(*shapes, strict=True)))
 
 
 def stack(samples: Sequence[Sample], device: torch.device, seeds: Sequence[int] | None = None) -> Batch:

@@ -88,6 +88,9 @@ class Observer:
             "parameters": sum(weight.numel() for weight in method.parameters()),
         }
         run.write(Event("started", step=step, total=self._config.steps, fields=facts))
+        if self._preview_every > 0 and data.preview and not self._reconstructs:
+            message = f"This run has no previews, as {method.name} gives features, not voxels."
+            self._emit(Event("log", message, step, self._config.steps))
 
     def report_step(self, taken: Taken, drawn: Drawn, seconds: float, step: int) -> str:
         """Write the row of a step; returns a sentence on a step that is not finite, which all processes must report.
@@ -149,8 +152,7 @@ class Observer:
 
     def preview(self, shown: Callable[[], Method], card: Card) -> None:
         """Write the preview of a step, if it has one and the method reconstructs; for `shown` see `validate`."""
-        config, every = self._config, self._config.preview_every
-        every = config.validate_every if every is None else every
+        config, every = self._config, self._preview_every
         is_due = every > 0 and (card.step % every == 0 or card.step == config.steps)
         if not (is_due and self._data.preview and self._reconstructs):
             return
@@ -184,6 +186,11 @@ class Observer:
         self._emit(event)
         if self._tensorboard is not None:
             self._tensorboard.write(event)
+
+    @property
+    def _preview_every(self) -> int:
+        every = self._config.preview_every
+        return self._config.validate_every if every is None else every
 
     @property
     def _logs_for_tensorboard(self) -> bool:

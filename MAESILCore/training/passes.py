@@ -70,7 +70,8 @@ class Trial:
             ConfigError: the compiler fails.
         """
         with one_sentence():
-            self._compute(1)
+            # A variance needs two.
+            self._compute(2 if self.method.abilities.needs_whole_batch else 1)
 
     def crops_that_fit(self, most: int) -> int:
         """The number of crops for one pass, doubled as long as the memory suffices.

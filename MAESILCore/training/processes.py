@@ -200,7 +200,7 @@ def launch(config: PretrainConfig, method: Method, device: str) -> Processes:
         fabric.launch()
         return Processes(fabric, chosen)
     check_share(config.batch_size, world)
-    if method.abilities.needs_whole_batch:
+    if method.abilities.needs_whole_batch and not method.abilities.gathers_statistics:
         message = (
             f"The loss of the method {config.method} needs the whole batch, so one process must train it: start it "
             "without torchrun."

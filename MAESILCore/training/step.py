@@ -11,14 +11,14 @@ from typing import cast
 import torch
 
 from MAESILCore.methods.base import Losses, Step
-from MAESILCore.training.batches import cropped_alike, groups_of, stack
+from MAESILCore.training.batches import groups_of, smallest, stack
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.learner import Learner
 from MAESILCore.training.loader import Drawn
 from MAESILCore.training.processes import Processes, share_of
 from MAESILCore.training.schedule import learning_rate
 from MAESILCore.training.sharding import whole
-from MAESILCore.training.source import SampleKey
+from MAESILCore.training.source import Sample, SampleKey
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Stepper:
         total, parts = torch.zeros((), device=self.fabric.device), dict[str, torch.Tensor]()
         samples, most = drawn.samples, self.crops_per_pass
         if self.method.abilities.needs_whole_batch:
-            samples, most = cropped_alike(samples), None
+            samples, most = self._cropped_alike(samples), None
         for places, weight, is_last in self._passes(groups_of(samples, most)):
             seeds = [drawn.keys[place].number for place in places]
             batch = stack([samples[place] for place in places], self.fabric.device, seeds)
@@ -129,6 +129,12 @@ class Stepper:
                 value = torch.as_tensor(part, device=total.device).detach().float() * weight
                 parts[name] = parts[name] + value if name in parts else value
         return Losses(total, parts)
+
+    def _cropped_alike(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples, cropped at the end of each axis to the smallest extents of all processes, to share a batch."""
+        mine = smallest(sample.voxels.shape for sample in samples)
+        shape = smallest(self.processes.gather(mine))
+        return [sample.cropped(shape) for sample in samples]
 
     def _passes(self, groups: Sequence[list[int]]) -> Iterator[tuple[list[int], float, bool]]:
         """The groups of samples, each with the weight of its loss and whether it is the last.

@@ -18,6 +18,7 @@ _WORDS = {
     "psnr_full": "PSNR {:.2f} dB",
     "feature_spread": "feature spread {:.3f}",
     "feature_rank": "feature rank {:.1f}",
+    "feature_covariance": "feature covariance {:.3g}",
 }
 
 

@@ -57,6 +57,15 @@ class Row:
 
 
 ROWS = {
+    # The target moves with the student, and one crop alone cannot vary as the regularisation wants.
+    "jepa-vcr": Row(
+        falls_on_phantom=0.4,
+        falls_on_scan=0.4,
+        by_heart=0.3,
+        decibels=None,
+        crops=2,
+        fields={"momentum": (0.9, 1.0)},
+    ),
     "mae": Row(),
     "maesil": Row(),
     # Log-magnitudes of the spectrum fall more slowly than squares.
