@@ -98,8 +98,8 @@ class JepaVcr(Method):
     def training_losses(self, batch: Batch, step: Step) -> Losses:
         """L = 1/|M| sum over hidden i in M of 1/E |z_i - h_i|^p, plus gamma (alpha V + beta C).
 
-        V and C are those of `variance_covariance`, z is the prediction and h the teacher's token after a LayerNorm without weights. The mean over hidden patches is
-        taken for each superpatch first.
+        V and C are those of `variance_covariance`, z is the prediction and h the teacher's token after a LayerNorm
+        without weights. The mean over hidden patches is taken for each superpatch first.
         """
         split = TokenSplit.of(batch.hidden)
         hidden = batch.hidden.flatten(1)  # (B, N)
