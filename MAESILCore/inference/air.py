@@ -37,6 +37,16 @@ class PatchLevels:
             peak[row] = peaks.reshape(columns, pj, layers, pi).max(axis=(1, 3))
         return cls(mean, peak)
 
+    @property
+    def above_air(self) -> np.ndarray:
+        """The patches that hold more than air themselves, (Dk, Dj, Di) bool."""
+        return (self.mean > _MEAN) | (self.peak > _PEAK)
+
+
+def holds_more_than_air(voxels: np.ndarray, window: Window, grid: SuperpatchGrid) -> np.ndarray:
+    """The patches of a volume (k, j, i) that hold more than air, (Dk, Dj, Di) bool."""
+    return PatchLevels.of(voxels, window, grid).above_air
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -63,7 +73,7 @@ class Content:
         def around(patches: np.ndarray) -> np.ndarray:
             return np.asarray(maximum_filter(patches, width, mode="constant", cval=False))
 
-        holds = ~hidden & ((levels.mean > _MEAN) | (levels.peak > _PEAK))
+        holds = ~hidden & levels.above_air
         unknown = ~around(~hidden)
         share = uniform_filter((~hidden).astype(np.float64), width, mode="constant")
         total = uniform_filter(np.where(hidden, 0.0, levels.mean), width, mode="constant")

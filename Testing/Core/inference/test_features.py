@@ -1,0 +1,181 @@
+"""Features of whole volumes: their geometry, their joints, their colours and their similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
+from MAESILCore.errors import Cancelled, ConfigError, VolumeError
+from MAESILCore.inference.features import FeatureMap, encode, pca_colours, similarity
+from MAESILCore.lattice import SuperpatchGrid
+from MAESILCore.methods import create
+from MAESILCore.methods.abilities import Abilities, FeatureLevel
+from MAESILCore.methods.base import Features
+
+SHAPE = (21, 18, 35)  # not whole patches
+
+
+class Pooling:
+    """A method whose features are the means of boxes, at two depths."""
+
+    patch_size, superpatch_size, name = (4, 4, 4), (16, 16, 16), "pooling"
+    window = Window(0.0, 1.0)
+    abilities = Abilities(True, False, tuple(FeatureLevel((stride, stride, stride), 2) for stride in (2, 4)))
+    method: Pooling
+
+    def __init__(self) -> None:
+        self.method = self
+
+    def features(self, superpatches: torch.Tensor, levels: Sequence[int]) -> list[Features]:
+        found = []
+        for level in levels:
+            stride = self.abilities.levels[level].stride
+            pooled = F.avg_pool3d(superpatches, stride)
+            found.append(Features(torch.cat([pooled, 1.0 - pooled], dim=1), stride))
+        return found
+
+
+def geometries() -> dict[str, np.ndarray]:
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    oblique, sheared = np.eye(4), np.diag([0.7, 0.7, 2.5, 1.0])
+    oblique[:3, :3] = turn * (0.8, 1.1, 3.0)
+    oblique[:3, 3] = (-30.0, 12.0, 700.0)
+    sheared[1, 2] = 0.9
+    return {"oblique": oblique, "sheared": sheared, "flipped": np.diag([-0.9, 1.2, -2.0, 1.0])}
+
+
+@pytest.mark.parametrize("level", [0, -1])
+@pytest.mark.parametrize("name", geometries())
+def test_features_lie_where_their_voxels_lie(name: str, level: int) -> None:
+    """A scan whose values are a linear function of the position has box means that are the same function of theirs."""
+    ijk_to_ras = geometries()[name]
+    slope = np.array([0.3, -0.5, 0.2])
+
+    def value_at(ras: np.ndarray) -> np.ndarray:
+        return np.asarray(0.5 + (ras - centre) @ slope / 400.0)
+
+    def positions(matrix: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        k, j, i = np.indices(shape)
+        return np.asarray(np.stack([i, j, k, np.ones_like(i)], axis=-1) @ matrix.T)[..., :3]
+
+    centre = positions(ijk_to_ras, SHAPE).mean(axis=(0, 1, 2))
+    scan = Volume(value_at(positions(ijk_to_ras, SHAPE)).astype(np.float32), ijk_to_ras)
+    found = encode(scan, Pooling(), level, device="cpu")  # type: ignore[arg-type]
+    stride = (2, 4)[level]
+    assert found.stride == (stride,) * 3
+    assert found.shape == tuple(-(-size // stride) for size in SHAPE)
+    expected = value_at(positions(found.lattice_to_ras, found.shape))
+    whole = tuple(slice(size // stride) for size in SHAPE)
+    np.testing.assert_allclose(found.vectors[0][whole], expected[whole], atol=1e-5)
+    np.testing.assert_allclose(found.vectors.sum(axis=0), 1.0, atol=1e-5)
+    place = (1, 2, 3)
+    ras = positions(found.lattice_to_ras, found.shape)[place]
+    assert found.place_at(ras) == place
+    corner = scan.ijk_to_ras @ [3 * stride - 0.4, 2 * stride - 0.4, stride - 0.4, 1.0]
+    assert found.place_at(corner[:3]) == place
+    outside = scan.ijk_to_ras @ [-0.6, 0.0, 0.0, 1.0]
+    assert found.place_at(outside[:3]) is None
+
+
+@pytest.mark.parametrize("name", ["maesil", "jepa-vcr"])
+def test_one_superpatch_has_the_features_that_its_method_gives(name: str) -> None:
+    torch.manual_seed(0)
+    method = create(name, {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, "tiny").eval()
+    model = SimpleNamespace(
+        method=method,
+        abilities=method.abilities,
+        window=Window(0.0, 1.0),
+        name=name,
+        superpatch_size=(16, 16, 16),
+        patch_size=(4, 4, 4),
+    )
+    voxels = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
+    for level in (0, -1):
+        found = encode(Volume(voxels, np.eye(4)), model, level, device="cpu")  # type: ignore[arg-type]
+        with torch.no_grad():
+            (direct,) = method.features(torch.from_numpy(voxels)[None, None], (level,))
+        np.testing.assert_allclose(found.vectors, direct.map[0].numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_progress_cancelling_and_bad_input() -> None:
+    scan = Volume(np.random.default_rng(0).random(SHAPE, dtype=np.float32), np.eye(4))
+    seen: list[tuple[int, int]] = []
+    encode(scan, Pooling(), device="cpu", progress=lambda done, total: seen.append((done, total)))  # type: ignore[arg-type]
+    count = len(SuperpatchGrid(SHAPE, 16, 4, 4).tiles())
+    assert seen == [(n + 1, count) for n in range(count)]
+    with pytest.raises(Cancelled):
+        encode(scan, Pooling(), device="cpu", cancelled=lambda: len(seen) > 0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="pooling has no feature level 2: its levels are 0 to 1"):
+        encode(scan, Pooling(), 2, device="cpu")  # type: ignore[arg-type]
+    silent = Pooling()
+    silent.abilities = Abilities(True, True, ())
+    with pytest.raises(ConfigError, match="it gives no features"):
+        encode(scan, silent, device="cpu")  # type: ignore[arg-type]
+    holed = scan.voxels.copy()
+    holed[0, 0, 0] = np.nan
+    with pytest.raises(VolumeError, match="NaN"):
+        encode(scan.with_voxels(holed), Pooling(), device="cpu")  # type: ignore[arg-type]
+
+
+def a_map(channels: int = 8) -> FeatureMap:
+    """Three groups of boxes with three vectors and noise, around air."""
+    generator = np.random.default_rng(0)
+    groups = np.zeros((6, 8, 10), dtype=int)
+    groups[1:5, 1:7, 1:4], groups[1:5, 1:7, 4:7], groups[1:5, 1:7, 7:9] = 1, 2, 3
+    centres = generator.normal(size=(4, channels)) * np.arange(channels, 0, -1)
+    vectors = 20.0 + centres[groups] + 0.05 * generator.normal(size=(*groups.shape, channels))
+    vectors = np.moveaxis(vectors, -1, 0).astype(np.float32)
+    return FeatureMap(vectors, np.eye(4), (8, 8, 8), groups > 0)
+
+
+def test_colours_are_the_principal_components_of_the_body() -> None:
+    found = a_map()
+    colours = pca_colours(found)
+    assert colours.shape == (6, 8, 10, 3)
+    assert colours.dtype == np.uint8
+    assert not colours[~found.body].any()
+    body = found.vectors[:, found.body].T.astype(np.float64)
+    _, _, axes = np.linalg.svd(body - body.mean(axis=0), full_matrices=False)
+    for channel in range(3):
+        values = (
+            (body - body.mean(axis=0))
+            @ axes[channel]
+            * np.sign(axes[channel][np.abs(axes[channel]).argmax()])
+        )
+        low, high = np.percentile(values, [1, 99])
+        expected = np.clip((values - low) / (high - low), 0, 1) * 255
+        np.testing.assert_allclose(colours[found.body][:, channel], expected, atol=1.0)
+
+
+def test_colours_need_neither_a_body_nor_three_channels() -> None:
+    whole = a_map()
+    air = FeatureMap(whole.vectors, whole.lattice_to_ras, whole.stride, np.zeros_like(whole.body))
+    assert not pca_colours(air).any()
+    two = pca_colours(FeatureMap(whole.vectors[:2], whole.lattice_to_ras, whole.stride, whole.body))
+    assert two[..., :2].any()
+    assert not two[..., 2].any()
+    same = FeatureMap(np.ones_like(whole.vectors), whole.lattice_to_ras, whole.stride, whole.body)
+    assert not pca_colours(same).any()
+    assert not similarity(same, (2, 2, 2)).any()
+
+
+def test_a_place_is_similar_to_its_own_group() -> None:
+    found = a_map()
+    likeness = similarity(found, (2, 3, 2))
+    assert likeness.shape == found.shape
+    assert likeness[2, 3, 2] == pytest.approx(1.0, abs=1e-4)
+    assert likeness[1:5, 1:7, 1:4].min() > 0.95
+    assert likeness[1:5, 1:7, 4:9].max() < 0.9
+    body = found.vectors[:, found.body].mean(axis=1)
+    one, other = (found.vectors[:, 2, 3, place] - body for place in (2, 5))
+    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert likeness[2, 3, 5] == pytest.approx(float(cosine), abs=1e-4)
+    with pytest.raises(ConfigError, match=r"no feature at \(6, 0, 0\)"):
+        similarity(found, (6, 0, 0))
