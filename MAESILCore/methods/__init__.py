@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "create"]
 
 BUILT_IN = {
+    "hi-end-mae": "MAESILCore.methods.hi_end_mae:HiEndMae",
     "jepa-vcr": "MAESILCore.methods.jepa_vcr:JepaVcr",
     "mae": "MAESILCore.methods.mae:Mae",
     "maesil": "MAESILCore.methods.maesil:Maesil",

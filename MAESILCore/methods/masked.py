@@ -64,33 +64,6 @@ class MaskedAutoencoder(MaskedEncoder):
         # The first prediction has almost no noise: it is the head's bias.
         nn.init.normal_(self.head.weight, std=0.002)
 
-    def place(
-        self,
-        latent: torch.Tensor,
-        split: TokenSplit,
-        lattice: Triple,
-        start: torch.Tensor | None = None,
-        hint: torch.Tensor | float = 0.0,
-    ) -> torch.Tensor:
-        """The decoder's input: encoded tokens at visible positions, mask tokens at all others.
-
-        Args:
-            latent: (B, 1 + V, E) from `encode`.
-            split: which tokens are visible.
-            lattice: patches along k, j, i.
-            start: (B, 3), see `Batch`.
-            hint: (B, N, D), or a scalar, added to the mask tokens.
-
-        Returns:
-            (B, 1 + N, D).
-        """
-        encoded = self.bridge(latent)  # (B, 1 + V, D)
-        summary, visible = encoded[:, :1], encoded[:, 1:]
-        positions = sincos_positions(lattice, self.config.decoder.width, start, latent.device)
-        masked = self.mask_token.to(visible.dtype).expand(visible.shape[0], math.prod(lattice), -1) + hint
-        tokens = put_back(visible, split, masked)
-        return torch.cat([summary, tokens + positions], dim=1)
-
     def placed(
         self,
         superpatches: torch.Tensor,
@@ -100,8 +73,8 @@ class MaskedAutoencoder(MaskedEncoder):
     ) -> tuple[TokenSplit, torch.Tensor]:
         """The token split and the decoder's input, (B, 1 + N, D); see `Batch` and `place` for the arguments."""
         split = TokenSplit.of(hidden)
-        latent = self.encode(superpatches, split, start)
-        return split, self.place(latent, split, self._lattice(superpatches), start, hint)
+        encoded = self.bridge(self.encode(superpatches, split, start))  # (B, 1 + V, D)
+        return split, place(encoded, self.mask_token, split, self._lattice(superpatches), start, hint)
 
     def decode(self, tokens: torch.Tensor) -> torch.Tensor:
         """Decode all tokens: (B, 1 + N, D) -> (B, N, D)."""
@@ -147,6 +120,33 @@ class MaskedAutoencoder(MaskedEncoder):
         patches = self.head(self.decode_some(tokens, split, chosen))
         counts = hidden.flatten(1).gather(1, chosen.visible)
         return patches, counts if chosen.valid is None else counts & chosen.valid
+
+
+def place(
+    encoded: torch.Tensor,
+    mask_token: torch.Tensor,
+    split: TokenSplit,
+    lattice: Triple,
+    start: torch.Tensor | None,
+    hint: torch.Tensor | float = 0.0,
+) -> torch.Tensor:
+    """Put tokens at their places, mask tokens at all others, and add the decoder's positions.
+
+    Args:
+        encoded: (B, 1 + V, D), the summary token and the visible ones.
+        mask_token: (1, 1, D).
+        split: which tokens are visible.
+        lattice: patches along k, j, i.
+        start: (B, 3), see `Batch`.
+        hint: (B, N, D), or a scalar, added to the mask tokens.
+
+    Returns:
+        (B, 1 + N, D).
+    """
+    summary, visible = encoded[:, :1], encoded[:, 1:]
+    positions = sincos_positions(lattice, visible.shape[-1], start, encoded.device)
+    masked = mask_token.to(visible.dtype).expand(visible.shape[0], math.prod(lattice), -1) + hint
+    return torch.cat([summary, put_back(visible, split, masked) + positions], dim=1)
 
 
 def draw_hidden(hidden: torch.Tensor, share: float, seeds: torch.Tensor | None) -> TokenSplit:

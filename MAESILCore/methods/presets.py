@@ -65,6 +65,32 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
             "predictor": {"width": 384, "depth": 6, "heads": 6},
         },
     },
+    # Encoders as of `maesil`, except for `tiny`; the layers lie at about a third, a half and five sixths of the depth.
+    # `paper` has the published shape, with a decoder of 512 for 528.
+    "hi-end-mae": {
+        "tiny": {
+            "encoder": {"width": 48, "depth": 3, "heads": 3},
+            "layers": (0, 1),
+            "decoder": {"width": 48, "depth": 1, "heads": 3},
+        },
+        "small": {
+            "encoder": {"width": 256, "depth": 6, "heads": 4},
+            "layers": (1, 3, 4),
+            "decoder": {"width": 192, "depth": 1, "heads": 3},
+        },
+        "base": {
+            "encoder": {"width": 512, "depth": 8, "heads": 8},
+            "layers": (2, 4, 6),
+            "decoder": {"width": 256, "depth": 2, "heads": 4},
+        },
+        "paper": {
+            "superpatch_size": (96, 96, 96),
+            "patch_size": (12, 12, 12),
+            "encoder": {"width": 1536, "depth": 12, "heads": 16},
+            "layers": (3, 6, 9),
+            "decoder": {"width": 512, "depth": 2, "heads": 16},
+        },
+    },
 }
 
 

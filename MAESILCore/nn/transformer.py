@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -58,7 +58,28 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class Transformer(nn.Module):
+class Blocks(nn.Module):
+    """A stack of blocks and a final LayerNorm; a training shards, compiles and recomputes each block by itself.
+
+    Attributes:
+        blocks: the blocks; a subclass calls them by `_run`.
+        keeps_activations: whether the backward pass finds the blocks' inner activations in memory. False computes them
+            again, for less memory and more time (Chen et al. 2016); the gradients are the same.
+    """
+
+    def __init__(self, width: int, blocks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width)
+        self.keeps_activations = True
+
+    def _run(self, block: nn.Module, *inputs: torch.Tensor | None) -> torch.Tensor:
+        if self.keeps_activations:
+            return block(*inputs)
+        return checkpoint(block, *inputs, use_reentrant=False)
+
+
+class Transformer(Blocks):
     """`depth` blocks and a final LayerNorm.
 
     Args:
@@ -67,10 +88,6 @@ class Transformer(nn.Module):
         heads: number of attention heads.
         mlp_ratio: hidden width of the MLPs as a multiple of `width`.
         block: factory of a block from width, heads and ratio.
-
-    Attributes:
-        keeps_activations: whether the backward pass finds the blocks' inner activations in memory. False computes them
-            again, for less memory and more time (Chen et al. 2016); the gradients are the same.
     """
 
     def __init__(
@@ -81,19 +98,12 @@ class Transformer(nn.Module):
         mlp_ratio: float = 4.0,
         block: Callable[[int, int, float], nn.Module] = Block,
     ) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(block(width, heads, mlp_ratio) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
-        self.keeps_activations = True
+        super().__init__(width, (block(width, heads, mlp_ratio) for _ in range(depth)))
 
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
         """(B, N, D) -> (B, N, D); `allowed` (B, N) bool, None is all tokens."""
-        if not self.keeps_activations:
-            for block in self.blocks:
-                x = checkpoint(block, x, allowed, use_reentrant=False)
-            return self.norm(x)
         for block in self.blocks:
-            x = block(x, allowed)
+            x = self._run(block, x, allowed)
         return self.norm(x)
 
     def intermediates(
@@ -111,7 +121,7 @@ class Transformer(nn.Module):
         wanted = [range(depth)[level] for level in levels]
         found: dict[int, torch.Tensor] = {}
         for number, block in enumerate(self.blocks[: max(wanted) + 1]):
-            x = block(x, allowed)
+            x = self._run(block, x, allowed)
             if number in wanted:
                 found[number] = self.norm(x) if number == depth - 1 else x
         return [found[number] for number in wanted]

@@ -15,7 +15,7 @@ import torch
 from MAESILCore.devices import is_out_of_memory
 from MAESILCore.errors import ConfigError, OutOfMemoryError
 from MAESILCore.methods.base import Method, Step
-from MAESILCore.nn.transformer import Transformer
+from MAESILCore.nn.transformer import Blocks
 from MAESILCore.optional import require
 from MAESILCore.training.batches import stack
 from MAESILCore.training.config import PretrainConfig
@@ -38,7 +38,7 @@ def adapt(method: Method, config: PretrainConfig) -> None:
     """
     if not (config.activation_checkpointing or config.compile):
         return
-    transformers = [module for module in method.modules() if isinstance(module, Transformer)]
+    transformers = [module for module in method.modules() if isinstance(module, Blocks)]
     if not transformers:
         wanted = "activation_checkpointing" if config.activation_checkpointing else "compile"
         message = f"The method {config.method} has no transformer blocks: set {wanted} to false."

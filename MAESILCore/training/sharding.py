@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from MAESILCore.methods.base import Method
-from MAESILCore.nn.transformer import Transformer
+from MAESILCore.nn.transformer import Blocks
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -37,7 +37,7 @@ def shard(method: Method, mesh: DeviceMesh) -> Method:
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     for module in list(method.modules()):
-        for block in module.blocks if isinstance(module, Transformer) else ():
+        for block in module.blocks if isinstance(module, Blocks) else ():
             fully_shard(block, mesh=mesh)
     fully_shard(method, mesh=mesh)
     register_fsdp_forward_method(method, "training_losses")

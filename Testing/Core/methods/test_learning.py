@@ -57,6 +57,8 @@ class Row:
 
 
 ROWS = {
+    # Standardised patches are mostly noise, which nothing can predict.
+    "hi-end-mae": Row(60, by_heart=0.15, decibels=18.0, fields={"normalise_targets": False}),
     # The target moves with the student, and one crop alone cannot vary as the regularisation wants.
     "jepa-vcr": Row(
         falls_on_phantom=0.4,
