@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
-from MAESILCore.lattice import Mask, SuperpatchGrid
+from MAESILCore.lattice import Mask, SuperpatchGrid, Triple
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,12 @@ class Reconstruction:
         uncertainty: standard deviation over the masks that hid a voxel, 0 for one mask; blended where superpatches
             overlap. None for a single mask.
         mask: the single mask, or the first one of the coverage.
-        masks: all masks.
+        masks: all masks; those of a coverage lie on lattices of their own, the first on that of `grid`.
         grid: the superpatch grid of the volume.
         window: the mapping of the values to [0, 1].
         notes: sentences to show with the result, in addition to the volume's own.
         sees_all: whether the model hides nothing (`Abilities.hides`); its output is then scored on all voxels.
+        shifts: for each mask, the voxels along k, j, i by which its lattice begins before the volume.
     """
 
     volume: Volume
@@ -42,6 +43,7 @@ class Reconstruction:
     window: Window
     notes: tuple[str, ...] = ()
     sees_all: bool = False
+    shifts: tuple[Triple, ...] = ((0, 0, 0),)
 
     @property
     def window_facts(self) -> dict[str, object]:

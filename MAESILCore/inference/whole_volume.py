@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, VolumeError
-from MAESILCore.inference.air import Content, PatchLevels
 from MAESILCore.inference.network import NetworkPasses, Reconstructor, expects_hu, window_for
 from MAESILCore.inference.result import Reconstruction
+from MAESILCore.inference.shifts import ShiftedMask, shifted_coverage
 from MAESILCore.inference.statistics import RunningStatistics
-from MAESILCore.inference.walk import Step, walk
+from MAESILCore.inference.turn import Passes, ProgressCallback, Turn
 from MAESILCore.lattice import (
-    Assembler,
-    LatticeBox,
     Mask,
     MaskStrategy,
     SuperpatchGrid,
-    Tiling,
     usual_overlap,
 )
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage
-from MAESILCore.wording import Sentence
-
-#: Callback with parts done, parts in all, and a sentence.
-ProgressCallback = Callable[[int, int, str], None]
 
 
 def reconstruct(
@@ -53,16 +44,17 @@ def reconstruct(
     Tiles without a hidden patch need no pass, unless the mask hides nothing: then all tiles pass (docs/methods.md, The
     unmasked pass). Tiles that hold only air (`Content`, judged by visible voxels) need none either: the prediction is
     the mean of the visible air. Each mask of a coverage has its own walk, so a hidden voxel never contributes to its
-    own prediction. The model never sees hidden voxels: they are 0. If its abilities declare that it hides nothing, mask
-    and coverage are ignored and it sees the whole volume. Memory is bounded by input, outputs and one batch.
+    own prediction, and its own lattice (`shifts`), so that the borders of patches average out. The model never sees
+    hidden voxels: they are 0. If its abilities declare that it hides nothing, mask and coverage are ignored and it sees
+    the whole volume. Memory is bounded by input, outputs and one batch, for a coverage also a copy of the input.
 
     Args:
         volume: the scan in HU.
         model: a loaded checkpoint; it stays on the device.
         strategy: draws the masks; default: the nested 75 % mask.
         seed: seed of the masks.
-        coverage: least number of masks that together hide every patch; 0 for a single mask. Four masks of the
-            default strategy hide each patch at least twice.
+        coverage: least number of masks that together hide every voxel; 0 for a single mask. Four masks of the
+            default strategy hide each voxel at least twice.
         mask: a mask on the volume's patch lattice; None draws one.
         batch_size: superpatches per pass; None is the device's default. Halved when memory runs out.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -96,35 +88,27 @@ def reconstruct(
     masks = _masks(grid, strategy or MaskStrategy(), seed, coverage, mask)
     abilities = abilities_of(model)
     if not abilities.hides:
-        coverage, masks = 0, [Mask(np.zeros(grid.lattice_shape, dtype=np.uint8))]
+        coverage, masks = 0, [ShiftedMask.of(Mask(np.zeros(grid.lattice_shape, dtype=np.uint8)), grid)]
     passes = NetworkPasses(
         lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
     )
     known = window is None or window in getattr(model, "windows", (window,))
     window = window or window_for(model, volume.voxels)
-    levels = PatchLevels.of(volume.voxels, window, grid)
-    turns = [_Turn.of(volume, window, grid, levels, each.hidden) for each in masks]
-    predictions = walk(
-        volume.voxels,
-        grid,
-        [Step(box, turn.hidden) for turn in turns for box in turn.passed],
-        passes,
-        prepare=window.apply,
-        progress=progress and (lambda done, total: progress(done, total, _passed(done, total))),
-        cancelled=cancelled,
-    )
-    deviation = None
+    turns = [Turn.of(volume, window, each) for each in masks]
+    report = Passes(sum(len(turn.passed) for turn in turns), progress)
+    deviation, times = None, None
     if coverage:
-        statistics = RunningStatistics(grid)
+        statistics = RunningStatistics(volume.shape)
         for turn in turns:
-            statistics.add(turn.assemble(predictions), turn.hidden)
-        reconstruction, deviation = statistics.mean, statistics.deviation()
+            statistics.add(turn.predict(passes, report, cancelled), turn.masked.hidden_voxels())
+        reconstruction, deviation, times = statistics.mean, statistics.deviation(), statistics.times
     else:
-        reconstruction = turns[0].assemble(predictions)
-    scored = np.logical_or.reduce([mask.hidden for mask in masks]) | (not abilities.hides)
-    mosaic, error = _compare(volume, window, grid, masks[0].hidden, scored, reconstruction)
+        reconstruction = turns[0].predict(passes, report, cancelled)
+    # A coverage hides everything at least once.
+    scored = masks[0].mask.hidden | bool(coverage) | (not abilities.hides)
+    mosaic, error = _compare(volume, window, grid, masks[0].mask.hidden, scored, reconstruction)
     # Users' own models may have no notes.
-    notes = (*_notes(turns, masks, is_coverage=coverage > 0), *getattr(model, "notes", ()))
+    notes = (*_notes(turns, times), *getattr(model, "notes", ()))
     if expects_hu(model) and not volume.looks_like_hu:
         notes = (*notes, "The model expects HU, which these values are not: its predictions may be poor.")
     if not known:
@@ -140,8 +124,9 @@ def reconstruct(
         uncertainty=None
         if deviation is None
         else volume.with_voxels(deviation, f"{volume.name} uncertainty"),
-        mask=masks[0],
-        masks=masks,
+        mask=masks[0].mask,
+        masks=[each.mask for each in masks],
+        shifts=tuple(each.shift for each in masks),
         grid=grid,
         window=window,
         notes=notes,
@@ -149,89 +134,21 @@ def reconstruct(
     )
 
 
-def _passed(done: int, total: int) -> Sentence:
-    return Sentence("job.passes", "Reconstructed {done} of {total} passes.", done=done, total=total)
-
-
 def _masks(
     grid: SuperpatchGrid, strategy: MaskStrategy, seed: int, coverage: int, mask: Mask | None
-) -> list[Mask]:
+) -> list[ShiftedMask]:
     coverage = check_coverage(coverage)
     if mask is None:
-        return strategy.coverage(grid, coverage, seed) if coverage else [strategy.sample_grid(grid, seed)]
+        if coverage:
+            return shifted_coverage(strategy, grid, coverage, seed)
+        return [ShiftedMask.of(strategy.sample_grid(grid, seed), grid)]
     if coverage:
         message = "A coverage draws its own masks: give either a mask (or a region) or a coverage, not both."
         raise ConfigError(message)
     if mask.shape != grid.lattice_shape:
         message = f"The mask has {mask.shape} patches, but the volume has {grid.lattice_shape}."
         raise ConfigError(message)
-    return [mask]
-
-
-@dataclass(frozen=True, eq=False)
-class _Turn:
-    """A volume under one mask: the tiles that need a pass, and the values known without one.
-
-    Attributes:
-        hidden: (Dk, Dj, Di) bool.
-        content: the patches that hold more than air.
-        tiling: tiles around all patches to predict; None if there are none.
-        passed: the tiles that need a pass.
-    """
-
-    volume: Volume
-    window: Window
-    grid: SuperpatchGrid
-    hidden: np.ndarray
-    content: Content
-    tiling: Tiling | None
-    passed: list[LatticeBox]
-
-    @classmethod
-    def of(
-        cls, volume: Volume, window: Window, grid: SuperpatchGrid, levels: PatchLevels, hidden: np.ndarray
-    ) -> _Turn:
-        """Plan the tiles for one mask."""
-        content = Content.of(levels, hidden)
-        wanted = content.present & (hidden if hidden.any() else True)
-        tiling = grid.tiles_around(wanted, content.present)
-        passed = [box for box in tiling or () if wanted[box.slices].any()]
-        return cls(volume, window, grid, hidden, content, tiling, passed)
-
-    def assemble(self, predictions: Iterator[tuple[Step, np.ndarray]]) -> np.ndarray:
-        """The volume in HU, (k, j, i) float32; consumes one prediction per tile in `passed`."""
-        if self.tiling is None:
-            return self._known(self.grid.everything)
-        assembler = Assembler(self.tiling, self.grid.shape, scale=self.grid.patch_size)
-        for step, predicted in itertools.islice(predictions, len(self.passed)):
-            assembler.add(step.box, self.window.invert(predicted))
-        for box in set(self.tiling).difference(self.passed):
-            assembler.add(box, self._known(box)[None])
-        (assembled,) = assembler.result()
-        self._surround(assembled, self.tiling.region)
-        return assembled
-
-    def _surround(self, assembled: np.ndarray, region: LatticeBox) -> None:
-        """Write the known values outside a region into an array, in place."""
-        for box, slices in self.grid.rows():
-            slab = assembled[slices]
-            known = self._known(box)
-            if region.start[0] <= box.start[0] < region.stop[0]:
-                inside = (slice(None), *region.voxel_slices(self.grid.patch_size, self.grid.shape)[1:])
-                known[inside] = slab[inside]
-            slab[...] = known
-
-    def _known(self, box: LatticeBox) -> np.ndarray:
-        """Values that need no pass, in HU: the scan; in air, clipped voxels, and their mean where hidden."""
-        slices = box.voxel_slices(self.grid.patch_size, self.grid.shape)
-        known = self.volume.voxels[slices].astype(np.float32)
-        air = ~self.content.present[box.slices]
-        if air.any():
-            np.clip(known, self.window.low, self.window.high, out=known, where=self.grid.expand(air, box))
-            hidden = air & self.hidden[box.slices]
-            level = self.grid.expand(self.window.invert(self.content.air[box.slices]), box)
-            np.copyto(known, level, where=self.grid.expand(hidden, box))
-        return known
+    return [ShiftedMask.of(mask, grid)]
 
 
 def _compare(
@@ -263,14 +180,14 @@ def _compare(
     return mosaic, error
 
 
-def _notes(turns: list[_Turn], masks: list[Mask], *, is_coverage: bool) -> Iterator[str]:
-    grid = turns[0].grid
-    if not any(turn.hidden.any() for turn in turns):
+def _notes(turns: list[Turn], times: np.ndarray | None) -> Iterator[str]:
+    """Notes on a reconstruction; `times` says how often a coverage hid each voxel."""
+    masks = [turn.masked.mask for turn in turns]
+    if not any(mask.hidden.any() for mask in masks):
         yield "Nothing was hidden: the reconstruction is the model's output for what it saw."
-    else:
-        spared = sum(
-            not any(turn.hidden[grid.box(n).slices].any() for turn in turns) for n in range(len(grid))
-        )
+    elif times is None:
+        grid, (mask,) = turns[0].masked.grid, masks
+        spared = sum(not mask.hidden[grid.box(n).slices].any() for n in range(len(grid)))
         if spared:
             yield (
                 f"{spared} of {len(grid)} superpatches had nothing hidden; "
@@ -284,7 +201,7 @@ def _notes(turns: list[_Turn], masks: list[Mask], *, is_coverage: bool) -> Itera
         )
     if any(not (~mask.hidden).any() for mask in masks):
         yield "Nothing was visible: what is shown there is what the model expects of any scan."
-    if is_coverage:
-        once = float(np.mean(np.sum([mask.hidden for mask in masks], axis=0) == 1))
+    if times is not None:
+        once = float(np.mean(times == 1))
         if once:
-            yield f"{once:.1%} of the patches were hidden only once: their uncertainty is 0; use more masks."
+            yield f"{once:.1%} of the voxels were hidden only once: their uncertainty is 0; use more masks."

@@ -124,10 +124,20 @@ class MaskStrategy:
         kept = np.zeros(grid.lattice_shape, dtype=np.int64)
         masks: list[Mask] = []
         while len(masks) < count or kept.max() == len(masks):
-            stages = self._draw_grid(grid, kept, _checked(seed), (len(masks),), lone_hidden=True)
-            masks.append(Mask(stages))
-            kept += stages == VISIBLE
+            masks.append(self.sample_after(grid, kept, seed, len(masks)))
+            kept += masks[-1].stages == VISIBLE
         return masks
+
+    def sample_after(self, grid: SuperpatchGrid, kept: np.ndarray, seed: int, number: int) -> Mask:
+        """The next mask of a coverage, in which patches that were visible most often are hidden first.
+
+        Args:
+            grid: the division of the volume.
+            kept: (Dk, Dj, Di) int64, how often each patch was visible.
+            seed: seed of the coverage.
+            number: the number of masks before this one.
+        """
+        return Mask(self._draw_grid(grid, kept, _checked(seed), (number,), lone_hidden=True))
 
     def _draw_grid(
         self,

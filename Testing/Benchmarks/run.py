@@ -49,6 +49,7 @@ def main() -> None:
     from Testing.Benchmarks.background import background_rows
     from Testing.Benchmarks.checkpoints import checkpoint_rows
     from Testing.Benchmarks.estimate import estimate_rows
+    from Testing.Benchmarks.lattices import lattice_rows
     from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
@@ -75,6 +76,7 @@ def main() -> None:
         "estimate": lambda: estimate_rows(data),
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
+        "lattices": lambda: lattice_rows(data),
         "against": lambda: against_rows(scan),
         "web": lambda: web_rows(scan),
     }

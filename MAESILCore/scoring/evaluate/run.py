@@ -17,7 +17,7 @@ from MAESILCore.data.window import SOFT_TISSUE
 from MAESILCore.errors import MaesilError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstructor
 from MAESILCore.inference.network import expects_hu
-from MAESILCore.inference.whole_volume import ProgressCallback
+from MAESILCore.inference.turn import ProgressCallback
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods.abilities import abilities_of, check_reconstructs
 from MAESILCore.options import check_coverage

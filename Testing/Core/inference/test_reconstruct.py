@@ -20,6 +20,7 @@ from MAESILCore.data.window import LUNG_TO_BONE, Window
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstruction, network, save_reconstruction
 from MAESILCore.inference import reconstruct as reconstruct_as_usual
+from MAESILCore.inference.shifts import shifted_coverage
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
 from MAESILCore.methods.abilities import UNDECLARED, Abilities
@@ -128,6 +129,17 @@ def hidden_voxels(grid: SuperpatchGrid, mask: Mask) -> np.ndarray:
     return grid.expand(mask.hidden)
 
 
+def hidden_of(result: Reconstruction) -> list[np.ndarray]:
+    """(k, j, i) bool for each mask, whether it hides a voxel."""
+    found = []
+    for mask, shift in zip(result.masks, result.shifts, strict=True):
+        shape = np.add(result.grid.shape, shift)
+        lattice = SuperpatchGrid(tuple(shape.tolist()), result.grid.superpatch_size, result.grid.patch_size)
+        k, j, i = shift
+        found.append(lattice.expand(mask.hidden)[k:, j:, i:])
+    return found
+
+
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(
     st.tuples(*[st.integers(1, 40)] * 3),
@@ -143,7 +155,7 @@ def test_what_the_network_gives_back_is_assembled_in_its_place(
         scan, FakeModel(), coverage=coverage, overlap=overlap, batch_size=batch_size, device="cpu"
     )
     # The model gives back visible voxels as they are, and hidden ones as the floor of the window: it never saw them.
-    ever_hidden = hidden_voxels(result.grid, Mask(np.any([mask.hidden for mask in result.masks], axis=0)))
+    ever_hidden = np.any(hidden_of(result), axis=0)
     expected = np.where(ever_hidden, -1000, scan.voxels)
     assert result.reconstruction.voxels.dtype == result.mosaic.voxels.dtype == np.float32
     np.testing.assert_allclose(result.reconstruction.voxels, expected, atol=1e-3)
@@ -186,14 +198,15 @@ def test_predictions_beyond_the_window_are_clipped_to_it() -> None:
     assert result.reconstruction.voxels.max() == 1000
 
 
-def slow_coverage(
-    scan: Volume, model: FakeModel, masks: list[Mask], grid: SuperpatchGrid
-) -> tuple[np.ndarray, np.ndarray]:
+def slow_coverage(scan: Volume, model: FakeModel, result: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over whole-volume reconstructions, one mask after the other."""
-    predictions = np.stack(
-        [reconstruct(scan, model, mask=mask, device="cpu").reconstruction.voxels for mask in masks]
-    )
-    unseen = np.ma.masked_array(predictions, ~np.stack([hidden_voxels(grid, mask) for mask in masks]))
+    predictions = []
+    for mask, (k, j, i) in zip(result.masks, result.shifts, strict=True):
+        longer = Volume(np.pad(scan.voxels, [(k, 0), (j, 0), (i, 0)], mode="edge"), scan.ijk_to_ras)
+        predictions.append(
+            reconstruct(longer, model, mask=mask, device="cpu").reconstruction.voxels[k:, j:, i:]
+        )
+    unseen = np.ma.masked_array(np.stack(predictions), ~np.stack(hidden_of(result)))
     return unseen.mean(axis=0).filled(np.nan), unseen.std(axis=0).filled(np.nan)
 
 
@@ -204,7 +217,8 @@ def test_a_coverage_is_mean_and_spread_over_the_masks_that_hid_a_voxel(mode: str
         scan, model, strategy=MaskStrategy(mode=mode), coverage=5, batch_size=3, device="cpu"
     )
     assert len(result.masks) == 5
-    mean, deviation = slow_coverage(scan, FakeModel(mean_of_visible), result.masks, result.grid)
+    assert set(result.shifts) == {(0, 0, 0)}
+    mean, deviation = slow_coverage(scan, FakeModel(mean_of_visible), result)
     np.testing.assert_allclose(result.reconstruction.voxels, mean, atol=2e-3)
     assert result.uncertainty is not None
     np.testing.assert_allclose(result.uncertainty.voxels, deviation, atol=2e-3)
@@ -212,11 +226,37 @@ def test_a_coverage_is_mean_and_spread_over_the_masks_that_hid_a_voxel(mode: str
     np.testing.assert_allclose(result.error.voxels, mean - scan.voxels, atol=2e-3)
 
 
+def test_eight_masks_have_lattices_of_their_own() -> None:
+    scan, model = a_scan((18, 33, 21)), FakeModel(mean_of_visible)
+    result = reconstruct(scan, model, coverage=8, batch_size=3, device="cpu")
+    assert len(result.masks) == len(result.shifts) >= 8
+    assert result.shifts[0] == (0, 0, 0)
+    assert len(set(result.shifts)) > 5
+    assert result.mask.shape == result.grid.lattice_shape
+    assert np.any(hidden_of(result), axis=0).all()
+    mean, deviation = slow_coverage(scan, FakeModel(mean_of_visible), result)
+    np.testing.assert_allclose(result.reconstruction.voxels, mean, atol=2e-3)
+    assert result.uncertainty is not None
+    np.testing.assert_allclose(result.uncertainty.voxels, deviation, atol=2e-3)
+    few = reconstruct(scan, model, coverage=8, strategy=MaskStrategy("random", ratio=0.3), device="cpu")
+    assert set(few.shifts) == {(0, 0, 0)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_masks_on_several_lattices_hide_every_voxel(seed: int) -> None:
+    grid = SuperpatchGrid((25, 40, 33), (16, 16, 16), (8, 8, 8))
+    masks = shifted_coverage(MaskStrategy("random", ratio=0.5), grid, 8, seed)
+    assert len({mask.shift for mask in masks}) == len(masks) >= 8
+    assert np.any([mask.hidden_voxels() for mask in masks], axis=0).all()
+    again = shifted_coverage(MaskStrategy("random", ratio=0.5), grid, 8, seed)
+    assert all(np.array_equal(a.mask.stages, b.mask.stages) for a, b in zip(masks, again, strict=True))
+
+
 def test_a_patch_that_was_hidden_once_has_no_spread_and_a_note_says_so() -> None:
     result = reconstruct(a_scan(), FakeModel(mean_of_visible), coverage=2, device="cpu")
-    times = np.sum([mask.hidden for mask in result.masks], axis=0)
+    times = np.sum(hidden_of(result), axis=0)
     assert result.uncertainty is not None
-    assert not result.uncertainty.voxels[result.grid.expand(times == 1)].any()
+    assert not result.uncertainty.voxels[times == 1].any()
     assert any("hidden only once" in note for note in result.notes)
     enough = reconstruct(a_scan(), FakeModel(mean_of_visible), coverage=4, device="cpu")
     assert not any("hidden only once" in note for note in enough.notes)
@@ -225,12 +265,12 @@ def test_a_patch_that_was_hidden_once_has_no_spread_and_a_note_says_so() -> None
 def test_running_statistics_agree_with_numpy() -> None:
     rng = np.random.default_rng(5)
     predictions = rng.random((6, 4, 6, 4), dtype=np.float32)
-    counted = rng.random((6, 2, 3, 1)) < 0.6
-    statistics = RunningStatistics(SuperpatchGrid((4, 6, 4), (4, 6, 4), (2, 2, 4)))
-    for prediction, patches in zip(predictions, counted, strict=True):
-        statistics.add(prediction.copy(), patches)
-    weights = counted.repeat(2, axis=1).repeat(2, axis=2).repeat(4, axis=3)
-    reference = np.ma.masked_array(predictions, ~weights)
+    counted = rng.random((6, 4, 6, 4)) < 0.6
+    statistics = RunningStatistics((4, 6, 4))
+    for prediction, voxels in zip(predictions, counted, strict=True):
+        statistics.add(prediction.copy(), voxels)
+    np.testing.assert_array_equal(statistics.times, counted.sum(axis=0))
+    reference = np.ma.masked_array(predictions, ~counted)
     np.testing.assert_allclose(statistics.mean, reference.mean(axis=0).filled(0), atol=1e-6)
     np.testing.assert_allclose(statistics.deviation(), reference.std(axis=0).filled(0), atol=1e-6)
 
@@ -427,7 +467,8 @@ def test_scoring_shows_progress_and_can_be_stopped() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("coverage", "outputs"), [(0, 3), (3, 4)])
+# A coverage counts how often it hid each voxel, and eight masks have a copy of the scan, both in 2 bytes a voxel.
+@pytest.mark.parametrize(("coverage", "outputs"), [(0, 3), (3, 5), (8, 6)])
 def test_memory_stays_at_the_outputs_and_a_batch(coverage: int, outputs: int) -> None:
     scan = a_scan((128, 160, 160))
     model = FakeModel(superpatch_size=(32, 32, 32), patch_size=(8, 8, 8))
