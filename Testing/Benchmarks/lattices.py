@@ -42,6 +42,8 @@ def _on_one_lattice(volume: Volume, model: LoadedModel) -> np.ndarray:
     total, times = np.zeros(volume.shape), np.zeros(volume.shape)
     for mask in MaskStrategy().coverage(grid, MASKS, 0):
         hidden = grid.expand(mask.hidden)
-        total += np.where(hidden, reconstruct(volume, model, mask=mask, device="cpu").reconstruction.voxels, 0)
+        total += np.where(
+            hidden, reconstruct(volume, model, mask=mask, device="cpu").reconstruction.voxels, 0
+        )
         times += hidden
     return (total / times).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.intensity import Intensity
-from MAESILCore.data.volume import Volume, write_volume
+from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.inference import reconstruct
@@ -183,3 +183,27 @@ def test_a_model_of_two_windows_is_asked_and_scored_in_both(tmp_path: Path) -> N
 def test_recipes_that_do_not_fit_are_refused(fields: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         load_config(None, {**RECIPE, **fields})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sl-mae-mri", "jepa-vcr-mri"])
+def test_the_recipes_for_mri_train_on_real_scans(scans: Path, tmp_path: Path, name: str) -> None:
+    changes = {"preset": "tiny", "steps": 2, "crop": {"size": [32, 32, 32], "swap_probability": 0.0}}
+    config = load_config(name, changes | {"hold_out": ["hippocampus_00*"], "preview_every": 0})
+    assert config.intensity == "z-score"
+    run, folder = Run.create(tmp_path / "run"), scans / "mri"
+    heads = sorted((folder / "hippocampus" / "images").glob("*.nii.gz"))[:6]
+    pretrain(run, config, [*heads, folder / "FLAIR.nrrd"], device="cpu")
+    model = load_checkpoint(run.folder)
+    assert model.intensity == Intensity("z-score")
+    if model.abilities.reconstructs:
+        volume = read_volume(folder / "stroke_T2.nii.gz")
+        result = reconstruct(volume, model, device="cpu", overlap=0)
+        low, high = (float(value) for value in (result.window.low, result.window.high))
+        hidden = result.grid.expand(result.mask.hidden)
+        assert (
+            low
+            <= result.reconstruction.voxels[hidden].min()
+            <= result.reconstruction.voxels[hidden].max()
+            <= high
+        )
