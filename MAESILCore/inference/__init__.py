@@ -1,19 +1,16 @@
 """Masked reconstruction of whole volumes: predict hidden patches, map errors, save results."""
 
-from MAESILCore.inference.features import FeatureMap, encode, pca_colours, similarity
+from MAESILCore.inference.features import encode
 from MAESILCore.inference.network import Reconstructor
 from MAESILCore.inference.result import Reconstruction, hidden_shares
 from MAESILCore.inference.saving import save_reconstruction
 from MAESILCore.inference.whole_volume import reconstruct
 
 __all__ = [
-    "FeatureMap",
     "Reconstruction",
     "Reconstructor",
     "encode",
     "hidden_shares",
-    "pca_colours",
     "reconstruct",
     "save_reconstruction",
-    "similarity",
 ]

@@ -31,6 +31,7 @@ class Kind(NamedTuple):
 KINDS: Mapping[str, Kind] = Plugins(
     "maesil.jobs",
     {
+        "features": "MAESILCore.jobs.features:KIND",
         "pretraining": "MAESILCore.jobs.pretraining:KIND",
         "reconstruction": "MAESILCore.jobs.reconstruction:KIND",
         "trial": "MAESILCore.jobs.trial:KIND",

@@ -23,6 +23,13 @@ TEXTS = Texts(
         "pretraining.all-taken": _(
             "The run has taken all {steps} steps; give more steps to extend it. Its model is {model}."
         ),
+        "features.computing": _("Computing features on {device}."),
+        "features.passes": _("Computed the features of {done} of {total} passes."),
+        "features.done": _("Computed the features of {model} on {device} in {seconds:.0f} s."),
+        "features.damaged": _("The job's file {name} is damaged; start the job again."),
+        "features.request": _(
+            "The job's description job.json cannot be read ({reason}); start the job again."
+        ),
         "trial.cost": _(
             "A step takes about {step} s on {device}, so {steps:,} steps take {duration}; "
             "{memory} GiB of memory are needed."

@@ -2,6 +2,7 @@
 
 from MAESILCore.lattice.assembler import Assembler
 from MAESILCore.lattice.box import LatticeBox, Triple, as_triple, is_number, is_whole, per_axis
+from MAESILCore.lattice.featuremap import FeatureMap, pca_colours, similarity
 from MAESILCore.lattice.grid import SuperpatchGrid, usual_overlap
 from MAESILCore.lattice.mask import FIRST_STAGE, SECOND_STAGE, VISIBLE, Mask
 from MAESILCore.lattice.regions import roi_mask_from_box, roi_mask_from_label, roi_mask_from_ras_box
@@ -15,6 +16,7 @@ __all__ = [
     "SECOND_STAGE",
     "VISIBLE",
     "Assembler",
+    "FeatureMap",
     "LatticeBox",
     "Mask",
     "MaskStrategy",
@@ -24,9 +26,11 @@ __all__ = [
     "as_triple",
     "is_number",
     "is_whole",
+    "pca_colours",
     "per_axis",
     "roi_mask_from_box",
     "roi_mask_from_label",
     "roi_mask_from_ras_box",
+    "similarity",
     "usual_overlap",
 ]

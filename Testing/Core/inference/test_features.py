@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
-from MAESILCore.inference.features import FeatureMap, encode, pca_colours, similarity
-from MAESILCore.lattice import SuperpatchGrid
+from MAESILCore.inference import encode
+from MAESILCore.lattice import FeatureMap, SuperpatchGrid, pca_colours, similarity
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities, FeatureLevel
 from MAESILCore.methods.base import Features
