@@ -35,7 +35,8 @@ def score_reconstruction(
 
     Returns:
         `model` and `controls.<name>`, each with the scores of `metrics.Scorer` in the window of the reconstruction, and
-        of a scan in HU under `soft_tissue` in [-175, 250] HU; `notes`: the method of the body mask, and others.
+        of a scan in HU, unless they are the same, under `soft_tissue` in [-175, 250] HU; `notes`: the method of the
+        body mask, and others.
 
     Raises:
         Cancelled: `cancelled` returned True.
@@ -48,7 +49,8 @@ def score_reconstruction(
     if controls and not _scored_mask(result).stages.any():
         controls, notes = (), [note, "Nothing was hidden, so no control is compared."]
     entries: dict[str, dict[str, Any]] = {name: {} for name in ("model", *controls)}
-    windows = (result.window, SOFT_TISSUE) if result.volume.looks_like_hu else (result.window,)
+    is_second = result.volume.looks_like_hu and result.window != SOFT_TISSUE
+    windows = (result.window, SOFT_TISSUE) if is_second else (result.window,)
     total = len(windows) * len(entries)
     for window_number, window in enumerate(windows):
         scorer = Scorer(result.volume.voxels, window, _scored_mask(result), result.grid, body)

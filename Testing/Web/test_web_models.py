@@ -87,3 +87,37 @@ def test_a_model_of_a_named_folder_is_chosen_and_another_file_is_not(
         assert state.no_mask == ""
 
     run(work())
+
+
+def test_the_chosen_window_is_that_of_the_reconstruction(
+    an_application: Application, run: Run, make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    from MAESILSlicerLib.web.panels.models import ModelPanel
+
+    state = an_application.state
+    make_tiny_model(tmp_path / "two.safetensors", more_windows=((-175.0, 250.0),))
+    panel = an_application.models = ModelPanel(
+        an_application.models._page, [tmp_path], an_application._onModel
+    )
+    assert state.windows == []
+    assert panel.window is None
+
+    async def work() -> None:
+        await show(an_application, "first.nii")
+        state.chosen_model = state.models.index("two")
+        panel._choose()
+        assert state.windows == ["-1000 to 1000 HU, the model's own", "-175 to 250 HU (soft tissue)"]
+        assert panel.window is None
+        for wrong in (2, -1, "1", None):
+            state.chosen_window = wrong
+            assert panel.window is None
+        state.chosen_window = 1
+        await reconstruct(an_application)
+        (group,) = state.score_groups
+        assert group["window"] == "\N{MINUS SIGN}175 to 250 HU"
+        # Another model starts with its own window.
+        state.chosen_model = 0
+        panel._choose()
+        assert (state.chosen_window, state.windows) == (0, [])
+
+    run(work())

@@ -172,13 +172,16 @@ def test_the_choices_of_a_run_are_copied_and_the_new_run_differs(
             0,
             "",
         )
-        state.pretrain_name = "plain"
+        state.pretrain_name, state.pretrain_intensity = "plain", "z-score"
         await press(an_application, "run_start")
         request = PretrainingRequest.read(root / "plain")
-        assert (request.scans, request.processes, request.config) == ((str(data),), 1, {"hold_out": ["s2"]})
+        config = {"hold_out": ["s2"], "intensity": "z-score"}
+        assert (request.scans, request.processes, request.config) == ((str(data),), 1, config)
+        state.pretrain_intensity = "window"
         # The scans of the command line are named once.
         state.run_chosen = "plain"
         await press(an_application, "run_duplicate")
+        assert state.pretrain_intensity == "z-score"
         assert (state.pretrain_data, state.pretrain_place, state.pretrain_copied) == (
             ["CT of the clinic"],
             0,
