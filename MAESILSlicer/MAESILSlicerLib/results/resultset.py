@@ -84,7 +84,11 @@ class ResultKind:
 
 #: All result kinds by kind of job: built-in ones and those of installed packages.
 KINDS: Mapping[str, ResultKind] = Plugins(
-    "maesil.results", {"reconstruction": "MAESILSlicerLib.results.reconstruction:KIND"}
+    "maesil.results",
+    {
+        "features": "MAESILSlicerLib.results.features:KIND",
+        "reconstruction": "MAESILSlicerLib.results.reconstruction:KIND",
+    },
 )
 
 

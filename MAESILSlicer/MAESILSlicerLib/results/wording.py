@@ -32,6 +32,9 @@ TEXTS = Texts(
         "reconstruction.other-mask": _(
             "The mask of this reconstruction does not fit the volume; reconstruct again."
         ),
+        "features.colours": _("Feature colours"),
+        "features.vectors": _("Features"),
+        "features.similarity": _("Similarity"),
         "reconstruction.scores": _("Scores of the whole volume"),
         "reconstruction.rows": _("Scores of each superpatch; choose a row to go there"),
     }

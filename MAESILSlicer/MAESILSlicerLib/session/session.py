@@ -136,6 +136,40 @@ class Session(ShownStudy):
         job.start()
         return job
 
+    def startFeatures(
+        self, model: str | None = None, level: int = -1, device: str = "auto", batchSize: int | None = None
+    ) -> None:
+        """Start a job for the features of the shown volume and return at once.
+
+        Args:
+            model: a checkpoint file, a run folder or a bundled name, also of a model that gives no voxels; None is the
+                session's model.
+            level: index of its feature level; negative ones count from the deepest.
+            device: auto, cpu, cuda, cuda:N or mps.
+            batchSize: superpatches per pass; None is the device's default.
+
+        Raises:
+            MaesilError: there is no usable volume, a job is already running, or the job's folder cannot be written.
+        """
+        from MAESILCore.jobs.client import JobProcess
+        from MAESILCore.jobs.features import prepare_features
+
+        self.requireNoTask()
+        problem = self.check.problem
+        if problem is not None:
+            raise ConfigError(str(problem))
+        folder = prepare_features(
+            self.jobsFolder,
+            readVolume(self.volumeNode),
+            model=model or str(self.model.path),
+            level=level,
+            device=device,
+            batch_size=batchSize,
+        )
+        job = JobProcess(folder, self.python)
+        job.start()
+        self.follow(job, self.volumeNode)
+
     def follow(self, job: JobProcess, inputNode: slicer.vtkMRMLScalarVolumeNode | None = None) -> None:
         """Make a newly started job of any kind the running task.
 
