@@ -23,6 +23,7 @@ _PRELOADED = [
     "MAESILCore.cli.pretrain",
     "MAESILCore.training.trainer",
     "lightning_fabric.fabric",
+    "monai.networks.nets.autoencoderkl",
     "torch._dynamo",
     "sympy",
 ]

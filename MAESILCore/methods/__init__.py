@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "create"]
 
 BUILT_IN = {
+    "ae": "MAESILCore.methods.ae:Ae",
     "hi-end-mae": "MAESILCore.methods.hi_end_mae:HiEndMae",
     "jepa-vcr": "MAESILCore.methods.jepa_vcr:JepaVcr",
     "mae": "MAESILCore.methods.mae:Mae",
     "maesil": "MAESILCore.methods.maesil:Maesil",
     "sl-mae": "MAESILCore.methods.sl_mae:SlMae",
+    "vae": "MAESILCore.methods.vae:Vae",
+    "vq-vae": "MAESILCore.methods.vq_vae:VqVae",
 }
 
 #: All methods by name: built-in ones and those of installed packages. A look-up imports the method.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
@@ -39,6 +40,7 @@ class Abilities:
         gathers_statistics: it sums the statistics of its batch over all processes, so several may train it although it
             needs the whole batch.
         keeps_teacher: it averages its own weights, so the trainer does not.
+        code_bits: bits of a vector of the deepest level, if it is one of a codebook; None for real numbers.
     """
 
     hides: bool
@@ -48,6 +50,21 @@ class Abilities:
     needs_whole_batch: bool = False
     gathers_statistics: bool = False
     keeps_teacher: bool = False
+    code_bits: float | None = None
+
+    @property
+    def latent_per_voxel(self) -> float | None:
+        """Values of the deepest level per voxel if the model sees everything; None for codes or without levels."""
+        if not self.levels or self.code_bits is not None:
+            return None
+        return self.levels[-1].width / math.prod(self.levels[-1].stride)
+
+    @property
+    def latent_bits_per_voxel(self) -> float | None:
+        """Bits of the deepest level per voxel, for codes; None for real numbers, whose bits nothing limits."""
+        if not self.levels or self.code_bits is None:
+            return None
+        return self.code_bits / math.prod(self.levels[-1].stride)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form that a card stores."""
@@ -61,8 +78,13 @@ class Abilities:
             KeyError, TypeError, ValueError: a field is missing or of the wrong type.
         """
         levels = tuple(FeatureLevel(triple(one["stride"]), int(one["width"])) for one in fields["levels"])
-        switches = {one.name for one in dataclass_fields(cls)} - {"levels"}
-        return cls(levels=levels, **{name: bool(value) for name, value in fields.items() if name in switches})
+        switches = {one.name for one in dataclass_fields(cls)} - {"levels", "code_bits"}
+        bits = fields.get("code_bits")
+        return cls(
+            levels=levels,
+            code_bits=None if bits is None else float(bits),
+            **{name: bool(value) for name, value in fields.items() if name in switches},
+        )
 
     def why_no_voxels(self, name: str) -> str:
         """Why a model of this name cannot reconstruct; "" if it can."""

@@ -47,6 +47,8 @@ class Batch(NamedTuple):
         seeds: (B,) int64, one random seed per sample and step, for `nn.draws`. A draw from it does not depend on how
             the samples are shared among processes and passes, unlike a draw from PyTorch's global generator, which the
             trainer seeds before each pass. None outside trainings.
+        counts: False in a pass that only keeps sharded processes in step. Its samples were passed before and its loss
+            weighs nothing, so statistics that a method gathers over passes must leave it out.
     """
 
     superpatches: torch.Tensor
@@ -55,6 +57,7 @@ class Batch(NamedTuple):
     spacing: torch.Tensor | None = None
     views: tuple[torch.Tensor, ...] = ()
     seeds: torch.Tensor | None = None
+    counts: bool = True
 
     @property
     def hidden(self) -> torch.Tensor:
@@ -135,8 +138,13 @@ class Method(nn.Module, ABC):
     def training_losses(self, batch: Batch, step: Step) -> Losses:
         """The losses of a batch: the mean over its samples, so that an optimiser step can be made of several."""
 
+    def begin_step(self, step: Step) -> None:
+        """Callback before the passes of an optimiser step, for example to forget statistics of an unfinished step."""
+
     def after_step(self, step: Step) -> None:
         """Callback after every optimiser step, for example to update a teacher or a codebook.
+
+        It is not called for steps that are skipped, as their loss or gradients are not finite.
 
         With `strategy: fsdp` the weights are DTensors here; element-wise operations among them need no care.
         """

@@ -28,6 +28,13 @@ _MAESIL: Mapping[str, Mapping[str, object]] = {
     },
 }
 
+#: The trunk of all auto-encoders: `tiny` is for tests, `small` for a CPU, `base` for one GPU.
+_TRUNKS: Mapping[str, Mapping[str, object]] = {
+    "tiny": {"width": 8, "blocks": 1, "latent_channels": 4},
+    "small": {"width": 16},
+    "base": {"width": 32},
+}
+
 #: Fields of the configuration by preset name, by method.
 PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "maesil": _MAESIL,
@@ -91,6 +98,11 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
             "decoder": {"width": 512, "depth": 2, "heads": 16},
         },
     },
+    # Of the published auto-encoders no sizes are known. `wide` has as many values per patch as a token of the preset
+    # `paper` of `maesil`, for a comparison at equal size (docs/methods.md, AE, VAE and VQ-VAE).
+    "ae": {**_TRUNKS, "wide": {"width": 32, "deep_width": 768, "latent_channels": 768}},
+    "vae": _TRUNKS,
+    "vq-vae": {**_TRUNKS, "tiny": {**_TRUNKS["tiny"], "latent_channels": 8, "codes": 32}},
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 _WORD = 0xFFFFFFFF
@@ -22,6 +24,22 @@ def draw_words(seeds: torch.Tensor, count: int) -> torch.Tensor:
     for part in (seeds & _WORD, seeds >> 32):
         words = _mixed(words ^ part[:, None])
     return words
+
+
+def draw_normals(seeds: torch.Tensor, count: int) -> torch.Tensor:
+    """Standard normal numbers by sample, from `draw_words` by the transform of Box and Muller (1958).
+
+    Args:
+        seeds: (B,) int64, one seed per sample, not negative.
+        count: numbers per sample.
+
+    Returns:
+        (B, count) float32, at most 6.8 in size.
+    """
+    half = (count + 1) // 2
+    uniform = (draw_words(seeds, 2 * half).float() + 0.5) / 2.0**32
+    radius, angle = (-2.0 * uniform[:, :half].log()).sqrt(), 2.0 * math.pi * uniform[:, half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
 
 
 def _mixed(words: torch.Tensor) -> torch.Tensor:

@@ -94,15 +94,17 @@ def zero_initialised(conv: nn.Conv3d) -> nn.Conv3d:
     return conv
 
 
-def space_to_depth(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, 2K, 2J, 2I) -> (B, 8C, K, J, I)."""
-    batch, channels, k, j, i = x.shape
-    x = x.reshape(batch, channels, k // 2, 2, j // 2, 2, i // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
-    return x.reshape(batch, channels * 8, k // 2, j // 2, i // 2)
+def space_to_depth(x: torch.Tensor, by: tuple[int, int, int] = (2, 2, 2)) -> torch.Tensor:
+    """(B, C, K, J, I) -> (B, C * prod(by), K / by[0], J / by[1], I / by[2])."""
+    batch, channels, *sizes = x.shape
+    (a, b, c), (k, j, i) = by, (size // part for size, part in zip(sizes, by, strict=True))
+    x = x.reshape(batch, channels, k, a, j, b, i, c).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(batch, channels * a * b * c, k, j, i)
 
 
-def depth_to_space(x: torch.Tensor) -> torch.Tensor:
-    """(B, 8C, K, J, I) -> (B, C, 2K, 2J, 2I), the inverse of `space_to_depth`."""
+def depth_to_space(x: torch.Tensor, by: tuple[int, int, int] = (2, 2, 2)) -> torch.Tensor:
+    """(B, C * prod(by), K, J, I) -> (B, C, by[0] * K, by[1] * J, by[2] * I), the inverse of `space_to_depth`."""
     batch, channels, k, j, i = x.shape
-    x = x.reshape(batch, channels // 8, 2, 2, 2, k, j, i).permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return x.reshape(batch, channels // 8, 2 * k, 2 * j, 2 * i)
+    a, b, c = by
+    x = x.reshape(batch, channels // (a * b * c), a, b, c, k, j, i).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return x.reshape(batch, channels // (a * b * c), k * a, j * b, i * c)

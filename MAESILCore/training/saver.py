@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from MAESILCore.models.card import Card
-from MAESILCore.training.sharding import whole
+from MAESILCore.nn.sharded import whole
 
 
 class Write(Protocol):

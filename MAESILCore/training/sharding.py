@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
 from MAESILCore.methods.base import Method
+from MAESILCore.nn.sharded import whole
 from MAESILCore.nn.transformer import Blocks
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-    from torch.distributed.tensor import DTensor
 
 
 def can_shard() -> bool:
@@ -42,25 +42,6 @@ def shard(method: Method, mesh: DeviceMesh) -> Method:
     fully_shard(method, mesh=mesh)
     register_fsdp_forward_method(method, "training_losses")
     return method
-
-
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """The whole tensor of a part, for which all processes must call it; other tensors are returned unchanged."""
-    return cast("DTensor", tensor).full_tensor() if _is_sharded(tensor) else tensor
-
-
-def part_like(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """A whole tensor, which all processes hold, sharded like a weight of the same shape; other tensors unchanged."""
-    if not _is_sharded(weight) or tensor.shape != weight.shape:
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
-
-    like = cast("DTensor", weight)
-    return distribute_tensor(tensor.to(weight.device), like.device_mesh, like.placements, src_data_rank=None)
-
-
-def _is_sharded(tensor: torch.Tensor) -> bool:
-    return hasattr(tensor, "full_tensor")
 
 
 def gathered(tensors: Mapping[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:

@@ -15,8 +15,8 @@ from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.models.weights import misfit
+from MAESILCore.nn.sharded import part_like
 from MAESILCore.training.config import PretrainConfig
-from MAESILCore.training.sharding import part_like
 
 
 @dataclass

@@ -11,13 +11,13 @@ from typing import cast
 import torch
 
 from MAESILCore.methods.base import Losses, Step
+from MAESILCore.nn.sharded import whole
 from MAESILCore.training.batches import groups_of, smallest, stack
 from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.learner import Learner
 from MAESILCore.training.loader import Drawn
 from MAESILCore.training.processes import Processes, share_of
 from MAESILCore.training.schedule import learning_rate
-from MAESILCore.training.sharding import whole
 from MAESILCore.training.source import Sample, SampleKey
 
 
@@ -86,6 +86,7 @@ class Stepper:
             settings["lr"] = learning_rate(self.config, number)
         step = Step(number, self.config.steps)
         self.optimizer.zero_grad(set_to_none=True)
+        self.method.begin_step(step)
         losses = self._backward(drawn, step)
         norm = self.fabric.clip_gradients(
             self.wrapped, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
@@ -114,6 +115,7 @@ class Stepper:
         for places, weight, is_last in self._passes(groups_of(samples, most)):
             seeds = [drawn.keys[place].number for place in places]
             batch = stack([samples[place] for place in places], self.fabric.device, seeds)
+            batch = batch._replace(counts=weight > 0.0)
             torch.manual_seed(seeds[0])  # for layers such as dropout, which have no seed per sample
             # Processes may have different numbers of passes, so each synchronizes gradients only in its last. Sharded
             # ones are synchronized in each pass: no process has the memory for all of them.
