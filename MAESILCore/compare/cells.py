@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.files import write_json
 from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.lattice import MaskStrategy
-from MAESILCore.methods.abilities import Abilities
 from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 from MAESILCore.scoring.evaluate import evaluate
@@ -235,7 +233,8 @@ def _facts(cell: Cell, model: LoadedModel) -> dict[str, Any]:
     return {
         "method": model.card.method,
         "parameters": sum(weight.numel() for weight in model.method.parameters() if weight.requires_grad),
-        "latent_per_voxel": latent_per_voxel(model.abilities),
+        "latent_per_voxel": model.abilities.latent_per_voxel,
+        "latent_bits_per_voxel": model.abilities.latent_bits_per_voxel,
         "hides": model.abilities.hides,
         "steps": model.card.step,
         "batch_size": training.get("batch_size"),
@@ -243,11 +242,3 @@ def _facts(cell: Cell, model: LoadedModel) -> dict[str, Any]:
         "seconds_per_step": seconds_per_step(cell),
         "validation": dict(training.get("validation", {})),
     }
-
-
-def latent_per_voxel(abilities: Abilities) -> float | None:
-    """Values of the deepest features per voxel, for a model that is shown everything."""
-    if not abilities.levels:
-        return None
-    deepest = abilities.levels[-1]
-    return deepest.width / math.prod(deepest.stride)

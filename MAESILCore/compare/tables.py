@@ -130,10 +130,17 @@ def _shown(caption: str, rows: Rows) -> Table:
         scores = [_cell((_score(one, masks, path) for one in found), digits) for path, _, digits in SHOWN]
         if any(score != _NONE for score in scores):
             facts = found[0]["facts"]
-            latent = _NONE if facts["latent_per_voxel"] is None else f"{facts['latent_per_voxel']:.3g}"
+            latent = _latent(facts)
             size = f"{facts['parameters'] / 1e6:.2f} M"
             table.rows.append((row, latent, *scores, size, _effort(found)[0]))
     return table
+
+
+def _latent(facts: Mapping[str, Any]) -> str:
+    values, bits = facts["latent_per_voxel"], facts["latent_bits_per_voxel"]
+    if bits is not None:
+        return f"{bits:.3g} bits"
+    return _NONE if values is None else f"{values:.3g}"
 
 
 def _features(caption: str, rows: Rows) -> Table:

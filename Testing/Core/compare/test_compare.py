@@ -18,6 +18,7 @@ from MAESILCore.compare.config import CompareConfig
 from MAESILCore.compare.tables import Table, tables_of
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.methods import BUILT_IN, create
 
 SIZES = {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]}
 COMMON: dict[str, Any] = {
@@ -179,7 +180,18 @@ def test_a_row_overrides_the_common_fields(places: dict[str, Path]) -> None:
 
 
 def test_bundled_comparisons_fit() -> None:
-    assert load_comparison("ct").reference == "maesil"
+    config = load_comparison("ct")
+    assert {fields.get("method", row) for row, fields in config.methods.items()} == set(BUILT_IN)
+    sizes = {
+        row: create(config.methods[row].get("method", row), *_model_of(config, row)) for row in config.methods
+    }
+    latent = {row: method.abilities.latent_per_voxel for row, method in sizes.items()}
+    assert latent["ae, latent of mae"] == latent["mae"] == 48 / 512
+
+
+def _model_of(config: CompareConfig, row: str) -> tuple[dict[str, Any], str | None]:
+    recipe = config.recipe(row, 0, 1)
+    return recipe.model, recipe.preset
 
 
 def test_latex_escapes_what_it_must() -> None:
