@@ -175,8 +175,9 @@ class Method(nn.Module, ABC):
 
         Returns:
             Methods that hide: `psnr_hidden` and `psnr_hidden_fill` (the smooth fill), in dB. Other methods that
-            reconstruct: `psnr_full` in dB. Methods without voxels: those of `feature_scores`. More of the
-            first score must be better, as it decides which checkpoint of a run is the best.
+            reconstruct: `psnr_full` in dB. Methods without voxels: those of `feature_scores`.
+            More of the first score must be better, as it decides which checkpoint of a run is the best; see
+            `scores.deciding_score`.
         """
         if not self.abilities.reconstructs:
             return feature_scores(self.features(batch.superpatches)[0].map)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 
@@ -51,6 +52,15 @@ def feature_scores(features: torch.Tensor) -> dict[str, float]:
         "feature_spread": float(centred.std(dim=0, unbiased=False).mean()),
         "feature_covariance": float(off_diagonal_energy(covariance)),
     }
+
+
+def deciding_score(scores: Mapping[str, float]) -> float:
+    """The first score, which decides the best checkpoint of a run; minus infinity without one.
+
+    Scores of features (`feature_...`) decide nothing (docs/decisions/0021-scores-without-voxels.md).
+    """
+    name, value = next(iter(scores.items()), ("", -math.inf))
+    return -math.inf if name.startswith("feature_") else float(value)
 
 
 def psnr(predicted: torch.Tensor, target: torch.Tensor) -> float:

@@ -15,6 +15,7 @@ import torch
 from MAESILCore.errors import CheckpointError
 from MAESILCore.files import sync_folder, write_whole
 from MAESILCore.jobfolder import Event
+from MAESILCore.methods.scores import deciding_score
 from MAESILCore.models.card import SUFFIX, Card, read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
 
@@ -159,9 +160,9 @@ class Checkpoints:
 
 
 def _score_of(path: Path) -> float:
-    """The first score in a card; minus infinity for an unreadable checkpoint, or one without a validation."""
+    """The deciding score in a card; minus infinity for an unreadable checkpoint, or one without a validation."""
     with suppress(CheckpointError):
-        return float(next(iter(dict(read_card(path).training.get("validation", {})).values()), -math.inf))
+        return deciding_score(dict(read_card(path).training.get("validation", {})))
     return -math.inf
 
 

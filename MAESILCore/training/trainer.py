@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from MAESILCore.errors import Cancelled, ConfigError, MaesilError, PeerError, Pr
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.methods import create
+from MAESILCore.methods.scores import deciding_score
 from MAESILCore.models.card import Card
 from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, save_checkpoint
@@ -304,8 +304,8 @@ class Trainer:
         self.emit(Event("progress", message, self.step, self.config.steps))
 
     def _is_best(self, scores: dict[str, float]) -> bool:
-        """Whether the first score is the highest of the run so far."""
-        first = next(iter(scores.values()), -math.inf)
+        """Whether the deciding score is the highest of the run so far."""
+        first = deciding_score(scores)
         is_best, self.best = first > self.best, max(first, self.best)
         return is_best
 

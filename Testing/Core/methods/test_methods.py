@@ -252,6 +252,14 @@ def test_scores_of_what_a_method_can_do_are_in_the_events(name: str, tmp_path: P
     assert validation["message"]
 
 
+@pytest.mark.parametrize("name", ["maesil", "toy-codebook", "toy-teacher", "jepa-vcr"])
+def test_only_methods_with_voxels_have_a_best_checkpoint(name: str, tmp_path: Path) -> None:
+    checkpoints = trained(name, tmp_path / "run").checkpoints
+    assert (
+        checkpoints.best.exists() == np.isfinite(checkpoints.best_score()) == abilities_of(name).reconstructs
+    )
+
+
 def test_parts_of_the_loss_are_in_the_events(tmp_path: Path) -> None:
     parts = {"toy-codebook": {"error", "commitment"}, "toy-teacher": {"error", "first_stage"}}
     for name, expected in parts.items():
