@@ -45,12 +45,12 @@ class Row:
         fields: of the configuration.
     """
 
-    steps: int = 80
+    steps: int = 50
     falls_on_phantom: float = 0.5
     falls_on_scan: float = 0.85
-    by_heart_steps: int = 150
-    by_heart: float = 0.03
-    decibels: float | None = 25.0
+    by_heart_steps: int = 100
+    by_heart: float = 0.12
+    decibels: float | None = 19.0
     rate: float = 4e-3
     crops: int = 1
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -58,9 +58,11 @@ class Row:
 
 ROWS = {
     # Standardised patches are mostly noise, which nothing can predict.
-    "hi-end-mae": Row(60, by_heart=0.15, decibels=18.0, fields={"normalise_targets": False}),
+    "hi-end-mae": Row(by_heart=0.25, decibels=16.5, fields={"normalise_targets": False}),
     # The target moves with the student, and one crop alone cannot vary as the regularisation wants.
     "jepa-vcr": Row(
+        80,
+        by_heart_steps=150,
         falls_on_phantom=0.4,
         falls_on_scan=0.4,
         by_heart=0.3,
@@ -73,7 +75,7 @@ ROWS = {
     "mae": Row(),
     "maesil": Row(),
     # Log-magnitudes of the spectrum fall more slowly than squares.
-    "sl-mae": Row(falls_on_phantom=0.65, by_heart=0.15, decibels=19.0),
+    "sl-mae": Row(80, falls_on_phantom=0.65, by_heart_steps=150, by_heart=0.15, decibels=19.0),
     "vae": Row(50, 0.25, 0.6, by_heart_steps=120, by_heart=0.05, decibels=23.0),
     # The first loss is mostly the distance to random codes.
     "vq-vae": Row(50, 0.1, 0.15, by_heart_steps=100, by_heart=0.02),
