@@ -57,6 +57,8 @@ class Row:
 
 
 ROWS = {
+    # Auto-encoders see what they return, so they learn faster.
+    "ae": Row(50, 0.2, 0.4, by_heart_steps=100, by_heart=0.03, decibels=25.0),
     # Standardised patches are mostly noise, which nothing can predict.
     "hi-end-mae": Row(by_heart=0.25, decibels=16.5, fields={"normalise_targets": False}),
     # The target moves with the student, and one crop alone cannot vary as the regularisation wants.
@@ -70,15 +72,13 @@ ROWS = {
         crops=2,
         fields={"momentum": (0.9, 1.0)},
     ),
-    # Auto-encoders see what they return, so they learn faster.
-    "ae": Row(50, 0.2, 0.4, by_heart_steps=100, by_heart=0.03),
     "mae": Row(),
     "maesil": Row(),
     # Log-magnitudes of the spectrum fall more slowly than squares.
     "sl-mae": Row(80, falls_on_phantom=0.65, by_heart_steps=150, by_heart=0.15, decibels=19.0),
     "vae": Row(50, 0.25, 0.6, by_heart_steps=120, by_heart=0.05, decibels=23.0),
     # The first loss is mostly the distance to random codes.
-    "vq-vae": Row(50, 0.1, 0.15, by_heart_steps=100, by_heart=0.02),
+    "vq-vae": Row(50, 0.1, 0.15, by_heart_steps=100, by_heart=0.02, decibels=25.0),
 }
 
 
