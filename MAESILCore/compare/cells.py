@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.errors import ConfigError
@@ -152,37 +152,41 @@ def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
     path = out / BUDGET
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if not known:
+        seed = config.seeds[0]
         first = {
-            each: seconds_per_step(
-                Cell("steps", each, config.seeds[0], out / "steps" / f"{each}-seed{config.seeds[0]}")
-            )
+            each: seconds_per_step(Cell("steps", each, seed, out / "steps" / f"{each}-seed{seed}"))
             for each in config.methods
         }
-        budget = config.steps * first[config.budget_row]
-        steps = {each: max(1, round(budget / seconds)) for each, seconds in first.items()}
-        known = {"seconds": budget, "seconds_per_step": first, "steps": steps}
+        if None in first.values():
+            raise ConfigError("A single step does not tell how long a step takes: give more `steps`.")
+        seconds = {each: cast(float, one) for each, one in first.items()}
+        budget = config.steps * seconds[config.budget_row]
+        steps = {each: max(1, round(budget / one)) for each, one in seconds.items()}
+        known = {"seconds": budget, "seconds_per_step": seconds, "steps": steps}
         write_json(path, known)
     return int(known["steps"][row])
 
 
-def seconds_per_step(cell: Cell) -> float:
-    """The median duration of a step, without validation and checkpoints.
-
-    Raises:
-        ConfigError: the run has fewer than two steps.
-    """
-    lines = (cell.folder / EVENTS).read_text(encoding="ascii").splitlines()
-    steps = [
-        event for event in map(json.loads, lines) if event["event"] in ("step", "validation", "checkpoint")
-    ]
+def seconds_per_step(cell: Cell) -> float | None:
+    """The median duration of a step, without validation and checkpoints; None for a run of one step."""
+    steps = [event for event in _events(cell) if event["event"] in ("step", "validation", "checkpoint")]
     times = [
         after["time"] - before["time"]
         for before, after in pairwise(steps)
         if before["event"] == after["event"] == "step"
     ]
-    if not times:
-        raise ConfigError(f"The run {cell.name} is too short to tell how long a step takes: give more steps.")
-    return statistics.median(times)
+    return statistics.median(times) if times else None
+
+
+def _events(cell: Cell) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (cell.folder / EVENTS).read_text(encoding="ascii").splitlines()]
+
+
+def _validation(cell: Cell) -> dict[str, float]:
+    """The scores of the last validation; {} without held-out scans."""
+    found = [event for event in _events(cell) if event["event"] == "validation"]
+    known = ("event", "time", "step", "total", "message")
+    return {name: value for name, value in (found[-1] if found else {}).items() if name not in known}
 
 
 def _scored(
@@ -240,5 +244,5 @@ def _facts(cell: Cell, model: LoadedModel) -> dict[str, Any]:
         "batch_size": training.get("batch_size"),
         "scans": training.get("scans"),
         "seconds_per_step": seconds_per_step(cell),
-        "validation": dict(training.get("validation", {})),
+        "validation": _validation(cell),
     }

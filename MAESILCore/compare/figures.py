@@ -20,6 +20,8 @@ from MAESILCore.report.files import report_file, write_png
 from MAESILCore.report.planes import AXIAL, cuts_to_show, display_frame
 from MAESILCore.report.shading import hide, viewing_window
 
+_MARKERS = "osD^v<>Ph*"
+
 #: Reconstructions in a row of the figure.
 _ACROSS = 4
 
@@ -51,14 +53,16 @@ def draw_latent(cells: Sequence[Cell], path: Path) -> Path | None:
         return None
     figure = Figure(figsize=(7.0, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for row, values in points.items():
+    for number, (row, values) in enumerate(points.items()):
         latent, scores = values[0][0], [psnr for _, psnr in values]
         spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
         mean = statistics.fmean(scores)
-        axes.errorbar(latent, mean, yerr=spread, fmt="o", capsize=3)
-        axes.annotate(row, (latent, mean), (6, 4), textcoords="offset points")
+        marker = _MARKERS[number % len(_MARKERS)]
+        axes.errorbar(latent, mean, yerr=spread, fmt=marker, capsize=3, label=row)
     axes.set(xscale="log", xlabel="latent values per voxel", ylabel="PSNR, nothing hidden (dB)")
     axes.margins(x=0.15)
+    # Beside the axes: points of equal latent size lie close together.
+    figure.legend(loc="outside right upper", frameon=False)
     axes.grid(visible=True, alpha=0.3)
     return _written(figure, path)
 

@@ -203,8 +203,10 @@ def _cell(values: Iterable[float | None], digits: int) -> str:
 
 def _effort(found: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Steps, and seconds per step."""
-    seconds = statistics.fmean(one["facts"]["seconds_per_step"] for one in found)
-    return str(found[0]["facts"]["steps"]), f"{seconds:.2g}"
+    known = [
+        one["facts"]["seconds_per_step"] for one in found if one["facts"]["seconds_per_step"] is not None
+    ]
+    return str(found[0]["facts"]["steps"]), f"{statistics.fmean(known):.2g}" if known else _NONE
 
 
 def _latex(text: str) -> str:

@@ -100,7 +100,9 @@ def test_every_cell_is_a_run_with_scores(compared: dict[str, Path]) -> None:
         assert scores["masks"]["nested"]["psnr_hidden"]["n"] == 2
     # The same crops for all rows of a seed, other ones for another seed.
     assert budget["steps"]["two stages"] == 3
-    assert seconds_per_step(cells[0]) > 0
+    seconds = seconds_per_step(cells[0])
+    assert seconds is not None
+    assert seconds > 0
 
 
 def test_the_tables_hold_means_over_seeds(compared: dict[str, Path]) -> None:
@@ -198,3 +200,28 @@ def test_latex_escapes_what_it_must() -> None:
     text = Table("75% of a_b", ("x", "y"), [("a & b", "1 ± 2")]).latex()
     assert r"75\% of a\_b" in text
     assert r"a \& b & 1 $\pm$ 2 \\" in text
+
+
+@pytest.mark.slow
+def test_a_method_without_voxels_is_compared_by_its_features(places: dict[str, Path], tmp_path: Path) -> None:
+    common = {**COMMON, "hold_out": ["scan1*"]}
+    fields = {"methods": {"jepa-vcr": {}}, "seeds": [0], "views": ["steps"], "common": common}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(DESCRIPTION | fields))
+    config = load_comparison(tmp_path / "one.yaml")
+    cells = compare(config, [places["train"]], [places["test"]], tmp_path / "out", device="cpu")
+    (table,) = tables_of(config, cells)
+    assert table.headings == ("Method", "Spread", "Effective rank", "Steps")
+    ((name, spread, rank, steps),) = table.rows
+    assert (name, steps) == ("jepa-vcr", "3")
+    assert float(spread) > 0
+    assert float(rank) >= 1
+
+
+@pytest.mark.slow
+def test_one_step_has_no_duration(places: dict[str, Path], tmp_path: Path) -> None:
+    fields = {"methods": {"ae": {}}, "seeds": [0], "steps": 1}
+    config = CompareConfig.model_validate(DESCRIPTION | fields)
+    with pytest.raises(ConfigError, match="A single step does not tell how long a step takes"):
+        compare(config, [places["train"]], [places["test"]], tmp_path / "out", device="cpu")
+    (shown,) = tables_of(config, list(cells_of(config, tmp_path / "out")))
+    assert shown.rows[0][-1] == "1"
