@@ -183,7 +183,8 @@ def _compare(
 def _notes(turns: list[Turn], times: np.ndarray | None) -> Iterator[str]:
     """Notes on a reconstruction; `times` says how often a coverage hid each voxel."""
     masks = [turn.masked.mask for turn in turns]
-    if not any(mask.hidden.any() for mask in masks):
+    nothing_hidden = not any(mask.hidden.any() for mask in masks)
+    if nothing_hidden:
         yield "Nothing was hidden: the reconstruction is the model's output for what it saw."
     elif times is None:
         grid, (mask,) = turns[0].masked.grid, masks
@@ -194,7 +195,9 @@ def _notes(turns: list[Turn], times: np.ndarray | None) -> Iterator[str]:
                 "where no pass was needed, the reconstruction shows the scan itself."
             )
     air = np.mean([1.0 - turn.content.present.mean() for turn in turns])
-    if air:
+    if air and nothing_hidden:
+        yield f"{air:.1%} of the patches hold only air: where no pass was needed, they show its mean."
+    elif air:
         yield (
             f"{air:.1%} of the patches hold only air, as far as the visible patches tell: "
             "where no pass was needed, hidden ones show the mean of the visible air around them."

@@ -167,7 +167,9 @@ def _columns(
 
     columns = [
         Column("Original", grey(shown), bar(GREY_STOPS, (window.low, window.high), "grey values shown")),
-        Column(f"Masked{several}", masked, partial(draw_mask_key, result=result)),
+        Column("Input", masked)
+        if result.sees_all
+        else Column(f"Masked{several}", masked, partial(draw_mask_key, result=result)),
         Column("Reconstruction", grey(rebuilt)),
         Column(
             "Error",

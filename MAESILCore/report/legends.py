@@ -104,6 +104,8 @@ def draw_footer(
 
 def _texts_without_scores(result: Reconstruction, unit: str) -> list[tuple[str, str, str]]:
     several = len(result.masks)
+    if result.sees_all:
+        return [("Mean error, all voxels", f"{hidden_error(result):.1f} {unit}", "distance from the scan")]
     return [
         ("Mean error, hidden voxels", f"{hidden_error(result):.1f} {unit}", "distance from the scan"),
         ("Hidden patches", f"{100 * result.mask.hidden_fraction:.1f} %", "of all patches, in each mask"),

@@ -138,6 +138,11 @@ def _intensity(card: Card) -> str:
 
 def _lead(result: Reconstruction, original: Volume, model: str | None) -> str:
     who = f"the model {model}" if model else "the model"
+    if result.sees_all:
+        return (
+            f"Nothing was hidden: {who} saw the whole scan that it returns, so this is no prediction. "
+            f"{ERROR_MEANING}"
+        )
     return (
         f"Parts of this scan were hidden ({mask_sentence(result)}), and {who} predicted them from the rest. "
         f"{ERROR_MEANING}"

@@ -78,7 +78,7 @@ def _panels(result: Reconstruction, original: Volume, window: Window) -> list[_P
     limit = nice_limit(result.error.voxels)
     panels = [
         _Panel("original", "Original", original, window),
-        _Panel("masked", "Masked", None, window),
+        _Panel("masked", "Input" if result.sees_all else "Masked", None, window),
         _Panel("reconstruction", "Reconstruction", result.reconstruction, window),
         _Panel("error", "Error", result.error, Window(-limit, limit), ERROR_STOPS),
     ]

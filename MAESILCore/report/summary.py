@@ -156,6 +156,8 @@ def plain(number: float) -> str:
 
 def mask_sentence(result: Reconstruction) -> str:
     """A sentence on the hidden share and the number of masks."""
+    if result.sees_all:
+        return "nothing hidden: the model saw the whole scan"
     percent = 100 * result.mask.hidden_fraction
     if len(result.masks) > 1:
         return f"{len(result.masks)} masks, each hiding about {percent:.0f} %; every patch was hidden at least once"
@@ -199,9 +201,9 @@ def _times(*sizes: object) -> str:
 
 
 def hidden_error(result: Reconstruction) -> float:
-    """Mean absolute error of hidden voxels, HU."""
+    """Mean absolute error of hidden voxels, or of all if the model sees all, in the unit of the scan."""
     error = result.error.voxels
-    if len(result.masks) > 1:
+    if len(result.masks) > 1 or result.sees_all:
         return float(np.mean(np.abs(error), dtype=np.float64))
     hidden = result.grid.expand(result.mask.hidden)
     return float(np.mean(np.abs(error), where=hidden, dtype=np.float64)) if hidden.any() else 0.0

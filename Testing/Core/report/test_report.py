@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -445,6 +446,23 @@ def test_a_mask_that_hides_nothing_makes_a_report_too(a_scan: Volume, tmp_path: 
     )
     assert write_report_png(result, a_scan, None, tmp_path / "a.png").exists()
     assert write_report_html(result, a_scan, None, tmp_path / "a.html").exists()
+
+
+def test_the_reports_of_a_model_that_sees_everything_tell_of_nothing_hidden(
+    a_scan: Volume, a_result: Reconstruction, tmp_path: Path
+) -> None:
+    nothing = Mask(np.zeros_like(a_result.mask.stages))
+    result = replace(a_result, mask=nothing, masks=[nothing], sees_all=True)
+    for scores in (None, {"model": {"psnr_full": 20.25}, "controls": {}}):
+        words = [text for text, _ in _texts(result, a_scan, scores)]
+        assert "Input" in words
+        assert "Nothing hidden: the model saw the whole scan" in words
+        assert not any("mask" in text.lower() or "Hidden" in text for text in words)
+    assert "20.25 dB" in words
+    write_report_html(result, a_scan, None, tmp_path / "a.html", card=replace(CARD, name="vae", method="vae"))
+    page = " ".join((tmp_path / "a.html").read_text(encoding="utf-8").split())
+    assert "Nothing was hidden: the model vae saw the whole scan that it returns" in page
+    assert "predicted them from the rest" not in page
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), pytest.param((3, 40, 5), marks=pytest.mark.slow)])
