@@ -209,6 +209,7 @@ def write_result(
         "arrays": {"mask": MASK, **{name: f"{name}.npy" for name in _volumes(result)}},
         "is_coverage": result.is_coverage,
         "masks": len(result.masks),
+        "sees_all": result.sees_all,
         **result.hidden_shares,
         **request.options,
         "superpatch_size_kji": list(result.grid.superpatch_size),

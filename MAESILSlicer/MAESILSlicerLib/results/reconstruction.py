@@ -74,8 +74,11 @@ def _import(insertion: Insertion) -> None:
     result = insertion.files.result
     count = int(result.get("masks", 1))
     insertion.chooseNames({role: f"{role} {_noteOnMask(count)}".strip() for role in ("masked", "mosaic")})
+    name, model = insertion.inputNode.GetName(), result["model"]
     insertion.describe(
-        f"{insertion.inputNode.GetName()}, filled in by {result['model']}.",
+        f"{name}, copied by {model}, which saw all of it."
+        if result.get("sees_all")
+        else f"{name}, filled in by {model}.",
         insertion.note,
         *result.get("notes", ()),
         DISCLAIMER,

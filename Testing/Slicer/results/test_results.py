@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -464,6 +465,11 @@ def test_the_files_that_the_worker_writes_are_understood(
     assert np.array_equal(voxelsOf(results.error), error)
     assert results.metrics.GetNumberOfRows() > 0
     assert results.superpatches.GetNumberOfRows() == len(grid)
+    assert "filled in by a model" in results.reconstruction.GetDescription()
+    reconstruct.write_result(replace(result, sees_all=True), request, {"model": "a model"}, ())
+    described = importResults(scene, node, tmp_path).reconstruction.GetDescription()
+    assert "copied by a model, which saw all of it" in described
+    assert "filled in" not in described
 
 
 def test_scores_over_all_voxels_are_shown_for_a_model_that_hides_nothing(scene: slicer.vtkMRMLScene) -> None:
