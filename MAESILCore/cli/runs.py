@@ -165,7 +165,7 @@ def _figures(summary: RunSummary) -> str:
         return ""
     figures = [
         f"loss {summary.loss:.5f}",
-        "" if summary.psnr_hidden is None else f"hidden PSNR {summary.psnr_hidden:.2f} dB",
+        f"hidden PSNR {summary.psnr_hidden:.2f} dB" if summary.psnr_hidden is not None else _score(summary),
         ""
         if summary.superpatches_per_second is None
         else f"{summary.superpatches_per_second:.2f} superpatches/s",
@@ -195,7 +195,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "State": {"no_wrap": True},
     "Step": _FIGURE,
     "Loss": _FIGURE,
-    "PSNR": _FIGURE,
+    "Score": _FIGURE,
     "Time left": _FIGURE,
     "Age": _FIGURE,
 }
@@ -208,10 +208,20 @@ def _cells(run: RunSummary) -> tuple[str, ...]:
         run.state,
         f"{run.step}/{run.total}" if run.total else str(run.step),
         "" if run.loss is None else f"{run.loss:.4g}",
-        "" if run.psnr_hidden is None else f"{run.psnr_hidden:.1f} dB",
+        _score(run),
         "" if run.seconds_left is None else _duration(run.seconds_left),
         "" if run.changed is None else _duration(time.time() - run.changed),
     )
+
+
+def _score(run: RunSummary) -> str:
+    """The first score of the newest validation: a PSNR of hidden or of all voxels, or the rank of features."""
+    if run.score is None:
+        return ""
+    name, value = run.score
+    if name.startswith("psnr"):
+        return f"{value:.1f} dB" if name == "psnr_hidden" else f"{value:.1f} dB, all"
+    return f"{name.removeprefix('feature_')} {value:.3g}"
 
 
 def _duration(seconds: float) -> str:

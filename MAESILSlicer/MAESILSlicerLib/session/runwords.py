@@ -25,6 +25,8 @@ TEXTS = Texts(
         "runs.step": _("{step:,}"),
         "runs.total": _("of {total:,}"),
         "runs.psnr": _("{psnr:.1f} dB"),
+        "runs.psnr-full": _("{psnr:.1f} dB, all"),
+        "runs.score": _("{name} {value:.3g}"),
         "runs.left-moment": _("seconds left"),
         "runs.left-seconds": _("{count} s left"),
         "runs.left-minutes": _("{count} min left"),
@@ -97,7 +99,7 @@ class RunRow(NamedTuple):
         step: the step.
         total: the last step; "" if there is none.
         loss: the latest loss.
-        psnr: the latest PSNR over hidden voxels.
+        psnr: the latest score: a PSNR over hidden voxels or over all, or the rank of the features.
     """
 
     name: str
@@ -127,8 +129,20 @@ def rowOf(run: RunSummary) -> RunRow:
         sentence("runs.step", step=run.step),
         "" if isOpen else sentence("runs.total", total=run.total),
         "" if run.loss is None else f"{run.loss:.3g}",
-        "" if run.psnr_hidden is None else sentence("runs.psnr", psnr=run.psnr_hidden),
+        _scoreOf(run),
     )
+
+
+def _scoreOf(run: RunSummary) -> str:
+    """The first score of the newest validation in few letters."""
+    if run.score is None:
+        return ""
+    name, value = run.score
+    if name == "psnr_hidden":
+        return sentence("runs.psnr", psnr=value)
+    if name == "psnr_full":
+        return sentence("runs.psnr-full", psnr=value)
+    return sentence("runs.score", name=name.removeprefix("feature_"), value=value)
 
 
 def _leftOf(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,22 @@ def test_the_end_of_a_run_is_told_once_and_only_of_a_run_that_was_seen_running(t
     assert told == "The run night broke off; it can be resumed from its newest checkpoint."
     assert failed
     assert endings.of(folder.refresh()) is None
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (None, ""),
+        (("psnr_hidden", 21.26), "21.3 dB"),
+        (("psnr_full", 30.0), "30.0 dB, all"),
+        (("feature_rank", 19.345), "rank 19.3"),
+    ],
+)
+def test_a_run_shows_the_score_that_its_method_has(
+    tmp_path: Path, score: tuple[str, float] | None, text: str
+) -> None:
+    from MAESILCore.jobs.runs import RunsFolder
+
+    add_run(tmp_path / "runs", "night", steps=3)
+    (run,) = RunsFolder(tmp_path / "runs").refresh()
+    assert runwords.rowOf(replace(run, score=score)).psnr == text
