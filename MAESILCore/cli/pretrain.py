@@ -55,7 +55,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Run folder, created if missing.")],
     recipe: Annotated[
         Path | None,
-        typer.Option(help="Recipe: a YAML file, or a bundled name such as maesil-small-ct."),
+        typer.Option(help="Recipe: a YAML file, or a bundled name such as maesil-plus."),
     ] = None,
     method: Annotated[
         str | None,

@@ -12,7 +12,7 @@ from MAESILCore.models.card import SUFFIX, read_card
 from MAESILCore.wording import displayable
 
 #: Name of the default model.
-BUNDLED = "maesil-small-ct"
+BUNDLED = "maesil-plus"
 
 #: Folder of the checkpoints of a run, and the final model beside it.
 CHECKPOINTS, FINAL = "checkpoints", f"model{SUFFIX}"

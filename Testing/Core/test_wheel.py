@@ -174,7 +174,7 @@ def test_the_wheel_holds_the_library_and_the_browser_face_and_nothing_else(
     assert {
         "MAESILCore/methods/recipes/maesil.yaml",
         "MAESILCore/py.typed",
-        "MAESILCore/Models/maesil-small-ct.safetensors",
+        "MAESILCore/Models/maesil-plus.safetensors",
         "MAESILSlicerLib/web/static/gate/main.js",
         "MAESILSlicerLib/web/static/page.html",
     } <= contents
@@ -237,7 +237,7 @@ def test_the_base_alone_finds_all_public_names_and_the_bundled_model(
         )
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["maesil-small-ct", str(installed / "MAESILCore" / "Models")]
+    assert done.stdout.splitlines() == ["maesil-plus", str(installed / "MAESILCore" / "Models")]
 
 
 def test_the_extra_cli_gives_all_commands(

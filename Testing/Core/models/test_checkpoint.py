@@ -205,7 +205,7 @@ def test_lists_of_models_and_methods_need_neither_pytorch_nor_pydantic() -> None
         "from MAESILCore.models.catalogue import list_models, resolve\n"
         "from MAESILCore.models.card import read_card\n"
         "assert 'maesil' in list(METHODS)\n"
-        "assert [one.obstacle for one in list_models()] == ['']\n"
+        "assert [one.obstacle for one in list_models()] == ['', '']\n"
         "assert read_card(resolve(None)).can.keeps_visible\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -220,7 +220,7 @@ def test_a_list_says_which_models_cannot_reconstruct_and_has_a_run_once(
     make_tiny_model(tmp_path / "done" / "checkpoints" / "step-00000002.safetensors")
     make_tiny_model(tmp_path / "done" / "model.safetensors")
     found = {one.title: one.obstacle for one in list_models([tmp_path, tmp_path])}
-    assert list(found) == [BUNDLED, "done/model", "features", "going"]
+    assert list(found) == [BUNDLED, "maesil-small-ct", "done/model", "features", "going"]
     assert [title for title, obstacle in found.items() if obstacle] == ["features"]
     assert found["features"].startswith("tiny gives features, not voxels")
 
