@@ -306,7 +306,8 @@ def _watch(work: Callable[[EventCallback, Callable[[], int]], Path]) -> None:
     with Progress(*columns, console=console) as bar, stop_requested(SCHEDULER) as stopped:
         task = bar.add_task("train", total=None, figures="")
         model = work(lambda state: _show(bar, task, state), stopped)
-    console.print(f"Model: {model}")
+    # A path that is wrapped cannot be copied.
+    console.print(f"Model: {model}", soft_wrap=True)
 
 
 def _console() -> Console:

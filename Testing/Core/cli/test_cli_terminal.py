@@ -80,7 +80,8 @@ def test_every_command_ends_well_in_ascii(
     assert status == 0, said
     assert b"Traceback" not in said
     assert b"Glyph" not in said
-    assert "out ??d? ?? ?" in printed.decode("ascii").replace("\n", "")
+    # In one piece, however long the folder's path is.
+    assert "out ??d? ?? ?" in printed.decode("ascii")
 
 
 @pytest.mark.process
