@@ -24,7 +24,6 @@ from MAESILCore.jobs.reconstruction import JOB_PREFIX, RESULT, VOXELS, Matrix
 from MAESILCore.jobs.wording import sentence
 from MAESILCore.lattice import pca_colours
 from MAESILCore.options import check_batch_size, check_device
-from MAESILCore.wording import Sentence
 
 if TYPE_CHECKING:
     from MAESILCore.jobs.progress import Progress
@@ -129,7 +128,7 @@ def _run(
 ) -> str:
     began = time.monotonic()
     request = FeaturesRequest.of(content)
-    progress.report(Sentence("job.loading", "Loading PyTorch and the model."))
+    progress.report(sentence("features.loading"))
     # Import PyTorch only here, so that a job without it fails with a clear message.
     from MAESILCore.devices import describe_device, pick_device
     from MAESILCore.inference import encode
@@ -154,7 +153,7 @@ def _run(
         ),
         cancelled=stopped,
     )
-    progress.stage("writing", Sentence("job.writing", "Writing the volumes."))
+    progress.stage("writing", sentence("features.writing"))
     write_array(folder.path / VECTORS, features.vectors)
     write_array(folder.path / COLOURS, np.moveaxis(pca_colours(features), -1, 0))
     write_array(folder.path / BODY, features.body)

@@ -23,6 +23,8 @@ TEXTS = Texts(
         "pretraining.all-taken": _(
             "The run has taken all {steps} steps; give more steps to extend it. Its model is {model}."
         ),
+        "features.loading": _("Loading PyTorch and the model."),
+        "features.writing": _("Writing the features."),
         "features.computing": _("Computing features on {device}."),
         "features.passes": _("Computed the features of {done} of {total} passes."),
         "features.done": _("Computed the features of {model} on {device} in {seconds:.0f} s."),
