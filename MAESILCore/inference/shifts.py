@@ -45,9 +45,7 @@ class ShiftedMask:
 
     def extended(self, voxels: np.ndarray) -> np.ndarray:
         """The voxels (k, j, i) with those before them, which repeat the edge."""
-        return (
-            np.pad(voxels, [(extent, 0) for extent in self.shift], mode="edge") if any(self.shift) else voxels
-        )
+        return _extended(voxels, self.shift)
 
     def inside(self, voxels: np.ndarray) -> np.ndarray:
         """The part of `extended` voxels that is the volume, a view."""
@@ -82,7 +80,7 @@ def shifted_coverage(
         lattice = SuperpatchGrid(shape, grid.superpatch_size, grid.patch_size, grid.overlap)
         # Masks are independent, but the last ones hide what no mask has hidden.
         always = (kept == len(drawn)) & (len(drawn) >= masks - 1)
-        most = _largest(ShiftedMask(Mask(np.zeros((1, 1, 1))), lattice, shift).extended(always), lattice)
+        most = _largest(_extended(always, shift), lattice)
         mask = ShiftedMask(strategy.sample_after(lattice, most, seed, len(drawn)), lattice, shift)
         kept += ~mask.hidden_voxels()
         drawn.append(mask)
@@ -95,6 +93,11 @@ def shifts(patch_size: Triple) -> Iterator[Triple]:
         yield per_axis(
             int(patch * ((number * step) % 1.0)) for patch, step in zip(patch_size, _STEPS, strict=True)
         )
+
+
+def _extended(voxels: np.ndarray, shift: Triple) -> np.ndarray:
+    """The voxels with `shift` further ones before them, which repeat the edge."""
+    return np.pad(voxels, [(extent, 0) for extent in shift], mode="edge") if any(shift) else voxels
 
 
 def _largest(voxels: np.ndarray, grid: SuperpatchGrid) -> np.ndarray:
