@@ -152,11 +152,7 @@ def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
     path = out / BUDGET
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if not known:
-        seed = config.seeds[0]
-        first = {
-            each: seconds_per_step(Cell("steps", each, seed, out / "steps" / f"{each}-seed{seed}"))
-            for each in config.methods
-        }
+        first = {each: _usual_seconds(config, each, out) for each in config.methods}
         if None in first.values():
             raise ConfigError("A single step does not tell how long a step takes: give more `steps`.")
         seconds = {each: cast(float, one) for each, one in first.items()}
@@ -165,6 +161,13 @@ def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
         known = {"seconds": budget, "seconds_per_step": seconds, "steps": steps}
         write_json(path, known)
     return int(known["steps"][row])
+
+
+def _usual_seconds(config: CompareConfig, row: str, out: Path) -> float | None:
+    """The median duration of a row's steps over its seeds, as a machine can be busy for a while."""
+    cells = [Cell("steps", row, seed, out / "steps" / f"{row}-seed{seed}") for seed in config.seeds]
+    known = [found for cell in cells if (found := seconds_per_step(cell)) is not None]
+    return statistics.median(known) if known else None
 
 
 def seconds_per_step(cell: Cell) -> float | None:

@@ -41,6 +41,8 @@ class Abilities:
             needs the whole batch.
         keeps_teacher: it averages its own weights, so the trainer does not.
         code_bits: bits of a vector of the deepest level, if it is one of a codebook; None for real numbers.
+        latent_values: numbers that a reconstruction gets of each place of the deepest level, if these are not just its
+            feature vector.
     """
 
     hides: bool
@@ -51,13 +53,15 @@ class Abilities:
     gathers_statistics: bool = False
     keeps_teacher: bool = False
     code_bits: float | None = None
+    latent_values: int | None = None
 
     @property
     def latent_per_voxel(self) -> float | None:
-        """Values of the deepest level per voxel if the model sees everything; None for codes or without levels."""
+        """Values per voxel of which an unmasked pass makes voxels; None for codes or without levels."""
         if not self.levels or self.code_bits is not None:
             return None
-        return self.levels[-1].width / math.prod(self.levels[-1].stride)
+        deepest = self.levels[-1]
+        return (self.latent_values or deepest.width) / math.prod(deepest.stride)
 
     @property
     def latent_bits_per_voxel(self) -> float | None:
@@ -78,11 +82,16 @@ class Abilities:
             KeyError, TypeError, ValueError: a field is missing or of the wrong type.
         """
         levels = tuple(FeatureLevel(triple(one["stride"]), int(one["width"])) for one in fields["levels"])
-        switches = {one.name for one in dataclass_fields(cls)} - {"levels", "code_bits"}
-        bits = fields.get("code_bits")
+        switches = {one.name for one in dataclass_fields(cls)} - {
+            "levels",
+            "code_bits",
+            "latent_values",
+        }
+        bits, values = fields.get("code_bits"), fields.get("latent_values")
         return cls(
             levels=levels,
             code_bits=None if bits is None else float(bits),
+            latent_values=None if values is None else int(values),
             **{name: bool(value) for name, value in fields.items() if name in switches},
         )
 

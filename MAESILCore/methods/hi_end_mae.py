@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from pydantic import model_validator
 from torch import nn
 
 from MAESILCore.losses.masked import masked_mse
+from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Batch, Losses, Step
 from MAESILCore.methods.encoder import EncoderConfig, MaskedEncoder, TransformerSize
 from MAESILCore.methods.masked import place
@@ -85,6 +87,13 @@ class HiEndMae(MaskedEncoder):
         self.target = NormalisedVoxels() if config.normalise_targets else Voxels()
         if not config.normalise_targets:
             nn.init.constant_(self.head.bias, 0.5)  # mid-window
+
+    @property
+    def abilities(self) -> Abilities:
+        """See `Method.abilities`."""
+        asked = (1 + len(self.config.layers)) * self.config.encoder.width
+        told = 2 if self.config.normalise_targets else 0  # mean and deviation of a visible patch
+        return replace(super().abilities, latent_values=asked + told)
 
     def forward(
         self, superpatches: torch.Tensor, hidden: torch.Tensor, start: torch.Tensor | None = None

@@ -12,6 +12,7 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
 from MAESILCore.inference import reconstruct
 from MAESILCore.methods import create
+from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Batch, Step
 from MAESILCore.methods.hi_end_mae import HiEndMae
 from MAESILCore.models.card import Card
@@ -38,6 +39,15 @@ def a_batch(size: int = 16, patch: int = 4) -> Batch:
     lattice = (size // patch,) * 3
     hidden = torch.rand(2, *lattice, generator=generator) < torch.tensor([0.4, 0.7]).view(2, 1, 1, 1)
     return Batch(torch.rand(2, 1, size, size, size, generator=generator), hidden.to(torch.uint8))
+
+
+@pytest.mark.parametrize(("is_normalised", "told"), [(True, 2), (False, 0)])
+def test_its_latent_counts_all_layers_that_the_decoder_asks(is_normalised: bool, told: int) -> None:
+    method = a_method(
+        encoder={"width": 48, "depth": 5, "heads": 3}, layers=(0, 2), normalise_targets=is_normalised
+    )
+    assert method.abilities.latent_per_voxel == (3 * 48 + told) / 4**3
+    assert Abilities.from_json(method.abilities.to_json()) == method.abilities
 
 
 @pytest.mark.parametrize("layers", [(0,), (1, 2), (0, 2, 3)])
