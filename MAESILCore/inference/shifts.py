@@ -7,9 +7,10 @@ with few masks this costs more than the shifts gain (docs/decisions/0022-intensi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import gcd
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from MAESILCore.lattice.box import per_axis
 #: The fewest masks on several lattices, and the least that they must hide: others leave too many voxels visible.
 FEWEST, LEAST_HIDDEN = 8, 0.5
 
-#: A sequence that spreads evenly over a cube: powers of the reciprocal of 1.2207, the root of x^4 = x + 1 (M. Roberts,
-#: The unreasonable effectiveness of quasirandom sequences, 2018).
+#: Shares of a patch between the lattices of consecutive masks, along k, j, i: powers of the reciprocal of 1.2207, the
+#: root of x^4 = x + 1 (M. Roberts, The unreasonable effectiveness of quasirandom sequences, 2018).
 _STEPS = tuple(1.2207440846057596**-power for power in (1, 2, 3))
 
 
@@ -88,11 +89,26 @@ def shifted_coverage(
 
 
 def shifts(patch_size: Triple) -> Iterator[Triple]:
-    """Shifts of the lattice along k, j, i, evenly spread over a patch, without end; the first is none."""
+    """Shifts of the lattice along k, j, i, without end; the first is none.
+
+    Of as many masks as a patch has voxels along an axis, each has another shift along it. Every plane between voxels
+    is then the border of patches in one mask, so none stands out in the mean.
+    """
+    steps: list[int] = []
+    for patch, share in zip(patch_size, _STEPS, strict=True):
+        steps.append(_nearest_coprime(share * patch, patch, steps))
     for number in count():
         yield per_axis(
-            int(patch * ((number * step) % 1.0)) for patch, step in zip(patch_size, _STEPS, strict=True)
+            (number * step + number // patch * axis) % patch  # a later round has other triples
+            for axis, (patch, step) in enumerate(zip(patch_size, steps, strict=True))
         )
+
+
+def _nearest_coprime(wanted: float, patch: int, taken: Sequence[int]) -> int:
+    """The step nearest to `wanted` whose multiples go through all shifts of a patch; not one of another axis if any."""
+    coprime = [step for step in range(1, patch + 1) if gcd(step, patch) == 1]
+    free = [step for step in coprime if step not in taken]
+    return min(free or coprime, key=lambda step: abs(step - wanted))
 
 
 def _extended(voxels: np.ndarray, shift: Triple) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The picture of a reconstruction: three planes, each as original, masked, reconstruction and error."""
+"""The picture of a reconstruction: rows of slices, each as original, masked, reconstruction and error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from MAESILCore.data.volume import Volume
-from MAESILCore.data.window import Window
+from MAESILCore.data.window import SOFT_TISSUE, Window
 from MAESILCore.inference import Reconstruction
 from MAESILCore.lattice import SuperpatchGrid
 from MAESILCore.optional import require
 from MAESILCore.report.files import report_file, write_png
 from MAESILCore.report.legends import draw_colour_bar, draw_footer, draw_header, draw_mask_key
-from MAESILCore.report.planes import LETTERS, Cut, DisplayFrame, cuts_to_show, display_frame
+from MAESILCore.report.planes import (
+    LETTERS,
+    Cut,
+    DisplayFrame,
+    cuts_to_show,
+    display_frame,
+    is_mostly_soft_tissue,
+)
 from MAESILCore.report.shading import (
     ERROR_STOPS,
     GREY_STOPS,
@@ -27,7 +34,7 @@ from MAESILCore.report.shading import (
     nice_limit,
     viewing_window,
 )
-from MAESILCore.report.style import INK, PANEL, Rectangle, sheet_for
+from MAESILCore.report.style import INK, MUTED, PANEL, Rectangle, sheet_for
 from MAESILCore.report.summary import Scores, unit_of
 
 if TYPE_CHECKING:
@@ -38,6 +45,29 @@ _DPI = 150
 #: Possible lengths of a scale bar, mm.
 _BARS = (200, 100, 50, 20, 10, 5, 2)
 _HALO = 2.5
+#: Ends of the colours in the soft-tissue row, HU.
+_SOFT_ERROR_HU, _SOFT_SPREAD_HU = 100.0, 50.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the picture.
+
+    Attributes:
+        cut: the slice that it shows.
+        window: window of the grey values.
+        error: end of the error colours, HU or the scan's unit.
+        spread: end of the uncertainty colours, likewise.
+        caption: the line above it.
+        clips_errors: whether its errors are those of the scan and the prediction clipped to the window.
+    """
+
+    cut: Cut
+    window: Window
+    error: float
+    spread: float
+    caption: str = ""
+    clips_errors: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +76,12 @@ class Column:
 
     Attributes:
         title: the title above it.
-        paint: draws a cut into axes.
+        paint: draws the cut of a row into axes.
         draw_legend: draws the legend into a rectangle below it.
     """
 
     title: str
-    paint: Callable[[Axes, Cut], None]
+    paint: Callable[[Axes, Row], None]
     draw_legend: Callable[[Figure, Rectangle], None] | None = None
 
 
@@ -67,7 +97,8 @@ def report_figure(
 ) -> Figure:
     """Draw original, masked, reconstruction and error (for a coverage also uncertainty) in three planes.
 
-    Patient right is on the viewer's left, front or head is up; an oblique scan is shown along its own axes.
+    Patient right is on the viewer's left, front or head is up; an oblique scan is shown along its own axes. If the body
+    is mostly soft tissue, a row shows the axial slice in the soft-tissue window, with a narrow scale of errors.
 
     Args:
         result: the result of `reconstruct`.
@@ -89,21 +120,26 @@ def report_figure(
     stages = frame.turn(result.grid.expand(result.mask.stages))
     cuts = cuts_to_show(shown, frame.spacing, original.looks_like_hu, stages)
     window = window or viewing_window(original)
-    columns = _columns(result, shown, stages, frame, window, unit_of(original))
-    sheet = sheet_for(cuts, len(columns), footer)
+    error = nice_limit(result.error.voxels)
+    spread = 0.0 if result.uncertainty is None else nice_limit(result.uncertainty.voxels)
+    rows = [Row(cut, window, error, spread) for cut in cuts]
+    if original.looks_like_hu and is_mostly_soft_tissue(cuts[0].of(shown)):
+        rows.append(_soft_tissue_row(cuts[0], result))
+    columns = _columns(result, shown, stages, frame, rows[0], unit_of(original))
+    captions = frozenset(place for place, row in enumerate(rows) if row.caption)
+    sheet = sheet_for([row.cut for row in rows], len(columns), footer, captions)
     figure = Figure(figsize=sheet.size, dpi=_DPI, facecolor=PANEL)
     draw_header(figure, sheet, title or original.name or "Reconstruction", model)
     for place, column in enumerate(columns):
+        figure.text(*sheet.above(place), column.title, color=INK, fontsize=13, ha="center", va="bottom")
         if column.draw_legend is not None:
             column.draw_legend(figure, sheet.below(place))
-        for row, cut in enumerate(cuts):
-            axes = figure.add_axes(sheet.cell(row, place), facecolor="black")
-            column.paint(axes, cut)
-            _finish_panel(axes, cut, is_first=place == 0)
-            if row == 0:
-                figure.text(
-                    *sheet.above(place), column.title, color=INK, fontsize=13, ha="center", va="bottom"
-                )
+        for number, row in enumerate(rows):
+            axes = figure.add_axes(sheet.cell(number, place), facecolor="black")
+            column.paint(axes, row)
+            _finish_panel(axes, row.cut, is_first=place == 0)
+    for number in captions:
+        figure.text(*sheet.caption(number), rows[number].caption, color=MUTED, fontsize=11.5, va="center")
     if footer:
         draw_footer(figure, sheet, result, original, scores)
     return figure
@@ -128,60 +164,73 @@ def write_report_png(
     return Path(path)
 
 
+def _soft_tissue_row(cut: Cut, result: Reconstruction) -> Row:
+    low, high = (f"{end:g}".replace("-", "\N{MINUS SIGN}") for end in (SOFT_TISSUE.low, SOFT_TISSUE.high))
+    caption = (
+        f"Soft tissue: grey values and errors inside {low} to {high} HU, error colours up to "
+        f"\N{PLUS-MINUS SIGN}{_SOFT_ERROR_HU:g} HU"
+    )
+    if result.uncertainty is not None:
+        caption += f", uncertainty up to {_SOFT_SPREAD_HU:g} HU"
+    return Row(cut, SOFT_TISSUE, _SOFT_ERROR_HU, _SOFT_SPREAD_HU, caption, clips_errors=True)
+
+
 def _columns(
-    result: Reconstruction,
-    shown: np.ndarray,
-    stages: np.ndarray,
-    frame: DisplayFrame,
-    window: Window,
-    unit: str,
+    result: Reconstruction, shown: np.ndarray, stages: np.ndarray, frame: DisplayFrame, first: Row, unit: str
 ) -> list[Column]:
+    """The columns; their legends are those of the first row."""
     grid, rebuilt, error = (
         result.grid,
         frame.turn(result.reconstruction.voxels),
         frame.turn(result.error.voxels),
     )
-    limit = nice_limit(error)
     several = f" (1 of {len(result.masks)})" if len(result.masks) > 1 else ""
 
-    def grey(array: np.ndarray) -> Callable[[Axes, Cut], None]:
-        return lambda axes, cut: _show(axes, cut, window.apply(cut.of(array)), cmap="gray", vmin=0, vmax=1)
+    def grey(array: np.ndarray) -> Callable[[Axes, Row], None]:
+        return lambda axes, row: _show(
+            axes, row.cut, row.window.apply(row.cut.of(array)), cmap="gray", vmin=0, vmax=1
+        )
 
-    def masked(axes: Axes, cut: Cut) -> None:
+    def masked(axes: Axes, row: Row) -> None:
+        cut = row.cut
         picture = cut.of(shown)
         scale = max(1, round(700 / max(picture.shape)))
         patch = min(grid.patch_size[axis] for n, axis in enumerate(frame.order) if n != cut.fixed)
-        _show(axes, cut, hide(window.apply(picture), cut.of(stages), patch, scale))
+        _show(axes, cut, hide(row.window.apply(picture), cut.of(stages), patch, scale))
         _draw_superpatches(axes, cut, grid, frame)
 
-    def coloured(
-        array: np.ndarray, stops: tuple[str, ...], low: float, high: float
-    ) -> Callable[[Axes, Cut], None]:
-        table = colour_map("report", stops)
-        return lambda axes, cut: _show(axes, cut, cut.of(array), cmap=table, vmin=low, vmax=high)
+    def errors(axes: Axes, row: Row) -> None:
+        wrong = row.cut.of(error)
+        if row.clips_errors:
+            scan = row.cut.of(shown).astype(np.float32)
+            low, high = row.window.low, row.window.high
+            wrong = np.clip(scan + wrong, low, high) - np.clip(scan, low, high)
+        table = colour_map("report", ERROR_STOPS)
+        _show(axes, row.cut, wrong, cmap=table, vmin=-row.error, vmax=row.error)
 
     def bar(
         stops: tuple[str, ...], ticks: tuple[float, ...], caption: str
     ) -> Callable[[Figure, Rectangle], None]:
         return partial(draw_colour_bar, stops=stops, ticks=ticks, caption=f"{unit}, {caption}")
 
+    window, limit = first.window, first.error
     columns = [
         Column("Original", grey(shown), bar(GREY_STOPS, (window.low, window.high), "grey values shown")),
         Column("Input", masked)
         if result.sees_all
         else Column(f"Masked{several}", masked, partial(draw_mask_key, result=result)),
         Column("Reconstruction", grey(rebuilt)),
-        Column(
-            "Error",
-            coloured(error, ERROR_STOPS, -limit, limit),
-            bar(ERROR_STOPS, (-limit, 0, limit), "reconstruction - scan"),
-        ),
+        Column("Error", errors, bar(ERROR_STOPS, (-limit, 0, limit), "reconstruction - scan")),
     ]
     if result.uncertainty is not None:
         spread = frame.turn(result.uncertainty.voxels)
-        top = nice_limit(spread)
-        legend = bar(UNCERTAINTY_STOPS, (0, top), "spread over masks")
-        columns.append(Column("Uncertainty", coloured(spread, UNCERTAINTY_STOPS, 0, top), legend))
+        table = colour_map("report", UNCERTAINTY_STOPS)
+
+        def uncertainty(axes: Axes, row: Row) -> None:
+            _show(axes, row.cut, row.cut.of(spread), cmap=table, vmin=0, vmax=row.spread)
+
+        legend = bar(UNCERTAINTY_STOPS, (0, first.spread), "spread over masks")
+        columns.append(Column("Uncertainty", uncertainty, legend))
     return columns
 
 

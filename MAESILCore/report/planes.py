@@ -8,6 +8,7 @@ import numpy as np
 
 from MAESILCore.data.formats import geometry
 from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import SOFT_TISSUE
 
 AXIAL, CORONAL, SAGITTAL = "axial", "coronal", "sagittal"
 PLANES = (AXIAL, CORONAL, SAGITTAL)
@@ -137,6 +138,22 @@ def cuts_to_show(
             Cut(plane, fixed, middle[fixed], spans[down], spans[across], (spacing[down], spacing[across]))
         )
     return cuts
+
+
+def is_mostly_soft_tissue(picture: np.ndarray) -> bool:
+    """Whether more than a half of the body in an axial slice is soft tissue, lungs and gas being part of the body.
+
+    Args:
+        picture: HU, (rows, columns).
+    """
+    from scipy.ndimage import binary_fill_holes, label
+
+    parts, count = label(picture > _TISSUE_HU)
+    if not count:
+        return False
+    body = binary_fill_holes(parts == np.bincount(parts.ravel())[1:].argmax() + 1)
+    inside = picture[body]
+    return float(((inside >= SOFT_TISSUE.low) & (inside <= SOFT_TISSUE.high)).mean()) > 0.5
 
 
 def _extent(

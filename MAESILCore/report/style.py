@@ -18,6 +18,7 @@ _MARGIN = 0.3
 _GAP = 0.1
 _HEADER = 0.72
 _TITLES = 0.36
+_CAPTION = 0.34
 _LEGENDS = 0.78
 _FOOTER = 1.80
 
@@ -33,11 +34,13 @@ class Sheet:
         size: width and height, inches.
         columns: number of columns of slices.
         rows: height of each row of slices from the top, inches.
+        captions: the rows with a line of text above them.
     """
 
     size: tuple[float, float]
     columns: int
     rows: tuple[float, ...]
+    captions: frozenset[int] = frozenset()
 
     @property
     def column_width(self) -> float:
@@ -55,8 +58,12 @@ class Sheet:
 
     def cell(self, row: int, column: int) -> Rectangle:
         """The rectangle of one slice."""
-        top = _HEADER + _TITLES + sum(self.rows[:row]) + row * _GAP
-        return self.rectangle(self.left(column), top, self.column_width, self.rows[row])
+        return self.rectangle(self.left(column), self._top(row), self.column_width, self.rows[row])
+
+    def caption(self, row: int) -> tuple[float, float]:
+        """The position of the line above a row: left, middle."""
+        left, bottom, _, height = self.rectangle(_MARGIN, self._top(row) - _CAPTION, _WIDTH, _CAPTION)
+        return left, bottom + height / 2
 
     def above(self, column: int) -> tuple[float, float]:
         """The position of a column's title: middle, bottom."""
@@ -77,14 +84,29 @@ class Sheet:
 
     @property
     def _below_slices(self) -> float:
-        return _HEADER + _TITLES + sum(self.rows) + (len(self.rows) - 1) * _GAP
+        last = len(self.rows) - 1
+        return self._top(last) + self.rows[last]
+
+    def _top(self, row: int) -> float:
+        lines = sum(_CAPTION for captioned in self.captions if captioned <= row)
+        return _HEADER + _TITLES + sum(self.rows[:row]) + row * _GAP + lines
 
 
-def sheet_for(cuts: Sequence[Cut], columns: int, footer: bool) -> Sheet:
-    """A layout with one scale for all slices, as large as the columns allow."""
+def sheet_for(
+    cuts: Sequence[Cut], columns: int, footer: bool, captions: frozenset[int] = frozenset()
+) -> Sheet:
+    """A layout with one scale for all slices, as large as the columns allow.
+
+    Args:
+        cuts: the cut of each row.
+        columns: number of columns.
+        footer: whether the picture has a footer.
+        captions: the rows with a line of text above them.
+    """
     width = Sheet((1, 1), columns, ()).column_width
     largest_height = max(cut.size[0] for cut in cuts)
     scale = min(width / max(cut.size[1] for cut in cuts), 1.45 * width / largest_height)
     rows = tuple(max(0.8, cut.size[0] * scale) for cut in cuts)
-    height = _HEADER + _TITLES + sum(rows) + (len(rows) - 1) * _GAP + _LEGENDS + (_FOOTER if footer else 0.0)
-    return Sheet((_WIDTH, height), columns, rows)
+    below = _LEGENDS + (_FOOTER if footer else 0.0)
+    height = Sheet((1, 1), columns, rows, captions)._below_slices + below
+    return Sheet((_WIDTH, height), columns, rows, captions)

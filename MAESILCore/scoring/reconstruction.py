@@ -12,7 +12,7 @@ from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.inference.result import Reconstruction
 from MAESILCore.lattice import Mask
 from MAESILCore.scoring.controls import fill, known_controls
-from MAESILCore.scoring.metrics import Scorer, body_mask
+from MAESILCore.scoring.metrics import Scorer, below_skin, body_mask
 
 
 def score_reconstruction(
@@ -45,7 +45,7 @@ def score_reconstruction(
     check_controls(controls, is_coverage=result.is_coverage)
     progress, cancelled = progress or (lambda done, total, message: None), cancelled or (lambda: False)
     body, note = body_mask(result.volume, result.window)
-    notes = [note]
+    deep, notes = below_skin(body, result.volume.spacing[::-1]), [note]
     if controls and not _scored_mask(result).stages.any():
         controls, notes = (), [note, "Nothing was hidden, so no control is compared."]
     entries: dict[str, dict[str, Any]] = {name: {} for name in ("model", *controls)}
@@ -53,7 +53,7 @@ def score_reconstruction(
     windows = (result.window, SOFT_TISSUE) if is_second else (result.window,)
     total = len(windows) * len(entries)
     for window_number, window in enumerate(windows):
-        scorer = Scorer(result.volume.voxels, window, _scored_mask(result), result.grid, body)
+        scorer = Scorer(result.volume.voxels, window, _scored_mask(result), result.grid, body, deep)
         for number, name in enumerate(entries):
             if cancelled():
                 message = "The scoring was stopped; nothing was kept."

@@ -17,7 +17,7 @@ from MAESILCore.inference.network import expects_hu, window_for
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, usual_overlap
 from MAESILCore.methods.abilities import abilities_of
 from MAESILCore.scoring.controls import fill
-from MAESILCore.scoring.metrics import Scorer, body_mask
+from MAESILCore.scoring.metrics import Scorer, below_skin, body_mask
 
 #: Scores of a coverage, with their single-mask names; for a coverage all voxels count as hidden.
 _COVERAGE_SCORES = {
@@ -28,6 +28,7 @@ _COVERAGE_SCORES = {
     "psnr_pooled": "psnr_hidden_pooled",
     "mae_hu_body": "mae_hu_hidden_body",
     "bias_hu_body": "bias_hu_hidden_body",
+    "bias_hu_deep": "bias_hu_hidden_deep",
     "blockiness": "blockiness",
     "blockiness_original": "blockiness_original",
     "blockiness_ratio": "blockiness_ratio",
@@ -69,11 +70,12 @@ def evaluate_case(
     """
     windows = _windows(volume, model)
     body, body_note = body_mask(volume, windows[0])
+    deep = below_skin(body, volume.spacing[::-1])
     grid = SuperpatchGrid(volume.shape, model.superpatch_size, model.patch_size)
     mask = Mask(np.zeros(grid.lattice_shape, dtype=np.uint8))
     if options.strategy is not None:
         mask = options.strategy.sample_grid(grid, options.seed)
-    scorers = [Scorer(volume.voxels, window, mask, grid, body) for window in windows]
+    scorers = [Scorer(volume.voxels, window, mask, grid, body, deep) for window in windows]
     case: dict[str, Any] = {
         "name": volume.name,
         "shape_kji": list(volume.shape),
@@ -97,7 +99,7 @@ def evaluate_case(
             case["controls"][name] = _score_control(name, scorers)
         part_done()
     if options.coverage:
-        case["coverage"] = _score_coverage(volume, model, body, grid, options)
+        case["coverage"] = _score_coverage(volume, model, scorers[0], options)
         part_done()
     return case
 
@@ -170,8 +172,9 @@ def _score_control(name: str, scorers: list[Scorer]) -> dict[str, Any]:
 
 
 def _score_coverage(
-    volume: Volume, model: Reconstructor, body: np.ndarray, grid: SuperpatchGrid, options: CaseOptions
+    volume: Volume, model: Reconstructor, masked: Scorer, options: CaseOptions
 ) -> dict[str, Any]:
+    grid = masked.grid
     everything = Mask(np.ones(grid.lattice_shape, dtype=np.uint8))
     windows, results, nested = _windows(volume, model), dict[Window, Reconstruction](), []
     for window in windows:
@@ -188,7 +191,7 @@ def _score_coverage(
                 device=options.device,
                 cancelled=options.cancelled,
             )
-        scorer = Scorer(volume.voxels, window, everything, grid, body)
+        scorer = Scorer(volume.voxels, window, everything, grid, masked.body, masked.deep)
         scores = scorer.score(window.apply(results[asked].reconstruction.voxels))
         nested.append({name: scores[source] for name, source in _COVERAGE_SCORES.items()})
     return {"masks": len(results[windows[0]].masks), **_joined(nested)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
+
 import numpy as np
 
 from MAESILCore.data.intensity import body_floor
@@ -12,6 +15,8 @@ _BODY_HU = -500.0
 #: Air that touches the edge of a slice is lung if its median is above this, else room air. Lungs in chest crops have
 #: medians of -850 to -700 HU, room air of -1000 to -870 HU.
 _LUNG_HU = -850.0
+#: Depth of the skin in `below_skin`.
+_SKIN_MM = 5.0
 
 
 def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
@@ -37,6 +42,25 @@ def body_mask(volume: Volume, window: Window) -> tuple[np.ndarray, str]:
     for inside, hu in slices:
         _fill_slice(inside, hu)
     return body, f"Body is the largest part above {_BODY_HU:g} HU with its holes filled slice by slice."
+
+
+def below_skin(body: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """The voxels of a body that are more than 5 mm away from its surface, measured along the axes.
+
+    The body is known from the scan, so that its skin is where the scan is bright: predictions of a blurred skin are too
+    dark inside the body, and too bright outside, even if they are right on average.
+
+    Args:
+        body: (k, j, i) bool, the result of `body_mask`.
+        spacing: voxel size along k, j, i, mm.
+
+    Returns:
+        (k, j, i) bool. What the scan cuts off counts as body.
+    """
+    from scipy.ndimage import minimum_filter
+
+    size = [2 * ceil(_SKIN_MM / edge) + 1 for edge in spacing]
+    return np.asarray(minimum_filter(body.view(np.uint8), size=size, mode="nearest")).astype(bool)
 
 
 def _largest_part(tissue: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ SCORES = (
     "ssim_unmasked",
     "mae_hu_hidden_body",
     "bias_hu_hidden_body",
+    "bias_hu_hidden_deep",
     "blockiness",
     "blockiness_original",
     "blockiness_ratio",
@@ -47,12 +48,18 @@ class Scorer:
     - `*_hidden`: over hidden voxels; `*_hidden_body`: over those inside the body; `*_full`: over all voxels;
       `*_unmasked`: over all voxels of a pass without a mask.
     - `mae_hu_hidden_body`, `bias_hu_hidden_body`: mean absolute and mean error in HU; both volumes are clipped to the
-      window.
+      window. `bias_hu_hidden_deep`: the latter without the skin, see `below_skin`.
     - `blockiness`: see `Steps.between_hidden`; `seams`: see `Steps.at_seams`; `*_ratio`: divided by the original's.
     """
 
     def __init__(
-        self, original: np.ndarray, window: Window, mask: Mask, grid: SuperpatchGrid, body: np.ndarray
+        self,
+        original: np.ndarray,
+        window: Window,
+        mask: Mask,
+        grid: SuperpatchGrid,
+        body: np.ndarray,
+        deep: np.ndarray | None = None,
     ) -> None:
         """Precompute the parts common to all candidates.
 
@@ -62,11 +69,13 @@ class Scorer:
             mask: the mask of the candidates.
             grid: the superpatch grid.
             body: (k, j, i) bool.
+            deep: (k, j, i) bool, the result of `below_skin`; without it the score that needs it is None.
         """
-        self.window, self.grid, self.body = window, grid, body
+        self.window, self.grid, self.body, self.deep = window, grid, body, deep
         self.original = window.apply(original)
         self.hidden = grid.expand(mask.hidden)
         self.hidden_body = self.hidden & body
+        self._hidden_deep = self.hidden & (deep if deep is not None else False)
         boxes = [
             grid.box(n).voxel_slices(grid.patch_size, grid.shape)
             for n in range(len(grid))
@@ -109,7 +118,10 @@ class Scorer:
 
     def _errors(self, candidate: np.ndarray) -> dict[str, float | None]:
         error = candidate - self.original
-        in_hu = error[self.hidden_body].astype(np.float64) * self.window.width
+        in_hu, deep_in_hu = (
+            error[region].astype(np.float64) * self.window.width
+            for region in (self.hidden_body, self._hidden_deep)
+        )
         squares = error**2
         pooled = _mean(squares[self.hidden])
         return {
@@ -119,6 +131,7 @@ class Scorer:
             "psnr_full": self._psnr(squares, None),
             "mae_hu_hidden_body": _mean(np.abs(in_hu)),
             "bias_hu_hidden_body": _mean(in_hu),
+            "bias_hu_hidden_deep": _mean(deep_in_hu),
         }
 
     def _psnr(self, squares: np.ndarray, region: np.ndarray | None) -> float | None:

@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from MAESILCore.data.window import LUNG_TO_BONE, Window
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.inference import Reconstruction, network, save_reconstruction
 from MAESILCore.inference import reconstruct as reconstruct_as_usual
-from MAESILCore.inference.shifts import shifted_coverage
+from MAESILCore.inference.shifts import shifted_coverage, shifts
 from MAESILCore.inference.statistics import RunningStatistics
 from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, usual_overlap
 from MAESILCore.methods.abilities import UNDECLARED, Abilities
@@ -224,6 +225,17 @@ def test_a_coverage_is_mean_and_spread_over_the_masks_that_hid_a_voxel(mode: str
     np.testing.assert_allclose(result.uncertainty.voxels, deviation, atol=2e-3)
     assert deviation.max() > 1.0
     np.testing.assert_allclose(result.error.voxels, mean - scan.voxels, atol=2e-3)
+
+
+@pytest.mark.parametrize("patch_size", [(8, 8, 8), (12, 12, 12), (4, 8, 8), (5, 6, 1)])
+def test_no_plane_is_a_border_of_patches_in_more_masks_than_another(patch_size: tuple[int, int, int]) -> None:
+    for axis, patch in enumerate(patch_size):
+        along = [shift[axis] for shift in islice(shifts(patch_size), 3 * patch)]
+        for start in range(0, len(along), patch):
+            assert sorted(along[start : start + patch]) == list(range(patch))
+    several = list(islice(shifts(patch_size), 2 * max(patch_size)))
+    assert several[0] == (0, 0, 0)
+    assert len(set(several)) == len(several)
 
 
 def test_eight_masks_have_lattices_of_their_own() -> None:

@@ -226,6 +226,44 @@ def test_the_picture_tells_scores_and_controls_and_the_disclaimer_once(
     assert any(text.endswith(" cm") for text in words)
 
 
+def _of_soft_tissue(shape: tuple[int, int, int] = (40, 48, 48)) -> Volume:
+    """A body of 40 HU in air, at its middle a gland of 60 HU."""
+    scan = np.full(shape, -1000, dtype=np.int16)
+    scan[:, 8:40, 8:40] = 40
+    scan[16:24, 20:28, 20:28] = 60
+    return Volume(scan, np.diag([-4.0, -4.0, 4.0, 1.0]))
+
+
+@pytest.mark.slow
+def test_a_body_of_soft_tissue_has_a_row_with_a_narrow_error_scale() -> None:
+    scan = _of_soft_tissue()
+    said = [text for text, _ in _texts(_reconstruction(scan), scan, None) if text.startswith("Soft tissue")]
+    assert said == [
+        "Soft tissue: grey values and errors inside −175 to 250 HU, error colours up to ±100 HU"  # noqa: RUF001
+    ]
+    plain, soft = (len(report_figure(_reconstruction(each), each).axes) for each in (_chest(), scan))
+    assert soft == plain + 4
+
+
+def _chest() -> Volume:
+    """The same body, hollow."""
+    scan = _of_soft_tissue()
+    scan.voxels[:, 10:38, 10:38] = -850
+    return scan
+
+
+def test_the_soft_tissue_row_shows_errors_inside_its_window() -> None:
+    scan = _of_soft_tissue()
+    result = _reconstruction(scan)
+    scan.voxels[:, 8:18, 8:40] = 260  # above the window, so that errors above it vanish
+    result.error.voxels[:] = 30.0
+    images = [image for axes in report_figure(result, scan).axes for image in axes.images]
+    (narrow,) = (np.asarray(image.get_array()) for image in images if image.get_clim() == (-100, 100))
+    (cut, *_) = cuts_to_show(scan.voxels, scan.spacing[::-1], True, np.ones(scan.shape))
+    shown = cut.of(scan.voxels)
+    np.testing.assert_array_equal(narrow, np.where((shown >= 40) & (shown <= 60), 30, 0))
+
+
 def test_a_coverage_shows_its_uncertainty(a_scan: Volume, a_coverage: Reconstruction) -> None:
     words = [text for text, _ in _texts(a_coverage, a_scan, None)]
     assert "Uncertainty" in words

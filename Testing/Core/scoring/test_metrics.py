@@ -21,6 +21,7 @@ from MAESILCore.scoring.metrics import (
     HIGHEST_PSNR,
     SCORES,
     Scorer,
+    below_skin,
     body_mask,
     lpips_obstacle,
     measure_steps,
@@ -294,6 +295,24 @@ def test_errors_are_in_hu_inside_the_window() -> None:
     scores = Scorer(original, LUNG_TO_BONE, mask, grid, everywhere).score(candidate)
     assert scores["mae_hu_hidden_body"] == pytest.approx(100.0, abs=1e-2)
     assert scores["bias_hu_hidden_body"] == pytest.approx(-100.0, abs=1e-2)
+
+
+def test_the_bias_below_the_skin_leaves_5_mm_out() -> None:
+    grid = SuperpatchGrid((8, 32, 32), 16, 4)
+    body = np.zeros(grid.shape, dtype=bool)
+    body[:, 4:28, 6:26] = True
+    deep = below_skin(body, (1.0, 2.0, 2.5))
+    # The scan cuts the body off along k, where there is no skin.
+    expected = np.zeros(grid.shape, dtype=bool)
+    expected[:, 7:25, 8:24] = True
+    np.testing.assert_array_equal(deep, expected)
+    original = np.full(grid.shape, 0.5, dtype=np.float32)
+    candidate = np.where(deep, original + np.float32(0.1), original - np.float32(0.2))
+    mask = Mask(np.ones(grid.lattice_shape, dtype=np.uint8))
+    assert Scorer(original, UNIT, mask, grid, body).score(candidate)["bias_hu_hidden_deep"] is None
+    scores = Scorer(original, UNIT, mask, grid, body, deep).score(candidate)
+    assert scores["bias_hu_hidden_deep"] == pytest.approx(0.1, abs=1e-6)
+    assert scores["bias_hu_hidden_body"] < 0.1
 
 
 def test_a_candidate_of_another_shape_is_refused() -> None:
