@@ -55,6 +55,7 @@ class CompareConfig(BaseModel):
             them.
         steps: optimiser steps of the view `steps`.
         reference: the row whose duration is the budget of the view `time`.
+        baseline: the row from which the differences of the hidden scores are given, seed by seed; "" gives none.
         evaluation: the scores.
     """
 
@@ -67,6 +68,7 @@ class CompareConfig(BaseModel):
     views: tuple[Literal["steps", "time"], ...] = Field(default=("steps",), min_length=1)
     steps: int = Field(default=1000, ge=1)
     reference: str = ""
+    baseline: str = ""
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
@@ -75,8 +77,9 @@ class CompareConfig(BaseModel):
             taken = [field for field in _OWN if field in fields]
             if taken:
                 raise ValueError(f"{name}: {taken[0]} is set by the comparison, leave it out")
-        if self.reference and self.reference not in self.methods:
-            raise ValueError(f"reference: there is no row {self.reference!r} among the methods")
+        for field, row in (("reference", self.reference), ("baseline", self.baseline)):
+            if row and row not in self.methods:
+                raise ValueError(f"{field}: there is no row {row!r} among the methods")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: each must be given once")
         if "time" in self.views and "steps" not in self.views:

@@ -81,7 +81,9 @@ def tables_of(config: CompareConfig, cells: Sequence[Cell]) -> list[Table]:
     for view in sorted(config.views):
         scored = {
             row: [
-                found for cell in cells if (cell.view, cell.row) == (view, row) and (found := cell.scores())
+                {**found, "seed": cell.seed}
+                for cell in cells
+                if (cell.view, cell.row) == (view, row) and (found := cell.scores())
             ]
             for row in config.methods
         }
@@ -96,6 +98,8 @@ def _tables_of(view: str, config: CompareConfig, rows: Rows, controls: Mapping[s
             f"{_BUDGETS[view]}. Hidden voxels only: {strategy.hidden_share:.0%} hidden by the masks {name}."
         )
         yield _hidden(name, caption, rows, controls.get(name, {}))
+        if config.baseline:
+            yield _differences(name, f"{_BUDGETS[view]}, masks {name}", config.baseline, rows)
     yield _shown(f"{_BUDGETS[view]}. Nothing hidden: the models copy what they see.", rows)
     yield _features(f"{_BUDGETS[view]}. Features of held-out crops of the training scans.", rows)
 
@@ -113,6 +117,30 @@ def _hidden(masks: str, caption: str, rows: Rows, controls: Mapping[str, Any]) -
         scores = (_cell([_at(summary, path)], digits) for path, _, digits in HIDDEN)
         table.rows.append((f"{control} (control)", *scores, _NONE, _NONE))
     return table
+
+
+def _differences(masks: str, budget: str, baseline: str, rows: Rows) -> Table:
+    """What each row has over the baseline, for the same seed and the same masks."""
+    caption = (
+        f"{budget}. Difference from {baseline} on hidden voxels, seed by seed: what exceeds its ± several times "
+        "is no chance of the seeds."
+    )
+    table = Table(caption, ("Method", *(heading for _, heading, _ in HIDDEN)))
+    base = {one["seed"]: one for one in rows.get(baseline, ()) if masks in one["masks"]}
+    for row, found in rows.items():
+        pairs = [(one, base[one["seed"]]) for one in found if masks in one["masks"] and one["seed"] in base]
+        if row != baseline and pairs:
+            scores = (_cell(_gaps(pairs, masks, path), digits, signed=True) for path, _, digits in HIDDEN)
+            table.rows.append((row, *scores))
+    return table
+
+
+def _gaps(
+    pairs: Iterable[tuple[dict[str, Any], dict[str, Any]]], masks: str, path: Path
+) -> Iterator[float | None]:
+    for one, other in pairs:
+        here, there = _score(one, masks, path), _score(other, masks, path)
+        yield None if here is None or there is None else here - there
 
 
 def _shown(caption: str, rows: Rows) -> Table:
@@ -192,12 +220,12 @@ def _at(summary: Mapping[str, Any], path: Path) -> float | None:
     return mean
 
 
-def _cell(values: Iterable[float | None], digits: int) -> str:
+def _cell(values: Iterable[float | None], digits: int, *, signed: bool = False) -> str:
     """Mean over the seeds, with its standard deviation if there are several."""
     known = [value for value in values if value is not None]
     if not known:
         return _NONE
-    mean = f"{statistics.fmean(known):.{digits}f}"
+    mean = f"{statistics.fmean(known):{'+' if signed else ''}.{digits}f}"
     return f"{mean} ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else mean
 
 

@@ -55,7 +55,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for seed in seeds:
             (root / folder).mkdir(exist_ok=True)
             write_volume(a_scan(seed), root / folder / f"scan{seed}.nii.gz")
-    (root / "two.yaml").write_text(yaml.safe_dump(DESCRIPTION, sort_keys=False))
+    (root / "two.yaml").write_text(yaml.safe_dump(DESCRIPTION | {"baseline": "random"}, sort_keys=False))
     return {name: root / name for name in ("train", "test", "two.yaml", "out")}
 
 
@@ -108,8 +108,8 @@ def test_every_cell_is_a_run_with_scores(compared: dict[str, Path]) -> None:
 def test_the_tables_hold_means_over_seeds(compared: dict[str, Path]) -> None:
     config = load_comparison(compared["two.yaml"])
     cells = list(cells_of(config, compared["out"]))
-    hidden, shown, *others = tables_of(config, cells)
-    assert len(others) == 2
+    hidden, differences, shown, *others = tables_of(config, cells)
+    assert len(others) == 3
     assert [row[0] for row in hidden.rows] == ["two stages", "random", "mean (control)"]
     values = [
         (cell.scores() or {})["masks"]["nested"]["psnr_hidden"]["mean"]
@@ -117,6 +117,17 @@ def test_the_tables_hold_means_over_seeds(compared: dict[str, Path]) -> None:
         if (cell.view, cell.row) == ("steps", "random")
     ]
     assert hidden.rows[1][1] == f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
+    assert [row[0] for row in differences.rows] == ["two stages"]
+    by_row = {
+        row: [
+            (cell.scores() or {})["masks"]["nested"]["psnr_hidden"]["mean"]
+            for cell in cells
+            if (cell.view, cell.row) == ("steps", row)
+        ]
+        for row in config.methods
+    }
+    gaps = np.subtract(by_row["two stages"], by_row["random"])
+    assert differences.rows[0][1] == f"{gaps.mean():+.2f} ± {gaps.std(ddof=1):.2f}"
     assert "Nothing hidden" in shown.caption
     assert shown.rows[0][1] == "0.75"
 
@@ -134,7 +145,7 @@ def test_the_files_of_a_comparison(compared: dict[str, Path]) -> None:
         (view, row, seed) for view in ("steps", "time") for row in DESCRIPTION["methods"] for seed in "01"
     }
     latex = (compared["out"] / "comparison.tex").read_text()
-    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{table}") == 4
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{table}") == 6
     assert r"75\%" in latex
     for picture in ("latent.png", "reconstructions.png"):
         assert (compared["out"] / picture).read_bytes().startswith(b"\x89PNG")
@@ -158,7 +169,8 @@ def test_a_folder_keeps_one_comparison(compared: dict[str, Path]) -> None:
             {"methods": {"a": {"method": "maesil", "window": 3}}},
             "The row a of the comparison: The recipe does not",
         ),
-        ({"reference": "b"}, "there is no row 'b' among the methods"),
+        ({"reference": "b"}, "reference: there is no row 'b' among the methods"),
+        ({"baseline": "b"}, "baseline: there is no row 'b' among the methods"),
         ({"seeds": [1, 1]}, "seeds: each must be given once"),
         ({"views": ["time"]}, "time needs the view steps"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
