@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from MAESILCore.cli import app
 from MAESILCore.cli.options import Device
 from MAESILCore.cli.places import check_folder
 from MAESILCore.cli.progress import watched
+from MAESILCore.errors import Cancelled
 from MAESILCore.wording import displayable
 
 
@@ -31,12 +33,13 @@ def compare(
 ) -> None:
     """Train methods at equal budgets and score them on the same scans, as tables and figures.
 
-    Ctrl-C stops and keeps what is done; the same command goes on from there. Each training is a run folder in --out.
+    Ctrl-C stops, keeps what is done and writes its tables; the same command goes on from there. Each training is a run
+    folder in --out.
     """
     from rich.console import Console
 
+    from MAESILCore.compare import cells_of, load_comparison
     from MAESILCore.compare import compare as compare_methods
-    from MAESILCore.compare import load_comparison
     from MAESILCore.compare.report import write_report
     from MAESILCore.devices import describe_device, pick_device
     from MAESILCore.optional import require
@@ -44,20 +47,26 @@ def compare(
     config = load_comparison(comparison)
     require("matplotlib", "The figures of a comparison")
     check_folder(out)
+    words = ["maesil", "compare", comparison.name, "--scans", scans.name, "--tests", tests.name]
+    words += ["--example", example.name] if example is not None else []
+    write = partial(
+        write_report,
+        config,
+        list(cells_of(config, out)),
+        out,
+        command=displayable(shlex.join([*words, "--out", out.name])),
+        hardware=f"{describe_device(pick_device(device))} ({platform.machine()})",
+        example=example,
+    )
     with watched(Console(stderr=True), "Comparing") as (progress, stopped):
-        cells = compare_methods(
-            config, [scans], [tests], out, device=device, progress=progress, cancelled=stopped
-        )
+        try:
+            cells = compare_methods(
+                config, [scans], [tests], out, device=device, progress=progress, cancelled=stopped
+            )
+        except Cancelled:
+            write(figures=False)
+            raise
         progress(len(cells), len(cells), "Drawing the figures.")
-        words = ["maesil", "compare", comparison.name, "--scans", scans.name, "--tests", tests.name]
-        words += ["--example", example.name] if example is not None else []
-        files = write_report(
-            config,
-            cells,
-            out,
-            command=displayable(shlex.join([*words, "--out", out.name])),
-            hardware=f"{describe_device(pick_device(device))} ({platform.machine()})",
-            example=example,
-        )
+        files = write()
     for file in files:
         typer.echo(file)

@@ -24,6 +24,7 @@ def write_report(
     command: str,
     hardware: str,
     example: Path | None,
+    figures: bool = True,
 ) -> list[Path]:
     """Write all files; returns their paths.
 
@@ -34,10 +35,11 @@ def write_report(
         command: the command that makes it again.
         hardware: the machine, in words.
         example: a scan whose reconstructions are drawn side by side; None draws none.
+        figures: whether to draw figures at all.
     """
     tables = tables_of(config, cells)
-    pictures = [draw_latent(cells, out / LATENT)]
-    if example is not None:
+    pictures = [draw_latent(cells, out / LATENT)] if figures else []
+    if figures and example is not None:
         pictures.append(draw_reconstructions(config, cells, example, out / PICTURES))
     drawn = [picture for picture in pictures if picture is not None]
     texts = {

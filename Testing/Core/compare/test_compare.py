@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from MAESILCore.compare.cells import cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.compare.tables import Table, tables_of
 from MAESILCore.data.volume import Volume, write_volume
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import ConfigError
 from MAESILCore.methods import BUILT_IN, create
 
 SIZES = {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]}
@@ -62,21 +64,29 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def compared(places: dict[str, Path]) -> dict[str, Path]:
     """A comparison that was stopped in its second training and then went on."""
-    config, done = load_comparison(places["two.yaml"]), []
+    config, done = load_comparison(places["two.yaml"]), list[str]()
 
     def stop() -> bool:
         return any("random, seed 0, equal steps: step 1" in message for message in done)
 
-    arguments = (config, [places["train"]], [places["test"]], places["out"])
-    with pytest.raises(Cancelled):
-        compare(*arguments, device="cpu", progress=lambda _d, _t, m: done.append(m), cancelled=stop)
+    @contextmanager
+    def watched(*_: object) -> Iterator[tuple[Callable[..., None], Callable[[], bool]]]:
+        yield (lambda _done, _total, message: done.append(message)), stop
+
+    options = ["--scans", "train", "--tests", "test", "--out", "out", "--example", "test/scan2.nii.gz"]
+    paths = [str(places["out"].parent / one) if one[0] != "-" else one for one in options]
+    command = ["compare", str(places["two.yaml"]), *paths, "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("MAESILCore.cli.compare.watched", watched)
+        assert main(command) != 0
+    page = (places["out"] / "comparison.md").read_text()
+    assert "1 of 8 trainings" in page
+    assert "two stages" in page
     first, second, *_ = cells_of(config, places["out"])
     assert first.scores() is not None
     assert second.scores() is None
     before = (first.folder / "model.safetensors").stat().st_mtime_ns
-    options = ["--scans", "train", "--tests", "test", "--out", "out", "--example", "test/scan2.nii.gz"]
-    paths = [str(places["out"].parent / one) if one[0] != "-" else one for one in options]
-    assert main(["compare", str(places["two.yaml"]), *paths, "--device", "cpu"]) == 0
+    assert main(command) == 0
     assert (first.folder / "model.safetensors").stat().st_mtime_ns == before
     return places
 
