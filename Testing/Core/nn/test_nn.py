@@ -156,19 +156,44 @@ def test_the_refinement_head_starts_as_nothing_and_passes_gradients() -> None:
     assert tokens.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (1, 1, 0)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (3, 1, 0), (2, 2, 0), (1, 1, 0)]
+)
+@pytest.mark.parametrize("planes", [3, 4, 7, 8])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 def test_the_fast_convolution_is_the_usual_one(
-    kernel: int, stride: int, padding: int, layout: torch.memory_format
+    kernel: int, stride: int, padding: int, planes: int, layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
     ours = Conv3d(6, 5, kernel, stride=stride, padding=padding)
     usual = torch.nn.Conv3d(6, 5, kernel, stride=stride, padding=padding)
     usual.load_state_dict(ours.state_dict())
-    x = torch.rand(1, 6, 4, 8, 10).contiguous(memory_format=layout)
+    x = torch.rand(1, 6, planes, 8, 10).contiguous(memory_format=layout)
+    expected = usual(x)
     with torch.inference_mode():
-        fast = ours(x)
-    torch.testing.assert_close(fast, usual(x))
-    x.requires_grad_()
-    ours(x).sum().backward()
-    assert ours.weight.grad is not None
+        torch.testing.assert_close(ours(x), expected)
+    weights = torch.rand_like(expected)
+    gradients = []
+    for conv in (ours, usual):
+        voxels = x.clone().requires_grad_()
+        y = conv(voxels)
+        torch.testing.assert_close(y, expected)
+        (y * weights).sum().backward()
+        gradients.append([voxels.grad, *(weight.grad for weight in conv.parameters())])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+def test_a_training_passes_one_small_sample_as_two_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, shapes = torch.nn.functional.conv3d, []
+
+    def seen(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        shapes.append(tuple(x.shape))
+        return original(x, *rest)
+
+    monkeypatch.setattr(torch.nn.functional, "conv3d", seen)
+    conv = Conv3d(16, 16, 3, padding=1)
+    conv(torch.rand(1, 16, 32, 40, 8))  # 20480 is small
+    conv(torch.rand(1, 16, 32, 41, 8))
+    conv(torch.rand(2, 16, 4, 4, 8))
+    assert shapes == [(2, 16, 18, 40, 8), (1, 16, 32, 41, 8), (2, 16, 4, 4, 8)]
