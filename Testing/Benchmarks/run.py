@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--scan", type=Path, help="CT for the reconstruction; else data/native, else a phantom"
     )
+    parser.add_argument("--preset", default="tiny", help="sizes of the methods in the part methods")
     parser.add_argument("--only", nargs="+", metavar="PART", help="some parts of the table")
     options = parser.parse_args()
 
@@ -51,6 +52,7 @@ def main() -> None:
     from Testing.Benchmarks.estimate import estimate_rows
     from Testing.Benchmarks.lattices import lattice_rows
     from Testing.Benchmarks.loop import loop_rows
+    from Testing.Benchmarks.methods import method_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.sharding import sharding_rows
@@ -69,6 +71,7 @@ def main() -> None:
         "import": lambda: [import_row()],
         "overlays": lambda: overlay_rows(options.rounds),
         "training": lambda: training_rows(options.rounds, device),
+        "methods": lambda: method_rows(options.rounds, device, options.preset),
         "checkpoints": lambda: checkpoint_rows(options.rounds, device),
         "store": lambda: store_rows(options.rounds, scan, data),
         "loop": lambda: loop_rows(min(options.rounds, 3), data),

@@ -1,4 +1,4 @@
-"""`make gpu` on a CPU: the same code with small crops, so that a lease of a GPU is not spent on its mistakes."""
+"""`make gpu` on a CPU, so that a lease of a GPU is not spent on its mistakes, and the methods in `make bench`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from Testing.Benchmarks import gpu
+from MAESILCore.methods import METHODS
+from Testing.Benchmarks import gpu, methods
+from Testing.Benchmarks.counterparts import counterparts
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +59,36 @@ def test_crops_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(gpu, "_timed", timed)
     assert gpu._speed("base", False, torch.device("cpu"), True, gpu.GPU).crops == 8
     assert tried == [32, 16, 8]
+
+
+def test_every_method_is_timed_beside_a_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_PRODUCT", 64)
+    seconds = iter(range(1, 1000))
+    monkeypatch.setattr(
+        methods, "best_of", lambda contenders, *_: {name: next(seconds) for name in contenders}
+    )
+    rows = methods.method_rows(1, torch.device("cpu"), side=32)
+    assert [what.split(",")[0] for what, *_ in rows if not what.startswith("  ")] == [
+        "Matrix product 64^3",
+        *(f"Step of {name}" for name in METHODS),
+    ]
+    for (what, measured, ratio), below in zip(rows[1:], [*rows[2:], ("Step",)], strict=True):
+        assert "GFLOP" in measured
+        if what.startswith("Step"):
+            assert below[0].startswith("  "), "a method without a counterpart"
+        else:
+            assert ratio.endswith(" x as fast")
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_counterpart_learns_with_about_the_same_work(name: str) -> None:
+    torch.manual_seed(0)
+    device = torch.device("cpu")
+    step = methods.OurStep(name, "tiny", 32, device)
+    for network in counterparts(step.method, 32, methods.SHARE).values():
+        their = methods.TheirStep(network, methods.crops(32, device), methods.masks(step.lattice, device))
+        first = float(their.loss().detach())
+        for _ in range(4):
+            last = their()
+        assert last < first
+        assert 0.5 < their.flops() / step.flops() < 1.5
