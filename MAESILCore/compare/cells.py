@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.errors import ConfigError
-from MAESILCore.files import write_json
+from MAESILCore.files import write_json, write_whole
 from MAESILCore.jobfolder.folder import EVENTS
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.models.catalogue import FINAL
@@ -117,7 +117,8 @@ def _claim(config: CompareConfig, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text, place = json.dumps(config.model_dump(mode="json"), indent=2) + "\n", out / DESCRIPTION
     if not place.exists():
-        place.write_text(text, encoding="utf-8")
+        with write_whole(place) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     elif place.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"{out} holds another comparison: choose another folder, or use its own description."

@@ -161,6 +161,19 @@ def test_the_files_of_a_comparison(compared: dict[str, Path]) -> None:
         assert (compared["out"] / picture).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_description_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.replace", full)
+        with pytest.raises(OSError, match="full"):
+            compare(CompareConfig.model_validate(DESCRIPTION), [], [], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_keeps_one_comparison(compared: dict[str, Path]) -> None:
     other = CompareConfig.model_validate(DESCRIPTION | {"steps": 4})
     with pytest.raises(ConfigError, match="holds another comparison"):
