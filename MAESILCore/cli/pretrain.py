@@ -74,7 +74,8 @@ def pretrain(
         list[str] | None, typer.Option(help="Glob of scans for validation only, such as 's1*'; repeatable.")
     ] = None,
     initial: Annotated[
-        Path | None, typer.Option(help="Checkpoint or run folder with the initial weights.")
+        Path | None,
+        typer.Option(help="Checkpoint, run folder or bundled name of the initial weights."),
     ] = None,
     log: Annotated[
         list[str] | None,
@@ -109,6 +110,7 @@ def pretrain(
     from MAESILCore.jobfolder.folder import CONFIG
     from MAESILCore.jobs.pretrain import scans_of
     from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, absolute
+    from MAESILCore.models.catalogue import place_of
     from MAESILCore.models.checkpoint import load_checkpoint
     from MAESILCore.training import Run, load_config
     from MAESILCore.training.config import read_recipe
@@ -139,7 +141,7 @@ def pretrain(
         steps=steps,
         device=device,
         processes=processes or 1,
-        initial=None if initial is None else absolute([initial])[0],
+        initial=None if initial is None else absolute([place_of(initial)])[0],
         config=further,
     )
     if estimate:

@@ -12,6 +12,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.jobfolder import Event, EventCallback, JobFolder
 from MAESILCore.jobs.pretraining import PretrainingRequest
 from MAESILCore.jobs.wording import sentence
+from MAESILCore.models.catalogue import place_of
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 from MAESILCore.optional import require
 from MAESILCore.training.config import PretrainConfig, load_config
@@ -114,7 +115,11 @@ def steps_to_continue(folder: Path, given: Mapping[str, Any], initial: Path | No
     there, here = (one.model_dump(mode="json") for one in (config, load_config(None, fields)))
     others = list(differences(fields, there, here))
     # Runs of older versions do not know their initial weights.
-    if initial is not None and request.scans and os.path.abspath(initial.expanduser()) != request.initial:
+    if (
+        initial is not None
+        and request.scans
+        and os.path.abspath(place_of(initial).expanduser()) != request.initial
+    ):
         others.append(f"initial: {request.initial} there, {initial} here")
     if others:
         raise ConfigError(sentence("run.other-options", folder=str(folder), options="; ".join(others)))

@@ -16,6 +16,7 @@ from MAESILCore.jobfolder.failures import message_of_os_error
 from MAESILCore.jobs.kinds import Kind
 from MAESILCore.jobs.wording import sentence
 from MAESILCore.methods import METHODS
+from MAESILCore.models.catalogue import place_of
 from MAESILCore.options import check_device
 from MAESILCore.wording import displayable
 
@@ -170,7 +171,7 @@ def prepare_pretraining(
         processes: number of processes that share each step, one per GPU.
         recipe: YAML file or name of a bundled recipe; None is the default recipe of the method.
         overrides: fields that replace those of the recipe.
-        initial: checkpoint or run folder with the initial weights.
+        initial: checkpoint, run folder or bundled name of the initial weights.
 
     Returns:
         The run folder.
@@ -187,7 +188,7 @@ def prepare_pretraining(
         steps=steps,
         device=device,
         processes=processes,
-        initial=None if initial is None else absolute([initial])[0],
+        initial=None if initial is None else absolute([place_of(initial)])[0],
         config={**_fields_of(recipe), **(overrides or {})},
     )
     try:

@@ -24,7 +24,7 @@ def resolve(path: str | Path | None) -> Path:
     Raises:
         CheckpointError: the file does not exist.
     """
-    path = Path(path) if path else models_folder() / (BUNDLED + SUFFIX)
+    path = place_of(path) if path else models_folder() / (BUNDLED + SUFFIX)
     if path.is_dir():
         found = model_of_run(path)
         if found is None:
@@ -34,13 +34,18 @@ def resolve(path: str | Path | None) -> Path:
         path = found
     if path.is_file():
         return path
-    bundled = bundled_models()
-    if path.parent == Path() and path.name in bundled:
-        return bundled[path.name]
-    known = ", ".join(bundled) or "none is bundled"
+    known = ", ".join(bundled_models()) or "none is bundled"
     raise CheckpointError(
         f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
     )
+
+
+def place_of(path: str | Path) -> Path:
+    """The path of the bundled model with this name; any other path, also of a file with this name, as given."""
+    path = Path(path)
+    if path.parent != Path() or path.exists():
+        return path
+    return bundled_models().get(path.name, path)
 
 
 def bundled_models() -> dict[str, Path]:

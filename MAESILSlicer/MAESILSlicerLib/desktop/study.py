@@ -165,7 +165,7 @@ class Study:
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: further fields of the recipe, such as {"batch_size": 4}; see
                 `MAESILCore.training.PretrainConfig`.
-            initial: checkpoint or run folder with the initial weights.
+            initial: checkpoint, run folder or bundled name of the initial weights.
             folder: the folder of runs; None is the one that the section "Pre-train" shows.
 
         Returns:

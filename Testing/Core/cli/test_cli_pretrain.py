@@ -262,6 +262,7 @@ def all_weights(run: Path) -> torch.Tensor:
         (["--resume"], "holds no run to resume"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--initial", "nowhere.safetensors"], "no checkpoint nowhere.safetensors"),
+        (["--initial", "maesil-nowhere"], "or a bundled name (maesil-plus, maesil-small-ct)"),
         (["--background", "--device", "cuda:99"], "'cuda:99' is not available"),
         (["--background", "--processes", "3", "--batch-size", "2"], "3 processes cannot share a batch of 2"),
     ],

@@ -103,6 +103,13 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_tensors(folder / "model.safetensors", "")
 
 
+def test_initial_weights_may_be_those_of_a_bundled_model(prepare: Preparer, repository: Path) -> None:
+    request = PretrainingRequest.read(prepare(initial="maesil-small-ct"))
+    assert request.initial == str(repository / "Resources" / "Models" / "maesil-small-ct.safetensors")
+    with pytest.raises(ConfigError, match="maesil-nowhere"):
+        prepare(initial="maesil-nowhere")
+
+
 def test_a_started_run_outlives_its_parent_and_resumes_exactly(
     prepare: Preparer, some_scans: Path, tmp_path: Path
 ) -> None:
