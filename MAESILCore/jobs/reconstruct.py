@@ -211,7 +211,7 @@ def write_result(
         "masks": len(result.masks),
         "sees_all": result.sees_all,
         **result.hidden_shares,
-        **request.options,
+        **({} if result.sees_all else request.options),
         "superpatch_size_kji": list(result.grid.superpatch_size),
         "patch_size_kji": list(result.grid.patch_size),
         "overlap_kji": list(result.grid.overlap),

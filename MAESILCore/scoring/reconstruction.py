@@ -73,11 +73,13 @@ def describe_metrics(
     Args:
         result: the result of `reconstruct`.
         model: name of the model.
-        options: further fields of the setup; None values are left out.
+        options: fields of the setup that describe how the masks were drawn; None values are left out, and all for a
+            model that sees the whole scan.
         scores: the result of `score_reconstruction`.
     """
     from MAESILCore import __version__
 
+    drawn = {} if result.sees_all else options
     setup = {
         "scan": result.volume.name,
         "model": model,
@@ -85,7 +87,7 @@ def describe_metrics(
         **result.hidden_shares,
         "masks": len(result.masks),
         "overlap": list(result.grid.overlap),
-        **{name: value for name, value in options.items() if value is not None},
+        **{name: value for name, value in drawn.items() if value is not None},
         "maesil": __version__,
     }
     # Scores of an evaluation repeat the volume's notes.

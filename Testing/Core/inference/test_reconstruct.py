@@ -27,7 +27,7 @@ from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from
 from MAESILCore.methods.abilities import UNDECLARED, Abilities
 from MAESILCore.models.checkpoint import load_checkpoint
 from MAESILCore.phantom import make_phantom
-from MAESILCore.scoring.reconstruction import score_reconstruction
+from MAESILCore.scoring.reconstruction import describe_metrics, score_reconstruction
 from MAESILCore.scoring.superpatches import superpatch_scores
 
 torch.set_num_threads(1)
@@ -445,9 +445,12 @@ def test_all_voxels_of_a_model_that_hides_nothing_are_scored() -> None:
     assert np.array_equal(result.mosaic.voxels, scan.voxels)
     error = result.error.voxels.astype(np.float64) / result.window.width
     assert (error < 0).all()
-    scores = score_reconstruction(result)["model"]
+    scored = score_reconstruction(result)
+    scores = scored["model"]
     assert scores["psnr_hidden"] is None
     assert scores["psnr_full"] == pytest.approx(psnr_of_parts(result, error), abs=0.01)
+    setup = describe_metrics(result, "fake", {"mode": "nested", "seed": 0}, scored)["setup"]
+    assert not {"mode", "seed"} & set(setup), "no mask was drawn"
     for row in superpatch_scores(result):
         box = result.grid.box(row["index"]).voxel_slices(result.grid.patch_size, scan.shape)
         assert (row["hidden_voxels"], row["psnr_hidden"]) == (0, None)
