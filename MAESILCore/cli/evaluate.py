@@ -17,7 +17,7 @@ from MAESILCore.wording import displayable
 #: Scores that fit into the width of a terminal; the files hold all.
 _SHOWN = ("psnr_hidden", "ssim_hidden", "psnr_hidden_body", "mae_hu_hidden_body")
 #: The same for models that hide nothing.
-_SHOWN_WHOLE = ("psnr_full", "ssim_full")
+_SHOWN_WHOLE = ("psnr_full", "ssim_full", "latent")
 
 
 @app.command()

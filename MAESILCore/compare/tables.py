@@ -11,6 +11,7 @@ from typing import Any
 
 from MAESILCore.compare.cells import Cell
 from MAESILCore.compare.config import CompareConfig
+from MAESILCore.scoring.evaluate.table import latent_size
 
 #: Scores of hidden voxels: where they are in the summary of an evaluation, heading and decimals.
 HIDDEN = (
@@ -158,17 +159,10 @@ def _shown(caption: str, rows: Rows) -> Table:
         scores = [_cell((_score(one, masks, path) for one in found), digits) for path, _, digits in SHOWN]
         if any(score != _NONE for score in scores):
             facts = found[0]["facts"]
-            latent = _latent(facts)
+            latent = latent_size(facts)
             size = f"{facts['parameters'] / 1e6:.2f} M"
             table.rows.append((row, latent, *scores, size, _effort(found)[0]))
     return table
-
-
-def _latent(facts: Mapping[str, Any]) -> str:
-    values, bits = facts["latent_per_voxel"], facts["latent_bits_per_voxel"]
-    if bits is not None:
-        return f"{bits:.3g} bits"
-    return _NONE if values is None else f"{values:.3g}"
 
 
 def _features(caption: str, rows: Rows) -> Table:

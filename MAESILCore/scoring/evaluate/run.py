@@ -171,6 +171,8 @@ def _setup(model: EvaluatedModel, options: CaseOptions, command: str) -> dict[st
         "asked_in_soft_tissue": SOFT_TISSUE in getattr(model, "windows", ()),
         "superpatch_size_kji": list(model.superpatch_size),
         "patch_size_kji": list(model.patch_size),
+        "latent_per_voxel": abilities_of(model).latent_per_voxel,
+        "latent_bits_per_voxel": abilities_of(model).latent_bits_per_voxel,
         "mask": _mask(options.strategy),
         "seed": options.seed,
         "coverage": options.coverage,

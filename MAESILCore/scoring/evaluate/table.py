@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import write_whole
 
+#: No score, but the size of what an unmasked pass makes its voxels of.
+LATENT = "latent"
 #: Heading and decimals of the scores in tables.
 _COLUMNS = {
     "psnr_hidden": ("PSNR hidden (dB)", 2),
@@ -19,6 +21,7 @@ _COLUMNS = {
     "psnr_full": ("PSNR full (dB)", 2),
     "ssim_full": ("SSIM full", 3),
     "psnr_unmasked": ("PSNR unmasked (dB)", 2),
+    LATENT: ("Latent values per voxel", 0),
     "mae_hu_hidden_body": ("MAE hidden body (HU)", 1),
     "blockiness_ratio": ("Blockiness ratio", 2),
     "seams_ratio": ("Seams ratio", 2),
@@ -42,9 +45,24 @@ def table_rows(
     rows = []
     for name, spreads in named.items():
         shown = spreads["soft_tissue"] if soft_tissue else spreads
-        rows.append([name, *(_cell(shown[score], decimals) for score, (_, decimals) in columns.items())])
+        size = "-" if name in controls else latent_size(results["setup"])
+        cells = (
+            size if score == LATENT else _cell(shown[score], decimals)
+            for score, (_, decimals) in columns.items()
+        )
+        rows.append([name, *cells])
     unit = "HU" if results["setup"]["window_hu"] else "stored units"
     return ["Method", *(heading.replace("HU", unit) for heading, _ in columns.values())], rows
+
+
+def latent_size(facts: Mapping[str, Any]) -> str:
+    """The latent of an unmasked pass: values per voxel, or the bits of codes, or a dash if the method has none.
+
+    Args:
+        facts: `latent_per_voxel` and `latent_bits_per_voxel`, see `Abilities`; results of older versions have neither.
+    """
+    bits = facts.get("latent_bits_per_voxel")
+    return f"{bits:.3g} bits" if bits is not None else _significant(facts.get("latent_per_voxel"))
 
 
 def format_table(results: dict[str, Any]) -> str:
@@ -151,6 +169,10 @@ def _cell(spread: dict[str, Any], decimals: int, sign: str = "") -> str:
     """Mean and standard deviation, or a dash."""
     deviation = "" if spread["sd"] is None else f" ± {_number(spread['sd'], decimals)}"
     return _number(spread["mean"], decimals, sign) + deviation
+
+
+def _significant(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:

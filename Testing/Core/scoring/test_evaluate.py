@@ -385,6 +385,19 @@ def test_the_markdown_table_shows_the_numbers_of_the_summary(results: dict[str, 
     assert f"| {cells[1]} | {cells[2]} |" in tables[0]
 
 
+def test_the_latent_size_stands_beside_the_unmasked_score(results: dict[str, Any]) -> None:
+    def column(**latent: float) -> list[str]:
+        headings, rows = table_rows({**results, "setup": {**results["setup"], **latent}})
+        place = headings.index("Latent values per voxel")
+        assert headings[place - 1] == "PSNR unmasked (dB)"
+        return [row[place] for row in rows]
+
+    controls = ["-"] * len(CONTROLS)
+    assert column() == ["-", *controls]
+    assert column(latent_per_voxel=8 / 512) == ["0.0156", *controls]
+    assert column(latent_bits_per_voxel=10 / 512) == ["0.0195 bits", *controls]
+
+
 def test_results_are_written_whole_or_not_at_all(results: dict[str, Any], tmp_path: Path) -> None:
     target = tmp_path / "new" / "scores.json"
     write_results(results, target)
