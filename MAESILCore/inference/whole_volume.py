@@ -92,7 +92,8 @@ def reconstruct(
     passes = NetworkPasses(
         lambda voxels, hidden: model.reconstruct(voxels, hidden).clamp(0.0, 1.0), model, device, batch_size
     )
-    known = window is None or window in getattr(model, "windows", (window,))
+    # A scan without HU has a window of its own.
+    known = window is None or not expects_hu(model) or window in getattr(model, "windows", (window,))
     window = window or window_for(model, volume.voxels)
     turns = [Turn.of(volume, window, each) for each in masks]
     report = Passes(sum(len(turn.passed) for turn in turns), progress)

@@ -19,6 +19,7 @@ from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.training.crops import BODY_HU
+from MAESILCore.training.source import Shown
 
 #: The files of all steps.
 TRUTH, HIDDEN = "truth.nii.gz", "hidden.nii.gz"
@@ -94,7 +95,7 @@ class Previews:
 
     Args:
         folder: the run folder.
-        volume: the part of a scan.
+        shown: the part of a scan.
         strategy: draws the mask; None hides nothing.
         keep: number of steps to keep.
         say: receives a sentence about a preview or a picture that cannot be made.
@@ -103,12 +104,13 @@ class Previews:
     def __init__(
         self,
         folder: Path,
-        volume: Volume,
+        shown: Shown,
         strategy: MaskStrategy | None,
         keep: int,
         say: Callable[[str], None],
     ) -> None:
-        self._folder, self._volume, self._strategy = folder / PREVIEWS, volume, strategy
+        (self._volume, self._window), self._strategy = shown, strategy
+        self._folder = folder / PREVIEWS
         self._keep, self._say = keep, say
         self._draws = True
 
@@ -125,7 +127,13 @@ class Previews:
         try:
             model = LoadedModel(method, card)
             result = reconstruct(
-                self._volume, model, strategy=self._strategy, device=str(device), overlap=0, batch_size=1
+                self._volume,
+                model,
+                strategy=self._strategy,
+                device=str(device),
+                overlap=0,
+                batch_size=1,
+                window=self._window,
             )
             files = self._write(result, card)
         except (MaesilError, OSError) as error:

@@ -23,7 +23,7 @@ from MAESILCore.training.config import PretrainConfig
 from MAESILCore.training.corpus import Corpus, Inspected, inspect
 from MAESILCore.training.crops import BODY_HU, CropConfig, Drawing
 from MAESILCore.training.previews import chosen_scan, middle_part
-from MAESILCore.training.source import Opening, Sample, SampleKey, SampleSource, TrainingData
+from MAESILCore.training.source import Opening, Sample, SampleKey, SampleSource, Shown, TrainingData
 from MAESILCore.training.split import split
 from MAESILCore.training.stored import StoredScans, scans_of
 
@@ -80,12 +80,11 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     training, held_out = ([numbers[scan.file] for scan in part] for part in (trained, held))
     shown = chosen_scan(config.preview_scan, held, trained)
 
-    def preview() -> Volume:
+    def preview() -> Shown:
         number = numbers[shown.file]
         voxels = store.read(number, (0, 0, 0), store.shape(number))
-        return middle_part(
-            Volume(voxels, store.ijk_to_ras[number], shown.name), sizes.superpatch_size, sizes.patch_size
-        )
+        scan = Volume(voxels, store.ijk_to_ras[number], shown.name)
+        return Shown(middle_part(scan, sizes.superpatch_size, sizes.patch_size))
 
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if held_out and opening.rank == 0:
@@ -135,10 +134,11 @@ def open_scans(
     unused += [{"entry": other.name, "reason": other.reason} for other in found.left_out]
     shown = chosen_scan(config.preview_scan, validated.scans, used.scans)
 
-    def preview() -> Volume:
+    def preview() -> Shown:
         scan, rule = read_volume(shown.path), config.intensity_rule()
-        floor = BODY_HU if rule.is_hu else body_floor(scan.voxels, rule.window_of(scan.voxels))
-        return middle_part(scan, sizes.superpatch_size, sizes.patch_size, floor)
+        window = None if rule.is_hu else rule.window_of(scan.voxels)
+        floor = BODY_HU if window is None else body_floor(scan.voxels, window)
+        return Shown(middle_part(scan, sizes.superpatch_size, sizes.patch_size, floor), window)
 
     return TrainingData(Corpus(used, drawing, memory // max(1, config.workers)), samples, unused, preview)
 

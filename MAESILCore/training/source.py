@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from MAESILCore.data.volume import Volume
+from MAESILCore.data.window import Window
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,18 @@ class SampleSource(Protocol):
         """The sample of a key."""
 
 
+class Shown(NamedTuple):
+    """What previews show.
+
+    Attributes:
+        part: the part of a scan.
+        window: that of the whole scan for scans without HU; None is the model's.
+    """
+
+    part: Volume
+    window: Window | None = None
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """All samples of a training.
@@ -96,7 +109,7 @@ class TrainingData:
     training: SampleSource
     validation: Sequence[Sample] = ()
     left_out: Sequence[Mapping[str, str]] = ()
-    preview: Callable[[], Volume] | None = None
+    preview: Callable[[], Shown] | None = None
 
 
 @dataclass(frozen=True)

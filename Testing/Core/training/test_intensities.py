@@ -8,23 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
 from MAESILCore.errors import CheckpointError, ConfigError
-from MAESILCore.inference import reconstruct
+from MAESILCore.inference import Reconstruction, reconstruct
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.models.card import Card, read_card
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 from MAESILCore.models.header import read_metadata
 from MAESILCore.scoring.evaluate import evaluate
 from MAESILCore.scoring.evaluate.table import format_table
-from MAESILCore.training import Run, load_config, pretrain
+from MAESILCore.store.sources import find_scans
+from MAESILCore.training import Run, load_config, pretrain, previews
 from MAESILCore.training.corpus import Corpus, Inspected
 from MAESILCore.training.crops import CropConfig, Drawing
-from MAESILCore.training.scans import open_store
+from MAESILCore.training.scans import open_scans, open_store
 from MAESILCore.training.source import Opening, SampleKey
 
 SIZES: dict[str, Any] = {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]}
@@ -62,6 +64,30 @@ def a_model_of_heads(heads: Path, tmp_path_factory: pytest.TempPathFactory) -> L
     pretrain(run, config, sorted(heads.iterdir()), device="cpu")
     assert len(list((run.folder / "previews").glob("step-*.nii.gz"))) == 1
     return load_checkpoint(run.folder)
+
+
+def test_a_preview_takes_the_statistics_of_the_whole_scan(
+    heads: Path, a_model_of_heads: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(None, {**RECIPE, "intensity": "percentiles"})
+    opening, sizes = Opening(None, lambda _: None, 0, lambda one: one), a_model_of_heads.method.config
+    data = open_scans(find_scans([heads]), config, sizes, opening)
+    assert data.preview is not None
+    shown, whole = data.preview(), read_volume(heads / "b1.nii.gz").voxels
+    window = Intensity("percentiles").window_of(whole)
+    assert shown.window == window != Intensity("percentiles").window_of(shown.part.voxels)
+    windows, notes = [], []
+
+    def seen(*arguments: Any, **options: Any) -> Reconstruction:  # noqa: ANN401 - those of `reconstruct`
+        result = reconstruct(*arguments, **options)
+        windows.append(result.window)
+        notes.extend(result.notes)
+        return result
+
+    monkeypatch.setattr(previews, "reconstruct", seen)
+    made = previews.Previews(tmp_path, shown, MaskStrategy(), 1, pytest.fail)
+    assert made.make(a_model_of_heads.method, a_model_of_heads.card, torch.device("cpu"))
+    assert (windows, notes) == ([window], [])
 
 
 def test_scans_of_any_scale_are_trained_on(heads: Path, a_model_of_heads: LoadedModel) -> None:
