@@ -16,7 +16,7 @@ def picture_losses(
     target: torch.Tensor,
     hidden: torch.Tensor,
     patch_size: tuple[int, int, int],
-    focus: tuple[float, float],
+    focus: tuple[float, float] | None,
 ) -> dict[str, torch.Tensor]:
     """The three terms of the loss, each over the hidden voxels of a superpatch.
 
@@ -25,20 +25,19 @@ def picture_losses(
         target: (B, 1, K, J, I) in [0, 1].
         hidden: (B, Dk, Dj, Di) bool.
         patch_size: voxels along k, j, i.
-        focus: lower and upper end of the focus window, in [0, 1].
+        focus: lower and upper end of the focus window, in [0, 1], if any.
 
     Returns:
-        Scalars: `log_mse`, ln MSE; `log_mse_focus`, the same in the focus window; `dissimilarity`, 1 - SSIM.
+        Scalars: `log_mse`, ln MSE; with a focus window `log_mse_focus`, the same in it; `dissimilarity`, 1 - SSIM.
     """
     prediction = prediction.float()
     inside = expand_patches(hidden.unsqueeze(1).to(prediction.dtype), patch_size)
-    low, high = focus
-    focused, truth = (((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target))
-    return {
-        "log_mse": hidden_log_mse(prediction, target, inside),
-        "log_mse_focus": hidden_log_mse(focused, truth, inside, floor=1e-3),
-        "dissimilarity": hidden_dissimilarity(prediction, target, inside),
-    }
+    terms = {"log_mse": hidden_log_mse(prediction, target, inside)}
+    if focus is not None:
+        low, high = focus
+        focused, truth = (((image - low) / (high - low)).clamp(0.0, 1.0) for image in (prediction, target))
+        terms["log_mse_focus"] = hidden_log_mse(focused, truth, inside, floor=1e-3)
+    return {**terms, "dissimilarity": hidden_dissimilarity(prediction, target, inside)}
 
 
 def hidden_log_mse(

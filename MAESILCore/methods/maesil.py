@@ -26,20 +26,20 @@ class PictureLoss(BaseModel):
     of a superpatch.
 
     Attributes:
-        focus: lower and upper end of the focus window, in [0, 1].
+        focus: lower and upper end of the focus window, in [0, 1]; null leaves out the second term.
         focus_weight: weight of the second term.
         similarity_weight: weight of the third.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    focus: tuple[float, float]
+    focus: tuple[float, float] | None = None
     focus_weight: float = Field(default=0.5, ge=0.0)
     similarity_weight: float = Field(default=1.0, ge=0.0)
 
     @model_validator(mode="after")
     def _focus_rises(self) -> PictureLoss:
-        if not 0.0 <= self.focus[0] < self.focus[1] <= 1.0:
+        if self.focus is not None and not 0.0 <= self.focus[0] < self.focus[1] <= 1.0:
             raise ValueError("the focus must be two rising numbers from 0 to 1")
         return self
 
@@ -148,7 +148,9 @@ class Maesil(MaskedAutoencoder):
         predicted = self(batch.superpatches, batch.hidden, batch.start)             # (B, 1, K, J, I)
         if terms is not None:
             parts = picture_losses(predicted, batch.superpatches, batch.hidden, patch, terms.focus)
-            total = parts["log_mse"] + terms.focus_weight * parts["log_mse_focus"]
+            total = parts["log_mse"]
+            if terms.focus is not None:
+                total = total + terms.focus_weight * parts["log_mse_focus"]
             return Losses(total + terms.similarity_weight * parts["dissimilarity"], parts)
         x = patchify(batch.superpatches, patch)                                     # (B, N, p^3)
         y = patchify(predicted, patch)                                              # (B, N, p^3)

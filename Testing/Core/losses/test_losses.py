@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from MAESILCore.errors import ConfigError
-from MAESILCore.losses.picture import hidden_dissimilarity, hidden_log_mse
+from MAESILCore.losses.picture import hidden_dissimilarity, hidden_log_mse, picture_losses
 from MAESILCore.methods import create
 from MAESILCore.scoring.metrics import ssim_map
 
@@ -81,6 +81,13 @@ def test_a_crop_thinner_than_a_box_has_a_dissimilarity_too(target: torch.Tensor)
 def test_a_focus_outside_the_window_is_refused(focus: tuple[float, float]) -> None:
     with pytest.raises(ConfigError, match="focus must be two rising numbers"):
         create("maesil", {"picture_loss": {"focus": focus}}, "tiny")
+
+
+def test_without_a_focus_the_second_term_is_left_out(target: torch.Tensor) -> None:
+    hidden = torch.ones(len(target), 3, 3, 3, dtype=torch.bool)
+    terms = [picture_losses(target * 0.9, target, hidden, (8, 8, 8), focus) for focus in (None, (0.4, 0.6))]
+    assert set(terms[1]) - set(terms[0]) == {"log_mse_focus"}
+    assert all(torch.equal(value, terms[1][name]) for name, value in terms[0].items())
 
 
 @pytest.mark.parametrize("other", [{"decode_fraction": 0.5}, {"normalise_targets": True}])
