@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_ENCODERS: Mapping[str, Mapping[str, int]] = {
+    "tiny": {"width": 48, "depth": 2, "heads": 3},
+    "small": {"width": 256, "depth": 6, "heads": 4},
+    "base": {"width": 512, "depth": 8, "heads": 8},
+}
+_VIT_B: Mapping[str, int] = {"width": 768, "depth": 12, "heads": 12}
+
 #: The sizes of `maesil`. `tiny` is for tests, `small` for a CPU, `base` for one GPU; the last two decode a quarter of
 #: the hidden tokens in training, which saves most of the decoder's work. `paper` has the published shape and voxel
 #: targets, and decodes all tokens (docs/methods.md, MAESIL).
 _MAESIL: Mapping[str, Mapping[str, object]] = {
-    "tiny": {
-        "encoder": {"width": 48, "depth": 2, "heads": 3},
-        "decoder": {"width": 48, "depth": 1, "heads": 3},
-    },
+    "tiny": {"encoder": _ENCODERS["tiny"], "decoder": {"width": 48, "depth": 1, "heads": 3}},
     "small": {
-        "encoder": {"width": 256, "depth": 6, "heads": 4},
+        "encoder": _ENCODERS["small"],
         "decoder": {"width": 192, "depth": 2, "heads": 3},
         "decode_fraction": 0.25,
     },
     "base": {
-        "encoder": {"width": 512, "depth": 8, "heads": 8},
+        "encoder": _ENCODERS["base"],
         "decoder": {"width": 256, "depth": 3, "heads": 4},
         "decode_fraction": 0.25,
     },
@@ -49,28 +53,16 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
         },
         "paper": {
             "superpatch_size": (160, 160, 160),
-            "encoder": {"width": 768, "depth": 12, "heads": 12},
+            "encoder": _VIT_B,
             "decoder": {"width": 384, "depth": 8, "heads": 6},
         },
     },
     # `paper` is ViT-B with a predictor of 6 blocks.
     "jepa-vcr": {
-        "tiny": {
-            "encoder": {"width": 48, "depth": 2, "heads": 3},
-            "predictor": {"width": 48, "depth": 1, "heads": 3},
-        },
-        "small": {
-            "encoder": {"width": 256, "depth": 6, "heads": 4},
-            "predictor": {"width": 192, "depth": 3, "heads": 3},
-        },
-        "base": {
-            "encoder": {"width": 512, "depth": 8, "heads": 8},
-            "predictor": {"width": 256, "depth": 4, "heads": 4},
-        },
-        "paper": {
-            "encoder": {"width": 768, "depth": 12, "heads": 12},
-            "predictor": {"width": 384, "depth": 6, "heads": 6},
-        },
+        "tiny": {"encoder": _ENCODERS["tiny"], "predictor": {"width": 48, "depth": 1, "heads": 3}},
+        "small": {"encoder": _ENCODERS["small"], "predictor": {"width": 192, "depth": 3, "heads": 3}},
+        "base": {"encoder": _ENCODERS["base"], "predictor": {"width": 256, "depth": 4, "heads": 4}},
+        "paper": {"encoder": _VIT_B, "predictor": {"width": 384, "depth": 6, "heads": 6}},
     },
     # Encoders as of `maesil`, except for `tiny`; the layers lie at about a third, a half and five sixths of the depth.
     # `paper` has the published shape, with a decoder of 512 for 528.
@@ -81,12 +73,12 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
             "decoder": {"width": 48, "depth": 1, "heads": 3},
         },
         "small": {
-            "encoder": {"width": 256, "depth": 6, "heads": 4},
+            "encoder": _ENCODERS["small"],
             "layers": (1, 3, 4),
             "decoder": {"width": 192, "depth": 1, "heads": 3},
         },
         "base": {
-            "encoder": {"width": 512, "depth": 8, "heads": 8},
+            "encoder": _ENCODERS["base"],
             "layers": (2, 4, 6),
             "decoder": {"width": 256, "depth": 2, "heads": 4},
         },
