@@ -1,4 +1,7 @@
-"""What frozen features are worth: a linear probe finds patches of tumour, subject by subject."""
+"""What frozen features are worth: a linear probe finds patches of tumour, subject by subject.
+
+The ratio is the number of subjects in which an encoder beats the untrained one.
+"""
 
 from __future__ import annotations
 

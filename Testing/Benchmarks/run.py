@@ -54,6 +54,7 @@ def main() -> None:
     from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.methods import method_rows
     from Testing.Benchmarks.overlays import overlay_rows
+    from Testing.Benchmarks.probe import probe_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.sharding import sharding_rows
     from Testing.Benchmarks.store import store_rows
@@ -80,6 +81,7 @@ def main() -> None:
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
         "lattices": lambda: lattice_rows(data),
+        "probe": lambda: probe_rows(data),
         "against": lambda: against_rows(scan),
         "web": lambda: web_rows(scan),
     }
