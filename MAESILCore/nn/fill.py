@@ -27,6 +27,8 @@ def smooth_fill(volume: torch.Tensor, hidden: torch.Tensor, patch_size: tuple[in
     with torch.no_grad(), torch.autocast(volume.device.type, enabled=False):
         known = expand_patches((~hidden).unsqueeze(1).float(), patch_size)
         visible, cache = volume.float() * known, _in_use.get()
+        if not hidden.any():
+            return visible.clamp_(0.0, 1.0)
         if cache is None:
             return _solve(visible, known)
         return cache.solution(visible, known)

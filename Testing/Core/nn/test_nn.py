@@ -97,6 +97,14 @@ def test_the_fill_keeps_visible_voxels_and_stays_in_the_window(some_superpatches
     assert filled.max() <= 1.0
 
 
+def test_nothing_hidden_needs_no_solver(
+    some_superpatches: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("MAESILCore.nn.multigrid.solve")
+    nothing = torch.zeros(2, 2, 3, 4, dtype=torch.bool)
+    assert torch.equal(smooth_fill(some_superpatches, nothing, PATCH), some_superpatches)
+
+
 def a_wavy_volume() -> torch.Tensor:
     axis = torch.linspace(0, 2, 12)
     waves = axis[:, None, None].sin() * axis[None, :, None].cos() + 0.2 * axis[None, None, :]
