@@ -20,7 +20,9 @@ from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import METHODS, create
 from MAESILCore.methods.base import Batch
 from MAESILCore.methods.base import Step as TrainingStep
-from MAESILCore.training import load_config
+from MAESILCore.nn.convolution import Conv3d
+from MAESILCore.nn.tokens import lattice_of
+from MAESILCore.training import PretrainConfig, load_config
 from Testing.Benchmarks.counterparts import Counterpart, counterparts
 from Testing.Benchmarks.timing import best_of
 
@@ -30,6 +32,8 @@ CROPS, SIDE = 2, 96
 SHARE = 0.75
 _PRODUCT = 2048
 _STEP = TrainingStep(0, 1)
+
+Triple = tuple[int, int, int]
 
 
 def method_rows(
@@ -41,10 +45,10 @@ def method_rows(
 ) -> list[tuple[str, str, str]]:
     """Rows of the table: what, measured, how fast a method is beside the counterpart."""
     torch.manual_seed(0)
-    ours = {name: OurStep(name, preset, side, device) for name in names}
+    ours = {name: step_of(name, preset, side, device) for name in names}
     theirs = {
         name: {
-            other: TheirStep(network.to(device), crops(side, device), masks(step.lattice, device))
+            other: TheirStep(network.to(device), step)
             for other, network in counterparts(step.method, side, SHARE).items()
         }
         for name, step in ours.items()
@@ -72,6 +76,24 @@ def method_rows(
             ratio = seconds[key] / seconds[name]
             rows.append((f"  {other}", measured(key, their), f"{name} {ratio:.2f} x as fast"))
     return rows
+
+
+def one_crop_rows(rounds: int) -> list[tuple[str, str, str]]:
+    """Rows on a pass of one crop on a CPU, with our choice of convolutions and with PyTorch's."""
+    torch.manual_seed(0)
+    config = load_config("maesil-plus", {})
+    k, j, i = config.crop.size
+    ours, usual = (OurStep(config, (k, j, i), 1, torch.device("cpu")) for _ in range(2))
+    for module in usual.method.modules():
+        if isinstance(module, Conv3d):
+            module.__class__ = nn.Conv3d
+    seconds = _timed({"ours": ours, "usual": usual}, rounds, torch.device("cpu"))
+    what = f"Step of recipe maesil-plus, one crop of {k} x {j} x {i}, processor time of one thread"
+    ratio = f"{seconds['usual'] / seconds['ours']:.1f} x as fast"
+    return [
+        (what, f"{seconds['ours']:.2f} s", ratio),
+        ("  PyTorch's choice of convolutions", f"{seconds['usual']:.2f} s", "1.0 x"),
+    ]
 
 
 class Step(ABC):
@@ -112,17 +134,15 @@ class Step(ABC):
 
 
 class OurStep(Step):
-    """A step of a method under the masks of its default recipe."""
+    """A step of a method under the masks of its recipe."""
 
-    def __init__(self, name: str, preset: str, side: int, device: torch.device) -> None:
-        changes = {"method": name, "preset": preset, "model": {"superpatch_size": [side] * 3}}
-        config = load_config(None, changes)
-        self.method = create(name, config.model, preset).to(device)
+    def __init__(self, config: PretrainConfig, size: Triple, count: int, device: torch.device) -> None:
+        self.method = create(config.method, config.model, config.preset).to(device)
         super().__init__(self.method)
-        self.lattice = tuple(side // patch for patch in self.method.config.patch_size)
-        strategy = None if config.mask is None else config.mask.strategy()
-        hidden = None if strategy is None else masks(self.lattice, device, strategy)
-        self.batch = Batch(crops(side, device), hidden, seeds=torch.arange(CROPS, device=device))
+        voxels = torch.rand(count, 1, *size, device=device)
+        self.lattice = lattice_of(voxels, self.method.config.patch_size)
+        stages = None if config.mask is None else masks(config.mask.strategy(), self.lattice, count, device)
+        self.batch = Batch(voxels, stages, seeds=torch.arange(count, device=device))
 
     def loss(self) -> torch.Tensor:
         return self.method.training_losses(self.batch, _STEP).total
@@ -135,11 +155,14 @@ class OurStep(Step):
 
 
 class TheirStep(Step):
-    """A step of a counterpart."""
+    """A step of a counterpart with the crops of ours and masks of `SHARE`."""
 
-    def __init__(self, network: Counterpart, superpatches: torch.Tensor, stages: torch.Tensor) -> None:
+    def __init__(self, network: Counterpart, ours: OurStep) -> None:
         super().__init__(network)
-        self.network, self.batch = network, Batch(superpatches, stages)
+        voxels = ours.batch.superpatches
+        drawn = MaskStrategy(mode="random", ratio=SHARE)
+        self.network = network
+        self.batch = Batch(voxels, masks(drawn, ours.lattice, len(voxels), voxels.device))
 
     def loss(self) -> torch.Tensor:
         return self.network.loss(self.batch)
@@ -165,16 +188,13 @@ def _timed(
         torch.set_num_threads(threads)
 
 
-def crops(side: int, device: torch.device) -> torch.Tensor:
-    """(B, 1, K, J, I) of noise."""
-    return torch.rand(CROPS, 1, side, side, side, device=device)
+def step_of(name: str, preset: str, side: int, device: torch.device) -> OurStep:
+    """A step of a method with its default recipe and `CROPS` crops of equal sides."""
+    changes = {"method": name, "preset": preset, "model": {"superpatch_size": [side] * 3}}
+    return OurStep(load_config(None, changes), (side, side, side), CROPS, device)
 
 
-def masks(
-    lattice: tuple[int, ...], device: torch.device, strategy: MaskStrategy | None = None
-) -> torch.Tensor:
-    """(B, Dk, Dj, Di) uint8, see `Batch.stages`; by default random ones of `SHARE`."""
-    k, j, i = lattice
-    chosen = strategy or MaskStrategy(mode="random", ratio=SHARE)
-    stages = [np.array(chosen.sample((k, j, i), seed).stages) for seed in range(CROPS)]
+def masks(strategy: MaskStrategy, lattice: Triple, count: int, device: torch.device) -> torch.Tensor:
+    """(B, Dk, Dj, Di) uint8, see `Batch.stages`."""
+    stages = [np.array(strategy.sample(lattice, seed).stages) for seed in range(count)]
     return torch.from_numpy(np.stack(stages)).to(device)

@@ -52,7 +52,7 @@ def main() -> None:
     from Testing.Benchmarks.estimate import estimate_rows
     from Testing.Benchmarks.lattices import lattice_rows
     from Testing.Benchmarks.loop import loop_rows
-    from Testing.Benchmarks.methods import method_rows
+    from Testing.Benchmarks.methods import method_rows, one_crop_rows
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.probe import probe_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
@@ -72,7 +72,10 @@ def main() -> None:
         "import": lambda: [import_row()],
         "overlays": lambda: overlay_rows(options.rounds),
         "training": lambda: training_rows(options.rounds, device),
-        "methods": lambda: method_rows(options.rounds, device, options.preset),
+        "methods": lambda: [
+            *method_rows(options.rounds, device, options.preset),
+            *one_crop_rows(min(options.rounds, 3)),
+        ],
         "checkpoints": lambda: checkpoint_rows(options.rounds, device),
         "store": lambda: store_rows(options.rounds, scan, data),
         "loop": lambda: loop_rows(min(options.rounds, 3), data),

@@ -83,10 +83,9 @@ def test_every_method_is_timed_beside_a_counterpart(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_counterpart_learns_with_about_the_same_work(name: str) -> None:
     torch.manual_seed(0)
-    device = torch.device("cpu")
-    step = methods.OurStep(name, "tiny", 32, device)
+    step = methods.step_of(name, "tiny", 32, torch.device("cpu"))
     for network in counterparts(step.method, 32, methods.SHARE).values():
-        their = methods.TheirStep(network, methods.crops(32, device), methods.masks(step.lattice, device))
+        their = methods.TheirStep(network, step)
         first = float(their.loss().detach())
         for _ in range(4):
             last = their()
