@@ -101,6 +101,10 @@ class Abilities:
             return ""
         return f"{name} gives features, not voxels, and cannot reconstruct: choose a model that reconstructs."
 
+    def why_no_features(self, name: str) -> str:
+        """Why a model of this name gives no features; "" if it does."""
+        return "" if self.levels else f"{name} gives no features: choose another model."
+
 
 #: Default for user models that declare no abilities.
 UNDECLARED = Abilities(hides=True, reconstructs=True, levels=())

@@ -84,11 +84,13 @@ class ListedModel:
         title: name of a bundled model, or path below the listed folder without the extension.
         path: the file, or the folder of an unfinished run.
         obstacle: sentence on why the model cannot reconstruct; "" if it can.
+        no_features: sentence on why the model gives no features; "" if it does.
     """
 
     title: str
     path: Path
     obstacle: str = ""
+    no_features: str = ""
 
 
 def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:
@@ -98,17 +100,17 @@ def list_models(folders: Sequence[Path] = ()) -> list[ListedModel]:
         for path in sorted(_found(folder)):
             title = path.relative_to(folder)
             places.append((displayable(str(title.with_suffix("") if path.is_file() else title)), path))
-    once = {path.resolve(): ListedModel(title, path, obstacle(path)) for title, path in reversed(places)}
+    once = {path.resolve(): ListedModel(title, path, *obstacles(path)) for title, path in reversed(places)}
     return list(once.values())[::-1]
 
 
-def obstacle(path: Path) -> str:
-    """A sentence on why a model cannot reconstruct; "" if it can."""
+def obstacles(path: Path) -> tuple[str, str]:
+    """Why a model cannot reconstruct, and why it gives no features, as sentences; "" if it can."""
     try:
         card = read_card(resolve(path))
     except CheckpointError as error:
-        return str(error)
-    return card.can.why_no_voxels(card.name)
+        return str(error), str(error)
+    return card.can.why_no_voxels(card.name), card.can.why_no_features(card.name)
 
 
 def _found(folder: Path) -> Iterator[Path]:

@@ -90,8 +90,8 @@ class Previews:
     """Writes the previews of a run.
 
     `previews/` holds per step the picture `step-XXXXXXXX.png` and the volume `step-XXXXXXXX.nii.gz`, in which the model
-    has filled in the hidden patches; `truth.nii.gz` is the scan and `hidden.nii.gz` what the model sees of it. All
-    volumes are on one grid, int16 for HU and other whole numbers. The mask is the same for all steps.
+    has filled in the hidden patches; `truth.nii.gz` is the scan and `hidden.nii.gz` what the model sees of it, unless
+    that is all. All volumes are on one grid, int16 for HU and other whole numbers. The mask is the same for all steps.
 
     Args:
         folder: the run folder.
@@ -144,10 +144,13 @@ class Previews:
 
     def _write(self, result: Reconstruction, card: Card) -> list[Path]:
         self._folder.mkdir(exist_ok=True)
-        if not (self._folder / HIDDEN).exists():
-            seen = np.where(result.grid.expand(result.mask.hidden), result.window.low, self._volume.voxels)
+        if not (self._folder / TRUTH).exists():
+            if not result.sees_all:
+                seen = np.where(
+                    result.grid.expand(result.mask.hidden), result.window.low, self._volume.voxels
+                )
+                write_volume(self._volume.with_voxels(_stored(seen, self._volume)), self._folder / HIDDEN)
             write_volume(self._volume, self._folder / TRUTH)
-            write_volume(self._volume.with_voxels(_stored(seen, self._volume)), self._folder / HIDDEN)
         path = self._folder / f"step-{card.step:08d}.nii.gz"
         filled = result.reconstruction if result.sees_all else result.mosaic
         write_volume(filled.with_voxels(_stored(filled.voxels, self._volume)), path)

@@ -21,6 +21,8 @@ from hosting import Host, makeApplication, opened  # noqa: E402
 #: Columns and rows.
 SIZE = (1280, 720)
 MOST_BYTES = 700_000
+#: The picked point, as shares of the sample from right to left, back to front, bottom to top: the spine.
+PICKED = (0.5, 0.4, 0.5)
 #: Steps of the shown run, and its validations when the picture is drawn.
 STEPS, VALIDATIONS = 120, 5
 
@@ -42,6 +44,39 @@ def reconstruct(host: Host) -> None:
     host.wait(lambda: not session.isRunning, 1800)
     if session.results is None:
         raise SystemExit(session.message)
+
+
+def askFeatures(host: Host) -> None:
+    """Compute features, and pick the point in the middle of the axial view."""
+    import slicer
+    import vtk
+
+    ui, session = host.ui, host.widget.logic.session
+    for name in ("volume", "mask", "display", "reconstruct", "results"):
+        getattr(ui, f"{name}Section").collapsed = True
+    host.click(ui.featureButton)
+    host.wait(lambda: not session.isRunning, 1800)
+    host.click(ui.featurePickButton)
+    scene = host.scene
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode") or scene.AddNewNodeByClass(
+        "vtkMRMLCrosshairNode"
+    )
+    node = session.volumeNode
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    point = [
+        low + share * (high - low) for low, high, share in zip(bounds[::2], bounds[1::2], PICKED, strict=True)
+    ]
+    from MAESILSlicerLib.results.comparison import jumpTo
+
+    jumpTo(scene, tuple(point))
+    crosshair.SetCursorPositionRAS(point)
+    view = host.app.layoutManager().sliceWidget("Red").sliceView()
+    view.interactor().InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+    ui.featureThresholdSlider.value = 0.7
+    host.process()
+    if not slicer.util.getNodes("*similarity"):
+        raise SystemExit(host.ui.statusLabel.text)
 
 
 def trainingScans() -> tuple[Path, str]:
@@ -124,6 +159,8 @@ def main() -> None:
         host.ui.maskSection.collapsed = True
         host.scrollTo(host.ui.superpatchTable)
         save(host, "module-results.png")
+        askFeatures(host)
+        save(host, "module-features.png")
         host.closeScene()
         pretrain(host)
 

@@ -30,7 +30,7 @@ def panel_of(application: Application, root: Path, data: Path | None = None) -> 
 
     page = application.models._page
     data_folders = [] if data is None else [data]
-    panel = PretrainPanel(page, data_folders, root, application.results.showPreview, application.models.use)
+    panel = PretrainPanel(page, data_folders, root, application.results.showPreview, application._useModel)
     panel._look()
     return panel
 
@@ -158,6 +158,14 @@ def test_the_choices_of_a_run_are_copied_and_the_new_run_differs(
         )
         assert state.pretrain_hold_out == "s1*; s2"
         assert state.pretrain_copied == "All other settings are those of night."
+        # A method that lacks the chosen size gets the usual one.
+        for preset, expected in (("paper", "small"), ("wide", "wide")):
+            state.pretrain_preset, state.pretrain_method = preset, "ae"
+            panel._new._onModel()
+            assert state.pretrain_preset == expected
+        assert next(one for one in state.pretrain_methods if one["name"] == "ae")["summary"]
+        state.pretrain_preset, state.pretrain_method = "base", "maesil"
+        panel._new._onModel()
         # Its scans are none of the command line's.
         assert (state.pretrain_data, state.pretrain_place) == (["CT of the clinic", "The scans of night"], 1)
         state.pretrain_endless, state.pretrain_steps, state.pretrain_hold_out = False, 50, "s2"
@@ -286,6 +294,12 @@ def test_a_preview_is_compared_and_leaves_with_its_layout(
         await reconstruct(an_application)
         assert len(an_application.views.shown) == 4
         assert "Error" in str(state.compared_titles)
+        # A method that sees everything has no picture of what was hidden.
+        (root / "night" / "previews" / "hidden.nii.gz").unlink()
+        panel._look()
+        await press(an_application, "run_preview")
+        assert state.notice == "night, step 10: the scan, of which the model sees all, and its copy."
+        assert list(state.compared_titles.values()) == ["Original", "Reconstruction"]
         panel.close()
 
     run(work())
@@ -294,6 +308,8 @@ def test_a_preview_is_compared_and_leaves_with_its_layout(
 def test_the_model_of_a_run_is_offered_and_chosen(
     an_application: Application, run: Run, tmp_path: Path, make_tiny_model: Callable[..., Path]
 ) -> None:
+    from MAESILCore.methods.abilities import Abilities, FeatureLevel
+
     state, root = an_application.state, tmp_path / "runs"
     folder = add_run(root, "night", steps=12)
 
@@ -310,6 +326,13 @@ def test_the_model_of_a_run_is_offered_and_chosen(
             assert state.models.count("night") == 1
         assert an_application.session.model.superpatchSize == (8, 8, 8)
         assert state.notice == "Reconstructions now use the model of the run night."
+        level = FeatureLevel((4, 4, 4), 48)
+        only = Abilities(hides=True, reconstructs=False, levels=(level, level))
+        make_tiny_model(folder / "model.safetensors", abilities=only)
+        await press(an_application, "run_use")
+        assert state.notice == "Features now use the model of the run night; it gives no voxels."
+        assert state.feature_models[state.feature_model] == "night"
+        assert an_application.session.model.superpatchSize == (8, 8, 8)
         panel.close()
 
     run(work())

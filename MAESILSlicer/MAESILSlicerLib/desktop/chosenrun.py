@@ -15,6 +15,7 @@ from MAESILSlicerLib.desktop.runschart import RunsChart
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet, removeResults
+from MAESILSlicerLib.session.models import givesVoxels
 from MAESILSlicerLib.session.runwords import Curve, curvesOf, obstaclesOf, sentence
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ class ChosenRun:
     def _useModel(self) -> None:
         run, model = self._run, self._board.modelOf(self._run.folder)
         if model is not None and self._window.useModel(str(model)):
-            self._window.notify(sentence("runs.uses-model", name=run.name), False)
+            code = "runs.uses-model" if givesVoxels(model) else "runs.features-use-model"
+            self._window.notify(sentence(code, name=run.name), False)
 
     def _duplicate(self) -> None:
         run = self._run
@@ -231,7 +233,8 @@ class ChosenRun:
         step, run = self._ui.previewComboBox.currentData, self._run
         preview = next((one for one in self._previews if one.step == step), None)
         if preview is not None:
-            self._do(lambda: self._compare(preview), sentence("runs.previewed", name=run.name, step=step))
+            code = "runs.previewed" if preview.hidden is not None else "runs.previewed-whole"
+            self._do(lambda: self._compare(preview), sentence(code, name=run.name, step=step))
 
     def _compare(self, preview: Preview) -> None:
         previous, shown = self._shownPreview, addPreview(slicer.mrmlScene, self._run.name, preview)

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from MAESILCore.report.shading import STAGE_COLOURS
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import NO_SUPERPATCH, MAESILSlicerParameterNode, MaskMode
-from MAESILSlicerLib.desktop.picker import SuperpatchPicker
+from MAESILSlicerLib.desktop.picker import SlicePicker
 from MAESILSlicerLib.scene.regions import placeRoi
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class MaskPanel(Panel):
     def __init__(self, window: Window) -> None:
         super().__init__(window)
         self._jumpedTo = NO_SUPERPATCH
-        self._picker = SuperpatchPicker(self._session, self._choose)
+        self._picker = SlicePicker(self._chooseAt)
         ui = self._ui
         ui.roiSelector.setMRMLScene(slicer.mrmlScene)
         ui.segmentSelector.setMRMLScene(slicer.mrmlScene)
         self.connect(ui.redrawButton, "clicked()", self._redraw)
-        self.connect(ui.pickButton, "toggled(bool)", self._picker.setActive)
+        self.connect(ui.pickButton, "toggled(bool)", self._onPick)
         self.connect(ui.segmentSelector, "currentNodeChanged(vtkMRMLNode*)", self._onSegmentation)
         self.connect(ui.segmentSelector, "currentSegmentChanged(QString)", self._onSegment)
         self.connect(ui.roiSelector, "nodeAddedByUser(vtkMRMLNode*)", self._placeRoi)
@@ -101,6 +101,12 @@ class MaskPanel(Panel):
 
     # Superpatches
 
+    def _onPick(self, isPicking: bool) -> None:
+        self._picker.setActive(isPicking)
+        if isPicking:
+            # A click has one meaning.
+            self._ui.featurePickButton.setChecked(False)
+
     def _showSuperpatch(self, index: int) -> None:
         ui, grid = self._ui, self._session.grid
         hasOne = grid is not None and 0 <= index < len(grid)
@@ -130,8 +136,9 @@ class MaskPanel(Panel):
             share=100 * mask.crop(box).hidden_fraction if mask is not None else 0.0,
         )
 
-    def _choose(self, index: int) -> None:
-        if self._parameters is not None:
+    def _chooseAt(self, ras: tuple[float, float, float]) -> None:
+        index = self._session.overlays.superpatchAt(ras)
+        if self._parameters is not None and index is not None:
             # The views already show the clicked place.
             self._jumpedTo = index
             self._parameters.superpatch = index

@@ -13,6 +13,7 @@ from MAESILSlicerLib import paths
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.sentences import translated
+from MAESILSlicerLib.session.wording import sentence
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.desktop.window import Window
@@ -75,6 +76,11 @@ class Panel:
             purpose = self._toolTips.setdefault(widget.name, widget.toolTip)
             widget.setEnabled(not unless)
             widget.setToolTip(translated(unless) or purpose)
+
+    def _running(self) -> str:
+        """Why a running job forbids a change, as a sentence; "" if none runs."""
+        task = self._session.task
+        return "" if task is None else translated(sentence("study.running", job=task.noun))
 
     def _problemOf(self, part: str) -> str:
         """Why a part of the choices cannot be applied, by its name in `Session.problems`; "" if it can."""

@@ -25,6 +25,7 @@ from MAESILSlicerLib.session.choices import (
     Region,
     StudyChoices,
 )
+from MAESILSlicerLib.session.features import COLOURS, LAYER_TITLES, NOTHING, SIMILARITY, FeatureDisplay
 
 if TYPE_CHECKING:
     from MAESILSlicerLib.session.models import ModelInfo
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 #: Value of the superpatch spin box for no superpatch.
 NO_SUPERPATCH = -1
 
-_DRAWN, _SHOWN = MaskStrategy(), OverlayDisplay()
+#: Value of the level for the deepest one, whichever the model has.
+DEEPEST = -1
+
+_DRAWN, _SHOWN, _FEATURES = MaskStrategy(), OverlayDisplay(), FeatureDisplay()
 
 
 class MaskMode(enum.Enum):
@@ -71,6 +75,18 @@ class Prediction(enum.Enum):
     def label(self) -> str:
         """Display name of the choice."""
         return translated(COVERAGE_TITLES[self is Prediction.EVERY_PATCH])
+
+
+class FeatureLayer(enum.Enum):
+    """What the slices show over the volume. Scenes store the member names: never rename one."""
+
+    NOTHING = NOTHING
+    COLOURS = COLOURS
+    SIMILARITY = SIMILARITY
+
+    def label(self) -> str:
+        """Display name of the layer."""
+        return translated(LAYER_TITLES[self.value])
 
 
 class RenderingPreset(enum.Enum):
@@ -125,6 +141,11 @@ class MAESILSlicerParameterNode:
         clipToSuperpatch: show the cubes of the outlined superpatch only.
         showRendering: render the volume in 3D.
         renderingPreset: appearance of the rendering.
+        featureModel: the model of the features, like `model`; "" is the same model.
+        featureLevel: index of the model's level; `DEEPEST` for the deepest.
+        featureLayer: what the slices show over the volume, once it has features.
+        featureOpacity: opacity of that, 0 to 1.
+        featureThreshold: least similarity that is shown, 0 to 1.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -154,6 +175,11 @@ class MAESILSlicerParameterNode:
     clipToSuperpatch: bool = False
     showRendering: bool = False
     renderingPreset: RenderingPreset = RenderingPreset(USUAL_PRESET)
+    featureModel: str = ""
+    featureLevel: Annotated[int, Minimum(DEEPEST)] = DEEPEST
+    featureLayer: FeatureLayer = FeatureLayer(_FEATURES.layer)
+    featureOpacity: Annotated[float, WithinRange(0.0, 1.0)] = _FEATURES.opacity
+    featureThreshold: Annotated[float, WithinRange(0.0, 1.0)] = _FEATURES.threshold
 
 
 def choicesOf(parameters: MAESILSlicerParameterNode) -> StudyChoices:
@@ -188,6 +214,13 @@ def choicesOf(parameters: MAESILSlicerParameterNode) -> StudyChoices:
             clip=chosen if parameters.clipToSuperpatch else None,
         ),
         superpatch=chosen,
+    )
+
+
+def featureDisplayOf(parameters: MAESILSlicerParameterNode) -> FeatureDisplay:
+    """What a parameter node shows of features."""
+    return FeatureDisplay(
+        parameters.featureLayer.value, parameters.featureOpacity, parameters.featureThreshold
     )
 
 

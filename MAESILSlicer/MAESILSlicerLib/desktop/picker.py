@@ -1,4 +1,4 @@
-"""Selects a superpatch by a click in a slice view."""
+"""Picks a point by a click in a slice view."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import vtk
 
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.views import hasViews
-from MAESILSlicerLib.session.session import Session
 
 
-class SuperpatchPicker:
-    """While active, a left click in a slice view selects the superpatch under the pointer.
+class SlicePicker:
+    """While active, a left click in a slice view picks the point under the pointer.
 
     Args:
-        session: the volume and its grid.
-        onPicked: called with the superpatch's index.
+        onPicked: called with the point, in RAS of the scene, mm.
     """
 
-    def __init__(self, session: Session, onPicked: Callable[[int], None]) -> None:
-        self._session, self._onPicked = session, onPicked
+    def __init__(self, onPicked: Callable[[tuple[float, float, float]], None]) -> None:
+        self._onPicked = onPicked
         self._connections = Connections()
 
     @property
@@ -43,8 +41,5 @@ class SuperpatchPicker:
         # The crosshair node follows the mouse in every view.
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         ras = [0.0, 0.0, 0.0]
-        if crosshair is None or not crosshair.GetCursorPositionRAS(ras):
-            return
-        index = self._session.overlays.superpatchAt((ras[0], ras[1], ras[2]))
-        if index is not None:
-            self._onPicked(index)
+        if crosshair is not None and crosshair.GetCursorPositionRAS(ras):
+            self._onPicked((ras[0], ras[1], ras[2]))

@@ -98,7 +98,7 @@ class ReconstructPanel(Panel):
         else:
             button.setText(_("&Cancel"))
             button.setEnabled(True)
-            button.setToolTip(_("Stop the reconstruction and discard its results."))
+            button.setToolTip(_("Stop the job and discard its results."))
 
     def _showProgress(self) -> None:
         bar, job = self._ui.progressBar, self._session.job
@@ -160,8 +160,7 @@ class ReconstructPanel(Panel):
             index = combo.findData(shown)
         if combo.currentIndex != index:
             combo.setCurrentIndex(index)
-        running = _("The reconstruction with this model is running.") if self._session.isRunning else ""
-        self.allow(combo, self._ui.modelButton, unless=running)
+        self.allow(combo, self._ui.modelButton, unless=self._running())
         lines = [translated(line) for line in ((problem,) if problem else self._session.model.lines)]
         self._ui.modelInfoLabel.setText("\n".join(lines[:2]))
         self._ui.modelCardLabel.setText("\n".join(lines[2:]))
@@ -225,13 +224,16 @@ class ReconstructPanel(Panel):
         ui.predictionComboBox.blockSignals(wasBlocked)
         self.allow(ui.predictionComboBox, unless=reason)
         ui.maskCountSpinBox.setVisible(shown is Prediction.EVERY_PATCH)
+        for widget in (ui.predictionLabel, ui.predictionComboBox):
+            # A model that sees everything leaves no choice.
+            widget.setVisible(not self._window.noMask)
 
     def _showEstimate(self, parameters: MAESILSlicerParameterNode) -> None:
-        sentence = ""
+        text = ""
         if not (self._session.isRunning or self._problemOf("model")):
-            sentence = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
-        self._ui.estimateLabel.setText(sentence)
-        self._ui.estimateLabel.setVisible(bool(sentence))
+            text = self._estimate.text(settings.device(), coverageOf(parameters), parameters.scores)
+        self._ui.estimateLabel.setText(text)
+        self._ui.estimateLabel.setVisible(bool(text))
 
     def _onDevice(self, index: int) -> None:
         self._devices.choose(index)

@@ -71,6 +71,7 @@ class ResultsPanel(Panel):
         if self._session.volumeNode is None:
             return None
         found = allResults(slicer.mrmlScene, self._session.volumeNode)
+        found = [one for one in found if not one.kind.hasOwnSection]
         return found[-1] if found else None
 
     def _show(self) -> None:

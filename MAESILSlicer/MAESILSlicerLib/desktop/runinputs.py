@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from MAESILCore.errors import MaesilError
 from MAESILCore.methods import METHODS
 from MAESILCore.methods.presets import preset_names
+from MAESILCore.methods.wording import SUMMARIES
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.sentences import translated
@@ -122,6 +123,8 @@ class RunInputs:
             # The method that the extension is named after is the first choice.
             for method in sorted(METHODS, key=lambda name: (name != USUAL_METHOD, name)):
                 combo.addItem(method, method)
+                summary = translated(SUMMARIES.get(method, ""))
+                combo.setItemData(combo.count - 1, summary, qt.Qt.ToolTipRole)
 
     def show(self) -> None:
         """Show the devices, a free name, the cost, and whether a run can be started."""
@@ -228,6 +231,8 @@ class RunInputs:
         for name in names:
             combo.addItem(name, name)
         combo.setCurrentIndex(max(0, combo.findData(_USUAL_PRESET)))
+        summary = translated(SUMMARIES.get(method, ""))
+        self._ui.methodComboBox.setToolTip(summary or _("How the model learns without labels."))
         self._panel.allow(combo, unless="" if names else _("This method has one size only."))
 
     def _forgetCopied(self) -> None:

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 
 from MAESILCore.jobs import wording as jobs
+from MAESILCore.methods import wording as methods
 from MAESILCore.wording import Sentence
 from MAESILSlicerLib.results import wording as results
 from MAESILSlicerLib.scene import wording as scene
@@ -15,7 +16,7 @@ from MAESILSlicerLib.session import runwords
 from MAESILSlicerLib.session import wording as session
 
 #: Modules with a table of texts.
-_TABLES = (scene, results, session, runwords, jobs)
+_TABLES = (scene, results, session, runwords, jobs, methods)
 
 
 def translated(text: str) -> str:

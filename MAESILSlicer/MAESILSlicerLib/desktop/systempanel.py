@@ -149,7 +149,7 @@ class SystemPanel(Panel):
             _("The computer is being checked; this takes a few seconds.") if self._check is not None else ""
         )
         unknown = checking or (_("Check the computer first.") if report is None else "")
-        running = _("A reconstruction is running.") if self._session.isRunning else ""
+        running = self._running()
         # After a failed check, the missing packages are unknown.
         failed = "" if report is None or report.system else _("The check has failed; check again first.")
         self.allow(ui.checkButton, unless=checking)

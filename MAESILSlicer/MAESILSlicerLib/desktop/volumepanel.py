@@ -31,8 +31,7 @@ class VolumePanel(Panel):
     def refresh(self) -> None:
         """Show the session's volume."""
         self._ui.volumeInfoLabel.setText(self._description())
-        running = _("The reconstruction of this volume is running.") if self._session.isRunning else ""
-        self.allow(self._ui.volumeSelector, self._ui.sampleButton, unless=running)
+        self.allow(self._ui.volumeSelector, self._ui.sampleButton, unless=self._running())
         node = self._session.volumeNode
         isNew, self._shownNode = node is not self._shownNode, node
         if self._session.check.usable:

@@ -8,8 +8,10 @@ import qt
 import vtk
 from slicer.i18n import tr as _
 
+from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.desktop.connections import Connections
 from MAESILSlicerLib.desktop.displaypanel import DisplayPanel
+from MAESILSlicerLib.desktop.featurespanel import FeaturesPanel
 from MAESILSlicerLib.desktop.maskpanel import MaskPanel
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
@@ -22,6 +24,7 @@ from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
 from MAESILSlicerLib.desktop.views import layoutNode
 from MAESILSlicerLib.desktop.volumepanel import VolumePanel
+from MAESILSlicerLib.session.models import givesVoxels
 
 
 class Window:
@@ -48,10 +51,10 @@ class Window:
         self.resultViews = ResultViews(self._onViews, RESULTS)
         volume, mask, display = VolumePanel(self), MaskPanel(self), DisplayPanel(self)
         self._reconstruct, self._results = ReconstructPanel(self), ResultsPanel(self)
-        self._pretrain = PretrainPanel(self)
+        self._features, self._pretrain = FeaturesPanel(self), PretrainPanel(self)
         self.system = SystemPanel(self)
         # In this order: the obstacle of the system check is shown by the button of the reconstruction.
-        work = [volume, display, mask, self._reconstruct, self._results, self._pretrain]
+        work = [volume, display, mask, self._reconstruct, self._results, self._features, self._pretrain]
         self._panels: list[Panel] = [self.system, *work]
         # The panels were added after the buttons below them.
         qt.QWidget.setTabOrder(ui.deleteButton, ui.repairButton)
@@ -64,6 +67,7 @@ class Window:
             ui.displaySection,
             ui.reconstructSection,
             ui.resultsSection,
+            ui.featuresSection,
             ui.pretrainSection,
             ui.systemSection,
         ):
@@ -111,8 +115,16 @@ class Window:
         self.resultViews.close()
 
     def useModel(self, model: str) -> bool:
-        """Choose the model of reconstructions; return whether it can be used. The status row says why not."""
-        isUsed = self._reconstruct.useModel(model)
+        """Choose the model of reconstructions, or of features if it gives no voxels; return whether it can be used.
+
+        The status row says why not.
+        """
+        try:
+            panel = self._reconstruct if givesVoxels(model) else self._features
+        except MaesilError as error:
+            self.notify(str(error), True)
+            return False
+        isUsed = panel.useModel(model)
         self.study.follower.applyNow()
         return isUsed
 
@@ -185,4 +197,5 @@ class Window:
             # At once, so that button and status never contradict each other.
             self._showStatus()
             self._reconstruct.showJob()
+            self._features.showJob()
         self.schedule(*topics)

@@ -21,22 +21,24 @@ def showInColors(
     stops: Sequence[str],
     window: tuple[float, float],
     title: str,
+    digits: int = 0,
 ) -> None:
     """Show a map in colours with a legend.
 
     Args:
         volumeNode: the map.
-        what: "error" or "uncertainty"; all maps of a scene that show the same share a colour table.
+        what: "error", "uncertainty" or "similarity"; all maps of a scene that show the same share a colour table.
         stops: evenly spaced colours.
         window: lowest and highest value.
         title: title of the legend, with the unit.
+        digits: decimals of its numbers.
     """
     colorNode = _colorTable(volumeNode.GetScene(), f"{what}Colors", f"MAESIL {what}", stops)
     displayNode = volumeNode.GetDisplayNode()
     displayNode.SetAutoWindowLevel(False)
     displayNode.SetWindowLevelMinMax(*window)
     displayNode.SetAndObserveColorNodeID(colorNode.GetID())
-    _addLegend(volumeNode, title)
+    _addLegend(volumeNode, title, digits)
 
 
 def showLegend(
@@ -80,14 +82,14 @@ def _ramp(stops: Sequence[str]) -> np.ndarray:
     return np.stack([np.interp(places, np.arange(len(stops)), part) for part in corners.T], axis=1)
 
 
-def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str) -> None:
+def _addLegend(volumeNode: slicer.vtkMRMLScalarVolumeNode, title: str, digits: int) -> None:
     scene = volumeNode.GetScene()
     if not scene.GetTagByClassName("vtkMRMLColorLegendDisplayNode"):
         # On the desktop, the module Colors registers the class; a scene without the application lacks it.
         scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volumeNode)
     legend.SetTitleText(title)
-    legend.SetLabelFormat("%.0f")
+    legend.SetLabelFormat(f"%.{digits}f")
     legend.SetNumberOfLabels(5)
     legend.SetPosition(0.96, 0.5)
     legend.SetSize(0.1, 0.4)

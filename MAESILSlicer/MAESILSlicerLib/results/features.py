@@ -66,25 +66,31 @@ class Likeness:
         stride = json.loads(node.GetAttribute(_STRIDE_ATTRIBUTE))
         self.map = FeatureMap(vectors, geometryOf(node), as_triple(stride, "stride", 1), body)
 
-    def at(self, world: tuple[float, float, float]) -> np.ndarray | None:
-        """The similarity of all boxes to the one at a point, (Dk, Dj, Di) from -1 to 1; None outside the lattice.
+    def placeAt(self, world: tuple[float, float, float]) -> tuple[int, int, int] | None:
+        """The box (k, j, i) at a point; None outside the lattice.
 
         Args:
             world: RAS of the scene, in mm, under the transform of the input.
+
+        Raises:
+            SceneError: the features are under a transform that is not linear.
         """
         toWorld = linearTransformToWorld(self.results.nodesByRole["vectors"])
-        place = self.map.place_at((np.linalg.inv(toWorld) @ [*world, 1.0])[:3])
-        return None if place is None else similarity(self.map, place)
+        return self.map.place_at((np.linalg.inv(toWorld) @ [*world, 1.0])[:3])
 
     def show(self, world: tuple[float, float, float]) -> ResultSet | None:
         """Put the similarity to a point into the scene, in place of an earlier one; None outside the lattice.
 
+        Args:
+            world: as for `placeAt`.
+
         Returns:
             The results with the node of the role "similarity", in colours from 0 to 1.
         """
-        values = self.at(world)
-        if values is None:
+        place = self.placeAt(world)
+        if place is None:
             return None
+        values = similarity(self.map, place)
         node = self.results.nodesByRole.get("similarity")
         if node is None or node.GetScene() is None:
             node = self._add(values)
@@ -99,7 +105,9 @@ class Likeness:
         node = addVolume(scene, Volume(values, self.map.lattice_to_ras), name, like, autoWindow=False)
         markNode(node, "similarity", inputNode)
         node.SetDescription(self.results.description)
-        showInColors(node, "similarity", SIMILARITY_STOPS, (0.0, 1.0), sentence("features.similarity"))
+        showInColors(
+            node, "similarity", SIMILARITY_STOPS, (0.0, 1.0), sentence("features.similarity"), digits=2
+        )
         self.results = ResultSet(self.results.kind, {**self.results.nodesByRole, "similarity": node})
         self.results.link()
         return node
@@ -116,4 +124,4 @@ def _channelsOf(node: slicer.vtkMRMLVectorVolumeNode) -> np.ndarray:
     return np.asarray(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape))
 
 
-KIND = ResultKind("features", _ROLES, "colours", _import)
+KIND = ResultKind("features", _ROLES, "colours", _import, hasOwnSection=True)

@@ -19,14 +19,14 @@ from MAESILSlicerLib.results.tables import addScoreChart, addScoreTable, addSupe
 from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.volumes import voxelsOf
 
-#: Attribute of the masked volume: the number of masks of the reconstruction.
-_COUNT_ATTRIBUTE = "MAESIL.masks"
+#: Attributes of the masked volume: the number of masks of the reconstruction, and whether the model saw everything.
+_COUNT_ATTRIBUTE, _SEES_ALL_ATTRIBUTE = "MAESIL.masks", "MAESIL.seesAll"
 
 _SCORES = sentence("reconstruction.scores")
 _ROWS = sentence("reconstruction.rows")
 
 _ROLES = (
-    # The input; voxels hidden by the first mask are at the lower end of the model's window.
+    # The input; voxels hidden by the first mask are at the lower end of the model's window; see also `_titleOf`.
     Role("masked", "masked", "Masked", "view", "#E69F00", isLikeInput=True),
     # The model's prediction.
     Role("reconstruction", "reconstruction", "Reconstruction", "view", "#0072B2", isLikeInput=True),
@@ -65,6 +65,12 @@ def _noteOn(results: ResultSet, what: str) -> str:
     return _noteOnMask(maskCount(results)) if what in _OF_ONE_MASK else ""
 
 
+def _titleOf(results: ResultSet, what: str) -> str:
+    """What a model that sees everything gets is not called masked."""
+    seesAll = results.nodesByRole["masked"].GetAttribute(_SEES_ALL_ATTRIBUTE)
+    return sentence("reconstruction.input") if what == "masked" and seesAll else ""
+
+
 def _noteOnMask(count: int) -> str:
     return "" if count == 1 else f"(mask 1 of {count})"
 
@@ -72,19 +78,20 @@ def _noteOnMask(count: int) -> str:
 def _import(insertion: Insertion) -> None:
     """Import volumes as int16 if the input is int16, else as float32."""
     result = insertion.files.result
-    count = int(result.get("masks", 1))
-    insertion.chooseNames({role: f"{role} {_noteOnMask(count)}".strip() for role in ("masked", "mosaic")})
+    count, seesAll = int(result.get("masks", 1)), bool(result.get("sees_all"))
+    words = {"masked": "input" if seesAll else "masked", "mosaic": "mosaic"}
+    insertion.chooseNames({role: f"{word} {_noteOnMask(count)}".strip() for role, word in words.items()})
     name, model = insertion.inputNode.GetName(), result["model"]
     insertion.describe(
-        f"{name}, copied by {model}, which saw all of it."
-        if result.get("sees_all")
-        else f"{name}, filled in by {model}.",
+        f"{name}, copied by {model}, which saw all of it." if seesAll else f"{name}, filled in by {model}.",
         insertion.note,
         *result.get("notes", ()),
         DISCLAIMER,
     )
     volumes = {role: insertion.volume(role, voxels, autoWindow=False) for role, voxels in _voxels(insertion)}
     volumes["masked"].SetAttribute(_COUNT_ATTRIBUTE, str(count))
+    if seesAll:
+        volumes["masked"].SetAttribute(_SEES_ALL_ATTRIBUTE, "1")
     for role, stops, isSigned in (("error", ERROR_STOPS, True), ("uncertainty", UNCERTAINTY_STOPS, False)):
         if role in volumes:
             limit = nice_limit(voxelsOf(volumes[role]))
@@ -137,8 +144,7 @@ def _addTables(insertion: Insertion) -> None:
     entries = files.json("superpatches.json")
     table = addSuperpatchTable(scene, names["superpatches"], entries, _unitOf(files))
     insertion.add("superpatches", table)
-    voxels = "all voxels" if any("psnr_full" in entry for entry in entries) else "hidden voxels"
-    insertion.add("chart", addScoreChart(scene, names["chart"], table, voxels))
+    insertion.add("chart", addScoreChart(scene, names["chart"], table))
 
 
-KIND = ResultKind("reconstruction", _ROLES, "reconstruction", _import, _FILE_TITLES, _noteOn)
+KIND = ResultKind("reconstruction", _ROLES, "reconstruction", _import, _FILE_TITLES, _noteOn, _titleOf)

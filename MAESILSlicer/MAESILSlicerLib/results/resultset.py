@@ -68,6 +68,9 @@ class ResultKind:
         fileTitles: display names of the files that the job may export.
         noteOn: called with results and a role or file name; returns a suffix of its title, such as "(mask 1 of 4)",
             or "".
+        titleOf: called with results and a role or file name; returns another title than the usual one, or "".
+        hasOwnSection: whether faces show the results over the slices, in a section of the kind, and not compare them in
+            the section of results.
     """
 
     name: str
@@ -76,6 +79,8 @@ class ResultKind:
     importJob: Callable[[Insertion], None]
     fileTitles: Mapping[str, str] = field(default_factory=dict)
     noteOn: Callable[[ResultSet, str], str] = lambda _results, _what: ""
+    titleOf: Callable[[ResultSet, str], str] = lambda _results, _what: ""
+    hasOwnSection: bool = False
 
     def role(self, name: str) -> Role | None:
         """The role of this name; None if the kind has no such role."""
@@ -154,8 +159,8 @@ class ResultSet:
         return next(iter(self.at(place).values()), None)
 
     def caption(self, title: str, what: str) -> str:
-        """A title with the kind's note on a role or file."""
-        note = self.kind.noteOn(self, what)
+        """The title of a role or file in these results: the usual one, or another one, with the kind's note."""
+        title, note = self.kind.titleOf(self, what) or title, self.kind.noteOn(self, what)
         return joined(title, note) if note else title
 
     def link(self) -> None:
@@ -206,7 +211,7 @@ def importResults(
 
 
 def allResults(scene: slicer.vtkMRMLScene, inputNode: slicer.vtkMRMLNode | None = None) -> list[ResultSet]:
-    """The complete results in a scene, oldest first; with `inputNode`, only those of that volume.
+    """The complete results of all kinds in a scene, oldest first; with `inputNode`, only those of that volume.
 
     Saving and loading the scene keeps them.
     """

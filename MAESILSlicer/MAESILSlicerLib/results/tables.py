@@ -17,7 +17,8 @@ from MAESILSlicerLib.scene.nodes import markNode
 
 #: Column of the superpatch table with the index for `SuperpatchGrid.box`.
 SUPERPATCH_COLUMN = "superpatch"
-PSNR_COLUMN = "psnr_hidden"
+#: Its column with the PSNR: of hidden voxels, or of all for a model that hides none.
+PSNR_OF_HIDDEN, PSNR_OF_ALL = "psnr_hidden", "psnr_full"
 
 #: Prefix of the title of a control's column.
 CONTROL = "Control: "
@@ -87,14 +88,16 @@ def addSuperpatchTable(
         unit: unit of the error; "" for none.
     """
     rows = list(entries)
+    # Of a model that hides nothing, no column speaks of hidden voxels.
+    seesAll = any("psnr_full" in row for row in rows)
+    psnr = PSNR_OF_ALL if seesAll else PSNR_OF_HIDDEN
+    hidden = (
+        [] if seesAll else [Column("hidden_voxels", "Hidden", [int(row["hidden_voxels"]) for row in rows])]
+    )
     columns = [
         Column("place", "Superpatch", [f"{row['i']}-{row['j']}-{row['k']}" for row in rows]),
-        Column("hidden_voxels", "Hidden", [int(row["hidden_voxels"]) for row in rows]),
-        Column(
-            PSNR_COLUMN,
-            "PSNR (dB)",
-            [_rounded(finite(row.get("psnr_full", row["psnr_hidden"])), 2) for row in rows],
-        ),
+        *hidden,
+        Column(psnr, "PSNR (dB)", [_rounded(finite(row.get(psnr)), 2) for row in rows]),
         Column("mae_hu", titleWithUnit("Error", unit), [_rounded(finite(row["mae_hu"]), 1) for row in rows]),
         Column(SUPERPATCH_COLUMN, "No.", [int(row["index"]) for row in rows]),
     ]
@@ -111,8 +114,14 @@ def superpatchOfRow(tableNode: slicer.vtkMRMLTableNode, row: int) -> int:
     return tableNode.GetTable().GetValueByName(row, SUPERPATCH_COLUMN).ToInt()
 
 
+def psnrColumnOf(tableNode: slicer.vtkMRMLTableNode) -> str:
+    """The name of the column with the PSNR of each superpatch: `PSNR_OF_ALL` or `PSNR_OF_HIDDEN`."""
+    hasAll = tableNode.GetTable().GetColumnByName(PSNR_OF_ALL) is not None
+    return PSNR_OF_ALL if hasAll else PSNR_OF_HIDDEN
+
+
 def addScoreChart(
-    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode, voxels: str
+    scene: slicer.vtkMRMLScene, name: str, tableNode: slicer.vtkMRMLTableNode
 ) -> slicer.vtkMRMLPlotChartNode:
     """Add a plot of the score of each superpatch; point indices equal row indices of the table.
 
@@ -120,15 +129,16 @@ def addScoreChart(
         scene: the scene that receives the plot.
         name: name of the chart.
         tableNode: the table of superpatches.
-        voxels: the scored voxels, such as "hidden voxels".
     """
+    psnr = psnrColumnOf(tableNode)
+    voxels = "all voxels" if psnr == PSNR_OF_ALL else "hidden voxels"
     series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", f"PSNR, {voxels}")
     markNode(series, "chartSeries")
     series.SetAndObserveTableNodeID(tableNode.GetID())
     # A scatter plot, because a superpatch without hidden voxels has no score and leaves a gap.
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     series.SetXColumnName(SUPERPATCH_COLUMN)
-    series.SetYColumnName(PSNR_COLUMN)
+    series.SetYColumnName(psnr)
     series.SetLabelColumnName("place")
     series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
     series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)

@@ -35,6 +35,7 @@ TEXTS = Texts(
         "features.colours": _("Feature colours"),
         "features.vectors": _("Features"),
         "features.similarity": _("Similarity"),
+        "reconstruction.input": _("Input, nothing hidden"),
         "reconstruction.scores": _("Scores of the whole volume"),
         "reconstruction.rows": _("Scores of each superpatch; choose a row to go there"),
     }

@@ -61,11 +61,31 @@ class ModelInfo:
         return {**windows, own: sentence("window.own", window=windows[own])}
 
     @property
+    def levels(self) -> dict[int, str]:
+        """The titles of the levels that give features, by their index in the card, the deepest first."""
+        levels = self.card.can.levels
+        return {
+            number: sentence(
+                "level.deepest" if number == len(levels) - 1 else "level.plain",
+                number=number + 1,
+                count=len(levels),
+                stride=_product(levels[number].stride),
+                width=levels[number].width,
+            )
+            for number in reversed(range(len(levels)))
+        }
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """The card in three sentences: file, sizes and training data."""
         card = self.card
         return (
-            sentence("model.file", name=card.name, method=card.method, megabytes=self.megabytes),
+            sentence(
+                "model.file" if self.megabytes >= 1.0 else "model.small-file",
+                name=card.name,
+                method=card.method,
+                megabytes=self.megabytes,
+            ),
             sentence(
                 "model.sizes",
                 superpatch=_product(self.superpatchSize),
@@ -86,12 +106,41 @@ def readModelInfo(model: str | Path | None = None) -> ModelInfo:
     Raises:
         CheckpointError: the checkpoint is missing, damaged, not from MAESIL, or of a model that cannot reconstruct.
     """
+    info = _read(model)
+    return _unless(info.card.can.why_no_voxels(info.name), info)
+
+
+def readFeatureModel(model: str | Path | None = None) -> ModelInfo:
+    """Read the card of a model that gives features, also of one that cannot reconstruct.
+
+    Args:
+        model: as for `readModelInfo`.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, not from MAESIL, or of a model without features.
+    """
+    info = _read(model)
+    return _unless(info.card.can.why_no_features(info.name), info)
+
+
+def givesVoxels(model: str | Path) -> bool:
+    """Whether a model can reconstruct.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or not from MAESIL.
+    """
+    return _read(model).card.can.reconstructs
+
+
+def _read(model: str | Path | None) -> ModelInfo:
     path = resolve(model)
-    card = read_card(path)
-    obstacle = card.can.why_no_voxels(card.name)
+    return ModelInfo(read_card(path), path, path.stat().st_size / 1e6)
+
+
+def _unless(obstacle: str, info: ModelInfo) -> ModelInfo:
     if obstacle:
         raise CheckpointError(obstacle)
-    return ModelInfo(card, path, path.stat().st_size / 1e6)
+    return info
 
 
 def _intensityOf(card: Card) -> str:

@@ -50,6 +50,10 @@ TEXTS = Texts(
         "runs.copied": _("All other settings are those of {name}."),
         "runs.uses-model": _("Reconstructions now use the model of the run {name}."),
         "runs.previewed": _("{name}, step {step:,}: the scan, the model's input and its reconstruction."),
+        "runs.previewed-whole": _(
+            "{name}, step {step:,}: the scan, of which the model sees all, and its copy."
+        ),
+        "runs.features-use-model": _("Features now use the model of the run {name}; it gives no voxels."),
         "runs.empty": _("There are no runs in this folder yet."),
         "runs.none": _("Choose a run first."),
         "runs.is-running": _("The run is running; stop it first."),
@@ -65,6 +69,7 @@ TEXTS = Texts(
         "curve.part": _("Loss: {name}"),
         "curve.learning-rate": _("Learning rate"),
         "curve.psnr-hidden": _("PSNR of hidden voxels (dB)"),
+        "curve.psnr-full": _("PSNR of all voxels (dB)"),
         "curve.score": _("Validation: {name}"),
         "preview.step": _("Step {step:,}"),
     }
@@ -275,8 +280,8 @@ def curvesOf(curves: Curves) -> list[Curve]:
     """All curves of a run that have a point: the loss, the scores of the validation, the parts, the learning rate."""
     found = [_curve("loss", sentence("curve.loss"), curves.loss)]
     for name, values in curves.scores.items():
-        isPsnr = name == "psnr_hidden"
-        title = sentence("curve.psnr-hidden") if isPsnr else sentence("curve.score", name=name)
+        code = "curve." + name.replace("_", "-")
+        title = sentence(code) if code in TEXTS else sentence("curve.score", name=name)
         found.append(_curve(f"score {name}", title, values, isScore=True))
     for name, values in curves.parts.items():
         found.append(_curve(f"part {name}", sentence("curve.part", name=name), values))

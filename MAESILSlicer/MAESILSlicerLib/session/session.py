@@ -204,8 +204,9 @@ class Session(ShownStudy):
         finally:
             if task.isOver:
                 self.task, self.made = None, task.results
-                # Results of a volume that is no longer shown stay in the scene only.
-                if self.made is not None and task.inputNode is self.volumeNode:
+                # Results of a volume that is no longer shown stay in the scene only, as those of other sections do.
+                isShown = task.inputNode is self.volumeNode
+                if self.made is not None and isShown and not self.made.kind.hasOwnSection:
                     self.results = self.made
             if hasChanged or task.isOver:
                 self._report(task.message, task.failed, *(("results",) if task.isOver else ()))

@@ -28,6 +28,7 @@ class Task:
     Attributes:
         job: as given.
         inputNode: as given.
+        kind: the job's kind, such as "reconstruction".
         noun: the job's name in messages, such as "reconstruction".
         results: the results, once the job is over; None if there are none.
         isOver: whether the job has ended and its results are imported.
@@ -46,7 +47,8 @@ class Task:
 
         self.job, self.inputNode = job, inputNode
         self._scene, self._files = scene, files
-        self.noun = kind_of(job.folder.description()[0]).noun
+        self.kind = job.folder.description()[0]
+        self.noun = kind_of(self.kind).noun
         self.results: ResultSet | None = None
         self.isOver = self.failed = False
         self.message = job.message
@@ -89,7 +91,8 @@ class Task:
                 return self.job.message, self.job.state == "failed"
             note = self._noteOnVoxels()
             self.results = importResults(self._scene, self.inputNode, self.job.folder.path, note)
-            if self._files is not None and self.inputNode is not None:
+            isCompared = self.results is None or not self.results.kind.hasOwnSection
+            if self._files is not None and self.inputNode is not None and isCompared:
                 self._files.keep(self.job.folder.path / "export", self.inputNode)
             return joined(self.job.message, note), False
         except MaesilError as error:

@@ -19,6 +19,7 @@ TEXTS = Texts(
         "coverage.mask": _("Only the mask shown"),
         "coverage.all": _("Cover all patches"),
         "model.file": _("{name} ({method}), {megabytes:.0f} MB"),
+        "model.small-file": _("{name} ({method}), {megabytes:.1f} MB"),
         "model.sizes": _(
             "Superpatch {superpatch}, patch {patch} voxels, {intensity}, {steps} training steps"
         ),
@@ -30,11 +31,25 @@ TEXTS = Texts(
         "window.soft-tissue": _("{low:g} to {high:g} HU (soft tissue)"),
         "window.own": _("{window}, the model's own"),
         "model.data": _("Trained on {data}"),
+        "level.deepest": _("{number} of {count} (deepest): {width} values per {stride} voxels"),
+        "level.plain": _("{number} of {count}: {width} values per {stride} voxels"),
         "model.no-data": _("Its card does not say what it was trained on."),
         "mask.nothing-hidden": _(
             "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
         ),
         "study.sees-all": _("The model {name} sees all patches, so there is no mask."),
+        "features.none": _("This volume has no features yet."),
+        "features.no-point": _("Pick a point first: its similarity is then shown."),
+        "features.picking": _("Click in a slice view; Esc ends it."),
+        "features.colours-mean": _("Places of like colours have like features."),
+        "features.similarity-means": _(
+            "Shown is where the features agree with those at the point, which can be dragged."
+        ),
+        "features.outside": _("This point lies outside the volume; pick one inside."),
+        "features.as-above": _("As above ({name})"),
+        "features.layer.nothing": _("The volume alone"),
+        "features.layer.colours": _("Feature colours"),
+        "features.layer.similarity": _("Similarity to the point"),
         "study.no-mask": _("There is no mask; choose a mask first."),
         "study.region-coverage": _("A region is a single mask; choose no coverage."),
         "study.running": _("A {job} is already running; wait for it, or cancel it."),
@@ -43,7 +58,9 @@ TEXTS = Texts(
         ),
         "study.volume-deleted": _("The volume was deleted, so its {job} was stopped; nothing was kept."),
         "study.region-deleted": _("The hidden region was deleted; choose what to hide."),
-        "study.result-deleted": _('"{node}" was deleted, so its {job} is no longer shown here.'),
+        "study.result-deleted": _(
+            '"{node}" was deleted; the {job} that it was part of can no longer be shown.'
+        ),
         "task.voxels-edited": _(
             "Voxels of the volume were edited meanwhile; the results are of the earlier voxels."
         ),

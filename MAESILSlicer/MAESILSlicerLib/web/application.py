@@ -14,12 +14,15 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.scene.rendering import Rendering, usesSoftware
+from MAESILSlicerLib.session.models import givesVoxels
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.web.admission import Admission
 from MAESILSlicerLib.web.catalog import Catalog, findEntries
+from MAESILSlicerLib.web.clicks import onDoubleClick, onPress
 from MAESILSlicerLib.web.downloads import Downloads
 from MAESILSlicerLib.web.options import AppOptions
 from MAESILSlicerLib.web.page import Page
+from MAESILSlicerLib.web.panels.features import FeaturesPanel
 from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.models import ModelPanel
 from MAESILSlicerLib.web.panels.pretraining import PretrainPanel
@@ -29,7 +32,7 @@ from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.segments import SegmentPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.uploads import Uploads
-from MAESILSlicerLib.web.views import FOUR_UP, Views, onDoubleClick
+from MAESILSlicerLib.web.views import FOUR_UP, Views
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -97,14 +100,16 @@ class Application:
         self.reconstruct = ReconstructPanel(
             page, options.device, lambda: self.models.window, self.regions.showHandles, self._onResults
         )
+        self.features = FeaturesPanel(page, options.modelFolders, self.reconstruct.refresh)
         self.pretrain = PretrainPanel(
-            page, options.data, options.runs, self.results.showPreview, self.models.use
+            page, options.data, options.runs, self.results.showPreview, self._useModel
         )
         self.volume = VolumePanel(
             page, rendering, catalog, self._onVolume, lambda: self.masks.refresh(), self.results.followWindow
         )
         for view in self.views.slices:
             onDoubleClick(view, self._onDoubleClick)
+            onPress(view, self.features.pick)
         self.uploads = Uploads(folder, self.volume.openUpload, self.admission.isOwners)
         self.labels = Uploads(folder, self.segments.open, self.admission.isOwners)
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
@@ -126,6 +131,7 @@ class Application:
         for task in self._tasks:
             task.cancel()
         self.reconstruct.close()
+        self.features.close()
         self.pretrain.close()
         self.session.close()
 
@@ -135,6 +141,10 @@ class Application:
             self.results.forget()
         self.masks.refresh()
 
+    def _useModel(self, title: str, path: Path) -> None:
+        """Use a run's model for reconstructions, or for features if it gives no voxels."""
+        (self.models.use if givesVoxels(path) else self.features.useModel)(title, path)
+
     def _onResults(self, areNew: bool) -> None:
         if areNew:
             self.results.show()
@@ -143,6 +153,7 @@ class Application:
 
     def _onVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         self.results.forget()
+        self.features.forget()
         self.views.showVolume(node.GetID() if node is not None else None)
         self.views.fit()
 
@@ -155,6 +166,8 @@ class Application:
         return "MAESIL" if node is None else node.GetName()
 
     def _onDoubleClick(self, ras: tuple[float, float, float]) -> None:
+        if self.features.isPicking:
+            return
         try:
             self.masks.chooseAt(ras)
         except MaesilError as error:
@@ -167,7 +180,7 @@ class Application:
         with DivLayout(self.server) as layout:
             layout.root.classes = "maesil"
             layout.root.add_child(before)
-            with html.Div(classes="views"):
+            with html.Div(classes=("feature_picking ? 'views picking' : 'views'",)):
                 self.views.layouts.initialize_layout_grid(layout)
             layout.root.add_child(after)
         self.views.show(FOUR_UP)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,7 +39,6 @@ FOUR_UP, COMPARISON, ONLY_3D = "four-up", "comparison", "3d"
 _REST_SECONDS = 0.12
 #: Pause after rendering, in which pictures are encoded and sent.
 _SENDING_SECONDS, _SENDING_ALL_SECONDS = 0.005, 0.03
-_DOUBLE_CLICK_SECONDS, _DOUBLE_CLICK_PIXELS = 0.5, 4
 #: JPEG quality: equal to that of trame-rca's still pictures, so that none is rendered twice.
 _QUALITY = 90
 
@@ -335,25 +333,3 @@ def _pixelsOf(view: AbstractView) -> np.ndarray:
     columns, rows, _ = image.GetDimensions()
     pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, -1)
     return pixels[::-1, :, :3].copy()
-
-
-OnClick = Callable[[tuple[float, float, float]], None]
-
-
-def onDoubleClick(view: SliceView, callback: OnClick) -> None:
-    """Call `callback` with the point (world RAS, mm) of each double click in a slice view.
-
-    The browser sends presses only, so two presses close in time and place count as a double click.
-    """
-    last = (0.0, 0, 0)
-
-    def pressed(interactor: object, _event: str) -> None:
-        nonlocal last
-        x, y = interactor.GetEventPosition()
-        before, last = last, (time.monotonic(), x, y)
-        isClose = max(abs(x - before[1]), abs(y - before[2])) <= _DOUBLE_CLICK_PIXELS
-        if isClose and last[0] - before[0] <= _DOUBLE_CLICK_SECONDS:
-            r, a, s, _ = view.get_view_node().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))
-            callback((r, a, s))
-
-    view.interactor().AddObserver("LeftButtonPressEvent", pressed)

@@ -18,10 +18,11 @@ from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.inference import reconstruct
 from MAESILCore.jobs import JobProcess, prepare_reconstruction
-from MAESILCore.methods import METHODS, create
+from MAESILCore.methods import BUILT_IN, METHODS, create
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.methods.base import Batch, Step
 from MAESILCore.methods.presets import preset_names
+from MAESILCore.methods.wording import SUMMARIES
 from MAESILCore.models.card import read_card
 from MAESILCore.models.catalogue import list_models
 from MAESILCore.models.checkpoint import load_checkpoint, load_tensors
@@ -310,6 +311,11 @@ def test_a_model_without_voxels_is_refused_with_a_sentence(a_scan: Volume, tmp_p
             ConfigError, match="toy-teacher gives features, not voxels, and cannot reconstruct"
         ):
             work()
+
+
+def test_each_method_has_a_line_for_people() -> None:
+    assert set(SUMMARIES) == set(BUILT_IN)
+    assert all(line.endswith(".") and len(line) < 90 for line in SUMMARIES.values())
 
 
 def test_lists_offer_what_reconstructs(tmp_path: Path) -> None:

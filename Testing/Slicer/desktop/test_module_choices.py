@@ -662,7 +662,8 @@ def test_a_model_that_hides_nothing_needs_no_mask(
     for widget in (ui.modeComboBox, ui.planeRatioSlider, ui.redrawButton, ui.predictionComboBox):
         assert not widget.isEnabled()
         assert widget.toolTip == ui.maskInfoLabel.text
-    assert not ui.maskCountSpinBox.isVisibleTo(module.host.window)
+    for widget in (ui.maskCountSpinBox, ui.predictionComboBox, ui.predictionLabel):
+        assert not widget.isVisibleTo(module.host.window)
     module.host.click(ui.reconstructButton)
     request = ReconstructionRequest.read(session.job.folder.path)
     assert (request.coverage, request.has_mask) == (0, True)

@@ -11,6 +11,8 @@ import slicer
 
 from hosting import Host
 from MAESILCore.jobs.reconstruction import ReconstructionRequest
+from MAESILCore.methods.presets import preset_names
+from MAESILCore.methods.wording import SUMMARIES
 from MAESILCore.models.card import read_card
 from MAESILCore.models.checkpoint import load_tensors, save_checkpoint
 from modulehelp import FACTS, OpenModule, answerAtOnce
@@ -108,6 +110,12 @@ def test_the_values_of_the_scans_are_in_the_recipe(
     module.host.process()
     assert module.ui.methodComboBox.currentText == "maesil"
     assert "intensity" not in inputs.arguments["overrides"]
+    for method in ("ae", "maesil"):
+        module.ui.methodComboBox.setCurrentIndex(module.ui.methodComboBox.findData(method))
+        assert module.ui.methodComboBox.toolTip == SUMMARIES[method]
+        presets = [module.ui.presetComboBox.itemData(row) for row in range(module.ui.presetComboBox.count)]
+        assert presets == list(preset_names(method))
+        assert module.ui.presetComboBox.currentData == "small"
     module.ui.intensityComboBox.setCurrentIndex(1)
     assert inputs.arguments["overrides"] == {"intensity": "percentiles"}
     copied = {"method": "maesil", "preset": "tiny", "scans": [], "steps": 5, "initial": None, "processes": 1}

@@ -81,7 +81,7 @@ def fontSize(request: pytest.FixtureRequest, module: OpenModule) -> Iterator[int
 
 
 @pytest.mark.parametrize(
-    "section", ["volume", "mask", "display", "reconstruct", "results", "pretrain", "system"]
+    "section", ["volume", "mask", "display", "reconstruct", "results", "features", "pretrain", "system"]
 )
 @pytest.mark.parametrize("sentence", ["", LONG])
 @pytest.mark.usefixtures("fontSize")
@@ -115,7 +115,13 @@ def test_progress_and_time_left_are_in_sight_beside_the_button_that_cancels(modu
         folder=SimpleNamespace(path=module.session.jobsFolder / "job"),
     )
     module.session.task = SimpleNamespace(
-        job=job, inputNode=None, isOver=False, poll=lambda: False, stop=lambda: None
+        job=job,
+        kind="reconstruction",
+        noun="reconstruction",
+        inputNode=None,
+        isOver=False,
+        poll=lambda: False,
+        stop=lambda: None,
     )
     module.session.changed.emit("job")
     module.window.notify(LONG, False)
@@ -204,6 +210,7 @@ def test_the_sections_that_are_used_first_are_open_and_the_details_folded(module
             "displaySection",
             "reconstructSection",
             "resultsSection",
+            "featuresSection",
             "pretrainSection",
         )
     }
@@ -213,6 +220,7 @@ def test_the_sections_that_are_used_first_are_open_and_the_details_folded(module
         "displaySection": False,
         "reconstructSection": True,
         "resultsSection": False,
+        "featuresSection": False,
         "pretrainSection": False,
     }
     assert ui.advancedGroup.collapsed

@@ -261,7 +261,7 @@ def test_buttons_that_cannot_be_pressed_say_why(
     host.process()
     for button in (ui.reinstallButton, ui.offlineButton):
         assert not button.isEnabled()
-        assert button.toolTip == "A reconstruction is running."
+        assert button.toolTip == "A reconstruction is already running; wait for it, or cancel it."
     for button in (ui.copyButton, ui.checkButton):
         assert button.isEnabled()
     module.session.cancel()

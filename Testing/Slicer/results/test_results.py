@@ -470,11 +470,16 @@ def test_the_files_that_the_worker_writes_are_understood(
     described = importResults(scene, node, tmp_path).reconstruction.GetDescription()
     assert "copied by a model, which saw all of it" in described
     assert "filled in" not in described
+    whole = [one for one in allResults(scene, node) if one.caption("Masked", "masked") != "Masked"]
+    assert [one.caption("Masked", "masked") for one in whole] == ["Input, nothing hidden"]
+    assert whole[0].masked.GetName().endswith(" input 2")
 
 
 def test_scores_over_all_voxels_are_shown_for_a_model_that_hides_nothing(scene: slicer.vtkMRMLScene) -> None:
     entry = {"index": 0, "i": 0, "j": 0, "k": 0, "hidden_voxels": 0, "psnr_hidden": None, "psnr_full": 31.5}
     table = addSuperpatchTable(scene, "Scores", [{**entry, "mae_hu": 12.0}])
-    assert table.GetTable().GetValueByName(0, "psnr_hidden").ToDouble() == 31.5
-    chart = addScoreChart(scene, "Plot", table, "all voxels")
+    assert table.GetTable().GetValueByName(0, "psnr_full").ToDouble() == 31.5
+    names = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+    assert not [name for name in names if "hidden" in name.lower()]
+    chart = addScoreChart(scene, "Plot", table)
     assert chart.GetYAxisTitle() == "PSNR, all voxels (dB)"

@@ -69,7 +69,8 @@ def test_features_of_a_model_without_voxels_are_compared_and_asked(
         session.startFeatures(device="cpu")
     finish(session)
     assert session.message.startswith("Computed the features of a-jepa on")
-    results = session.results
+    assert session.results is None  # It is what the section of results shows.
+    results = session.made
     assert [node.GetName() for node in results.nodes] == ["Chest feature colours", "Chest features"]
     assert results.colours.GetImageData().GetDimensions() == (8, 5, 4)
     np.testing.assert_allclose(results.colours.GetSpacing(), 4 * np.array(volume.GetSpacing()))

@@ -9,6 +9,7 @@ from typing import Any
 from MAESILCore.errors import MaesilError
 from MAESILCore.methods import BUILT_IN
 from MAESILCore.methods.presets import preset_names
+from MAESILCore.methods.wording import SUMMARIES
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.cost import Choice, Cost
 from MAESILSlicerLib.session.runwords import (
@@ -41,7 +42,10 @@ class NewRun:
         self._page, self._board = page, board
         self._copied, self._cost = CopiedRun(list(data)), Cost()
         self._proposed = ""
-        methods = [{"name": name, "presets": list(preset_names(name))} for name in _METHODS]
+        methods = [
+            {"name": name, "presets": list(preset_names(name)), "summary": str(SUMMARIES[name])}
+            for name in _METHODS
+        ]
         page.state.update(
             {
                 "pretrain_data": self._copied.titles(),
@@ -145,9 +149,17 @@ class NewRun:
         self._cost.close()
 
     def _onModel(self) -> None:
+        self._fitPreset()
         self._propose()
         self._showCopied()
         self._showCost()
+
+    def _fitPreset(self) -> None:
+        """Choose the usual size where the method does not have the chosen one."""
+        state = self._page.state
+        presets = preset_names(str(state.pretrain_method))
+        if state.pretrain_preset not in presets:
+            state.pretrain_preset = _USUAL_PRESET if _USUAL_PRESET in presets else next(iter(presets), "")
 
     def _choice(self) -> Choice:
         state = self._page.state

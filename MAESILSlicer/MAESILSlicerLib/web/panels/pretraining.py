@@ -12,6 +12,7 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.results.preview import addPreview
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
+from MAESILSlicerLib.session.models import givesVoxels
 from MAESILSlicerLib.session.runwords import Endings, curvesOf, obstaclesOf, rowOf, sentence
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.newrun import NewRun, wholeNumber
@@ -38,7 +39,7 @@ class PretrainPanel:
         data: folders of scans and stores.
         runs: the folder of the runs.
         onPreview: called with a preview to show in the views.
-        onModel: called with name and file of a model to reconstruct with.
+        onModel: called with name and file of a model to use.
     """
 
     def __init__(
@@ -206,7 +207,8 @@ class PretrainPanel:
         if model is None:
             raise MaesilError(sentence("runs.no-model"))
         self._onModel(run.name, model)
-        self._page.notice.show(sentence("runs.uses-model", name=run.name))
+        code = "runs.uses-model" if givesVoxels(model) else "runs.features-use-model"
+        self._page.notice.show(sentence(code, name=run.name))
 
     def _preview(self) -> None:
         run, step = self._chosen(), self._page.state.run_preview
@@ -214,4 +216,5 @@ class PretrainPanel:
         if preview is None:
             raise MaesilError(sentence("runs.no-preview"))
         self._onPreview(addPreview(self._page.session.scene, run.name, preview))
-        self._page.notice.show(sentence("runs.previewed", name=run.name, step=step))
+        code = "runs.previewed" if preview.hidden is not None else "runs.previewed-whole"
+        self._page.notice.show(sentence(code, name=run.name, step=step))

@@ -13,7 +13,7 @@ from MAESILSlicerLib.session.choices import COVERAGE_TITLES, USUAL_COVERAGE, Rec
 from MAESILSlicerLib.web.page import Page
 
 _POLL_SECONDS = 0.25
-_UNFORESEEN = "An internal error stopped the reconstruction; reconstruct again, or see the server's log."
+_UNFORESEEN = "An internal error stopped the job; start it again, or see the server's log."
 _COVERAGES = (
     {"title": COVERAGE_TITLES[False], "value": 0},
     *({"title": f"{COVERAGE_TITLES[True]} ({n} masks)", "value": n} for n in (2, USUAL_COVERAGE, 8)),
@@ -82,13 +82,13 @@ class ReconstructPanel:
                 self._page.notice.showError(error)
                 return
             self._page.notice.clear()
-            self._refresh()
+            self.refresh()
 
     def cancel(self) -> None:
         """Request the end of the job."""
         with self._page.state:
             self._page.session.cancel()
-            self._refresh()
+            self.refresh()
 
     async def watch(self) -> None:
         """Poll the job while the page is served."""
@@ -103,7 +103,7 @@ class ReconstructPanel:
             if not session.poll():
                 return
             with state:
-                self._refresh()
+                self.refresh()
                 # A cancelled or failed job leaves the previous results.
                 if session.results is not None and session.results is not before:
                     self._onResults(True)
@@ -114,7 +114,7 @@ class ReconstructPanel:
                 if session.results is not before:
                     self._onResults(False)
                 session.stop(_UNFORESEEN)
-                self._refresh()
+                self.refresh()
 
     async def findDevices(self) -> None:
         """List PyTorch's devices in a separate process."""
@@ -133,7 +133,8 @@ class ReconstructPanel:
             others = [one for one in dict.fromkeys(("auto", state.device)) if one not in known]
             state.devices = [{"title": _titleOf(one), "value": one} for one in others] + found
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Show the state of the session's job."""
         session, state = self._page.session, self._page.state
         job = session.job
         state.running = job is not None

@@ -11,7 +11,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.report.summary import DISCLAIMER, METRICS
 from MAESILSlicerLib.results.comparison import ORIENTATIONS, Comparison, viewsOf
 from MAESILSlicerLib.results.resultset import ResultSet, removeResults
-from MAESILSlicerLib.results.tables import CONTROL, PSNR_COLUMN, superpatchOfRow
+from MAESILSlicerLib.results.tables import CONTROL, psnrColumnOf, superpatchOfRow
 from MAESILSlicerLib.web.downloads import ZIP, filesOf
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.plot import scatter
@@ -184,7 +184,7 @@ def _superpatches(node: slicer.vtkMRMLTableNode | None) -> list[dict[str, object
     table = node.GetTable()
     rows = []
     for row in range(table.GetNumberOfRows()):
-        psnr, error = (table.GetValueByName(row, name).ToDouble() for name in (PSNR_COLUMN, "mae_hu"))
+        psnr, error = (table.GetValueByName(row, name).ToDouble() for name in (psnrColumnOf(node), "mae_hu"))
         rows.append(
             {
                 "index": superpatchOfRow(node, row),

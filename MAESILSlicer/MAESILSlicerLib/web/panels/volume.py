@@ -83,7 +83,8 @@ class VolumePanel:
     def _want(self, numbers: list[int], wereSent: bool = False) -> None:
         """Request the first readable scan of these; `wereSent` is True for uploads."""
         if self._page.session.isRunning:
-            self._page.notice.showError("A reconstruction is running; cancel it before you change the scan.")
+            noun = self._page.session.task.noun
+            self._page.notice.showError(f"A {noun} is running; cancel it before you change the scan.")
             return
         # The latest request wins, even while another scan is being read.
         self._wanted, self._wereSent = numbers, wereSent

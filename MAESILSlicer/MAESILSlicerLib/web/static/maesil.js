@@ -1,4 +1,4 @@
-// Uploads by button and by drop, and clicks in the plot. The template does the rest.
+// Uploads by button and by drop, clicks in the plot, and the key that ends picking. The template does the rest.
 (function () {
   "use strict";
 
@@ -127,6 +127,13 @@
       window.trame.trigger("choose_superpatch", [Number(point.dataset.superpatch)]);
     }
   }
+
+  // On the document, because a click in a view does not move the focus to it.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && maesil.mayChange()) {
+      window.trame.trigger("stop_picking");
+    }
+  });
 
   Object.assign(window.maesil, { upload, choosePoint, forgetUpload: () => status("") });
 })();
