@@ -1,8 +1,9 @@
 """What each method is timed against: the leanest public implementation of its kind, at the same sizes.
 
-MONAI has the auto-encoders and a masked one, transformers (if it is installed) a leaner masked one. No package on PyPI
-has Hi-End-MAE or JEPA-VCR in 3D; for these, and as the leanest of all masked ones, PyTorch's own transformer layers are
-put together. vit-pytorch is left out, as its torchvision asks for another PyTorch than the one that is locked.
+MONAI has the auto-encoders and a masked one, transformers (if it is installed) a leaner masked one. vit-pytorch has a
+masked one, too, and cc-vjepa2 a JEPA for videos; both need a torchvision that was built for the same PyTorch, which is
+not on PyPI for CPUs, so they are left out. No package with Hi-End-MAE was found. PyTorch's own transformer layers, put
+together as each method needs them, stand beside all masked methods.
 """
 
 from __future__ import annotations
