@@ -40,6 +40,10 @@ def prepare(
             show_default="as they are",
         ),
     ] = None,
+    without_hu: Annotated[
+        bool,
+        typer.Option("--without-hu", help="Make a store of scans without HU, such as MRI, of any values."),
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Processes that read scans.", show_default="one per core"),
@@ -65,7 +69,7 @@ def prepare(
     for package in ("zarr", "joblib"):
         require(package, "A store")
     if check:
-        if folders or spacing or cluster:
+        if folders or spacing or without_hu or cluster:
             raise ConfigError(
                 "--check looks at the store in --out alone: leave out folders and other options."
             )
@@ -73,17 +77,27 @@ def prepare(
         return
     if not folders:
         raise ConfigError("Give the folders with scans, or --check to verify the store.")
-    _prepare(folders, out, _spacing(spacing), jobs or _cores(), cluster)
+    _prepare(folders, out, _spacing(spacing), without_hu, jobs or _cores(), cluster)
 
 
-def _prepare(folders: list[Path], out: Path, spacing: Spacing | None, jobs: int, cluster: str | None) -> None:
+def _prepare(
+    folders: list[Path], out: Path, spacing: Spacing | None, without_hu: bool, jobs: int, cluster: str | None
+) -> None:
     from rich.console import Console
 
     from MAESILCore.store.preparing import prepare as add
 
     console = Console(stderr=True)
     with _bar(console, "Preparing") as progress:
-        summary = add(folders, out, spacing=spacing, jobs=jobs, cluster=cluster, progress=progress)
+        summary = add(
+            folders,
+            out,
+            spacing=spacing,
+            without_hu=without_hu,
+            jobs=jobs,
+            cluster=cluster,
+            progress=progress,
+        )
     show_notes((f"{file}: {reason}" for file, reason in summary.quarantined[:_MOST]), console, "Quarantined")
     Console().print(
         f"Store: {out} holds {_counted(summary.scans, 'scan')} ({summary.added} new). quarantine.csv lists "

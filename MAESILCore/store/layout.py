@@ -12,6 +12,9 @@ STORE/
     body/           uint16, voxels above -500 HU in each chunk of `voxels`
 ```
 
+A store without HU holds int16 values of no unit instead: whole numbers as they are, others stretched to the range of
+int16. Its body lies above `intensity.body_floor`.
+
 A chunk is a cube of 32 voxels, as a crop at a random offset then reads few voxels beside its own. Shards keep the
 number of files low. See docs/decisions/0012-store.md for the figures behind the layout.
 """
@@ -19,6 +22,7 @@ number of files low. See docs/decisions/0012-store.md for the figures behind the
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +42,9 @@ METADATA = "zarr.json"
 UNFINISHED = ".unfinished"
 LOCK = "lock"
 
-#: Version of the layout.
-VERSION = 1
+#: Latest version of the layout. Stores in HU have version 1; those without have version 2, so that older MAESIL refuses
+#: them.
+VERSION = 2
 #: Edge of a chunk in voxels.
 CHUNK = 32
 #: Largest extents of a shard along k, j, i in voxels: 128 MiB before compression.
@@ -54,6 +59,11 @@ RESAMPLING = "gaussian, linear"
 METADATA_FILES = (METADATA, f"{VOXELS}/{METADATA}", f"{BODY}/{METADATA}")
 
 Shape = tuple[int, int, int]
+
+
+def is_hu(settings: Mapping[str, Any]) -> bool:
+    """Whether a store with these settings, of its `store.json`, holds HU."""
+    return settings.get("unit") != ""
 
 
 def is_store(folder: str | os.PathLike[str]) -> bool:
@@ -73,25 +83,26 @@ def shard_of(shape: Shape) -> Shape:
     return k, j, i
 
 
-def body_of(voxels: np.ndarray) -> np.ndarray:
-    """Voxels above -500 HU per chunk, uint16, along k, j, i."""
+def body_of(voxels: np.ndarray, floor: float = BODY_HU) -> np.ndarray:
+    """Voxels above a value per chunk, uint16, along k, j, i."""
     counts = counts_of(voxels.shape)
     body = np.zeros(counts, dtype=np.uint16)
     starts = [np.arange(0, extent, CHUNK) for extent in voxels.shape[1:]]
     for k in range(counts[0]):
-        is_body = voxels[k * CHUNK : (k + 1) * CHUNK] > BODY_HU
+        is_body = voxels[k * CHUNK : (k + 1) * CHUNK] > floor
         plane = is_body.sum(axis=0, dtype=np.uint16)
         body[k] = np.add.reduceat(np.add.reduceat(plane, starts[0], axis=0), starts[1], axis=1)
     return body
 
 
-def write_scan(folder: Path, voxels: np.ndarray, attributes: dict[str, Any]) -> None:
+def write_scan(folder: Path, voxels: np.ndarray, attributes: dict[str, Any], floor: float = BODY_HU) -> None:
     """Write a scan into a new folder, and wait until the disk has it.
 
     Args:
         folder: the folder to create; its parent must exist.
         voxels: (k, j, i) int16.
         attributes: attributes of the group, ready for JSON.
+        floor: the value above which voxels count as body.
 
     Raises:
         OSError: the folder cannot be written.
@@ -116,7 +127,7 @@ def write_scan(folder: Path, voxels: np.ndarray, attributes: dict[str, Any]) -> 
             fill_value=int(voxels.min()),
             dimension_names=names,
         )[...] = voxels
-        body = body_of(voxels)
+        body = body_of(voxels, floor)
         group.create_array(
             BODY,
             shape=body.shape,

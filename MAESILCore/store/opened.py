@@ -13,7 +13,7 @@ import numpy as np
 from MAESILCore.data.formats.geometry import spacing_of
 from MAESILCore.errors import ConfigError
 from MAESILCore.store.index import Index
-from MAESILCore.store.layout import CHUNK, SCANS, STORE, VERSION, Shape
+from MAESILCore.store.layout import CHUNK, SCANS, STORE, VERSION, Shape, is_hu
 from MAESILCore.store.reader import ScanReader
 
 #: Most scans with open files; each takes a file handle per shard and up to some 100 KiB.
@@ -54,6 +54,7 @@ class Store:
         identities: hash of each scan, the name of its folder.
         shapes: (N, 3) extents along k, j, i.
         ijk_to_ras: (N, 4, 4) geometries.
+        is_hu: whether the voxels are HU; else they have no unit, nor the same scale in each scan.
 
     Raises:
         ConfigError: the folder is no store, or its index is damaged.
@@ -61,7 +62,7 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).absolute()
-        read_description(self.folder)
+        self.is_hu = is_hu(read_description(self.folder)["settings"])
         index = Index(self.folder)
         index.refuse_damage()
         scans = index.scans()
@@ -92,7 +93,7 @@ class Store:
         return k, j, i
 
     def read(self, number: int, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        """The int16 HU of a box inside a scan, along k, j, i.
+        """The int16 voxels of a box inside a scan, along k, j, i.
 
         Raises:
             DamagedScanError: the scan is missing or damaged; the message names it.
@@ -100,7 +101,7 @@ class Store:
         return self.reader(number).read(_three(start), _three(size))
 
     def body_share(self, number: int, start: Sequence[int], size: Sequence[int]) -> float:
-        """Estimate the share of voxels above -500 HU in a box, from the shares of its chunks, without reading voxels.
+        """Estimate the share of the body in a box, from the shares of its chunks, without reading voxels.
 
         Raises:
             DamagedScanError: the scan is missing or damaged.

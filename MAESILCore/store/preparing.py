@@ -17,11 +17,11 @@ from MAESILCore.files import FULL, why_unwritable
 from MAESILCore.files import UNFINISHED as TEMPORARY
 from MAESILCore.jobfolder.lock import Lock
 from MAESILCore.optional import require
-from MAESILCore.store import statistics, tables
+from MAESILCore.store import tables
 from MAESILCore.store.content import is_same_place
 from MAESILCore.store.index import Entry, Index, Scan, Source
 from MAESILCore.store.ingest import Outcome, Spacing, ingest
-from MAESILCore.store.layout import LOCK, RESAMPLING, SCANS, STORE, UNFINISHED, is_store, sync
+from MAESILCore.store.layout import LOCK, RESAMPLING, SCANS, STORE, UNFINISHED, is_hu, is_store, sync
 from MAESILCore.store.opened import read_description
 from MAESILCore.store.sources import LEFT_OUT, Task, find, part_of, tasks_of
 from MAESILCore.store.workers import in_parallel
@@ -58,6 +58,7 @@ def prepare(
     store: Path,
     *,
     spacing: Spacing | None = None,
+    without_hu: bool = False,
     jobs: int = 1,
     cluster: str | None = None,
     progress: ProgressCallback = lambda done, total, message: None,
@@ -72,6 +73,7 @@ def prepare(
         store: the folder of the store.
         spacing: mm along i, j, k to which scans are resampled; None keeps the settings of the store, which are "as they
             are" for a new one.
+        without_hu: whether a new store takes scans of any values, such as MRI; an existing one keeps its kind.
         jobs: processes of this machine.
         cluster: address of a Dask scheduler to use instead; its workers must see `folders` and `store` at the same
             paths.
@@ -88,7 +90,7 @@ def prepare(
     with _sentences_for_disks(store):
         store.mkdir(parents=True, exist_ok=True)
         with Lock(store / LOCK):
-            preparation = _Preparation(store, spacing)
+            preparation = _Preparation(store, spacing, without_hu)
             try:
                 for _ in range(2):  # a scan that was replaced leaves its duplicates to be read once more
                     preparation.run(tasks_of(found.scans, preparation.index), jobs, cluster, progress)
@@ -128,11 +130,12 @@ class _Preparation:
     Args:
         store: the folder.
         spacing: as for `prepare`.
+        without_hu: as for `prepare`.
     """
 
-    def __init__(self, store: Path, spacing: Spacing | None) -> None:
+    def __init__(self, store: Path, spacing: Spacing | None, without_hu: bool) -> None:
         self.store, self.scans, self.unfinished = store, store / SCANS, store / UNFINISHED
-        self.settings = self._settings(spacing)
+        self.settings = self._settings(spacing, without_hu)
         self.spacing = _spacing_in(self.settings)
         self.index = Index(store)
         missing = [
@@ -148,11 +151,15 @@ class _Preparation:
             self._twins.setdefault(scan.content, []).append((file, scan))
         self._clean()
 
-    def _settings(self, spacing: Spacing | None) -> dict[str, Any]:
+    def _settings(self, spacing: Spacing | None, without_hu: bool) -> dict[str, Any]:
         """The settings of the store, which is created if missing."""
         if is_store(self.store):
             kept: dict[str, Any] = read_description(self.store)["settings"]
             stored = _spacing_in(kept)
+            if without_hu and is_hu(kept):
+                raise ConfigError(
+                    f"The store {self.store} holds CT in HU: choose another folder with --out for other scans."
+                )
             if spacing is not None and spacing != stored:
                 raise ConfigError(
                     f"The store {self.store} holds scans {_spacing_text(stored)}, not {_spacing_text(spacing)}: "
@@ -167,8 +174,8 @@ class _Preparation:
         zarr: Any = require("zarr", "A store")
         for folder in (self.store, self.scans):
             zarr.open_group(str(folder), mode="a", zarr_format=3)
-        settings = tables.settings_of(spacing)
-        tables.write(self.store, {STORE: tables.description(settings, statistics.of_store(()))})
+        settings = tables.settings_of(spacing, without_hu)
+        tables.write(self.store, {STORE: tables.description(settings, ())})
         return settings
 
     def _clean(self) -> None:
@@ -187,7 +194,8 @@ class _Preparation:
     def run(self, tasks: list[Task], jobs: int, cluster: str | None, progress: ProgressCallback) -> None:
         """Read the sources in parallel, and add them one by one, in order."""
         total, done = sum(task.source.size for task in tasks), 0
-        arguments = [(task.path, task.source.file, self.unfinished, self.spacing) for task in tasks]
+        hu = is_hu(self.settings)
+        arguments = [(task.path, task.source.file, self.unfinished, self.spacing, hu) for task in tasks]
         outcomes = in_parallel(ingest, arguments, jobs=jobs, cluster=cluster)
         for number, task in enumerate(tasks, start=1):
             self._add_all(task.source, next(outcomes))

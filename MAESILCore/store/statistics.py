@@ -33,6 +33,23 @@ def of_scan(voxels: np.ndarray) -> dict[str, Any]:
     }
 
 
+def of_values(voxels: np.ndarray, floor: float) -> dict[str, Any]:
+    """Statistics of (k, j, i) int16 voxels without HU above a value, ready for JSON."""
+    count, total, squares = 0, 0.0, 0.0
+    for plane in voxels:
+        body = plane[plane > floor].astype(np.float64)
+        count, total, squares = count + body.size, total + body.sum(), squares + np.square(body).sum()
+    mean = total / max(count, 1)
+    variance = max(0.0, squares / max(count, 1) - mean**2)
+    return {"body_voxels": count, "mean": float(mean), "std": float(np.sqrt(variance))}
+
+
+def of_values_in_store(scans: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The numbers of scans and voxels; values of several scans without HU have nothing in common."""
+    voxels = [scan["body_voxels"] for scan in scans]
+    return {"scans": len(voxels), "body_voxels": sum(voxels)}
+
+
 def of_store(scans: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The same over all scans; its percentiles are exact to a bin's width."""
     bins, each = np.zeros(BINS, dtype=np.int64), []

@@ -25,6 +25,7 @@ from MAESILCore.store.layout import (
     SCANS_TABLE,
     STORE,
     VERSION,
+    is_hu,
     sync,
 )
 
@@ -48,30 +49,34 @@ def contents(folder: Path, index: Index, settings: Mapping[str, Any]) -> dict[st
         for _, scan in index.scans()
     ]
     return {
-        SCANS_TABLE: _scans_table(index),
+        SCANS_TABLE: _scans_table(index, "_hu" if is_hu(settings) else ""),
         QUARANTINE_TABLE: _quarantine_table(index),
-        STORE: description(settings, statistics.of_store(each)),
+        STORE: description(settings, each),
     }
 
 
-def settings_of(spacing: Sequence[float] | None) -> dict[str, Any]:
+def settings_of(spacing: Sequence[float] | None, without_hu: bool = False) -> dict[str, Any]:
     """The settings of a new store, as fields of JSON.
 
     Args:
         spacing: mm along i, j, k of resampled scans; None for scans as they are.
+        without_hu: whether it is for scans without HU.
     """
     resampled = {} if spacing is None else {"resampling": RESAMPLING}
     return {
         "spacing_mm_ijk": None if spacing is None else list(spacing),
         **resampled,
         "chunk_voxels": CHUNK,
-        "body_above_hu": BODY_HU,
+        **({"unit": ""} if without_hu else {"body_above_hu": BODY_HU}),
     }
 
 
-def description(settings: Mapping[str, Any], body: dict[str, Any]) -> str:
-    """The text of `store.json`."""
-    content = {"format": "maesil-store", "version": VERSION, "settings": dict(settings), "body": body}
+def description(settings: Mapping[str, Any], scans: Iterable[Mapping[str, Any]]) -> str:
+    """The text of `store.json`; `scans` are the statistics of each."""
+    hu = is_hu(settings)
+    body = statistics.of_store(scans) if hu else statistics.of_values_in_store(scans)
+    version = 1 if hu else VERSION
+    content = {"format": "maesil-store", "version": version, "settings": dict(settings), "body": body}
     return json.dumps(content, indent=1) + "\n"
 
 
@@ -87,14 +92,14 @@ def write(folder: Path, texts: dict[str, str]) -> None:
             sync(unfinished)
 
 
-def _scans_table(index: Index) -> str:
+def _scans_table(index: Index, unit: str) -> str:
     rows = []
     for file, scan in index.scans():
         i, j, k = (f"{edge:g}" for edge in spacing_of(np.array(scan.ijk_to_ras)))
         figures = [f"{scan.body:.4f}", f"{scan.mean:.1f}", f"{scan.std:.1f}"]
         rows.append([file, scan.identity, *map(str, scan.shape), k, j, i, *figures])
-    heads = ["file", "id", "k", "j", "i", "mm_k", "mm_j", "mm_i", "body_share", "body_mean_hu", "body_std_hu"]
-    return _table(heads, rows)
+    heads = ["file", "id", "k", "j", "i", "mm_k", "mm_j", "mm_i", "body_share"]
+    return _table([*heads, f"body_mean{unit}", f"body_std{unit}"], rows)
 
 
 def _quarantine_table(index: Index) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.formats.names import with_name
-from MAESILCore.data.intensity import body_floor
+from MAESILCore.data.intensity import Intensity, body_floor
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError, MaesilError
@@ -65,15 +65,22 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     """Open a store; no voxel is read, except for validation in the first process.
 
     Raises:
-        ConfigError: the store is empty or damaged, a pattern of `hold_out` matches no scan, or the recipe is for scans
-            without HU.
+        ConfigError: the store is empty or damaged, a pattern of `hold_out` matches no scan, or store and recipe are not
+            both for scans in HU, or both for scans without.
     """
-    if not config.intensity_rule().is_hu:
-        raise ConfigError(
-            f"A store holds CT in HU, and `intensity: {config.intensity}` is for scans without HU: give their folder."
-        )
+    rule = config.intensity_rule()
     # Scans may be added to the store meanwhile, so all processes use the list of the first one.
     store = _on_first(opening, lambda: Store(folder))
+    if store.is_hu and not rule.is_hu:
+        raise ConfigError(
+            f"The store {folder} holds CT in HU, and `intensity: {config.intensity}` is for scans without HU: give "
+            "their folder, or a store made with maesil prepare --without-hu."
+        )
+    if rule.is_hu and not store.is_hu:
+        raise ConfigError(
+            f"The store {folder} holds scans without HU: set `intensity: percentiles` or `intensity: z-score` in the "
+            "recipe."
+        )
     scans = scans_of(store)
     numbers = {scan.file: number for number, scan in enumerate(scans)}
     trained, held = split(scans, config.hold_out, opening.before)
@@ -83,8 +90,7 @@ def open_store(folder: Path, config: PretrainConfig, sizes: MethodConfig, openin
     def preview() -> Shown:
         number = numbers[shown.file]
         voxels = store.read(number, (0, 0, 0), store.shape(number))
-        scan = Volume(voxels, store.ijk_to_ras[number], shown.name)
-        return Shown(middle_part(scan, sizes.superpatch_size, sizes.patch_size))
+        return _shown(Volume(voxels, store.ijk_to_ras[number], shown.name), rule, sizes)
 
     drawing, samples = drawing_of(config, sizes), list[Sample]()
     if held_out and opening.rank == 0:
@@ -135,12 +141,16 @@ def open_scans(
     shown = chosen_scan(config.preview_scan, validated.scans, used.scans)
 
     def preview() -> Shown:
-        scan, rule = read_volume(shown.path), config.intensity_rule()
-        window = None if rule.is_hu else rule.window_of(scan.voxels)
-        floor = BODY_HU if window is None else body_floor(scan.voxels, window)
-        return Shown(middle_part(scan, sizes.superpatch_size, sizes.patch_size, floor), window)
+        return _shown(read_volume(shown.path), config.intensity_rule(), sizes)
 
     return TrainingData(Corpus(used, drawing, memory // max(1, config.workers)), samples, unused, preview)
+
+
+def _shown(scan: Volume, rule: Intensity, sizes: MethodConfig) -> Shown:
+    """The part of a scan for previews."""
+    window = None if rule.is_hu else rule.window_of(scan.voxels)
+    floor = BODY_HU if window is None else body_floor(scan.voxels, window)
+    return Shown(middle_part(scan, sizes.superpatch_size, sizes.patch_size, floor), window)
 
 
 def _report_no_validation(samples: Sequence[Sample], opening: Opening) -> None:

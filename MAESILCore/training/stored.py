@@ -9,6 +9,7 @@ import numpy as np
 
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.formats.names import stem_of
+from MAESILCore.data.window import Window
 from MAESILCore.errors import ConfigError
 from MAESILCore.store.decoded import LIMIT, DecodedScans
 from MAESILCore.store.opened import Store
@@ -42,6 +43,7 @@ class StoredScans:
         self.numbers = np.asarray(numbers, dtype=np.int64)
         self._decoded = DecodedScans(store, memory)
         self._cumulative = cumulative_weights(store.shapes[self.numbers])
+        self._windows: dict[int, Window] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -71,9 +73,18 @@ class StoredScans:
         shape = store.shape(number)
         box = choose_box(shape, drawing.crop, drawing.patch_size, generator, has_body)
         piece = self._decoded.read(number, box.start, box.extents)
-        window = drawing.window_for(drawing.intensity.window, generator)
+        window = drawing.window_for(self._window(number), generator)
         crop = make_crop(piece, box, drawing.crop, window, generator, store.spacing(number))
         return sample_of(*crop, drawing, generator, store.files[number], box.start)
+
+    def _window(self, number: int) -> Window:
+        """The window of a scan; without HU, each process reads the whole scan once for its statistics."""
+        if self.drawing.intensity.is_hu:
+            return self.drawing.intensity.window
+        if number not in self._windows:
+            whole = self.store.read(number, (0, 0, 0), self.store.shape(number))
+            self._windows[number] = self.drawing.intensity.window_of(whole)
+        return self._windows[number]
 
 
 def scans_of(store: Store) -> list[FoundScan]:

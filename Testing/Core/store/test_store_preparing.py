@@ -18,7 +18,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from conftest import SHAPE, ct, oblique, tree
+from MAESILCore.cli import main
 from MAESILCore.data.formats.discovery import Discovery
+from MAESILCore.data.intensity import Intensity, body_floor
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.inference.saving import FILES
@@ -321,7 +323,7 @@ def test_other_folders_and_busy_stores_are_refused(write_ct: Callable[..., Path]
     with pytest.raises(ConfigError, match="is no store"):
         Store(tmp_path / "other")
     prepare([tmp_path / "scans"], tmp_path / "store")
-    text = json.loads((tmp_path / "store/store.json").read_text()) | {"version": 2}
+    text = json.loads((tmp_path / "store/store.json").read_text()) | {"version": 3}
     (tmp_path / "store/store.json").write_text(json.dumps(text))
     with pytest.raises(ConfigError, match="update MAESIL"):
         Store(tmp_path / "store")
@@ -387,3 +389,43 @@ def test_a_single_call_needs_no_other_process_and_leaves_ctrl_c_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
     assert list(in_parallel(abs, [(-3,)], jobs=10**8)) == [3]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_scans_without_hu_have_a_store_of_their_own(write_ct: Callable[..., Path], tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).integers(0, 4000, SHAPE).astype(np.int16)
+    floats = np.random.default_rng(1).gamma(2.0, 0.01, SHAPE).astype(np.float32)
+    write_ct("a.nrrd", voxels=numbers)
+    write_ct("b.nrrd", voxels=floats)
+    assert prepare([tmp_path / "scans"], tmp_path / "hu").scans == 0
+    store = tmp_path / "store"
+    arguments = ["prepare", str(tmp_path / "scans"), "--out", str(store), "--jobs", "1"]
+    assert main([*arguments, "--without-hu"]) == 0
+    opened, description = Store(store), read_description(store)
+    assert (opened.is_hu, description["version"], description["body"]["scans"]) == (False, 2, 2)
+    kept, stretched = (whole(opened, number) for number in range(2))
+    assert np.array_equal(kept, numbers)
+    assert (stretched.min(), stretched.max()) == (-32767, 32767)
+    line = np.polynomial.Polynomial.fit(stretched.ravel(), floats.ravel(), 1)
+    np.testing.assert_allclose(line(stretched), floats, atol=float(np.ptp(floats)) / 60000)
+    floor = body_floor(numbers, Intensity("percentiles").window_of(numbers))
+    assert opened.body_share(0, (0, 0, 0), SHAPE) == pytest.approx((numbers > floor).mean(), abs=1e-6)
+    assert (store / "scans.csv").read_text().splitlines()[0].endswith("body_mean,body_std")
+    assert check(store) == (2, [])
+    # A store keeps its kind.
+    write_ct("c.nrrd", voxels=floats[::-1])
+    assert main(arguments) == 0
+    assert len(Store(store)) == 3
+    write_ct("ct.nrrd")
+    assert prepare([tmp_path / "scans" / "ct.nrrd"], tmp_path / "hu").scans == 1
+    with pytest.raises(ConfigError, match="holds CT in HU"):
+        prepare([tmp_path / "scans"], tmp_path / "hu", without_hu=True)
+
+
+def test_values_without_hu_are_resampled_in_their_range(
+    write_ct: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_ct("b.nrrd", voxels=np.random.default_rng(1).gamma(2.0, 0.01, SHAPE).astype(np.float32))
+    prepare([tmp_path / "scans"], tmp_path / "store", spacing=(1.6, 1.6, 2.0), without_hu=True)
+    store = Store(tmp_path / "store")
+    assert store.shape(0) == (SHAPE[0], SHAPE[1] // 2, SHAPE[2] // 2)
+    assert np.ptp(whole(store, 0).astype(int)) > 10000

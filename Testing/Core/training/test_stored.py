@@ -16,6 +16,7 @@ from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import MaskStrategy
+from MAESILCore.methods import create
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.store.opened import Store
 from MAESILCore.store.preparing import prepare
@@ -196,3 +197,47 @@ def test_a_damaged_scan_ends_the_run_which_goes_on_once_it_is_mended(folder: Pat
     pretrain(Run.open(run.folder), config, [folder / "store"], device="cpu")
     ours, theirs = (load_tensors(one.checkpoints.paths()[-1], "") for one in (run, whole))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    """Scans without HU in a folder `scans`, each in a scale of its own, and a folder `store` made of it."""
+    for number, scale in enumerate((0.01, 900.0)):
+        voxels = np.random.default_rng(number).gamma(2.0, scale, (24, 28, 32)).astype(np.float32)
+        voxels[:6] = 0.0
+        path = tmp_path / "scans" / f"h{number}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        write_volume(Volume(voxels, np.diag([1.0, 1.0, 2.0, 1.0])), path)
+    prepare([tmp_path / "scans"], tmp_path / "store", without_hu=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("rule", ["percentiles", "z-score"])
+def test_a_store_without_hu_draws_the_samples_of_its_files(heads: Path, rule: str) -> None:
+    drawing = replace(DRAWING, intensity=Intensity(rule))
+    stored, found = source_of(heads / "store", drawing), data_at([heads / "scans"])
+    files = Corpus(inspect(found.scans, intensity=drawing.intensity), drawing)  # type: ignore[union-attr]
+    scans = set()
+    for index in range(12):
+        one, other = (source.draw(SampleKey(3, 5, index)) for source in (stored, files))
+        np.testing.assert_allclose(one.voxels, other.voxels, atol=1e-3)
+        assert np.array_equal(one.stages, other.stages)  # type: ignore[arg-type]
+        scans.add(one.scan)
+    assert len(scans) == 2
+
+
+def test_a_store_and_its_recipe_are_of_one_kind(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    opening, sizes = Opening(None, lambda _: None, 0, lambda one: one), create("maesil", {}, "tiny").config
+    with pytest.raises(ConfigError, match="holds CT in HU, and `intensity: z-score`"):
+        open_store(folder / "store", load_config(None, {**TINY, "intensity": "z-score"}), sizes, opening)
+    other = tmp_path_factory.mktemp("other") / "store"
+    prepare([folder / "scans"], other, without_hu=True)
+    with pytest.raises(ConfigError, match="holds scans without HU: set `intensity: percentiles`"):
+        open_store(other, load_config(None, {**TINY}), sizes, opening)
+    config = load_config(None, {**TINY, "intensity": "percentiles"})
+    data = open_store(other, config, create("maesil", TINY["model"], "tiny").config, opening)
+    assert data.preview is not None
+    store, shown = Store(other), data.preview()
+    assert shown.window == Intensity("percentiles").window_of(store.read(0, (0, 0, 0), store.shape(0)))
