@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from featurejob import a_feature_map, write_feature_job
 
 from hosting import Host
 from MAESILCore.methods.abilities import Abilities
@@ -119,7 +120,6 @@ def test_features_are_computed_shown_and_asked_at_a_voxel_of_an_oblique_scan(mod
     assert not point.GetDisplayVisibility()
 
 
-@pytest.mark.process
 def test_features_leave_the_comparison_and_give_way_to_another_volume(
     module: OpenModule, tmp_path: Path
 ) -> None:
@@ -130,7 +130,11 @@ def test_features_leave_the_comparison_and_give_way_to_another_volume(
     importResults(module.host.scene, node, writeFinishedJob(tmp_path / "job", node))
     module.window.refresh()
     module.host.click(module.ui.compareButton)
-    compute(module)
+    # As a job that has just ended.
+    module.session.made = importResults(
+        module.host.scene, node, write_feature_job(tmp_path / "features", a_feature_map(node))
+    )
+    module.window.refresh()
     assert not module.ui.compareButton.checked
     assert module.ui.compareButton.isEnabled()
     colours = module.session.made.colours.GetID()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import slicer
+from featurejob import a_feature_map, write_feature_job
 
-from MAESILCore.lattice import FeatureMap, SuperpatchGrid, pca_colours, similarity
+from MAESILCore.lattice import similarity
 from MAESILSlicerLib.results.features import Likeness
 from MAESILSlicerLib.results.jobfiles import ResultsError
 from MAESILSlicerLib.results.resultset import ResultSet, allResults, importResults, removeResults
@@ -19,7 +19,6 @@ from MAESILSlicerLib.scene.volumes import geometryOf, voxelsOf
 if TYPE_CHECKING:
     from volumes import MakeVolume
 
-PATCH = 8
 OBLIQUE = {
     "angles": (20.0, -15.0, 40.0),
     "spacing": (0.8, 1.2, 2.0),
@@ -29,28 +28,6 @@ OBLIQUE = {
 SHEARED = {"shear": 0.3, "flips": (-1, -1, 1), "spacing": (0.7, 0.7, 3.0)}
 
 
-def aMap(node: slicer.vtkMRMLScalarVolumeNode) -> FeatureMap:
-    """Random vectors with a border of air on one side."""
-    grid = SuperpatchGrid(voxelsOf(node).shape, PATCH, PATCH)
-    generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(5, *grid.lattice_shape)).astype(np.float32)
-    body = np.ones(grid.lattice_shape, dtype=bool)
-    body[:, :, 0] = False
-    return FeatureMap(vectors, grid.lattice_to_ras(geometryOf(node)), (PATCH,) * 3, body)
-
-
-def writeJob(folder: Path, features: FeatureMap) -> Path:
-    folder.mkdir()
-    np.save(folder / "vectors.npy", features.vectors)
-    np.save(folder / "colours.npy", np.moveaxis(pca_colours(features), -1, 0))
-    np.save(folder / "body.npy", features.body)
-    (folder / "job.json").write_text(json.dumps({"kind": "features", "request": {}}))
-    result = {"model": "a-jepa", "notes": ["Made up."], "stride_kji": list(features.stride)}
-    result["lattice_to_ras"] = features.lattice_to_ras.tolist()
-    (folder / "result.json").write_text(json.dumps(result))
-    return folder
-
-
 @pytest.fixture(params=[{}, OBLIQUE, SHEARED], ids=["straight", "oblique", "sheared"])
 def aNode(request: pytest.FixtureRequest, makeVolume: MakeVolume) -> slicer.vtkMRMLScalarVolumeNode:
     geometry: dict[str, Any] = request.param
@@ -58,7 +35,7 @@ def aNode(request: pytest.FixtureRequest, makeVolume: MakeVolume) -> slicer.vtkM
 
 
 def imported(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLScalarVolumeNode, folder: Path) -> ResultSet:
-    results = importResults(scene, node, writeJob(folder, aMap(node)))
+    results = importResults(scene, node, write_feature_job(folder, a_feature_map(node)))
     assert results is not None
     return results
 
@@ -66,7 +43,7 @@ def imported(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLScalarVolumeNode, f
 def test_features_lie_on_the_lattice_of_their_input(
     scene: slicer.vtkMRMLScene, aNode: slicer.vtkMRMLScalarVolumeNode, tmp_path: Path
 ) -> None:
-    results, expected = imported(scene, aNode, tmp_path / "job"), aMap(aNode)
+    results, expected = imported(scene, aNode, tmp_path / "job"), a_feature_map(aNode)
     assert list(results.nodesByRole) == ["colours", "vectors"]
     for node in results.nodes:
         np.testing.assert_allclose(geometryOf(node), expected.lattice_to_ras, atol=1e-9)
@@ -86,7 +63,7 @@ def test_a_point_is_answered_with_the_similarity_to_its_box(
     toWorld = np.array([[0.0, -1, 0, 7], [1, 0, 0, -3], [0, 0, 1, 2], [0, 0, 0, 1]])
     turned.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(toWorld))
     aNode.SetAndObserveTransformNodeID(turned.GetID())
-    likeness, features = Likeness(imported(scene, aNode, tmp_path / "job")), aMap(aNode)
+    likeness, features = Likeness(imported(scene, aNode, tmp_path / "job")), a_feature_map(aNode)
     before = scene.GetNumberOfNodes()
 
     def pointIn(k: int, j: int, i: int) -> tuple[float, float, float]:
@@ -122,7 +99,7 @@ def test_a_damaged_job_leaves_the_scene_as_it_was(
     scene: slicer.vtkMRMLScene, makeVolume: MakeVolume, tmp_path: Path
 ) -> None:
     node = makeVolume()
-    folder = writeJob(tmp_path / "job", aMap(node))
+    folder = write_feature_job(tmp_path / "job", a_feature_map(node))
     (folder / "vectors.npy").unlink()
     before = scene.GetNumberOfNodes()
     with pytest.raises(ResultsError, match=r"vectors\.npy is missing or damaged"):
