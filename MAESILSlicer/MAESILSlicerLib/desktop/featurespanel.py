@@ -78,8 +78,7 @@ class FeaturesPanel(Panel):
         self._showModel(self._parameters.featureModel)
         self._showLevels(self._parameters.featureLevel)
         self._welcome(self._parameters)
-        self._features.apply(featureDisplayOf(self._parameters))
-        self._features.refresh()
+        self._features.refresh(featureDisplayOf(self._parameters))
         layer = self._parameters.featureLayer
         self._uncover(
             self._parameters, self._features.results is not None and layer is not FeatureLayer.NOTHING

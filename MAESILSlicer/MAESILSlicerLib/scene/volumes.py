@@ -16,6 +16,9 @@ from MAESILSlicerLib.scene.nodes import hierarchyItemOf, newNode
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld, putBeside
 from MAESILSlicerLib.scene.wording import sentence
 
+#: Channels that the usual storage node can write; a scene with others could not be saved.
+_STORED_BY_DEFAULT = (1, 3)
+
 
 @dataclass(frozen=True)
 class VolumeCheck:
@@ -193,6 +196,11 @@ def addVectorVolume(
     voxels = np.moveaxis(channels, 0, -1)
     node = _addVoxels(scene, "vtkMRMLVectorVolumeNode", name, voxels, ijkToRas, like)
     node.CreateDefaultDisplayNodes()
+    if len(channels) not in _STORED_BY_DEFAULT:
+        storage = newNode(scene, "vtkMRMLNRRDStorageNode")
+        storage.SetDefaultWriteFileExtension("nrrd")  # one file
+        scene.AddNode(storage)
+        node.SetAndObserveStorageNodeID(storage.GetID())
     return node
 
 

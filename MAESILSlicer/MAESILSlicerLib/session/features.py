@@ -50,7 +50,7 @@ class ShownFeatures:
         onPoint: called after the point was dragged.
 
     Attributes:
-        results: the features; None if the volume has none.
+        results: the features; None if the volume has none. Those of the last `refresh`.
         display: as applied last.
         problem: why the point cannot be asked, as a sentence; "" if it can.
     """
@@ -99,8 +99,13 @@ class ShownFeatures:
         for results in self._all()[:-1]:
             removeResults(results)
 
-    def refresh(self) -> None:
-        """Follow the session's volume and the newest of its features, and show them."""
+    def refresh(self, display: FeatureDisplay | None = None) -> None:
+        """Follow the session's volume and the newest of its features, and show them.
+
+        Args:
+            display: how, from now on; None changes nothing.
+        """
+        self.display = display or self.display
         found = self._all()
         before, self.results = self.results, found[-1] if found else None
         if (before and before.main) is not (self.results and self.results.main):
@@ -108,12 +113,6 @@ class ShownFeatures:
             self.problem = ""
         self._watchPoint()
         self._draw()
-
-    def apply(self, display: FeatureDisplay) -> None:
-        """Show the features in another way."""
-        if display != self.display:
-            self.display = display
-            self._draw()
 
     def pick(self, world: tuple[float, float, float]) -> None:
         """Show where the features agree with those at a point, in place of an earlier one.
@@ -124,6 +123,8 @@ class ShownFeatures:
         Raises:
             MaesilError: there are no features, or the point lies outside the volume; the earlier point stays.
         """
+        # The scene may have changed since the last one.
+        self.refresh()
         if self.results is None:
             raise ConfigError(self.obstacle)
         if self._likenessOf(self.results).placeAt(world) is None:
@@ -175,7 +176,7 @@ class ShownFeatures:
                 self._observations.add(point, slicer.vtkMRMLMarkupsNode.PointModifiedEvent, self._onMoved)
 
     def _onMoved(self, *_event: object) -> None:
-        self._draw()
+        self.refresh()
         self._onPoint()
 
     def _draw(self) -> None:

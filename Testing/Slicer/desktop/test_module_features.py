@@ -152,6 +152,33 @@ def test_features_leave_the_comparison_and_give_way_to_another_volume(
     assert module.ui.featureInfoLabel.text == "This volume has no features yet."
 
 
+def test_features_and_their_point_come_back_with_the_scene(module: OpenModule, tmp_path: Path) -> None:
+    from MAESILSlicerLib.results.resultset import importResults
+
+    node = module.use(name="Chest", **OBLIQUE)
+    importResults(module.host.scene, node, write_feature_job(tmp_path / "job", a_feature_map(node)))
+    module.window.refresh()
+    ras = geometryOf(node) @ [20.0, 12.0, 9.0, 1.0]
+    module.host.click(module.ui.featurePickButton)
+    click(module, ras)
+    before = voxelsOf(slicer.util.getNode("Chest similarity")).copy()
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    module.host.closeScene()
+    assert not module.ui.featurePickButton.checked
+    assert module.ui.featureInfoLabel.text != "Click in a slice view; Esc ends it."
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    module.host.process()
+    similarity = slicer.util.getNode("Chest similarity")
+    assert foregrounds(module) == {similarity.GetID()}
+    assert findNodes(module.host.scene, SURFACE)
+    np.testing.assert_allclose(voxelsOf(similarity), before, atol=1e-4)
+    # The vectors were saved, too.
+    point = slicer.util.getNode("Chest feature point")
+    other = geometryOf(module.session.volumeNode) @ [3.0, 3.0, 3.0, 1.0]
+    point.SetNthControlPointPositionWorld(0, vtk.vtkVector3d(*other[:3]))
+    assert voxelsOf(similarity)[0, 0, 0] == pytest.approx(1.0, abs=1e-4)
+
+
 def test_models_without_features_are_told_and_those_without_voxels_are_taken(
     module: OpenModule, make_tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:

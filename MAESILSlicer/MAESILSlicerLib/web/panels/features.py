@@ -169,7 +169,6 @@ class FeaturesPanel:
             # Users could not reach or delete older ones, which take much memory.
             self._shown.dropOlder()
             state.feature_layer, state.layout = COLOURS, FOUR_UP
-        self._shown.refresh()
         self._show()
 
     def _onPicking(self) -> None:
@@ -182,7 +181,7 @@ class FeaturesPanel:
     def _show(self) -> None:
         state, shown = self._page.state, self._shown
         layer = str(state.feature_layer) if state.feature_layer in LAYER_TITLES else NOTHING
-        shown.apply(FeatureDisplay(layer, float(state.feature_opacity), float(state.feature_threshold)))
+        shown.refresh(FeatureDisplay(layer, float(state.feature_opacity), float(state.feature_threshold)))
         state.has_features = shown.results is not None
         self._uncover(shown.results is not None and layer != NOTHING)
         state.feature_hint = str(shown.hint(bool(state.feature_picking)))
