@@ -25,6 +25,7 @@ from MAESILSlicerLib.desktop.resultviews import RESULTS, RUNS
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.results.features import KIND
 from MAESILSlicerLib.results.resultset import ResultSet
+from MAESILSlicerLib.scene.nodes import inputOf
 from MAESILSlicerLib.session.features import ShownFeatures
 from MAESILSlicerLib.session.models import ModelInfo, readFeatureModel
 from MAESILSlicerLib.session.wording import sentence
@@ -199,7 +200,7 @@ class FeaturesPanel(Panel):
         """Show the colours of new features, in the views that show the volume."""
         made = self._session.made
         isNew = made is not None and made is not self._arrived and made.kind is KIND
-        if not isNew:
+        if not isNew or inputOf(made.main) is not self._session.volumeNode:
             return
         self._arrived = made
         self._ui.featuresSection.collapsed = False
