@@ -42,9 +42,9 @@ def probe_rows(data: Path) -> list[tuple[str, str, str]]:
     encoders: dict[str, Encode] = {"mean and spread of the voxels": _moments, "place in the scan": _places}
     for model, title in ((untrained, "untrained"), (small, small.name), (plus, plus.name)):
         for level in (2, -1):
-            place = "last" if level == -1 else f"no. {level}"
+            place = "last" if level == -1 else str(level + 1)
             encoders[f"{title}, block {place}"] = _frozen(model, level, model.window)
-    encoders[f"{plus.name}, block no. 2, soft-tissue window"] = _frozen(plus, 2, SOFT_TISSUE)
+    encoders[f"{plus.name}, block 3, soft-tissue window"] = _frozen(plus, 2, SOFT_TISSUE)
     found = {
         name: np.mean([probe(encoder, paths, draw) for draw in range(DRAWS)], axis=0)
         for name, encoder in encoders.items()
