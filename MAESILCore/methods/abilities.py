@@ -82,11 +82,7 @@ class Abilities:
             KeyError, TypeError, ValueError: a field is missing or of the wrong type.
         """
         levels = tuple(FeatureLevel(triple(one["stride"]), int(one["width"])) for one in fields["levels"])
-        switches = {one.name for one in dataclass_fields(cls)} - {
-            "levels",
-            "code_bits",
-            "latent_values",
-        }
+        switches = {one.name for one in dataclass_fields(cls)} - {"levels", "code_bits", "latent_values"}
         bits, values = fields.get("code_bits"), fields.get("latent_values")
         return cls(
             levels=levels,

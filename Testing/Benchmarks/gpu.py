@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from MAESILCore.devices import computes_in_bf16, describe_device, is_out_of_memory, pick_device
 from MAESILCore.errors import ConfigError
@@ -28,6 +27,7 @@ from MAESILCore.methods.base import Batch, Method
 from MAESILCore.methods.base import Step as TrainingStep
 from MAESILCore.training import PretrainConfig
 from MAESILCore.training.passes import adapt, one_sentence
+from Testing.Benchmarks.flops import flops_of_pass
 from Testing.Benchmarks.training import matmul_rate
 
 
@@ -199,12 +199,10 @@ def loss_of(method: Method, batch: Batch, half: bool) -> torch.Tensor:
 
 
 def flops_of(method: Method, batch: Batch, half: bool) -> float:
-    """Floating-point operations of forward and backward pass, fused attention written out so that it is counted."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        loss_of(method, batch, half).backward()
+    """The operations of a pass; its gradients are gone."""
+    flops = flops_of_pass(lambda: loss_of(method, batch, half))
     method.zero_grad(set_to_none=True)
-    return float(counter.get_total_flops())
+    return flops
 
 
 def batch_of(method: Method, crops: int, device: torch.device) -> Batch:

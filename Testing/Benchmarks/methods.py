@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import METHODS, create
@@ -24,6 +23,7 @@ from MAESILCore.nn.convolution import Conv3d
 from MAESILCore.nn.tokens import lattice_of
 from MAESILCore.training import PretrainConfig, load_config
 from Testing.Benchmarks.counterparts import Counterpart, counterparts
+from Testing.Benchmarks.flops import flops_of_pass
 from Testing.Benchmarks.timing import best_of
 
 #: Crops of a step, and their voxels along each axis, which the patches of all presets divide.
@@ -126,11 +126,8 @@ class Step(ABC):
         return float(loss.detach())
 
     def flops(self) -> float:
-        """Operations of forward and backward pass, fused attention written out so that it is counted."""
-        counter = FlopCounterMode(display=False)
-        with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            self.loss().backward()
-        return float(counter.get_total_flops())
+        """The operations of the pass."""
+        return flops_of_pass(self.loss)
 
 
 class OurStep(Step):

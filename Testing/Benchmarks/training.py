@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from monai.networks.nets import MaskedAutoEncoderViT
-from torch.utils.flop_counter import FlopCounterMode
 
 from MAESILCore.devices import computes_in_bf16
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.methods import create
 from MAESILCore.methods.base import Batch
 from MAESILCore.methods.base import Step as TrainingStep
+from Testing.Benchmarks.flops import flops_of_pass
 from Testing.Benchmarks.timing import best_of
 
 SIZE, PATCH = 128, 8
@@ -71,11 +71,8 @@ class Step:
         return float(loss.detach())
 
     def flops(self) -> float:
-        """Floating-point operations of forward and backward, fused attention written out so that it is counted."""
-        counter = FlopCounterMode(display=False)
-        with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            self.loss().backward()
-        return float(counter.get_total_flops())
+        """The operations of the pass."""
+        return flops_of_pass(self.loss)
 
 
 class MonaiStep:

@@ -10,9 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
-from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import list_models
 from MAESILSlicerLib.desktop import settings
+from MAESILSlicerLib.desktop.modelfile import chosenCheckpoint
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import (
     DEEPEST,
@@ -163,12 +163,7 @@ class FeaturesPanel(Panel):
             self._parameters.featureLevel = self._ui.featureLevelComboBox.itemData(index)
 
     def _chooseFile(self) -> None:
-        path = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(),
-            _("Choose a MAESIL checkpoint"),
-            "",
-            _("Checkpoints (*{suffix})").format(suffix=SUFFIX),
-        )
+        path = chosenCheckpoint()
         if path:
             self.useModel(path)
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MAESILCore.errors import MaesilError
 from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobs.estimate import estimate_text
-from MAESILCore.models.card import SUFFIX
 from MAESILCore.models.catalogue import list_models
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.devicelist import DeviceList
 from MAESILSlicerLib.desktop.estimate import Estimate
+from MAESILSlicerLib.desktop.modelfile import chosenCheckpoint
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.parameters import (
     MAESILSlicerParameterNode,
@@ -202,12 +201,7 @@ class ReconstructPanel(Panel):
         return True
 
     def _chooseFile(self) -> None:
-        path = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(),
-            _("Choose a MAESIL checkpoint"),
-            "",
-            _("Checkpoints (*{suffix})").format(suffix=SUFFIX),
-        )
+        path = chosenCheckpoint()
         if path:
             self.useModel(path)
 
