@@ -83,7 +83,7 @@ screenshots: $(VENV)/.ready-to-test ## Draw the pictures of the README anew; tak
 	@mkdir -p Resources/Screenshots
 	@$(BIN)/maesil phantom "$(VENV)/torso phantom.nii.gz" --shape 256 256 128 --seed 3
 	@$(BIN)/maesil reconstruct "$(VENV)/torso phantom.nii.gz" --out $(VENV)/torso --control biharmonic
-	@$(BIN)/python -c "from PIL import Image; Image.open('$(VENV)/torso/report.png').convert('RGB').quantize(256).save('Resources/Screenshots/report.png', optimize=True)"
+	@$(BIN)/python -c "from PIL import Image; drawn = Image.open('$(VENV)/torso/report.png').convert('RGB'); drawn.thumbnail((1600, 2000)); drawn.quantize(palette=drawn.quantize(256, Image.Quantize.FASTOCTREE), dither=Image.Dither.FLOYDSTEINBERG).save('Resources/Screenshots/report.png', optimize=True)"
 	@$(BIN)/python Testing/Slicer/screenshots.py
 	@$(BIN)/python Testing/Web/screenshots.py
 
