@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from MAESILCore.compare.cells import cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.compare.tables import Table, tables_of
 from MAESILCore.data.volume import Volume, write_volume
-from MAESILCore.errors import ConfigError
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.jobfolder import JobFolder
 from MAESILCore.methods import BUILT_IN, create
 
 SIZES = {"superpatch_size": [16, 16, 16], "patch_size": [4, 4, 4]}
@@ -250,6 +251,55 @@ def test_a_method_without_voxels_is_compared_by_its_features(places: dict[str, P
     assert (name, steps) == ("jepa-vcr", "3")
     assert float(spread) > 0
     assert float(rank) >= 1
+
+
+@pytest.mark.slow
+def test_processes_share_a_folder(
+    places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell that another process holds is left out until that process lets it go; equal times wait for all steps."""
+    monkeypatch.setattr("MAESILCore.compare.run._REST_SECONDS", 0)
+    fields = {"methods": {"ae": {}, "mae": {}}, "seeds": [0], "steps": 2}
+    config = CompareConfig.model_validate(DESCRIPTION | fields)
+    said = list[str]()
+
+    def say(done: int, total: int, message: str) -> None:
+        said.append(f"{done} of {total}, {message}")
+        if "another process" in message:
+            other.release()
+
+    first, *_ = cells_of(config, tmp_path)
+    first.folder.mkdir(parents=True)
+    other = JobFolder(first.folder).lock
+    other.__enter__()
+    cells = compare(config, [places["train"]], [places["test"]], tmp_path, device="cpu", progress=say)
+    assert all(cell.is_done for cell in cells)
+    waited = said.index("1 of 4, ae, seed 0, equal steps: another process works on it")
+    before, after = "\n".join(said[:waited]), "\n".join(said[waited:])
+    assert "mae, seed 0, equal steps: step 2 of 2" in before
+    assert "ae, seed 0, equal steps: step" not in before.replace("mae", "")
+    assert "time" not in before
+    assert after.index("ae, seed 0, equal steps: step 2 of 2") < after.index("ae, seed 0, equal time")
+    assert said.count("4 of 4, Compared.") == 1
+
+
+def test_waiting_for_other_processes_can_be_stopped(places: dict[str, Path], tmp_path: Path) -> None:
+    config = CompareConfig.model_validate(DESCRIPTION | {"seeds": [0], "views": ["steps"]})
+    said, cells = list[str](), list(cells_of(config, tmp_path))
+    with ExitStack() as others:
+        for cell in cells:
+            cell.folder.mkdir(parents=True)
+            others.enter_context(JobFolder(cell.folder).lock)
+        with pytest.raises(Cancelled):
+            compare(
+                config,
+                [places["train"]],
+                [places["test"]],
+                tmp_path,
+                progress=lambda _done, _total, message: said.append(message),
+                cancelled=lambda: bool(said),
+            )
+    assert said == ["two stages, seed 0, equal steps: another process works on it"]
 
 
 @pytest.mark.slow

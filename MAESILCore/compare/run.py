@@ -1,0 +1,223 @@
+"""Trains and scores the cells of a comparison; what is done already is kept."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from MAESILCore.compare.cells import SCORES, Cell, cells_of, seconds_per_step
+from MAESILCore.compare.config import CompareConfig
+from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.files import write_json, write_whole
+from MAESILCore.jobfolder import JobFolder
+from MAESILCore.jobfolder.lock import LockedError
+from MAESILCore.lattice import MaskStrategy
+from MAESILCore.models.catalogue import FINAL
+from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
+from MAESILCore.scoring.evaluate import evaluate
+from MAESILCore.training.run import Run
+from MAESILCore.training.scans import data_at
+from MAESILCore.training.trainer import pretrain
+
+#: Files of a comparison's folder.
+BUDGET, DESCRIPTION = "budget.json", "comparison.json"
+
+#: Seconds between two looks for a cell that other processes have left.
+_REST_SECONDS = 5
+
+#: Callback with cells done, cells in all, and a sentence.
+Progress = Callable[[int, int, str], None]
+
+
+def compare(
+    config: CompareConfig,
+    scans: Sequence[Path],
+    tests: Sequence[Path],
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda done, total, message: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Cell]:
+    """Train and score all cells; a further call goes on where this one was stopped.
+
+    Several processes may be called with the same folder at a time: each takes the next cell that no other one holds,
+    and all return when the last cell is done.
+
+    Args:
+        config: the comparison.
+        scans: scans or a store for training.
+        tests: scans for the scores, which must be of other subjects.
+        out: the folder of the comparison.
+        device: auto, cpu, cuda, cuda:N or mps.
+        progress: callback with cells done, cells in all, and a sentence.
+        cancelled: called often; True stops, and what was trained is kept.
+
+    Raises:
+        Cancelled: `cancelled` returned True.
+        ConfigError: the folder holds another comparison, or a recipe does not fit.
+    """
+    _claim(config, out)
+    work = _Work(config, list(cells_of(config, out)), scans, tests, out, device, progress, cancelled)
+    while left := [cell for cell in work.cells if not cell.is_done]:
+        if not any(work.finish(cell) for cell in left):
+            work.say(left[0], "another process works on it")
+            work.rest()
+    progress(len(work.cells), len(work.cells), "Compared.")
+    return work.cells
+
+
+def _claim(config: CompareConfig, out: Path) -> None:
+    """Write the comparison into its folder, or check that the folder holds this one."""
+    out.mkdir(parents=True, exist_ok=True)
+    text, place = json.dumps(config.model_dump(mode="json"), indent=2) + "\n", out / DESCRIPTION
+    if not place.exists():
+        with write_whole(place) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    elif place.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{out} holds another comparison: choose another folder, or use its own description."
+        )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a process does for a comparison; see `compare` for the attributes."""
+
+    config: CompareConfig
+    cells: list[Cell]
+    scans: Sequence[Path]
+    tests: Sequence[Path]
+    out: Path
+    device: str
+    progress: Progress
+    cancelled: Callable[[], bool]
+
+    def say(self, cell: Cell, message: str) -> None:
+        """Report what is done for a cell."""
+        done = sum(one.is_done for one in self.cells)
+        self.progress(done, len(self.cells), f"{cell.name}: {message}")
+
+    def _say_of_masks(self, cell: Cell, masks: str, _done: int, _total: int, message: str) -> None:
+        self.say(cell, f"masks {masks}: {message}")
+
+    def rest(self) -> None:
+        """Wait for other processes."""
+        for _ in range(_REST_SECONDS):
+            if self.cancelled():
+                raise Cancelled("Stopped.")
+            time.sleep(1.0)
+
+    def finish(self, cell: Cell) -> bool:
+        """Train and score a cell, if it has no scores; False if this must wait for other processes."""
+        if cell.is_done:
+            return True
+        if cell.view == "time" and not all(one.is_done for one in self.cells if one.view == "steps"):
+            return False
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        job = JobFolder(cell.folder)
+        try:
+            with job.lock:
+                if not cell.is_done:
+                    write_json(cell.folder / SCORES, self._scores(cell, self._trained(cell, job)))
+        except LockedError:
+            return False
+        return True
+
+    def _trained(self, cell: Cell, job: JobFolder) -> LoadedModel:
+        """The model of a cell; its run is resumed if it was begun."""
+        if not (cell.folder / FINAL).is_file():
+            steps = self.config.steps
+            if cell.view == "time":
+                steps = _steps_in_time(self.config, cell.row, self.out)
+            pretrain(
+                Run.prepared(job, None, {}),
+                self.config.recipe(cell.row, cell.seed, steps),
+                data_at(self.scans),
+                device=self.device,
+                progress=lambda event: self.say(cell, event.message or f"step {event.step} of {event.total}"),
+                cancelled=self.cancelled,
+            )
+        return load_checkpoint(cell.folder)
+
+    def _scores(self, cell: Cell, model: LoadedModel) -> dict[str, Any]:
+        """The scores of a cell by mask; `none` is the name for models that hide nothing."""
+        abilities, rule = model.abilities, self.config.evaluation
+        found: dict[str, Any] = {"facts": _facts(cell, model), "masks": {}}
+        if not abilities.reconstructs:
+            return found
+        strategies: dict[str, MaskStrategy | None] = (
+            dict(rule.strategies()) if abilities.hides else {"none": None}
+        )
+        known = any("controls" in (other.scores() or {}) for other in self.cells)
+        for name, strategy in strategies.items():
+            results = evaluate(
+                self.tests,
+                model,
+                strategy=strategy,
+                seed=rule.seed,
+                controls=() if known or strategy is None else rule.controls,
+                exclude=rule.exclude,
+                device=self.device,
+                progress=partial(self._say_of_masks, cell, name),
+                cancelled=self.cancelled,
+            )
+            found["masks"][name] = results["summary"]["model"]
+            found["setup"], found["left_out"] = results["setup"], results["left_out"]
+            found["cases"] = [case["name"] for case in results["cases"]]
+            if results["summary"]["controls"]:
+                found.setdefault("controls", {})[name] = results["summary"]["controls"]
+        return found
+
+
+def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
+    """The steps that a row can take while the reference takes `config.steps`; written once, as times vary."""
+    path = out / BUDGET
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not known:
+        first = {each: _usual_seconds(config, each, out) for each in config.methods}
+        if None in first.values():
+            raise ConfigError("A single step does not tell how long a step takes: give more `steps`.")
+        seconds = {each: cast(float, one) for each, one in first.items()}
+        budget = config.steps * seconds[config.budget_row]
+        steps = {each: max(1, round(budget / one)) for each, one in seconds.items()}
+        known = {"seconds": budget, "seconds_per_step": seconds, "steps": steps}
+        write_json(path, known)
+    return int(known["steps"][row])
+
+
+def _usual_seconds(config: CompareConfig, row: str, out: Path) -> float | None:
+    """The median duration of a row's steps over its seeds, as a machine can be busy for a while."""
+    cells = [Cell("steps", row, seed, out / "steps" / f"{row}-seed{seed}") for seed in config.seeds]
+    known = [found for cell in cells if (found := seconds_per_step(cell)) is not None]
+    return statistics.median(known) if known else None
+
+
+def _validation(cell: Cell) -> dict[str, float]:
+    """The scores of the last validation; {} without held-out scans."""
+    found = [event for event in cell.events() if event["event"] == "validation"]
+    known = ("event", "time", "step", "total", "message")
+    return {name: value for name, value in (found[-1] if found else {}).items() if name not in known}
+
+
+def _facts(cell: Cell, model: LoadedModel) -> dict[str, Any]:
+    """What a table says of a model beside its scores."""
+    training = model.card.training
+    return {
+        "method": model.card.method,
+        "parameters": sum(weight.numel() for weight in model.method.parameters() if weight.requires_grad),
+        "latent_per_voxel": model.abilities.latent_per_voxel,
+        "latent_bits_per_voxel": model.abilities.latent_bits_per_voxel,
+        "hides": model.abilities.hides,
+        "steps": model.card.step,
+        "batch_size": training.get("batch_size"),
+        "scans": training.get("scans"),
+        "seconds_per_step": seconds_per_step(cell),
+        "validation": _validation(cell),
+    }
