@@ -141,10 +141,10 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
-    """Masks, reconstructions and pre-trainings for scripts, without a window.
+    """Masks, reconstructions, features and pre-trainings for scripts, without a window.
 
-    `showMask`, `reconstruct`, `cancel`, `startPretraining` and `runs` are methods of
-    `MAESILSlicerLib.desktop.study.Study`; see their `help`. `board` stops, resumes and deletes runs.
+    `showMask`, `reconstruct`, `computeFeatures`, `showSimilarity`, `cancel`, `startPretraining` and `runs` are methods
+    of `MAESILSlicerLib.desktop.study.Study`; see their `help`. `board` stops, resumes and deletes runs.
 
     Example:
         logic = slicer.util.getModuleLogic("MAESILSlicer")
@@ -161,6 +161,7 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
         self.study = Study(self.getParameterNode)
         self.session = self.study.session
         self.showMask, self.reconstruct = self.study.showMask, self.study.reconstruct
+        self.computeFeatures, self.showSimilarity = self.study.computeFeatures, self.study.showSimilarity
         self.startPretraining, self.runs = self.study.startPretraining, self.study.runs
         self.board = self.study.board
         self.cancel, self.close = self.study.cancel, self.study.close

@@ -34,7 +34,7 @@ def compare(
     """Train methods at equal budgets and score them on the same scans, as tables and figures.
 
     Ctrl-C stops, keeps what is done and writes its tables; the same command goes on from there. Each training is a run
-    folder in --out.
+    folder in --out. Several processes, also with different --device, share the trainings of one --out.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""A reconstruction started by a script."""
+"""A job started by a script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ProgressCallback = Callable[[float, str], None]
 _SECONDS_BETWEEN_LOOKS = 0.05
 
 
-class RunningReconstruction:
+class RunningJob:
     """A running job that can be awaited or cancelled.
 
     Args:
@@ -84,4 +84,4 @@ class RunningReconstruction:
         self._isSettled = True
         self._session.changed.disconnect(self._onChanged)
         self._failed, self._results = self._session.failed, self._session.made
-        self._message = self._session.message or "The reconstruction was stopped; nothing of it was kept."
+        self._message = self._session.message or "The job was stopped; nothing of it was kept."

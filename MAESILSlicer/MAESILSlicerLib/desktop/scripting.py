@@ -51,14 +51,28 @@ def choose(parameters: MAESILSlicerParameterNode, *, mode: str, **choices: Any) 
     with slicer.util.NodeModify(parameters):
         parameters.mode = MaskMode(mode)
         for name, value in (DEFAULTS | choices).items():
-            try:
-                parameters.setValue(name, value)
-            except TypeError as error:
-                message = f"{_shown(value)} cannot be used for {name}, which must be {_kindOf(name)}."
-                raise ConfigError(message) from error
-            except ValueError as error:
-                message = f"{_shown(value)} cannot be used for {name}: {error}."
-                raise ConfigError(message) from error
+            write(parameters, name, value)
+
+
+def write(parameters: MAESILSlicerParameterNode, name: str, value: Any) -> None:  # noqa: ANN401
+    """Write one choice into a parameter node.
+
+    Args:
+        parameters: the parameter node.
+        name: a field of it.
+        value: its new value.
+
+    Raises:
+        ConfigError: the value is unknown or out of range.
+    """
+    try:
+        parameters.setValue(name, value)
+    except TypeError as error:
+        message = f"{_shown(value)} cannot be used for {name}, which must be {_kindOf(name)}."
+        raise ConfigError(message) from error
+    except ValueError as error:
+        message = f"{_shown(value)} cannot be used for {name}: {error}."
+        raise ConfigError(message) from error
 
 
 def _kindOf(name: str) -> str:

@@ -13,11 +13,12 @@ from MAESILCore.lattice import Mask
 from MAESILSlicerLib.desktop import settings
 from MAESILSlicerLib.desktop.follower import ParameterFollower
 from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
-from MAESILSlicerLib.desktop.running import ProgressCallback, RunningReconstruction
-from MAESILSlicerLib.desktop.scripting import choose
+from MAESILSlicerLib.desktop.running import ProgressCallback, RunningJob
+from MAESILSlicerLib.desktop.scripting import choose, write
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.choices import ReconstructionChoices
+from MAESILSlicerLib.session.features import similarityTo
 from MAESILSlicerLib.session.session import Session
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Study:
         waitForCompletion: bool = False,
         onProgress: ProgressCallback | None = None,
         **mask: Any,  # noqa: ANN401 - those of showMask
-    ) -> ResultSet | RunningReconstruction:
+    ) -> ResultSet | RunningJob:
         """Hide parts of a volume, reconstruct them and add the results beside the volume.
 
         Args:
@@ -136,8 +137,61 @@ class Study:
                 export=export,
             )
         )
-        running = RunningReconstruction(self.session, onProgress)
+        running = RunningJob(self.session, onProgress)
         return running.wait() if waitForCompletion else running
+
+    def computeFeatures(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        *,
+        model: str | None = None,
+        level: int = -1,
+        device: str = "auto",
+        batchSize: int | None = None,
+        waitForCompletion: bool = False,
+        onProgress: ProgressCallback | None = None,
+    ) -> ResultSet | RunningJob:
+        """Compute the feature vectors of a volume and add them and their colours beside the volume.
+
+        Args:
+            volumeNode: a CT.
+            model: a checkpoint's path or a bundled model's name, also of a model without voxels; None is the model
+                that the module reconstructs with.
+            level: index of the model's feature level; negative ones count from the deepest.
+            device: auto, cpu, cuda, cuda:N or mps.
+            batchSize: superpatches per forward pass; None chooses by the device.
+            waitForCompletion: whether to block until the end.
+            onProgress: called with the fraction done, 0 to 1, and a sentence.
+
+        Returns:
+            The results: `vectors`, one vector per box of voxels, and `colours`, their first three principal components.
+            Without `waitForCompletion`, a running job that can be awaited or cancelled.
+
+        Raises:
+            Cancelled: the job was cancelled while waiting.
+            MaesilError: the job cannot be started or has failed; the message gives the reason.
+        """
+        self.session.requireNoTask()
+        parameters = self.parameterNode()
+        write(parameters, "inputVolume", volumeNode)
+        self.follower.follow(parameters)
+        self.session.startFeatures(model, level, device, batchSize)
+        running = RunningJob(self.session, onProgress)
+        return running.wait() if waitForCompletion else running
+
+    def showSimilarity(
+        self, features: ResultSet, point: tuple[float, float, float]
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        """Add a volume that says where features agree with those at a point, from 0 to 1, beside the features.
+
+        Args:
+            features: the results of `computeFeatures`.
+            point: RAS of the scene, in mm.
+
+        Raises:
+            MaesilError: these are no features, or the point lies outside them.
+        """
+        return similarityTo(features, point)
 
     def startPretraining(
         self,

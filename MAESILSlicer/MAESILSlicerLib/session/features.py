@@ -24,6 +24,27 @@ NOTHING, COLOURS, SIMILARITY = "nothing", "colours", "similarity"
 LAYER_TITLES = TEXTS.titles("features.layer")
 
 
+def similarityTo(features: ResultSet, world: tuple[float, float, float]) -> slicer.vtkMRMLScalarVolumeNode:
+    """The volume that says where features agree with those at a point, from 0 to 1, in place of an earlier one.
+
+    Args:
+        features: the results of a features job.
+        world: RAS of the scene, in mm.
+
+    Raises:
+        MaesilError: these are other results or no longer in the scene, or the point lies outside them.
+    """
+    scene = features.main.GetScene()
+    # As they are now: with the volume of an earlier point.
+    found = [one for one in allResults(scene) if one.main is features.main] if scene is not None else []
+    if features.kind is not KIND or not found:
+        raise ConfigError(sentence("features.others"))
+    shown = Likeness(found[0]).show(world)
+    if shown is None:
+        raise ConfigError(sentence("features.outside"))
+    return shown.similarity
+
+
 @dataclass(frozen=True)
 class FeatureDisplay:
     """What the views show of features.

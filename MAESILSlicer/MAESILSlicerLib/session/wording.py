@@ -38,6 +38,7 @@ TEXTS = Texts(
             "These shares hide none of the volume's patches ({count}); raise them, or choose a larger volume."
         ),
         "study.sees-all": _("The model {name} sees all patches, so there is no mask."),
+        "features.others": _("These results are no features, or are no longer in the scene."),
         "features.none": _("This volume has no features yet."),
         "features.no-point": _("Pick a point first: its similarity is then shown."),
         "features.picking": _("Click in a slice view; Esc ends it."),

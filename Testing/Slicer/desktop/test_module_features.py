@@ -12,6 +12,7 @@ import vtk
 from featurejob import a_feature_map, write_feature_job
 
 from hosting import Host
+from MAESILCore.errors import MaesilError
 from MAESILCore.methods.abilities import Abilities
 from MAESILCore.models.card import read_card
 from MAESILSlicerLib.results.featureview import SURFACE
@@ -212,3 +213,46 @@ def test_models_without_features_are_told_and_those_without_voxels_are_taken(
     module.host.process()
     assert module.parameters.featureLevel == 0
     assert module.ui.featureLevelComboBox.currentText == "1 of 2: 48 values per 4 x 4 x 4 voxels"
+
+
+# The console
+
+
+def test_the_console_computes_features_and_asks_them(module: OpenModule) -> None:
+    node = module.use(**OBLIQUE)
+    logic, heard = slicer.util.getModuleLogic("MAESILSlicer"), list[float]()
+    features = logic.computeFeatures(
+        node,
+        model=str(module.model),
+        device="cpu",
+        waitForCompletion=True,
+        onProgress=lambda fraction, _sentence: heard.append(fraction),
+    )
+    assert heard
+    vectors = slicer.util.arrayFromVolume(features.vectors)
+    assert slicer.util.arrayFromVolume(features.colours).shape == (*vectors.shape[:3], 3)
+    place = (1, 2, 3)
+    point = (geometryOf(features.vectors) @ [*place[::-1], 1.0])[:3]
+    similar = logic.showSimilarity(features, tuple(point))
+    assert np.array_equal(geometryOf(similar), geometryOf(features.vectors))
+    assert slicer.util.arrayFromVolume(similar)[place] == pytest.approx(1.0, abs=1e-3)
+    other = (geometryOf(features.vectors) @ [0.0, 0.0, 0.0, 1.0])[:3]
+    assert logic.showSimilarity(features, tuple(other)) is similar
+    assert slicer.util.arrayFromVolume(similar)[0, 0, 0] == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(MaesilError, match="outside the volume"):
+        logic.showSimilarity(features, (1e4, 0.0, 0.0))
+    with pytest.raises(MaesilError, match="inputVolume"):
+        logic.computeFeatures("Chest")
+    module.host.closeScene()
+    with pytest.raises(MaesilError, match="no longer in the scene"):
+        logic.showSimilarity(features, tuple(point))
+
+
+def test_the_console_refuses_results_that_are_no_features(module: OpenModule) -> None:
+    node, model = module.use(), str(module.model)
+    logic = slicer.util.getModuleLogic("MAESILSlicer")
+    results = logic.reconstruct(
+        node, model=model, coverage=0, device="cpu", scores=False, waitForCompletion=True
+    )
+    with pytest.raises(MaesilError, match="no features"):
+        logic.showSimilarity(results, (0.0, 0.0, 0.0))
