@@ -29,6 +29,21 @@ def compare(
     example: Annotated[
         Path | None, typer.Option(help="A scan whose reconstructions are drawn side by side.")
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of a training.", show_default="of the comparison")
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Seed of trainings; repeatable.", show_default="those of the comparison"),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Glob of training scans for validation only, such as 's1*'; repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Glob of test scans to leave out, such as '*_small*'; repeatable."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train methods at equal budgets and score them on the same scans, as tables and figures.
@@ -44,11 +59,16 @@ def compare(
     from MAESILCore.devices import describe_device, pick_device
     from MAESILCore.optional import require
 
-    config = load_comparison(comparison)
+    config = load_comparison(
+        comparison, steps=steps, seeds=seed or (), hold_out=hold_out or (), exclude=exclude or ()
+    )
     require("matplotlib", "The figures of a comparison")
     check_folder(out)
     words = ["maesil", "compare", comparison.name, "--scans", scans.name, "--tests", tests.name]
     words += ["--example", example.name] if example is not None else []
+    words += ["--steps", str(steps)] if steps is not None else []
+    for option, values in (("--seed", seed), ("--hold-out", hold_out), ("--exclude", exclude)):
+        words += [word for value in values or () for word in (option, str(value))]
     write = partial(
         write_report,
         config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -117,11 +118,22 @@ class CompareConfig(BaseModel):
             raise ConfigError(f"The row {row} of the comparison: {error}") from error
 
 
-def load_comparison(path: str | Path) -> CompareConfig:
+def load_comparison(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    seeds: Sequence[int] = (),
+    hold_out: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> CompareConfig:
     """Read the description of a comparison.
 
     Args:
         path: YAML file, or the name of a bundled comparison, such as `ct`.
+        steps: replaces `steps`; None keeps them.
+        seeds: replace `seeds`; none keeps them.
+        hold_out: replaces that of `common`: patterns of training scans for validation only.
+        exclude: replaces that of the evaluation: patterns of test scans to leave out.
 
     Raises:
         ConfigError: the file cannot be read, or a field is unknown or does not fit.
@@ -129,8 +141,18 @@ def load_comparison(path: str | Path) -> CompareConfig:
     bundled = COMPARISONS / f"{Path(path).name}.yaml"
     if Path(path).parent == Path() and not Path(path).exists() and bundled.is_file():
         path = bundled
+    elif not Path(path).exists():
+        raise ConfigError(f"There is no comparison {path}: give a YAML file, or a bundled name, such as ct.")
     try:
-        config = CompareConfig.model_validate(read_recipe(path))
+        fields = read_recipe(path)
+        for name, value in (("steps", steps), ("seeds", list(seeds) or None)):
+            if value is not None:
+                fields[name] = value
+        for group, name, patterns in (("common", "hold_out", hold_out), ("evaluation", "exclude", exclude)):
+            # A group that is no mapping is refused below.
+            if patterns and isinstance(fields.setdefault(group, {}), dict):
+                fields[group] = {**fields[group], name: list(patterns)}
+        config = CompareConfig.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(f"The comparison {path} does not fit: {problems_in(error)}.") from error
     for row in config.methods:

@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any, cast
 
 from MAESILCore.compare.cells import SCORES, Cell, cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
+from MAESILCore.compare.inputs import training_data
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.errors import Cancelled, ConfigError
-from MAESILCore.files import write_json, write_whole
+from MAESILCore.files import write_json
 from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.lattice import MaskStrategy
@@ -22,7 +25,6 @@ from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 from MAESILCore.scoring.evaluate import evaluate
 from MAESILCore.training.run import Run
-from MAESILCore.training.scans import data_at
 from MAESILCore.training.trainer import pretrain
 
 #: Files of a comparison's folder.
@@ -61,10 +63,13 @@ def compare(
 
     Raises:
         Cancelled: `cancelled` returned True.
-        ConfigError: the folder holds another comparison, or a recipe does not fit.
+        ConfigError: the folder holds another comparison, a recipe does not fit, a pattern matches no scan, or a test
+            scan is trained on.
+        VolumeError: a path is not there, or there is no scan.
     """
+    data = training_data(config, scans, tests)
     _claim(config, out)
-    work = _Work(config, list(cells_of(config, out)), scans, tests, out, device, progress, cancelled)
+    work = _Work(config, list(cells_of(config, out)), data, tests, out, device, progress, cancelled)
     while left := [cell for cell in work.cells if not cell.is_done]:
         if not any(work.finish(cell) for cell in left):
             work.say(left[0], "another process works on it")
@@ -76,23 +81,29 @@ def compare(
 def _claim(config: CompareConfig, out: Path) -> None:
     """Write the comparison into its folder, or check that the folder holds this one."""
     out.mkdir(parents=True, exist_ok=True)
-    text, place = json.dumps(config.model_dump(mode="json"), indent=2) + "\n", out / DESCRIPTION
+    place, mine = out / DESCRIPTION, config.model_dump(mode="json")
     if not place.exists():
-        with write_whole(place) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
-    elif place.read_text(encoding="utf-8") != text:
+        write_json(place, mine)
+        return
+    try:
+        theirs: dict[str, Any] = dict(json.loads(place.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ConfigError(f"{place} is damaged: choose another folder.") from error
+    different = [name for name in mine if mine[name] != theirs.get(name)]
+    if different:
         raise ConfigError(
-            f"{out} holds another comparison: choose another folder, or use its own description."
+            f"{out} holds another comparison, with other {' and '.join(different)}: choose another folder, or the "
+            "options that it was begun with."
         )
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process does for a comparison; see `compare` for the attributes."""
+    """What a process does for a comparison; see `compare` and `training_data` for the attributes."""
 
     config: CompareConfig
     cells: list[Cell]
-    scans: Sequence[Path]
+    data: Discovery | Sequence[Path]
     tests: Sequence[Path]
     out: Path
     device: str
@@ -128,6 +139,10 @@ class _Work:
                     write_json(cell.folder / SCORES, self._scores(cell, self._trained(cell, job)))
         except LockedError:
             return False
+        finally:
+            # A run that could not begin leaves nothing but its folder.
+            with suppress(OSError):
+                cell.folder.rmdir()
         return True
 
     def _trained(self, cell: Cell, job: JobFolder) -> LoadedModel:
@@ -139,7 +154,7 @@ class _Work:
             pretrain(
                 Run.prepared(job, None, {}),
                 self.config.recipe(cell.row, cell.seed, steps),
-                data_at(self.scans),
+                self.data,
                 device=self.device,
                 progress=lambda event: self.say(cell, event.message or f"step {event.step} of {event.total}"),
                 cancelled=self.cancelled,

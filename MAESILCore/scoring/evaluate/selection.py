@@ -50,7 +50,7 @@ class Selection:
         """The position in `scans`, the scan and the volume, for each scan to evaluate."""
         seen: dict[str, str] = {}
         for place, scan in enumerate(self.scans):
-            pattern = next((glob for glob in self.exclude if scan.fits(glob)), None)
+            pattern = self.excludes(scan)
             if pattern is not None:
                 self.leave_out(scan.file, f"Excluded by {displayable(pattern)}.")
                 continue
@@ -65,6 +65,10 @@ class Selection:
                 self.leave_out(scan.file, reason)
         for other in self.unreadable:
             self.leave_out(other.name, f"{other.reason[:1].upper()}{other.reason[1:]}.")
+
+    def excludes(self, scan: FoundScan) -> str | None:
+        """The pattern that leaves a scan out; None if there is none."""
+        return next((glob for glob in self.exclude if scan.fits(glob)), None)
 
     def leave_out(self, name: str, reason: str) -> None:
         """Record an entry that is not evaluated."""

@@ -17,7 +17,9 @@ from MAESILCore.cli import main
 from MAESILCore.compare import compare, load_comparison
 from MAESILCore.compare.cells import cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
+from MAESILCore.compare.inputs import training_data
 from MAESILCore.compare.tables import Table, tables_of
+from MAESILCore.data.formats.discovery import Discovery
 from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import JobFolder
@@ -163,7 +165,7 @@ def test_the_files_of_a_comparison(compared: dict[str, Path]) -> None:
 
 
 def test_a_description_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError("the disk is full")
@@ -171,14 +173,71 @@ def test_a_description_is_written_whole_or_not_at_all(
     with monkeypatch.context() as broken:
         broken.setattr("os.replace", full)
         with pytest.raises(OSError, match="full"):
-            compare(CompareConfig.model_validate(DESCRIPTION), [], [], tmp_path)
+            compare(CompareConfig.model_validate(DESCRIPTION), [places["train"]], [places["test"]], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_keeps_one_comparison(compared: dict[str, Path]) -> None:
+def test_a_folder_keeps_one_comparison(compared: dict[str, Path], tmp_path: Path) -> None:
     other = CompareConfig.model_validate(DESCRIPTION | {"steps": 4})
-    with pytest.raises(ConfigError, match="holds another comparison"):
+    with pytest.raises(ConfigError, match="holds another comparison, with other steps and baseline: choose"):
         compare(other, [compared["train"]], [compared["test"]], compared["out"], device="cpu")
+    (tmp_path / "comparison.json").write_text("{")
+    with pytest.raises(ConfigError, match="is damaged"):
+        compare(other, [compared["train"]], [compared["test"]], tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--scans", "nowhere", "--tests", "test"], "There is no file or folder"),
+        (["--scans", "train", "--tests", "nowhere"], "There is no file or folder"),
+        (
+            ["--scans", "train", "--tests", "train"],
+            "(scan0.nii.gz, scan1.nii.gz): give --tests of other subjects",
+        ),
+        (
+            ["--scans", "train", "--tests", "test", "--hold-out", "s9*"],
+            "The hold_out pattern 's9*' matches none",
+        ),
+        (
+            ["--scans", "train", "--tests", "test", "--exclude", "s9*"],
+            "The exclude pattern 's9*' matches none",
+        ),
+        (
+            ["--scans", "train", "--tests", "test", "--steps", "0"],
+            "steps: must be greater than or equal to 1",
+        ),
+    ],
+)
+def test_mistakes_are_found_before_the_first_training(
+    options: list[str],
+    complaint: str,
+    places: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folders = {"train", "test", "nowhere"}
+    words = [str(places["out"].parent / word) if word in folders else word for word in options]
+    assert main(["compare", str(places["two.yaml"]), *words, "--out", str(tmp_path / "out")]) == 2
+    assert complaint in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_scans_that_are_held_out_may_be_scored(places: dict[str, Path]) -> None:
+    """They are not trained on."""
+    config = load_comparison(places["two.yaml"], hold_out=["scan1*"], exclude=["scan0*"])
+    data = training_data(config, [places["train"]], [places["train"]])
+    assert isinstance(data, Discovery)
+    assert [scan.name for scan in data.scans] == ["scan0", "scan1"]
+
+
+def test_options_replace_fields_of_a_comparison(places: dict[str, Path]) -> None:
+    config = load_comparison(places["two.yaml"], steps=9, seeds=[5], hold_out=["s1*"], exclude=["s2*"])
+    assert (config.steps, config.seeds, config.evaluation.exclude) == (9, (5,), ("s2*",))
+    assert config.recipe("random", 5, 9).hold_out == ("s1*",)
+    assert config.evaluation.controls == ("mean",)
+    with pytest.raises(ConfigError, match="There is no comparison mri"):
+        load_comparison("mri")
 
 
 @pytest.mark.parametrize(
