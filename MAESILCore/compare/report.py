@@ -64,10 +64,13 @@ def _page(
     scored = [found for cell in cells if (found := cell.scores())]
     setup = next((one for one in scored if "cases" in one), None)
     lines = [f"# {config.title}", "", f"Made by `{command}` on {hardware}.", ""]
+    seeds = _counted(len(config.seeds), "seed")
+    if len(scored) < len(cells):
+        seeds = f"those of {seeds} that are done"
     lines.append(
         f"{len(scored)} of {len(cells)} trainings are done and scored. "
-        "Each number is the mean over the test scans, and of these over "
-        f"{_counted(len(config.seeds), 'seed')}; ± is the standard deviation over the seeds."
+        f"Each number is the mean over the test scans, and of these over {seeds}; "
+        "± is the standard deviation over the seeds."
     )
     if setup is not None:
         lines += ["", f"Test scans: {', '.join(setup['cases'])}."]

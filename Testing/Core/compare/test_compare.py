@@ -84,6 +84,7 @@ def compared(places: dict[str, Path]) -> dict[str, Path]:
         assert main(command) != 0
     page = (places["out"] / "comparison.md").read_text()
     assert "1 of 8 trainings" in page
+    assert "over those of 2 seeds that are done" in page
     assert "two stages" in page
     first, second, *_ = cells_of(config, places["out"])
     assert first.scores() is not None
