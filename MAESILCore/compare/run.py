@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -196,7 +195,7 @@ def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
     path = out / BUDGET
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if not known:
-        first = {each: _usual_seconds(config, each, out) for each in config.methods}
+        first = {each: _seconds(config, each, out) for each in config.methods}
         if None in first.values():
             raise ConfigError("A single step does not tell how long a step takes: give more `steps`.")
         seconds = {each: cast(float, one) for each, one in first.items()}
@@ -207,11 +206,10 @@ def _steps_in_time(config: CompareConfig, row: str, out: Path) -> int:
     return int(known["steps"][row])
 
 
-def _usual_seconds(config: CompareConfig, row: str, out: Path) -> float | None:
-    """The median duration of a row's steps over its seeds, as a machine can be busy for a while."""
+def _seconds(config: CompareConfig, row: str, out: Path) -> float | None:
+    """The duration of a row's steps, of the seed with the shortest ones: a busy machine only makes them longer."""
     cells = [Cell("steps", row, seed, out / "steps" / f"{row}-seed{seed}") for seed in config.seeds]
-    known = [found for cell in cells if (found := seconds_per_step(cell)) is not None]
-    return statistics.median(known) if known else None
+    return min((found for cell in cells if (found := seconds_per_step(cell)) is not None), default=None)
 
 
 def _validation(cell: Cell) -> dict[str, float]:
