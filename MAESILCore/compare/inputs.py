@@ -33,7 +33,7 @@ def training_data(
     if isinstance(data, Discovery):
         for row in config.methods:
             trained, _ = split(data.scans, config.recipe(row, config.seeds[0], config.steps).hold_out)
-            _check_apart(trained, [scan for scan in scored.scans if scored.excludes(scan) is None])
+            _check_apart(trained, [scan for scan in scored.scans if scored.excluded_by(scan) is None])
     return data
 
 

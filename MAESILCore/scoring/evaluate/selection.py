@@ -50,7 +50,7 @@ class Selection:
         """The position in `scans`, the scan and the volume, for each scan to evaluate."""
         seen: dict[str, str] = {}
         for place, scan in enumerate(self.scans):
-            pattern = self.excludes(scan)
+            pattern = self.excluded_by(scan)
             if pattern is not None:
                 self.leave_out(scan.file, f"Excluded by {displayable(pattern)}.")
                 continue
@@ -66,7 +66,7 @@ class Selection:
         for other in self.unreadable:
             self.leave_out(other.name, f"{other.reason[:1].upper()}{other.reason[1:]}.")
 
-    def excludes(self, scan: FoundScan) -> str | None:
+    def excluded_by(self, scan: FoundScan) -> str | None:
         """The pattern that leaves a scan out; None if there is none."""
         return next((glob for glob in self.exclude if scan.fits(glob)), None)
 
