@@ -11,15 +11,16 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from browsing import Chromium
     from pagestate import Run
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page
     from serving import OpenPage, Served
 
     from MAESILSlicerLib.web.application import Application
@@ -80,20 +81,31 @@ def a_server(a_model: Path, a_ct: Path) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def a_browser(chromium: str) -> Iterator[Browser]:
+def a_browser(chromium: str) -> Iterator[Chromium]:
     """The installed Chromium without a window."""
-    from playwright.sync_api import sync_playwright
+    from browsing import Chromium
 
-    with sync_playwright() as playwright:
-        playwright.selectors.set_test_id_attribute("data-test")
-        # Continuous integration and containers run as root, for whom Chromium's sandbox does not start.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+    browser = Chromium(chromium)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def open_page(a_browser: Browser) -> Iterator[OpenPage]:
+def new_context(a_browser: Chromium) -> Iterator[Callable[..., BrowserContext]]:
+    """Opens a browser's context, with the options of Playwright, and closes it in the end."""
+    contexts: list[BrowserContext] = []
+
+    def new(**options: Any) -> BrowserContext:  # noqa: ANN401 - as Playwright
+        contexts.append(a_browser.browser.new_context(**options))
+        return contexts[-1]
+
+    yield new
+    for context in contexts:
+        a_browser.close_context(context)
+
+
+@pytest.fixture
+def open_page(a_browser: Chromium) -> Iterator[OpenPage]:
     """Opens an address; in the end, an error in the console or a request to another host fails the test."""
     from serving import PATIENCE_MS, TAB
 
@@ -101,7 +113,9 @@ def open_page(a_browser: Browser) -> Iterator[OpenPage]:
     contexts = []
 
     def open_(address: str, *, tab: str = TAB) -> Page:
-        context = a_browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+        context = a_browser.browser.new_context(
+            viewport={"width": 1280, "height": 720}, accept_downloads=True
+        )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{tab}';")
@@ -127,7 +141,7 @@ def open_page(a_browser: Browser) -> Iterator[OpenPage]:
 
     yield open_
     for context in contexts:
-        context.close()
+        a_browser.close_context(context)
     assert problems == []
 
 

@@ -11,10 +11,11 @@ from serving import PATIENCE_MS, TAB, serving
 from tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from browsing import Chromium
+    from playwright.sync_api import BrowserContext, Page
     from serving import Served
 
 pytestmark = pytest.mark.slow
@@ -49,13 +50,13 @@ def a_tunnel(a_served_ct: Served) -> Iterator[Tunnel]:
 
 
 @pytest.fixture
-def a_distant_page(a_browser: Browser, a_tunnel: Tunnel) -> Iterator[Page]:
+def a_distant_page(a_browser: Chromium, a_tunnel: Tunnel) -> Iterator[Page]:
     """The page through the tunnel.
 
     Chromium tells of lost connections on its console, which is no fault here. Nor are calls that were under way: the
     client of trame rejects their promises with a plain object; a fault of the page is an error with a message.
     """
-    context = a_browser.new_context(viewport={"width": 1280, "height": 720})
+    context = a_browser.browser.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{TAB}';")
     page = context.new_page()
@@ -66,7 +67,7 @@ def a_distant_page(a_browser: Browser, a_tunnel: Tunnel) -> Iterator[Page]:
     # A reload would take this away.
     page.evaluate("window.isTheSame = true")
     yield page
-    context.close()
+    a_browser.close_context(context)
     assert [problem for problem in problems if problem != "Object"] == []
 
 
@@ -187,8 +188,10 @@ def test_a_server_that_was_killed_is_told_in_one_sentence(
     assert re.fullmatch(r"[^.]+\.", text)
 
 
-def test_a_proxy_that_passes_no_websocket_is_told(a_browser: Browser, a_served_ct: Served) -> None:
-    context = a_browser.new_context()
+def test_a_proxy_that_passes_no_websocket_is_told(
+    new_context: Callable[[], BrowserContext], a_served_ct: Served
+) -> None:
+    context = new_context()
     # The same tab as in the other tests, so that it leaves no seat to a stranger.
     context.add_init_script(f"sessionStorage['maesil-tab'] ||= '{TAB}';")
     page = context.new_page()
@@ -198,20 +201,17 @@ def test_a_proxy_that_passes_no_websocket_is_told(a_browser: Browser, a_served_c
     assert "a reverse proxy in between must pass websockets on" in page.locator("#gate-text").inner_text()
     assert page.locator("#app").is_hidden()
     page.unroute_all()
-    context.close()
 
 
 def test_a_connection_that_is_lost_to_somebody_else_is_told(
-    a_distant_page: Page, a_served_ct: Served, a_tunnel: Tunnel, a_browser: Browser
+    a_distant_page: Page, a_served_ct: Served, a_tunnel: Tunnel, new_context: Callable[[], BrowserContext]
 ) -> None:
     page = a_distant_page
     a_tunnel.cut()
     page.get_by_role("heading", name=LOST).wait_for()
     # Somebody beside the server comes while the owner is away, and gets in once it is known to be gone.
-    context = a_browser.new_context()
-    other = context.new_page()
+    other = new_context().new_page()
     other.goto(a_served_ct.address)
     other.get_by_test_id("share").wait_for(timeout=PATIENCE_MS)
     a_tunnel.mend()
     page.get_by_role("heading", name="Somebody took the page over").wait_for()
-    context.close()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import BrowserContext, Page
     from serving import OpenPage, Served
 
 pytestmark = pytest.mark.slow
@@ -151,9 +151,8 @@ def test_the_size_of_a_watchers_window_leaves_the_owners_views_alone(
 
 
 def test_files_and_uploads_are_the_owners(
-    a_shared_server: Served, an_owner: Page, come: Callable[[], Page]
+    a_shared_server: Served, an_owner: Page, new_context: Callable[[], BrowserContext]
 ) -> None:
-    watcher = watch(come)
     answers = """async () => {
       const asked = [["screenshot.png", "GET"], ["results/results.zip", "GET"], ["upload", "POST"]];
       const answered = await Promise.all(asked.map(([path, method]) =>
@@ -161,14 +160,12 @@ def test_files_and_uploads_are_the_owners(
       return answered.map((one) => one.status);
     }"""
     # Chromium tells of each refusal on the console, which fails the test elsewhere: here it is the point.
-    context = watcher.context.browser.new_context()
-    page = context.new_page()
+    page = new_context().new_page()
     page.add_init_script(f"sessionStorage['maesil-tab'] ||= 'tab-{secrets.token_hex(10)}';")
     page.goto(a_shared_server.address)
     page.get_by_role("button", name="Watch").click()
     page.get_by_test_id("share").wait_for()
     assert page.evaluate(answers) == [403, 403, 403]
-    context.close()
     assert an_owner.evaluate(answers.replace('["results/results.zip", "GET"], ', "")) == [200, 200]
 
 
