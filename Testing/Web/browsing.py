@@ -44,7 +44,11 @@ class Chromium:
     @property
     def processes(self) -> set[psutil.Process]:
         """The driver, the browser, and what they started."""
-        return self._processes.union(*(process.children(recursive=True) for process in self._processes))
+        found = set()
+        for process in self._processes:
+            with suppress(psutil.NoSuchProcess):
+                found |= {process, *process.children(recursive=True)}
+        return found
 
     def close_context(self, context: BrowserContext, seconds: float = CLOSING_SECONDS) -> None:
         """Close a context; where nobody answers, all is killed, with the other contexts."""
@@ -57,7 +61,7 @@ class Chromium:
         if self._browser is not None:
             with self._killed_after(seconds):
                 self._browser.close()
-        self._end_driver()
+                self._end_driver()
 
     @contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
