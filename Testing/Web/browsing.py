@@ -11,7 +11,7 @@ import psutil
 from playwright.sync_api import Error, sync_playwright
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, PlaywrightContextManager
+    from playwright.sync_api import Browser, BrowserContext, Playwright
 
 #: What a busy machine needs for closing is a second or two.
 CLOSING_SECONDS = 60.0
@@ -22,21 +22,21 @@ class Chromium:
 
     def __init__(self, command: str) -> None:
         self._command = command
-        self._playwright: PlaywrightContextManager | None = None
+        self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._processes: set[psutil.Process] = set()
 
     @property
     def browser(self) -> Browser:
         """The browser, started where none is there."""
-        if self._browser is None:
+        if self._playwright is None:
             others = set(psutil.Process().children())
-            self._playwright = sync_playwright()
-            playwright = self._playwright.start()
+            self._playwright = sync_playwright().start()
             self._processes = set(psutil.Process().children()) - others
-            playwright.selectors.set_test_id_attribute("data-test")
+            self._playwright.selectors.set_test_id_attribute("data-test")
+        if self._browser is None:
             # Continuous integration and containers run as root, for whom Chromium's sandbox does not start.
-            self._browser = playwright.chromium.launch(
+            self._browser = self._playwright.chromium.launch(
                 executable_path=self._command, args=["--no-sandbox", "--disable-gpu"]
             )
         return self._browser
@@ -58,10 +58,10 @@ class Chromium:
 
     def close(self, seconds: float = CLOSING_SECONDS) -> None:
         """End the browser and its driver."""
-        if self._browser is not None:
-            with self._killed_after(seconds):
+        with self._killed_after(seconds):
+            if self._browser is not None:
                 self._browser.close()
-                self._end_driver()
+            self._end_driver()
 
     @contextmanager
     def _killed_after(self, seconds: float) -> Iterator[None]:
@@ -90,4 +90,4 @@ class Chromium:
     def _end_driver(self) -> None:
         playwright, self._playwright, self._browser = self._playwright, None, None
         if playwright is not None:
-            playwright.__exit__()
+            playwright.stop()
