@@ -1,0 +1,1 @@
+"""Downstream uses of an encoder: few-label segmentation, classification, search."""
