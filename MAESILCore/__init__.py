@@ -20,8 +20,23 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         VolumeError,
     )
-    from MAESILCore.inference import Reconstruction, reconstruct, save_reconstruction
-    from MAESILCore.lattice import Mask, MaskStrategy, SuperpatchGrid, roi_mask_from_box, roi_mask_from_label
+    from MAESILCore.inference import (
+        LevelFeatures,
+        Reconstruction,
+        encode,
+        encode_levels,
+        reconstruct,
+        save_features,
+        save_reconstruction,
+    )
+    from MAESILCore.lattice import (
+        FeatureMap,
+        Mask,
+        MaskStrategy,
+        SuperpatchGrid,
+        roi_mask_from_box,
+        roi_mask_from_label,
+    )
     from MAESILCore.models.card import Card
     from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint, save_checkpoint
     from MAESILCore.phantom import Phantom, make_phantom
@@ -42,8 +57,23 @@ _HOMES = {
         "OutOfMemoryError",
         "VolumeError",
     ),
-    "inference": ("Reconstruction", "reconstruct", "save_reconstruction"),
-    "lattice": ("Mask", "MaskStrategy", "SuperpatchGrid", "roi_mask_from_box", "roi_mask_from_label"),
+    "inference": (
+        "LevelFeatures",
+        "Reconstruction",
+        "encode",
+        "encode_levels",
+        "reconstruct",
+        "save_features",
+        "save_reconstruction",
+    ),
+    "lattice": (
+        "FeatureMap",
+        "Mask",
+        "MaskStrategy",
+        "SuperpatchGrid",
+        "roi_mask_from_box",
+        "roi_mask_from_label",
+    ),
     "models.card": ("Card",),
     "models.checkpoint": ("LoadedModel", "load_checkpoint", "save_checkpoint"),
     "phantom": ("Phantom", "make_phantom"),
@@ -59,6 +89,8 @@ __all__ = [
     "Card",
     "CheckpointError",
     "ConfigError",
+    "FeatureMap",
+    "LevelFeatures",
     "LoadedModel",
     "MaesilError",
     "Mask",
@@ -71,6 +103,8 @@ __all__ = [
     "Volume",
     "VolumeError",
     "Window",
+    "encode",
+    "encode_levels",
     "evaluate",
     "find_scans",
     "list_series",
@@ -82,6 +116,7 @@ __all__ = [
     "roi_mask_from_box",
     "roi_mask_from_label",
     "save_checkpoint",
+    "save_features",
     "save_reconstruction",
     "write_volume",
 ]

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 #: Group of entry points for commands of other packages, such as `app` of the browser interface.
 _GROUP = "maesil.commands"
 #: Modules of this package, one per command, in the order of `maesil --help`.
-_COMMANDS = ("compare", "demo", "info", "reconstruct", "evaluate", "prepare", "pretrain", "runs", "phantom")
+_COMMANDS = (
+    "compare",
+    "demo",
+    "info",
+    "reconstruct",
+    "features",
+    "evaluate",
+    "prepare",
+    "pretrain",
+    "runs",
+    "phantom",
+)
 
 #: Commands that a scheduler repeats. They handle its signals themselves once the training has started.
 _RESUMABLE = ("pretrain", "resume")

@@ -50,6 +50,7 @@ def main() -> None:
     from Testing.Benchmarks.background import background_rows
     from Testing.Benchmarks.checkpoints import checkpoint_rows
     from Testing.Benchmarks.estimate import estimate_rows
+    from Testing.Benchmarks.features import feature_rows
     from Testing.Benchmarks.lattices import lattice_rows
     from Testing.Benchmarks.loop import loop_rows
     from Testing.Benchmarks.methods import method_rows, one_crop_rows
@@ -83,6 +84,7 @@ def main() -> None:
         "estimate": lambda: estimate_rows(data),
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
+        "features": lambda: feature_rows(scan),
         "lattices": lambda: lattice_rows(data),
         "probe": lambda: probe_rows(data),
         "against": lambda: against_rows(scan),

@@ -73,16 +73,37 @@ def write(scan: Scan, path: Path) -> None:
 
     NIfTI stores the matrix in 32-bit floats: positions are accurate to 1e-4 mm.
     """
+    _write(voxeltypes.storable(scan.voxels).T, scan.ijk_to_ras, path)
+
+
+def write_vectors(vectors: np.ndarray, ijk_to_ras: np.ndarray, path: Path) -> None:
+    """Write one vector per voxel as NIfTI-1 of five axes (i, j, k, 1, C) with the intent "vector"; see `write`.
+
+    Args:
+        vectors: (C, k, j, i), real numbers.
+        ijk_to_ras: (4, 4).
+        path: a .nii or .nii.gz file.
+
+    Raises:
+        OSError: the file cannot be written.
+        VolumeError: an axis is too long for NIfTI-1.
+    """
+    if max(vectors.shape) > np.iinfo(np.int16).max:
+        raise VolumeError(f"NIfTI cannot hold {vectors.shape} values (C, k, j, i): choose another format.")
+    _write(vectors[:, None].T, ijk_to_ras, path, intent="vector")
+
+
+def _write(array: np.ndarray, ijk_to_ras: np.ndarray, path: Path, intent: str = "none") -> None:
     import nibabel
 
-    voxels = voxeltypes.storable(scan.voxels)
-    image = nibabel.Nifti1Image(voxels.T, scan.ijk_to_ras, dtype=voxels.dtype)
-    image.set_sform(scan.ijk_to_ras, code="scanner")
-    if geometry.is_sheared(scan.ijk_to_ras):
+    image = nibabel.Nifti1Image(array, ijk_to_ras, dtype=array.dtype)
+    image.set_sform(ijk_to_ras, code="scanner")
+    if geometry.is_sheared(ijk_to_ras):
         image.set_qform(None, code="unknown")
     else:
-        image.set_qform(scan.ijk_to_ras, code="scanner")
+        image.set_qform(ijk_to_ras, code="scanner")
     image.header.set_xyzt_units("mm")
+    image.header.set_intent(intent)
     nibabel.save(image, path)
 
 

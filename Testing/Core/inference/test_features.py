@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
-from MAESILCore.inference import encode
+from MAESILCore.inference import encode, encode_levels
 from MAESILCore.lattice import FeatureMap, SuperpatchGrid, pca_colours, similarity
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities, FeatureLevel
@@ -86,9 +86,20 @@ def test_features_lie_where_their_voxels_lie(name: str, level: int) -> None:
 
 @pytest.mark.parametrize("name", ["maesil", "jepa-vcr"])
 def test_one_superpatch_has_the_features_that_its_method_gives(name: str) -> None:
+    model = a_model(name)
+    method = model.method
+    voxels = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
+    for level in (0, -1):
+        found = encode(Volume(voxels, np.eye(4)), model, level, device="cpu")  # type: ignore[arg-type]
+        with torch.no_grad():
+            (direct,) = method.features(torch.from_numpy(voxels)[None, None], (level,))
+        np.testing.assert_allclose(found.vectors, direct.map[0].numpy(), rtol=1e-5, atol=1e-6)
+
+
+def a_model(name: str) -> SimpleNamespace:
     torch.manual_seed(0)
     method = create(name, {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, "tiny").eval()
-    model = SimpleNamespace(
+    return SimpleNamespace(
         method=method,
         abilities=method.abilities,
         window=Window(0.0, 1.0),
@@ -96,12 +107,73 @@ def test_one_superpatch_has_the_features_that_its_method_gives(name: str) -> Non
         superpatch_size=(16, 16, 16),
         patch_size=(4, 4, 4),
     )
-    voxels = np.random.default_rng(0).random((16, 16, 16), dtype=np.float32)
-    for level in (0, -1):
-        found = encode(Volume(voxels, np.eye(4)), model, level, device="cpu")  # type: ignore[arg-type]
-        with torch.no_grad():
-            (direct,) = method.features(torch.from_numpy(voxels)[None, None], (level,))
-        np.testing.assert_allclose(found.vectors, direct.map[0].numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_all_levels_cost_one_walk() -> None:
+    voxels = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+    scan, model, calls = Volume(voxels, np.eye(4)), a_model("maesil"), []
+    features = model.method.features
+
+    def counted(superpatches: torch.Tensor, levels: Sequence[int]) -> list[Features]:
+        calls.append(tuple(levels))
+        return features(superpatches, levels)
+
+    model.method.features = counted
+    found = encode_levels(scan, model, device="cpu")  # type: ignore[arg-type]
+    tiles = len(SuperpatchGrid(SHAPE, 16, 4, 4).tiles())
+    assert calls == [tuple(range(len(model.abilities.levels)))] * tiles
+    assert [one.level for one in found] == list(range(len(model.abilities.levels)))
+    for one in found:
+        alone = encode(scan, model, one.level, device="cpu")  # type: ignore[arg-type]
+        np.testing.assert_allclose(one.map.vectors, alone.vectors, rtol=1e-5, atol=1e-6)
+    (last,) = encode_levels(scan, model, (-1,), device="cpu")  # type: ignore[arg-type]
+    assert last.level == found[-1].level
+
+
+def test_levels_of_different_strides_are_walked_together() -> None:
+    scan = Volume(np.random.default_rng(0).random(SHAPE, dtype=np.float32), np.eye(4))
+    deep, shallow = encode_levels(scan, Pooling(), (-1, 0), device="cpu")  # type: ignore[arg-type]
+    assert (deep.level, deep.map.stride, shallow.level, shallow.map.stride) == (1, (4,) * 3, 0, (2,) * 3)
+    expected = encode(scan, Pooling(), 0, device="cpu").vectors  # type: ignore[arg-type]
+    np.testing.assert_array_equal(shallow.map.vectors, expected)
+    assert deep.summary is None
+
+
+def test_the_summary_is_the_mean_over_tiles_that_hold_more_than_air() -> None:
+    voxels = np.zeros((16, 16, 28), dtype=np.float32)
+    voxels[:, :, 16:] = np.random.default_rng(0).random((16, 16, 12))
+    model = a_model("maesil")
+    (found,) = encode_levels(Volume(voxels, np.eye(4)), model, overlap=4, device="cpu")[-1:]  # type: ignore[arg-type]
+    with torch.no_grad():
+        (seen,) = model.method.features(torch.from_numpy(voxels[None, None, :, :, 12:].copy()), (-1,))
+    assert found.summary is not None
+    assert seen.summary is not None
+    np.testing.assert_allclose(found.summary, seen.summary[0].numpy(), rtol=1e-5, atol=1e-6)
+    empty = Volume(np.zeros_like(voxels), np.eye(4))
+    (air,) = encode_levels(empty, model, (-1,), overlap=4, device="cpu")  # type: ignore[arg-type]
+    assert air.summary is not None
+    assert np.isfinite(air.summary).all()
+
+
+def test_wanted_patches_have_the_features_of_the_whole_walk() -> None:
+    scan = Volume(np.random.default_rng(0).random(SHAPE, dtype=np.float32), np.eye(4))
+    grid, passes = SuperpatchGrid(SHAPE, 16, 4, 4), []
+    wanted = np.zeros(grid.lattice_shape, dtype=bool)
+    wanted[5, 4, 8] = True
+    (found,) = encode_levels(
+        scan,
+        Pooling(),  # type: ignore[arg-type]
+        (0,),
+        wanted=wanted,
+        device="cpu",
+        progress=lambda done, total: passes.append(total),
+    )
+    whole = encode(scan, Pooling(), 0, device="cpu")  # type: ignore[arg-type]
+    there = (slice(None), slice(10, 11), slice(8, 9), slice(16, 18))
+    np.testing.assert_array_equal(found.map.vectors[there], whole.vectors[there])
+    assert 0 < len(passes) < len(grid.tiles())
+    with pytest.raises(ConfigError, match="No patch of the scan is wanted"):
+        encode_levels(scan, Pooling(), wanted=np.zeros_like(wanted), device="cpu")  # type: ignore[arg-type]
 
 
 def test_progress_cancelling_and_bad_input() -> None:
@@ -114,10 +186,14 @@ def test_progress_cancelling_and_bad_input() -> None:
         encode(scan, Pooling(), device="cpu", cancelled=lambda: len(seen) > 0)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="pooling has no feature level 2: its levels are 0 to 1"):
         encode(scan, Pooling(), 2, device="cpu")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="feature level 1 is given twice"):
+        encode_levels(scan, Pooling(), (1, -1), device="cpu")  # type: ignore[arg-type]
     silent = Pooling()
     silent.abilities = Abilities(True, True, ())
     with pytest.raises(ConfigError, match="it gives no features"):
         encode(scan, silent, device="cpu")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="it gives no features"):
+        encode_levels(scan, silent, device="cpu")  # type: ignore[arg-type]
     holed = scan.voxels.copy()
     holed[0, 0, 0] = np.nan
     with pytest.raises(VolumeError, match="NaN"):
