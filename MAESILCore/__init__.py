@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from MAESILCore.data.labels import read_segmentation, write_segmentation
+    from MAESILCore.data.segmentation import Segment, Segmentation
     from MAESILCore.data.volume import Volume, find_scans, list_series, read_volume, write_volume
     from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
     from MAESILCore.errors import (
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "data.labels": ("read_segmentation", "write_segmentation"),
+    "data.segmentation": ("Segment", "Segmentation"),
     "data.volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
     "data.window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
     "errors": (
@@ -99,6 +103,8 @@ __all__ = [
     "OutOfMemoryError",
     "Phantom",
     "Reconstruction",
+    "Segment",
+    "Segmentation",
     "SuperpatchGrid",
     "Volume",
     "VolumeError",
@@ -111,6 +117,7 @@ __all__ = [
     "load_checkpoint",
     "make_phantom",
     "pretrain",
+    "read_segmentation",
     "read_volume",
     "reconstruct",
     "roi_mask_from_box",
@@ -118,6 +125,7 @@ __all__ = [
     "save_checkpoint",
     "save_features",
     "save_reconstruction",
+    "write_segmentation",
     "write_volume",
 ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from MAESILCore.data.formats import analyze, content, entries, itk_writers, metaimage, mgh, names, nifti, nrrd
@@ -29,10 +30,21 @@ def read(path: Path, series: str | None = None, within: Path | None = None) -> S
     Raises:
         VolumeError: the path does not exist or cannot be read as a scan.
     """
+    with readable(path):
+        return _read(path, series, within)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Check a path, and convert the errors of reading it to sentences.
+
+    Raises:
+        VolumeError: the path does not exist, or the block raised an `Unreadable` or `OSError`.
+    """
     entries.refuse_unreadable(path)
     try:
         with named(path):
-            return _read(path, series, within)
+            yield
     except OSError as error:
         raise _unusable(path, "read", error) from error
 
@@ -70,7 +82,15 @@ def write(scan: Scan, path: Path) -> None:
     Raises:
         VolumeError: the format is unknown, cannot hold the scan, or the folder cannot be written to.
     """
-    write_file = _writer_of(path)
+    write_with(_writer_of(path), scan, path)
+
+
+def write_with(write_file: Callable[[Scan, Path], None], scan: Scan, path: Path) -> None:
+    """Write a file by a function, atomically.
+
+    Raises:
+        VolumeError: the format cannot hold the scan, or the folder cannot be written to.
+    """
     try:
         with write_whole(path) as unfinished:
             write_file(scan, unfinished)

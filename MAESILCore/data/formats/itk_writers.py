@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from MAESILCore.data.formats import geometry, voxeltypes
@@ -9,8 +10,13 @@ from MAESILCore.data.formats.scan import Scan
 from MAESILCore.errors import VolumeError
 
 
-def write(scan: Scan, path: Path) -> None:
+def write(scan: Scan, path: Path, keys: Mapping[str, str] | None = None) -> None:
     """Write gzip NRRD or compressed MetaImage in LPS.
+
+    Args:
+        scan: voxels and geometry.
+        path: the file, .nrrd, .mha or .mhd.
+        keys: key/value pairs for the header of a NRRD file.
 
     Raises:
         VolumeError: a sheared geometry is to be written as MetaImage, whose matrix is meant to be a rotation, or the
@@ -30,6 +36,8 @@ def write(scan: Scan, path: Path) -> None:
     image.SetSpacing(geometry.spacing_of(ijk_to_lps).tolist())
     image.SetDirection(geometry.directions_of(ijk_to_lps).ravel().tolist())
     image.SetOrigin(ijk_to_lps[:3, 3].tolist())
+    for key, value in (keys or {}).items():
+        image.SetMetaData(key, value)
     image_io = "NrrdImageIO" if is_nrrd else "MetaImageIO"
     try:
         SimpleITK.WriteImage(image, str(path), useCompression=True, imageIO=image_io)

@@ -64,11 +64,54 @@ def read(path: Path, within: Path | None = None) -> Scan:
     """
     fields, files, start = _read_header(path, within)
     sizes, dtype, data = _layout(fields, files, start)
-    shape, spatial, notes = _spatial_axes(fields, sizes)
+    spatial = _spatial_axes(fields, sizes)
+    shape, notes = checks.squeeze_to_3d(tuple(sizes[axis] for axis in spatial))
+    notes = (*notes, *_kind_notes(fields, sizes))
+    spatial = spatial[:3]
     ijk_to_ras, geometry_notes = nrrd_geometry.ijk_to_ras_of(fields, spatial)
     voxels, extra = voxeldata.read_voxels(data, dtype, sizes)
     voxels = voxeltypes.rescale(voxels.reshape(shape[::-1]))
     return Scan(voxels, ijk_to_ras, (*notes, *geometry_notes, *voxeldata.extra_bytes_notes(extra)))
+
+
+def read_layers(path: Path, within: Path | None = None) -> Scan:
+    """Read a file with several label maps, as 3D Slicer writes overlapping segments.
+
+    The label maps lie along an axis of the kind list; without one there is a single label map. Slices may be single.
+
+    Returns:
+        Voxels (layer, k, j, i) and geometry.
+
+    Raises:
+        Unreadable: the file is damaged, or holds no real-valued 3D volumes.
+    """
+    fields, files, start = _read_header(path, within)
+    sizes, dtype, data = _layout(fields, files, start)
+    spatial = _spatial_axes(fields, sizes, has_layers=True)
+    if len(spatial) != 3 or len(sizes) > 4:
+        shape = checks.dimensions_text(tuple(sizes))
+        raise Unreadable(
+            f"has the shape {shape}, but label maps have three axes: save the segmentation again."
+        )
+    ijk_to_ras, notes = nrrd_geometry.ijk_to_ras_of(fields, spatial)
+    voxels, extra = voxeldata.read_voxels(data, dtype, sizes)
+    # Axes of arrays are in the opposite order.
+    kji = [len(sizes) - 1 - axis for axis in reversed(spatial)]
+    order = [axis for axis in range(len(sizes)) if axis not in kji] + kji
+    layers = voxeltypes.rescale(voxels.reshape(sizes[::-1]).transpose(order))
+    layers = layers.reshape(-1, *layers.shape[-3:])
+    return Scan(layers, ijk_to_ras, (*notes, *voxeldata.extra_bytes_notes(extra)))
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    """The key/value pairs of a header, with line breaks and backslashes as they were before Teem's escaping."""
+    keys = {}
+    with path.open("rb") as file:
+        for line in _lines(file):
+            name, separator, value = line.partition(":=")
+            if separator and not line.startswith("#"):
+                keys[name] = re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", value)
+    return keys
 
 
 def _read_header(path: Path, within: Path | None) -> tuple[dict[str, str], list[Path], int]:
@@ -130,12 +173,13 @@ def _layout(
     return sizes, np.dtype(endian + kind), data
 
 
-def _spatial_axes(
-    fields: dict[str, str], sizes: Sequence[int]
-) -> tuple[tuple[int, int, int], list[int], tuple[str, ...]]:
-    """The (i, j, k) shape, which axes of the file these are, and a note if others were dropped."""
-    stated = words(fields.get("kinds", ""))
-    kinds = stated if len(stated) == len(sizes) else [""] * len(sizes)
+def _spatial_axes(fields: dict[str, str], sizes: Sequence[int], has_layers: bool = False) -> list[int]:
+    """Which axes of the file are i, j, k and empty ones.
+
+    Raises:
+        Unreadable: a voxel has several values.
+    """
+    kinds = _kinds_of(fields, sizes)
     vectors = nrrd_geometry.directions_of(fields, len(sizes))
     spatial = []
     for axis, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
@@ -146,9 +190,18 @@ def _spatial_axes(
             raise Unreadable(f"has an axis of the unknown kind {kind!r}: save it again, such as .nii.gz.")
         elif kind.lower() == "complex":
             checks.refuse_pixel_kind(np.dtype(np.complex64))
-        else:
+        elif not (has_layers and kind.lower() == "list"):
             checks.refuse_components(size)
-    shape, notes = checks.squeeze_to_3d(tuple(sizes[axis] for axis in spatial))
-    if kinds != stated and stated:
-        notes = (*notes, f"The header states kinds of {len(stated)} of {len(sizes)} axes; they were ignored.")
-    return shape, spatial[:3], notes
+    return spatial
+
+
+def _kinds_of(fields: dict[str, str], sizes: Sequence[int]) -> list[str]:
+    stated = words(fields.get("kinds", ""))
+    return stated if len(stated) == len(sizes) else [""] * len(sizes)
+
+
+def _kind_notes(fields: dict[str, str], sizes: Sequence[int]) -> tuple[str, ...]:
+    stated = words(fields.get("kinds", ""))
+    if not stated or len(stated) == len(sizes):
+        return ()
+    return (f"The header states kinds of {len(stated)} of {len(sizes)} axes; they were ignored.",)

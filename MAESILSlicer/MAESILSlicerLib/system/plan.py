@@ -18,6 +18,7 @@ _MB, _GB = 10**6, 10**9
 #: Approximate bytes downloaded and bytes on disk.
 _SIZES = {
     "google-crc32c": (1 * _MB, 1 * _MB),
+    "highdicom": (4 * _MB, 35 * _MB),
     "joblib": (1 * _MB, 2 * _MB),
     "lightning-fabric": (4 * _MB, 16 * _MB),
     "nibabel": (4 * _MB, 13 * _MB),
