@@ -40,6 +40,7 @@ _COMMANDS = (
     "prepare",
     "pretrain",
     "runs",
+    "export",
     "phantom",
 )
 
