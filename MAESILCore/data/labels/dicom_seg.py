@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,13 +70,14 @@ def _labels(found: Any, segments: Sequence[Segment]) -> tuple[np.ndarray, np.nda
             whole = found.get_volume(combine_segments=True)
             return whole_numbers(whole.array), np.asarray(whole.affine), ()
     # All segments have the grid of the whole object.
-    volumes = ((one.value, found.get_volume(segment_numbers=[one.value])) for one in segments)
-    value, volume = next(volumes)
-    canvas = Canvas(volume.array.shape[:3], max(one.value for one in segments))
-    for value, volume in itertools.chain([(value, volume)], volumes):
-        canvas.paint(value, volume.array[..., 0] >= _INSIDE)
+    first = found.get_volume(segment_numbers=[segments[0].value])
+    canvas = Canvas(first.array.shape[:3], max(one.value for one in segments))
+    canvas.paint(segments[0].value, first.array[..., 0] >= _INSIDE)
+    for segment in segments[1:]:
+        part = found.get_volume(segment_numbers=[segment.value])
+        canvas.paint(segment.value, part.array[..., 0] >= _INSIDE)
     notes = canvas.notes({one.value: one.name for one in segments})
-    return canvas.labels, np.asarray(volume.affine), (*([_FRACTIONAL] if is_fractional else []), *notes)
+    return canvas.labels, np.asarray(first.affine), (*([_FRACTIONAL] if is_fractional else []), *notes)
 
 
 @contextmanager

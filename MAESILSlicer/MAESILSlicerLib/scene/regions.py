@@ -11,10 +11,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import LatticeBox, Mask, SuperpatchGrid, roi_mask_from_label, roi_mask_from_ras_box
+from MAESILSlicerLib.scene.segmentations import LABELMAP, emptyImage
 from MAESILSlicerLib.scene.transforms import SceneError, geometryOf, linearTransformToWorld
 from MAESILSlicerLib.scene.wording import sentence
-
-_LABELMAP = "Binary labelmap"
 
 
 def maskFromRegion(
@@ -84,11 +83,11 @@ def _maskFromSegment(
     ijkToRas = np.linalg.solve(
         linearTransformToWorld(segmentationNode), linearTransformToWorld(volumeNode) @ geometryOf(volumeNode)
     )
-    image = _labelmapOf(segmentationNode, segmentId, _emptyImage(grid.shape, ijkToRas))
+    image = _labelmapOf(segmentationNode, segmentId, emptyImage(grid.shape, ijkToRas))
     cornersRas = _labelCorners(image)
     part = None if cornersRas is None else _partAround(grid, cornersRas @ np.linalg.inv(ijkToRas).T)
     if part is not None:
-        label = _sampled(image, _emptyImage(part.grid.shape, ijkToRas @ part.toIjk))
+        label = _sampled(image, emptyImage(part.grid.shape, ijkToRas @ part.toIjk))
         if label.any():
             return part.paste(roi_mask_from_label(part.grid, label), grid)
     names = {"region": segment.GetName(), "volume": volumeNode.GetName()}
@@ -153,14 +152,6 @@ def _cornersOf(roiNode: slicer.vtkMRMLMarkupsROINode) -> np.ndarray:
     )
 
 
-def _emptyImage(shape: tuple[int, int, int], ijkToRas: np.ndarray) -> slicer.vtkOrientedImageData:
-    """An image geometry of (k, j, i) voxels without values, as a reference for resampling."""
-    image = slicer.vtkOrientedImageData()
-    image.SetDimensions(shape[::-1])
-    image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
-    return image
-
-
 def _labelmapOf(
     segmentationNode: slicer.vtkMRMLSegmentationNode,
     segmentId: str,
@@ -169,7 +160,7 @@ def _labelmapOf(
     """One segment as an image, 0 outside; a surface is converted on the grid of `reference`."""
     segmentation = segmentationNode.GetSegmentation()
     image = slicer.vtkOrientedImageData()
-    if segmentation.ContainsRepresentation(_LABELMAP):
+    if segmentation.ContainsRepresentation(LABELMAP):
         segmentationNode.GetBinaryLabelmapRepresentation(segmentId, image)
         return image
     copied = slicer.vtkSegmentation()
@@ -179,10 +170,10 @@ def _labelmapOf(
     copied.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(reference)
     )
-    if not copied.CreateRepresentation(_LABELMAP):
+    if not copied.CreateRepresentation(LABELMAP):
         name = segmentation.GetSegment(segmentId).GetName()
         raise SceneError(sentence("region.segment-not-converted", region=name))
-    image.ShallowCopy(copied.GetSegment(segmentId).GetRepresentation(_LABELMAP))
+    image.ShallowCopy(copied.GetSegment(segmentId).GetRepresentation(LABELMAP))
     return image
 
 

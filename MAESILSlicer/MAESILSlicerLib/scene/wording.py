@@ -75,6 +75,13 @@ TEXTS = Texts(
             'The segment "{region}" cannot be converted to a label map; '
             "convert it in the Segmentations module."
         ),
+        "segmentation.no-segments": _(
+            '"{segmentation}" has no segments; outline a structure in the Segment Editor, or choose another one.'
+        ),
+        "segmentation.outside": _(
+            'All segments of "{segmentation}" are outside of "{volume}"; choose the segmentation of this volume.'
+        ),
+        "segmentation.other-grid": _('The labels are on another grid than "{volume}"; compute them again.'),
         "rendering.no-memory": _('There is not enough memory to render "{volume}"; close other volumes.'),
         # Presets of the volume rendering, by their name in Slicer.
         "preset.CT-Chest-Contrast-Enhanced": _("Bones and contrast"),
