@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from MAESILCore.data.segmentation import Segment, Segmentation
     from MAESILCore.data.volume import Volume, find_scans, list_series, read_volume, write_volume
     from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
+    from MAESILCore.downstream.classification import classify, load_classifier, train_classifier
     from MAESILCore.errors import (
         Cancelled,
         CheckpointError,
@@ -52,6 +53,7 @@ _HOMES = {
     "data.segmentation": ("Segment", "Segmentation"),
     "data.volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
     "data.window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
+    "downstream.classification": ("classify", "load_classifier", "train_classifier"),
     "errors": (
         "Cancelled",
         "CheckpointError",
@@ -109,12 +111,14 @@ __all__ = [
     "Volume",
     "VolumeError",
     "Window",
+    "classify",
     "encode",
     "encode_levels",
     "evaluate",
     "find_scans",
     "list_series",
     "load_checkpoint",
+    "load_classifier",
     "make_phantom",
     "pretrain",
     "read_segmentation",
@@ -125,6 +129,7 @@ __all__ = [
     "save_checkpoint",
     "save_features",
     "save_reconstruction",
+    "train_classifier",
     "write_segmentation",
     "write_volume",
 ]

@@ -15,6 +15,7 @@ _PIP_NAMES = {
     "PIL": "pillow",
     "google_crc32c": "google-crc32c",
     "lightning_fabric": "lightning-fabric",
+    "sklearn": "scikit-learn",
     "trame_slicer": "trame-slicer[standalone]",
     "yaml": "pyyaml",
 }

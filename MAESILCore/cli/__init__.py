@@ -37,6 +37,7 @@ _COMMANDS = (
     "reconstruct",
     "features",
     "evaluate",
+    "classify",
     "prepare",
     "pretrain",
     "runs",

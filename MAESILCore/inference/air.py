@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from MAESILCore.data.window import Window
 from MAESILCore.lattice import SuperpatchGrid
+
+#: An array or a tensor.
+Values = TypeVar("Values", bound=Any)
 
 #: Neighbourhood that must be air: patches on each side.
 _REACH = 2
@@ -40,7 +44,17 @@ class PatchLevels:
     @property
     def above_air(self) -> np.ndarray:
         """The patches that hold more than air themselves, (Dk, Dj, Di) bool."""
-        return (self.mean > _MEAN) | (self.peak > _PEAK)
+        return is_above_air(self.mean, self.peak)
+
+
+def is_above_air(mean: Values, peak: Values) -> Values:
+    """Whether boxes hold more than air, as bool.
+
+    Args:
+        mean: the mean of each box in the window, from 0 to 1, an array or tensor of any shape.
+        peak: its largest voxel.
+    """
+    return (mean > _MEAN) | (peak > _PEAK)
 
 
 def holds_more_than_air(voxels: np.ndarray, window: Window, grid: SuperpatchGrid) -> np.ndarray:

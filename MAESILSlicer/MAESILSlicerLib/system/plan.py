@@ -27,6 +27,7 @@ _SIZES = {
     "pydantic": (3 * _MB, 12 * _MB),
     "pyyaml": (1 * _MB, 3 * _MB),
     "safetensors": (1 * _MB, 2 * _MB),
+    "scikit-learn": (13 * _MB, 50 * _MB),
     "scipy": (36 * _MB, 143 * _MB),
     "zarr": (1 * _MB, 4 * _MB),
 }

@@ -1,0 +1,191 @@
+"""`maesil classify`: classifiers of scans on frozen features, scored on unseen patients."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from MAESILCore.cli import app
+from MAESILCore.cli.options import BatchSize, Device, Model
+from MAESILCore.cli.places import check_file, check_folder
+from MAESILCore.cli.progress import watched
+from MAESILCore.cli.terminal import in_code_page, show_notes
+from MAESILCore.wording import displayable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+commands = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(commands, name="classify", help="Classify scans from frozen features: train, apply, evaluate.")
+
+Table = Annotated[
+    Path, typer.Argument(help="CSV file with the columns scan and label, and optionally patient and fold.")
+]
+Given = Annotated[Path, typer.Argument(help="Classifier: the file, or the folder of its training.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option("--model", help="Checkpoint of its encoder.", show_default="where it was at the training"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of folds, head and bootstrap.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the results, created if missing.")]
+
+#: Scores as columns.
+_SHOWN = {
+    "auroc": "AUROC",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+}
+
+
+@commands.command()
+def train(
+    table: Table,
+    out: Folder,
+    head: Annotated[
+        str, typer.Option(help="logistic (on pooled features) or attentive (a query over all tokens).")
+    ] = "logistic",
+    model: Model = None,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            help="Feature level of the encoder; -1 is the deepest.",
+            show_default="by cross-validation, attentive: -1",
+        ),
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Also score the same network with random weights.")
+    ] = False,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+) -> None:
+    """Train a classifier on frozen features, and score it on patients that it has not seen.
+
+    Paths in the table are relative to it. A column fold gives the folds of a cross-validation, a column split the parts
+    train, validation and test; without both, folds are drawn by patient. Controls say what the files alone would tell.
+    """
+    from rich.console import Console
+
+    from MAESILCore.downstream.classification import train_classifier
+
+    check_folder(out)
+    given = {"head": None if head == "logistic" else head, "model": _short(model), "level": level}
+    given |= {"untrained": untrained or None, "seed": seed or None}
+    with watched(Console(stderr=True), "Classifying") as (progress, stopped):
+        results = train_classifier(
+            table,
+            out,
+            model=model,
+            head=head,
+            level=level,
+            untrained=untrained,
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            command=_command("train", [table], out, given),
+            progress=progress,
+            cancelled=stopped,
+        )
+    _show(results)
+
+
+@commands.command()
+def apply(
+    classifier: Given,
+    scans: Annotated[list[Path], typer.Argument(help="Scans: files, DICOM folders, or folders of such.")],
+    out: Annotated[Path, typer.Option(help="CSV file for the probabilities.")],
+    model: Encoder = None,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+) -> None:
+    """Write the probability of each class for scans; one that cannot be read is left out with a note."""
+    from rich.console import Console
+
+    from MAESILCore.downstream.classification import apply_classifier, load_classifier
+
+    check_file(out)
+    loaded = load_classifier(classifier, model=model, device=device, batch_size=batch_size)
+    with watched(Console(stderr=True), "Classifying") as (progress, stopped):
+        applied = apply_classifier(loaded, scans, out, progress=progress, cancelled=stopped)
+    console = Console()
+    show_notes(applied.notes, console)
+    show_notes(applied.left_out, console, "Left out")
+    typer.echo(f"Wrote {applied.rows} rows to {displayable(out)}.")
+
+
+@commands.command()
+def evaluate(
+    classifier: Given,
+    table: Table,
+    out: Folder,
+    model: Encoder = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    device: Device = "auto",
+) -> None:
+    """Score a classifier on scans that it has not seen; a scan of its training is refused."""
+    from rich.console import Console
+
+    from MAESILCore.downstream.classification import evaluate_classifier, load_classifier
+
+    check_folder(out)
+    loaded = load_classifier(classifier, model=model, device=device, batch_size=batch_size)
+    given = {"model": _short(model), "seed": seed or None}
+    with watched(Console(stderr=True), "Classifying") as (progress, stopped):
+        results = evaluate_classifier(
+            loaded,
+            table,
+            out,
+            seed=seed,
+            command=_command("evaluate", [classifier, table], out, given),
+            progress=progress,
+            cancelled=stopped,
+        )
+    _show(results)
+
+
+def _short(model: str | None) -> str | None:
+    return None if model is None else Path(model).name
+
+
+def _command(name: str, paths: list[Path], out: Path, given: Mapping[str, Any]) -> str:
+    """The command that reproduces the results; paths are cut to their last part, since folders differ by machine."""
+    words = ["maesil", "classify", name, *(path.name for path in paths), "--out", out.name]
+    for option, value in given.items():
+        if value is not None:
+            words += [f"--{option}"] if value is True else [f"--{option}", str(value)]
+    return displayable(shlex.join(words))
+
+
+def _show(results: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    console, setup = Console(), results["setup"]
+    title = (
+        f"{setup['scans']} scans of {setup['patients']} patients, 95 % interval by bootstrap over patients"
+    )
+    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    grid.add_column("")
+    shown = [name for name in _SHOWN if name in results["rows"][0]["scores"]]
+    for name in shown:
+        grid.add_column(_SHOWN[name], justify="right", no_wrap=name == shown[0])
+    for row in results["rows"]:
+        cells = [row["name"], *(_cell(row["scores"][name], with_interval=name == shown[0]) for name in shown)]
+        grid.add_row(*(escape(in_code_page(cell, console.encoding)) for cell in cells))
+    console.print(grid)
+    show_notes(setup["notes"], console)
+
+
+def _cell(score: Mapping[str, Any], *, with_interval: bool) -> str:
+    if score["value"] is None:
+        return "n/a"
+    if score["low"] is None or not with_interval:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"

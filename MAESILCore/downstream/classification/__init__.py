@@ -1,0 +1,23 @@
+"""Classification of scans, and presence of structures in superpatches, on frozen features."""
+
+from MAESILCore.downstream.classification.apply import Applied, apply_classifier
+from MAESILCore.downstream.classification.attentive import AttentiveTraining
+from MAESILCore.downstream.classification.train import HEADS, train_classifier
+from MAESILCore.downstream.classification.use import (
+    Classifier,
+    classify,
+    evaluate_classifier,
+    load_classifier,
+)
+
+__all__ = [
+    "HEADS",
+    "Applied",
+    "AttentiveTraining",
+    "Classifier",
+    "apply_classifier",
+    "classify",
+    "evaluate_classifier",
+    "load_classifier",
+    "train_classifier",
+]

@@ -1,0 +1,81 @@
+"""Features of the scans of a table, computed once and kept beside the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.data.scans import read_scan
+from MAESILCore.data.volume import Volume
+from MAESILCore.downstream.classification.cases import Case
+from MAESILCore.downstream.classification.encoder import Encoder, SuperpatchVectors
+from MAESILCore.errors import VolumeError
+from MAESILCore.files import read_array, why_unwritable, write_array
+
+#: Name of the folder beside the results.
+FOLDER = "features"
+
+
+class Features:
+    """Features by the content of scans and the weights of the encoder, memory-mapped from a folder.
+
+    Attributes:
+        folder: where the arrays are; created if missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def superpatches(
+        self,
+        encoder: Encoder,
+        case: Case,
+        content: str,
+        cancelled: Callable[[], bool],
+        size: int | None = None,
+    ) -> SuperpatchVectors:
+        """Pooled features of a scan; see `Encoder.superpatches`.
+
+        Raises:
+            Cancelled: `cancelled` returned True.
+            VolumeError: the scan cannot be read, or the folder cannot be written.
+        """
+        rows = self._kept(
+            self.folder / encoder.key / f"{content}-pooled{f'-{size}' if size else ''}.npy",
+            case,
+            lambda volume: encoder.superpatches(volume, cancelled, size).packed(),
+        )
+        return encoder.unpack(rows)
+
+    def tokens(
+        self, encoder: Encoder, case: Case, content: str, level: int, cancelled: Callable[[], bool]
+    ) -> np.ndarray:
+        """Token vectors of a scan, (N, C) float16; see `Encoder.tokens`.
+
+        Raises:
+            Cancelled: `cancelled` returned True.
+            VolumeError: the scan cannot be read, or the folder cannot be written.
+        """
+        return self._kept(
+            self.folder / encoder.key / f"{content}-level{level}.npy",
+            case,
+            lambda volume: encoder.tokens(volume, level, cancelled),
+        )
+
+    def _kept(self, path: Path, case: Case, compute: Callable[[Volume], np.ndarray]) -> np.ndarray:
+        if path.exists():
+            try:
+                return read_array(path)
+            except ValueError:
+                path.unlink()  # a damaged array is computed anew
+        found = compute(read_scan(case.path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_array(path, found)
+        except OSError as error:
+            raise VolumeError(
+                f"The features cannot be kept: {why_unwritable(path.parent, error)}."
+            ) from error
+        return read_array(path)
