@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from MAESILCore.data.volume import Volume, find_scans, list_series, read_volume, write_volume
     from MAESILCore.data.window import LUNG_TO_BONE, SOFT_TISSUE, Window
     from MAESILCore.downstream.classification import classify, load_classifier, train_classifier
+    from MAESILCore.downstream.segmentation.cases import read_cases
+    from MAESILCore.downstream.segmentation.evaluate import evaluate_segmentation
+    from MAESILCore.downstream.segmentation.inference import segment
+    from MAESILCore.downstream.segmentation.model import load_segmentation_model
+    from MAESILCore.downstream.segmentation.trainer import train_segmentation
     from MAESILCore.errors import (
         Cancelled,
         CheckpointError,
@@ -54,6 +59,11 @@ _HOMES = {
     "data.volume": ("Volume", "find_scans", "list_series", "read_volume", "write_volume"),
     "data.window": ("LUNG_TO_BONE", "SOFT_TISSUE", "Window"),
     "downstream.classification": ("classify", "load_classifier", "train_classifier"),
+    "downstream.segmentation.cases": ("read_cases",),
+    "downstream.segmentation.evaluate": ("evaluate_segmentation",),
+    "downstream.segmentation.inference": ("segment",),
+    "downstream.segmentation.model": ("load_segmentation_model",),
+    "downstream.segmentation.trainer": ("train_segmentation",),
     "errors": (
         "Cancelled",
         "CheckpointError",
@@ -115,12 +125,15 @@ __all__ = [
     "encode",
     "encode_levels",
     "evaluate",
+    "evaluate_segmentation",
     "find_scans",
     "list_series",
     "load_checkpoint",
     "load_classifier",
+    "load_segmentation_model",
     "make_phantom",
     "pretrain",
+    "read_cases",
     "read_segmentation",
     "read_volume",
     "reconstruct",
@@ -129,7 +142,9 @@ __all__ = [
     "save_checkpoint",
     "save_features",
     "save_reconstruction",
+    "segment",
     "train_classifier",
+    "train_segmentation",
     "write_segmentation",
     "write_volume",
 ]

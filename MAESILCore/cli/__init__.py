@@ -42,6 +42,7 @@ _COMMANDS = (
     "pretrain",
     "runs",
     "export",
+    "segment",
     "phantom",
 )
 

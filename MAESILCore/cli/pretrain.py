@@ -151,7 +151,7 @@ def pretrain(
         _check_machine(config, request)
         Run.create(out)
         JobFolder(out).describe(NAME, request.content)
-        _start(out)
+        start_in_background(out)
         return
     data = scans_of(request, out.name)
     run = Run.create(out)
@@ -245,14 +245,14 @@ def _resume(
     run, config = open_run(JobFolder(folder), request)
     if background:
         _check_machine(config, request)
-        _start(folder, steps, scans, device, processes)
+        start_in_background(folder, steps, scans, device, processes)
         return
     show_notes(filter(None, [run.lost]), _console())
     data = scans_of(request, folder.name)
     _train(run, config, data, request.device, initial_of(request, run))
 
 
-def _start(
+def start_in_background(
     folder: Path,
     steps: int | None = None,
     scans: Sequence[Path] = (),
@@ -290,16 +290,17 @@ def _train(
             run, config, data, device=device, progress=progress, cancelled=cancelled, initial=initial
         )
 
-    _watch(work)
+    watched_training("Pre-training", work, _console())
 
 
-def _watch(work: Callable[[EventCallback, Callable[[], int]], Path]) -> None:
-    """Run the work with a progress bar; the first Ctrl-C stops it after the current step."""
+def watched_training(
+    title: str, work: Callable[[EventCallback, Callable[[], int]], Path], console: Console
+) -> None:
+    """Run a training with a progress bar; the first Ctrl-C stops it after the current step."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = _console()
     columns = (
-        TextColumn("[bold]Pre-training[/]"),
+        TextColumn(f"[bold]{title}[/]"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),

@@ -34,6 +34,8 @@ KINDS: Mapping[str, Kind] = Plugins(
         "features": "MAESILCore.jobs.features:KIND",
         "pretraining": "MAESILCore.jobs.pretraining:KIND",
         "reconstruction": "MAESILCore.jobs.reconstruction:KIND",
+        "segmentation": "MAESILCore.jobs.segmentation:KIND",
+        "segmentation-training": "MAESILCore.jobs.segmenttraining:KIND",
         "trial": "MAESILCore.jobs.trial:KIND",
     },
 )

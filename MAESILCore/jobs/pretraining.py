@@ -85,6 +85,11 @@ class PretrainingRequest:
         return {**self.config, **{key: value for key, value in named.items() if value}}
 
     @property
+    def kind(self) -> str:
+        """The kind of job in `job.json`."""
+        return NAME
+
+    @property
     def content(self) -> dict[str, Any]:
         """The request for `job.json`."""
         return asdict(self)
@@ -192,7 +197,7 @@ def prepare_pretraining(
         config={**_fields_of(recipe), **(overrides or {})},
     )
     try:
-        folder = _new_folder(Path(root).expanduser(), request.name)
+        folder = new_folder(Path(root).expanduser(), request.name)
         try:
             JobFolder(folder).describe(NAME, request.content)
         except BaseException:
@@ -224,7 +229,7 @@ def safe_name(name: str) -> str:
     return f"run-{plain}".rstrip("-") if not plain or _RESERVED.fullmatch(plain) else plain
 
 
-def _new_folder(root: Path, name: str) -> Path:
+def new_folder(root: Path, name: str) -> Path:
     """Create a folder of this name, with a number if there is one already."""
     root.mkdir(parents=True, exist_ok=True)
     plain = safe_name(name)

@@ -17,7 +17,8 @@ from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.jobs.client import JobProcess
-from MAESILCore.jobs.pretraining import NAME, PretrainingRequest, prepare_pretraining
+from MAESILCore.jobs.pretraining import PretrainingRequest, prepare_pretraining
+from MAESILCore.jobs.runrequests import RunRequest, read_request
 from MAESILCore.jobs.runsfolder import (
     Preview,
     RunsFolder,
@@ -118,7 +119,7 @@ def _resumed(
     scans: Sequence[str | Path],
     device: str | None,
     processes: int | None,
-) -> PretrainingRequest:
+) -> RunRequest:
     """The request with which a run can be resumed; see `resume`."""
     summary = summary_of(folder)
     if summary is None:
@@ -128,18 +129,18 @@ def _resumed(
     has_model = (folder / FINAL).is_file()
     if summary.state == "finished" and has_model and not (steps and steps > summary.step):
         raise ConfigError(sentence("run.complete", name=summary.name, steps=summary.step))
-    request = PretrainingRequest.read(folder).changed(steps, scans, device, processes)
+    request = read_request(folder).changed(steps, scans, device, processes)
     if not request.scans:
         raise ConfigError(sentence("run.unknown-scans", name=summary.name))
     return request
 
 
-def _write(folder: str | Path, request: PretrainingRequest) -> None:
+def _write(folder: str | Path, request: RunRequest) -> None:
     """Write the request, if it differs from the one in the folder."""
     job = JobFolder(folder)
-    if not job.is_described or PretrainingRequest.read(folder) != request:
+    if not job.is_described or read_request(folder) != request:
         try:
-            job.describe(NAME, request.content)
+            job.describe(request.kind, request.content)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(sentence("run.not-writable", folder=str(folder), reason=reason)) from error

@@ -12,6 +12,7 @@ from MAESILCore.errors import MaesilError
 from MAESILCore.jobfolder import ENDS, JobFolder, JobState
 from MAESILCore.jobfolder.folder import CONFIG, EVENTS, JOB, LOCK, PREVIEWS
 from MAESILCore.jobs.pretraining import PretrainingRequest
+from MAESILCore.jobs.runrequests import RunRequest, read_request
 from MAESILCore.jobs.runtail import Curves, CurveTail, Stamp, SummaryTail, stamp_of
 from MAESILCore.jobs.wording import sentence
 from MAESILCore.wording import displayable
@@ -189,10 +190,10 @@ class TrackedRun:
         """Find out whether this is a run, and its name, method and preset."""
         self._job_stamp, self._is_identified = job, True
         self._is_run, self._summary = False, None
-        request = PretrainingRequest()
+        request: RunRequest = PretrainingRequest()
         try:
             if job is not None:
-                request = PretrainingRequest.read(self._folder)
+                request = read_request(self._folder)
             elif events is None or not (self._folder / CONFIG).is_file():
                 self._is_identified = False
                 return

@@ -32,6 +32,17 @@ TEXTS = Texts(
         "features.request": _(
             "The job's description job.json cannot be read ({reason}); start the job again."
         ),
+        "segmentation.no-scans": _("A segmentation training keeps its cases; start a new run with others."),
+        "segmentation.one-process": _("A segmentation training runs in one process; leave out the number."),
+        "segmentation.learned": _("The segmentation model is {model}."),
+        "segmentation.loading": _("Loading PyTorch and the model."),
+        "segmentation.computing": _("Segmenting on {device}."),
+        "segmentation.passes": _("Segmented {done} of {total} tiles."),
+        "segmentation.writing": _("Writing the segmentation."),
+        "segmentation.done": _("Segmented with {model} on {device} in {seconds:.0f} s."),
+        "segmentation.nothing": _(
+            "Segmented with {model} on {device} in {seconds:.0f} s; no structure was found."
+        ),
         "trial.cost": _(
             "A step takes about {step} s on {device}, so {steps:,} steps take {duration}; "
             "{memory} GiB of memory are needed."

@@ -15,8 +15,9 @@ from MAESILCore.methods.abilities import Abilities, Triple, masked_transformer, 
 from MAESILCore.models.header import read_metadata
 
 CARD_KEY = "maesil"
-#: The format of cards, and that of models for scans without HU, which earlier versions would treat as HU.
-FORMAT, STATISTICS_FORMAT = 1, 2
+#: The format of cards, that of models for scans without HU, which earlier versions would treat as HU, and that of
+#: models of a task, which earlier versions would take for their encoders.
+FORMAT, STATISTICS_FORMAT, TASK_FORMAT = 1, 2, 3
 SUFFIX = ".safetensors"
 
 
@@ -36,6 +37,7 @@ class Card:
         abilities: abilities of the method; None in old cards, see `can`.
         intensity: the rule for scans without HU, see `Intensity.to_json`; empty for the intensity `window`.
         more_windows: further windows in HU that the model was trained in.
+        task: what a model for a task learned, such as `kind` and `classes`; empty for a pre-trained model.
         format: version of the card format.
         unknown: fields of newer versions, preserved on writing.
     """
@@ -51,6 +53,7 @@ class Card:
     abilities: Abilities | None = None
     intensity: Mapping[str, Any] = field(default_factory=dict)
     more_windows: tuple[tuple[float, float], ...] = ()
+    task: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
@@ -92,7 +95,7 @@ class Card:
     def to_json(self) -> str:
         """The JSON text in the header of a checkpoint; see `from_json`."""
         known = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _SPECIAL}
-        known["format"] = FORMAT if self.rule.is_hu else STATISTICS_FORMAT
+        known["format"] = TASK_FORMAT if self.task else FORMAT if self.rule.is_hu else STATISTICS_FORMAT
         known |= {name: getattr(self, name) for name in _OPTIONAL if getattr(self, name)}
         if self.abilities is not None:
             known["abilities"] = self.abilities.to_json()
@@ -109,10 +112,10 @@ class Card:
         content = json.loads(text)
         if not isinstance(content, dict):
             raise TypeError("a card is a JSON object")
-        if content.get("format") not in (FORMAT, STATISTICS_FORMAT):
+        if content.get("format") not in (FORMAT, STATISTICS_FORMAT, TASK_FORMAT):
             raise CheckpointError(
-                f"has checkpoint format {content.get('format')}, but this MAESIL reads formats {FORMAT} and "
-                f"{STATISTICS_FORMAT}: update MAESIL."
+                f"has checkpoint format {content.get('format')}, but this MAESIL reads formats {FORMAT} to "
+                f"{TASK_FORMAT}: update MAESIL."
             )
         low, high = content["window"]
         card = cls(
@@ -127,6 +130,7 @@ class Card:
             abilities=Abilities.from_json(content["abilities"]) if "abilities" in content else None,
             intensity=dict(content.get("intensity", {})),
             more_windows=tuple((float(a), float(b)) for a, b in content.get("more_windows", ())),
+            task=dict(content.get("task", {})),
             format=int(content["format"]),
             unknown={name: value for name, value in content.items() if name not in _NAMES},
         )
@@ -140,7 +144,7 @@ class Card:
 
 _NAMES = {one.name for one in fields(Card)} - {"unknown"}
 #: Fields that are written only if they hold something.
-_OPTIONAL = ("intensity", "more_windows")
+_OPTIONAL = ("intensity", "more_windows", "task")
 _SPECIAL = {"abilities", "unknown", "format", *_OPTIONAL}
 
 

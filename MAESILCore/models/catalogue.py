@@ -110,6 +110,9 @@ def obstacles(path: Path) -> tuple[str, str]:
         card = read_card(resolve(path))
     except CheckpointError as error:
         return str(error), str(error)
+    if card.task:
+        reason = f"{card.name} is a model for {card.task.get('kind', 'a task')}: choose a pre-trained model."
+        return reason, reason
     return card.can.why_no_voxels(card.name), card.can.why_no_features(card.name)
 
 

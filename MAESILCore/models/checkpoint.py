@@ -124,6 +124,11 @@ def load_checkpoint(path: str | Path | None = None) -> LoadedModel:
     """
     path = resolve(path)
     card = read_card(path)
+    if card.task:
+        raise CheckpointError(
+            f"{path.name} is a model for {card.task.get('kind', 'a task')}, not a pre-trained one: give the checkpoint "
+            "of its encoder."
+        )
     try:
         method = create(card.method, card.config)
     except ConfigError as error:

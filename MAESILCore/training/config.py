@@ -297,8 +297,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     return fields
 
 
-def dump_config(config: PretrainConfig) -> str:
-    """The recipe as YAML text for `load_config`.
+def dump_config(config: BaseModel) -> str:
+    """A recipe as YAML text for `load_config`, or for the recipes of another kind of run.
 
     Raises:
         MissingPackageError: pyyaml is not installed.

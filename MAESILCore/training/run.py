@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel
 
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, MaesilError
 from MAESILCore.files import UNFINISHED, why_unwritable, write_whole
@@ -39,7 +41,10 @@ class Run:
         checkpoints: the folder of the checkpoints.
         writes: whether this process writes.
         request: the request for `job.json`, so that the run can be resumed without it; None keeps the file's.
+        kind: the kind of job in `job.json`.
     """
+
+    kind: ClassVar[str] = KIND
 
     def __init__(self, folder: Path, new: bool) -> None:
         self.folder = folder
@@ -52,7 +57,7 @@ class Run:
         self._step = 0
 
     @classmethod
-    def create(cls, folder: str | Path) -> Run:
+    def create(cls, folder: str | Path) -> Self:
         """Prepare a folder for a new run, which starts with `begin`.
 
         The folder must be empty, missing, or hold a run that ended before its first step or before its recipe was
@@ -91,7 +96,7 @@ class Run:
         self._begun = True
 
     @classmethod
-    def open(cls, folder: str | Path) -> Run:
+    def open(cls, folder: str | Path) -> Self:
         """Open an existing run.
 
         Raises:
@@ -105,7 +110,7 @@ class Run:
         return cls(folder, new=False)
 
     @classmethod
-    def prepared(cls, job: JobFolder, emit: EventCallback | None, request: Mapping[str, Any]) -> Run:
+    def prepared(cls, job: JobFolder, emit: EventCallback | None, request: Mapping[str, Any]) -> Self:
         """The run of a job, new or with steps. Its folder and events remain, however the run ends.
 
         Args:
@@ -136,7 +141,7 @@ class Run:
         return f"The run has taken {last.step} steps, but has no checkpoint: it starts again from its first step."
 
     @contextmanager
-    def working(self, config: PretrainConfig) -> Iterator[None]:
+    def working(self, config: BaseModel) -> Iterator[None]:
         """Hold the run's lock during the block, and write a last event if it raises.
 
         A new run that fails with a `MaesilError` before `begin` leaves no files. After any other error `config.yaml`
@@ -175,7 +180,7 @@ class Run:
             if not self._begun and not any(self.folder.iterdir()):
                 self.folder.rmdir()
 
-    def _record(self, error: BaseException, config: PretrainConfig) -> None:
+    def _record(self, error: BaseException, config: BaseModel) -> None:
         """Write the event for the error that ended the run."""
         if not self._begun and isinstance(error, MaesilError):
             (self.folder / EVENTS).unlink(missing_ok=True)
@@ -196,12 +201,12 @@ class Run:
         """Whether the file `cancel` exists; always False in processes that do not write."""
         return self.writes and self.job.is_cancelled
 
-    def begin(self, config: PretrainConfig, scans: str) -> None:
+    def begin(self, config: BaseModel, scans: str) -> None:
         """Write the recipe and the inventory of the training scans."""
         if not self.writes:
             return
         if self.request is not None or not self.job.is_described:
-            self.job.describe(KIND, self.request or {})
+            self.job.describe(self.kind, self.request or {})
         self._write(SCANS, scans)
         self._write(CONFIG, dump_config(config))
         self._begun = True
