@@ -120,7 +120,7 @@ def _watch(folder: Path) -> int:
     )
     tail.read()  # earlier events are not printed again
     with Progress(*columns, console=console) as bar, stop_requested() as stopped:
-        task = bar.add_task("Pre-training", total=None, figures="")
+        task = bar.add_task("Training", total=None, figures="")
         while True:
             summary = tracked.refresh()
             if summary is None:

@@ -90,6 +90,11 @@ class PretrainingRequest:
         return NAME
 
     @property
+    def task(self) -> str:
+        """The task that the run learns; "" for a pre-training."""
+        return ""
+
+    @property
     def content(self) -> dict[str, Any]:
         """The request for `job.json`."""
         return asdict(self)

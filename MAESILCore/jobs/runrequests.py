@@ -20,6 +20,10 @@ class RunRequest(Protocol):
         """The kind of job in `job.json`."""
 
     @property
+    def task(self) -> str:
+        """The task that the run learns; "" for a pre-training."""
+
+    @property
     def name(self) -> str:
         """Name of the run."""
 

@@ -29,6 +29,7 @@ from MAESILCore.jobs.runsfolder import (
     summary_of,
 )
 from MAESILCore.jobs.runtail import Curves
+from MAESILCore.jobs.segmenttraining import TASK
 from MAESILCore.jobs.wording import sentence
 from MAESILCore.models.catalogue import FINAL, model_of_run
 
@@ -157,6 +158,8 @@ def duplicate(folder: str | Path) -> dict[str, Any]:
     summary = summary_of(folder)
     if summary is None:
         raise ConfigError(sentence("run.none", folder=str(folder)))
+    if summary.method == TASK:
+        raise ConfigError(sentence("segmentation.no-copy", name=summary.name))
     request = PretrainingRequest.read(folder)
     if request == PretrainingRequest():
         request = replace(request, name=summary.name, config=_written(folder))

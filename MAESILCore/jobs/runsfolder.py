@@ -36,7 +36,7 @@ class RunSummary:
     Attributes:
         folder: the run folder.
         name: name of the run.
-        method: name of the method; "" if unknown.
+        method: name of the method, or the task of a run that learns one; "" if unknown.
         preset: named size of the method; "" if unknown.
         state: state of the job; `running` only while its process is alive.
         step: steps taken.
@@ -206,8 +206,8 @@ class TrackedRun:
         self._is_run, self._is_identified = True, bool(written)
         asked = request.recipe
         self._name = request.name or displayable(self._folder.name)
-        self._method = written.get("method") or str(asked.get("method") or "maesil")
-        preset = written.get("preset") or str(asked.get("preset") or "")
+        self._method = request.task or written.get("method") or str(asked.get("method") or "maesil")
+        preset = "" if request.task else written.get("preset") or str(asked.get("preset") or "")
         self._preset = "" if preset == "null" else preset
         self._steps = asked.get("steps") or 0
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The kind of job in `job.json`.
 NAME = "segmentation-training"
+#: What the table of runs shows as its method.
+TASK = "segmentation"
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ class SegmentTrainingRequest:
         return tuple(case.scan for case in self.cases)
 
     @property
-    def method(self) -> str:
-        """What the table of runs shows as the method."""
-        return "segmentation"
+    def task(self) -> str:
+        """The task that the run learns."""
+        return TASK
 
     @property
     def recipe(self) -> dict[str, Any]:

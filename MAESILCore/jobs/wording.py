@@ -33,6 +33,9 @@ TEXTS = Texts(
             "The job's description job.json cannot be read ({reason}); start the job again."
         ),
         "segmentation.no-scans": _("A segmentation training keeps its cases; start a new run with others."),
+        "segmentation.no-copy": _(
+            "The run {name} learns a segmentation; start a new one from its labelled scans."
+        ),
         "segmentation.one-process": _("A segmentation training runs in one process; leave out the number."),
         "segmentation.learned": _("The segmentation model is {model}."),
         "segmentation.loading": _("Loading PyTorch and the model."),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from MAESILCore.data.labels import read_segmentation, write_segmentation
 
+from MAESILCore.data.labels import read_segmentation, write_segmentation
 from MAESILCore.data.segmentation import Segment, Segmentation
 from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.downstream.segmentation.cases import Case

@@ -124,8 +124,8 @@ def test_earlier_versions_refuse_a_model_without_hu(a_model_of_heads: LoadedMode
     content = json.loads(a_model_of_heads.card.to_json())
     assert content["format"] == 2
     assert content["intensity"] == {"rule": "percentiles", "percentiles": [0.5, 99.5]}
-    with pytest.raises(CheckpointError, match="format 3, but this MAESIL reads formats 1 and 2"):
-        Card.from_json(json.dumps(content | {"format": 3}))
+    with pytest.raises(CheckpointError, match="format 4, but this MAESIL reads formats 1 to 3"):
+        Card.from_json(json.dumps(content | {"format": 4}))
     with pytest.raises(ValueError, match="There is no intensity"):
         Card.from_json(json.dumps(content | {"intensity": {"rule": "other"}}))
 
