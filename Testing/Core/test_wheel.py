@@ -252,6 +252,7 @@ def test_the_extra_cli_gives_all_commands(
     assert listed == scans | {"export", "pretrain", "resume", "runs", "stop", "watch"}
     scans = {"app", "compare", "demo", "evaluate", "info", "phantom", "prepare", "reconstruct"}
     assert listed == scans | {"features", "pretrain", "resume", "runs", "segment", "stop", "watch"}
+    assert listed == scans | {"export", "pretrain", "resume", "runs", "segment", "stop", "watch"}
     scan = str(tmp_path / "torso.nii.gz")
     made = run_installed(maesil, "phantom", scan, "--shape", "16", "32", "32", extras=("cli",))
     assert made.returncode == 0, made.stderr
