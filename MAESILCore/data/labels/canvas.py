@@ -51,9 +51,10 @@ class Canvas:
         """
         part = self.labels[where]
         before = part[mask]
-        for earlier, count in zip(*np.unique(before[before > 0], return_counts=True), strict=True):
-            if earlier != value:
-                self._overlaps[int(earlier), value] += int(count)
+        counts = np.bincount(before)
+        for earlier in np.flatnonzero(counts).tolist():
+            if earlier not in (0, value):
+                self._overlaps[earlier, value] += int(counts[earlier])
         part[mask] = value
 
     def notes(self, names: Mapping[int, str]) -> tuple[str, ...]:

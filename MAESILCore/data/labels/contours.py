@@ -71,21 +71,29 @@ def fill_polygons(polygons: Sequence[np.ndarray], shape: Sequence[int]) -> np.nd
         polygons: (N, 2) coordinates along the two axes each, closed.
         shape: of the two axes.
     """
-    rows, columns = shape
-    starts = np.concatenate(polygons)
-    ends = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
-    # Every line of pixels that an edge crosses: its first end counts, its second does not.
+    points = np.concatenate(polygons)
+    # Only the part of the picture around the polygons is looked at.
+    first = np.clip(np.floor(points.min(axis=0)), 0, shape).astype(int)
+    stop = np.clip(np.ceil(points.max(axis=0)) + 1, first, shape).astype(int)
+    picture = np.zeros(tuple(shape), dtype=bool)
+    starts = points - first
+    ends = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons]) - first
+    part = picture[first[0] : stop[0], first[1] : stop[1]]
+    part[...] = _inside(starts, ends, *part.shape)
+    _mark_line(part, starts, ends)
+    _mark_line(part.T, starts[:, ::-1], ends[:, ::-1])
+    return picture
+
+
+def _inside(starts: np.ndarray, ends: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The pixels with an odd number of edges before them in their line."""
+    # Of the lines that an edge crosses, that of its first end counts, that of its second does not.
     low, high = np.minimum(starts[:, 0], ends[:, 0]), np.maximum(starts[:, 0], ends[:, 0])
     edge, row = _crossings(np.ceil(low), np.ceil(high), rows)
     column = _where(starts[edge], ends[edge], row)
-    # Behind a crossing, inside and outside are exchanged.
-    exchanges = np.zeros((rows, columns + 1), dtype=np.int32)
-    np.add.at(exchanges, (row, np.clip(np.ceil(column), 0, columns).astype(int)), 1)
-    inside = (np.cumsum(exchanges, axis=1)[:, :columns] % 2).astype(bool)
-    for one, other in ((starts, ends), (starts[:, ::-1], ends[:, ::-1])):
-        is_turned = one is not starts
-        _mark_line(inside.T if is_turned else inside, one, other)
-    return inside
+    places = row * (columns + 1) + np.clip(np.ceil(column), 0, columns).astype(int)
+    exchanges = np.bincount(places, minlength=rows * (columns + 1)).reshape(rows, columns + 1)
+    return np.asarray(np.cumsum(exchanges, axis=1)[:, :columns] % 2).astype(bool)
 
 
 def _crossings(first: np.ndarray, stop: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -78,6 +78,8 @@ def whole_numbers(voxels: np.ndarray) -> np.ndarray:
 
 
 def values_of(labels: np.ndarray) -> list[int]:
-    """The values above 0 of a label map, ascending."""
-    counts = np.bincount(labels.ravel(), minlength=1)
-    return [int(value) for value in np.flatnonzero(counts) if value > 0]
+    """The values above 0 of a label map of uint8 or uint16, ascending."""
+    is_present = np.zeros(np.iinfo(np.uint16).max + 1, dtype=bool)
+    for plane in labels:
+        is_present[plane] = True
+    return [int(value) for value in np.flatnonzero(is_present) if value > 0]

@@ -112,7 +112,14 @@ def _color_of(roi: Dataset | None) -> tuple[float, float, float] | None:
 
 
 def _points(contour: Dataset) -> np.ndarray:
-    points = np.array([float(part) for part in contour.ContourData]).reshape(-1, 3)
+    """The points of a contour, (N, 3) in RAS."""
+    from pydicom.dataelem import RawDataElement
+
+    stored = contour.get_item("ContourData")
+    # An element that was not looked at yet is text; pydicom takes a hundred times as long to make numbers of it.
+    text = stored.value if isinstance(stored, RawDataElement) else None
+    parts = text.split(b"\\") if text else contour.ContourData
+    points = np.array([float(part) for part in parts]).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise Unreadable("has contours with points that are no numbers: export it again.")
     return points @ geometry.LPS_TO_RAS[:3, :3]
