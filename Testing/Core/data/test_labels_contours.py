@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage.draw import polygon as draw_polygon
+
 from MAESILCore.data.labels import contours
 from MAESILCore.data.labels.contours import fill, fill_polygons, planar_axis
-from skimage.draw import polygon as draw_polygon
 
 SQUARE = np.array([[1.0, 1], [1, 6], [5, 6], [5, 1]])
 
