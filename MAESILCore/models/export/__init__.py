@@ -27,7 +27,7 @@ def export_encoder(model: LoadedModel, target: str, folder: str | Path, size: Tr
     """Write the encoder of a model for another framework, with `encoder.json` and a README on how to load it.
 
     Args:
-        model: a loaded checkpoint.
+        model: a loaded checkpoint, on the CPU.
         target: one of `TARGETS`.
         folder: a folder, which may be missing; files of an earlier export are replaced.
         size: voxels of the input along k, j, i, since the positions of the patches are written for one size; None is

@@ -15,6 +15,7 @@ from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.models.export.parts import Export, times
 from MAESILCore.models.sealed import write_sealed
+from MAESILCore.wording import displayable
 
 WEIGHTS, FACTS, README = "encoder.safetensors", "encoder.json", "README.md"
 
@@ -73,7 +74,7 @@ def write_export(folder: Path, model: LoadedModel, target: str, export: Export) 
         **export.facts,
     }
     readme = _README.format(
-        name=card.name,
+        name=displayable(card.name),
         target=target,
         method=card.method,
         step=card.step,

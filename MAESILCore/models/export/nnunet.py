@@ -24,10 +24,11 @@ from MAESILCore.models.export.parts import Export, TokenEncoder, fitting_size, t
 TRAINER = "nnUNetTrainerMAESIL"
 
 _TRAINER = Template('''\
-"""A trainer for nnU-Net v2: Primus with the pre-trained encoder $name.
+"""A trainer for nnU-Net v2: Primus with a pre-trained encoder.
 
 Training reads `encoder.safetensors` beside this file; inference needs this file alone.
 """
+# The model is called $name.
 
 from pathlib import Path
 
@@ -94,7 +95,8 @@ as it wants a pickle and the decoder's weights: the trainer reads the encoder wh
    nnUNetv2_train 1 3d_fullres 0 -p nnUNetPlansMAESIL -tr nnUNetTrainerMAESIL
    ```
 
-The encoder is pre-trained, the decoder is new. $note
+The encoder is pre-trained, the decoder is new. nnU-Net puts the axis with the largest spacing first; for most scans
+this is k, as the model expects. $note
 """)
 _HU = 'plans["foreground_intensity_properties_per_channel"]["0"] |= facts["intensity_properties"]'
 _HU_NOTE = """\
@@ -124,9 +126,8 @@ def primus_weights(found: TokenEncoder) -> dict[str, torch.Tensor]:
             continue
         for projection, part in zip("qkv", weight.chunk(3), strict=True):
             if (projection, kind) != ("k", "bias"):
-                # The parts of one tensor share its memory, which a file of tensors does not allow.
                 name = f"{place.replace('.attention', '.attn')}.{projection}_proj.{kind}"
-                weights[f"eva.{name}"] = part.clone()
+                weights[f"eva.{name}"] = part
     return weights
 
 
@@ -167,7 +168,12 @@ def export(model: LoadedModel, size: Triple | None) -> Export:
 
 def _plans(model: LoadedModel, size: Triple) -> dict[str, Any]:
     """What the plans of nnU-Net must say."""
-    plans: dict[str, Any] = {"patch_size": list(size), "normalization_schemes": ["NoNormalization"]}
+    plans: dict[str, Any] = {
+        "patch_size": list(size),
+        "normalization_schemes": ["NoNormalization"],
+        # The folder of the preprocessed scans, whose intensities are not those of the usual plans.
+        "data_identifier": "nnUNetPlansMAESIL_3d_fullres",
+    }
     if not model.intensity.is_hu:
         return {"plans": plans}
     low, high = model.window.low, model.window.high

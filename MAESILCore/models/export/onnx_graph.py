@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +89,14 @@ def export(model: LoadedModel, size: Triple | None) -> Export:
     """The graph, equal to the model's features at all levels.
 
     Raises:
-        ConfigError: the size does not fit, or PyTorch is too old.
+        ConfigError: the size does not fit, PyTorch is too old, or the features cannot be written as a graph.
         MissingPackageError: a package that PyTorch's exporter needs is not installed.
     """
     size = fitting_size(model, size, model.patch_size)
     for package in ("onnx", "onnxscript"):
         require(package, "The export to ONNX")
     graph, summary = _graph(model, size)
-    count = len(model.abilities.levels)
-    program = _traced(graph.eval(), size, count)
+    program = _traced(model, graph.eval(), size)
 
     def write(folder: Path) -> None:
         program.model.metadata_props.update(origin(model.card) | {"summary": summary})
@@ -105,7 +107,7 @@ def export(model: LoadedModel, size: Triple | None) -> Export:
         for number, level in enumerate(model.abilities.levels)
     ]
     facts = {"opset": OPSET, "summary": summary, "levels": levels}
-    guide = _GUIDE.format(opset=OPSET, last=count - 1, summary=_SUMMARIES.get(summary, ""))
+    guide = _GUIDE.format(opset=OPSET, last=len(levels) - 1, summary=_SUMMARIES.get(summary, ""))
     return Export(write, facts, guide, size)
 
 
@@ -120,20 +122,40 @@ def _graph(model: LoadedModel, size: Triple) -> tuple[nn.Module, str]:
     return TokenGraph(found), found.summary
 
 
-def _traced(graph: nn.Module, size: Triple, levels: int) -> Any:  # noqa: ANN401 - PyTorch's program has no stable name
+def _traced(model: LoadedModel, graph: nn.Module, size: Triple) -> Any:  # noqa: ANN401 - it has no stable name
+    """PyTorch's program of the graph."""
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise ConfigError(f"The export to ONNX needs PyTorch 2.6 or newer, and this is {torch.__version__}.")
+    names = [f"level_{number}" for number in range(len(model.abilities.levels))]
     # Without gradients, convolutions are calls of oneDNN, which no graph can hold.
-    with warnings.catch_warnings(), torch.enable_grad():
-        # PyTorch's exporter warns of its own insides.
-        warnings.simplefilter("ignore")
-        return torch.onnx.export(
-            graph,
-            (torch.zeros(2, 1, *size),),
-            input_names=["superpatches"],
-            output_names=["summary", *(f"level_{number}" for number in range(levels))],
-            opset_version=OPSET,
-            dynamo=True,
-            dynamic_shapes={"superpatches": {0: torch.export.Dim.DYNAMIC}},
-            verbose=False,
-        )
+    with _quiet(), torch.enable_grad():
+        try:
+            return torch.onnx.export(
+                graph,
+                (torch.zeros(2, 1, *size),),
+                input_names=["superpatches"],
+                output_names=["summary", *names],
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes={"superpatches": {0: torch.export.Dim.DYNAMIC}},
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise ConfigError(
+                f"{model.name} ({model.method.name}) cannot be written as an ONNX graph: its features depend on "
+                "values, or use what ONNX does not have."
+            ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence PyTorch's exporter, which tells of its own insides."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -225,6 +225,7 @@ def test_the_plans_of_nnunet_map_the_window(tmp_path: Path, monkeypatch: pytest.
         "batch_size": 2,
         "patch_size": [32, 32, 32],
         "normalization_schemes": ["CTNormalization"],
+        "data_identifier": "nnUNetPlansMAESIL_3d_fullres",
     }
     mean, deviation, low, high, _ = written["foreground_intensity_properties_per_channel"]["0"].values()
     assert [(value - mean) / deviation for value in (low, -100.0, high)] == [0.0, 0.5, 1.0]
@@ -233,13 +234,18 @@ def test_the_plans_of_nnunet_map_the_window(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["maesil", "vq-vae"])
 def test_a_graph_has_the_features_of_the_method_for_any_batch(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+    method: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    repository: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = a_model(method)
     export_encoder(model, "onnx", tmp_path, SIZE)
+    assert capfd.readouterr() == ("", "")
     graph = onnx.load(tmp_path / "encoder.onnx")
     facts = json.loads((tmp_path / "encoder.json").read_text())
     assert [one.version for one in graph.opset_import if not one.domain] == [facts["opset"]]
@@ -254,6 +260,17 @@ def test_a_graph_has_the_features_of_the_method_for_any_batch(
             assert equal(found, level.map)
         summary = expected[-1].summary
         assert equal(left["summary"], expected[-1].map.mean(dim=(2, 3, 4)) if summary is None else summary)
+
+
+@pytest.mark.slow
+def test_features_that_depend_on_values_are_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    model = a_model("ae")
+    usual = model.method.features
+    monkeypatch.setattr(model.method, "features", lambda x, levels: usual(x[: 1 + int(x.max())], levels))
+    with pytest.raises(ConfigError, match=r"little \(ae\) cannot be written as an ONNX graph"):
+        export_encoder(model, "onnx", tmp_path / "out", SIZE)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("target", ["monai-vit", "monai-unetr", "nnunet"])
