@@ -36,6 +36,8 @@ _COMMANDS = (
     "info",
     "reconstruct",
     "features",
+    "index",
+    "search",
     "evaluate",
     "classify",
     "prepare",

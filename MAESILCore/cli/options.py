@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,3 +81,21 @@ def strategy_of(options: dict[str, Any]) -> MaskStrategy | None:
 def as_option(name: str) -> str:
     """`plane_ratio` -> `--plane-ratio`."""
     return f"--{name.replace('_', '-')}"
+
+
+def region_of(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """`i0:i1,j0:j1,k0:k1` as start and stop in (k, j, i).
+
+    Raises:
+        ConfigError: the text does not have this form.
+    """
+    if text is None:
+        return None
+    number = r"\s*(-?\d+)\s*"
+    found = re.fullmatch(",".join([f"{number}:{number}"] * 3), text)
+    if found is None:
+        raise ConfigError(
+            f"The region {text!r} is not of the form i0:i1,j0:j1,k0:k1, for example 100:160,80:140,20:60."
+        )
+    ends = [int(end) for end in found.groups()]
+    return tuple(ends[4::-2]), tuple(ends[5::-2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,7 +82,7 @@ def reconstruct(
     from MAESILCore.scoring.reconstruction import check_controls, describe_metrics, score_reconstruction
 
     masks = options.given_mask_options(context)
-    region = _parse_region(roi)
+    region = options.region_of(roi)
     strategy = options.strategy_of(masks)
     if region is not None and masks:
         raise ConfigError(
@@ -130,24 +129,6 @@ def reconstruct(
     )
     show_notes((*volume.notes, *result.notes, *notes), console)
     Console(soft_wrap=True, highlight=False).print(_closing_line(len(files), str(out), scores), markup=False)
-
-
-def _parse_region(text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """`i0:i1,j0:j1,k0:k1` as start and stop in (k, j, i).
-
-    Raises:
-        ConfigError: the text does not have this form.
-    """
-    if text is None:
-        return None
-    number = r"\s*(-?\d+)\s*"
-    found = re.fullmatch(",".join([f"{number}:{number}"] * 3), text)
-    if found is None:
-        raise ConfigError(
-            f"The region {text!r} is not of the form i0:i1,j0:j1,k0:k1, for example 100:160,80:140,20:60."
-        )
-    ends = [int(end) for end in found.groups()]
-    return tuple(ends[4::-2]), tuple(ends[5::-2])
 
 
 def _notes_on_region(

@@ -29,7 +29,7 @@ SMALLEST = 8
 USUAL = Intensity("percentiles")
 
 #: Unique identifiers of DICOM.
-_UID = re.compile(r"\b\d+(\.\d+){3,}\b")
+UID = re.compile(r"\b\d+(\.\d+){3,}\b")
 
 Spacing = tuple[float, float, float]
 
@@ -70,20 +70,20 @@ def ingest(
     volume = try_reading(path, file)
     if isinstance(volume, Volume):
         return [_store(volume, unfinished, spacing, is_hu)]
-    series = _series_of(path)
+    series = series_of(path)
     if len(series) < 2:
         # Reasons on DICOM folders may name series by their UIDs.
-        return [Outcome(_UID.sub("(UID)", volume))]
+        return [Outcome(UID.sub("(UID)", volume))]
     outcomes = []
     for number, uid in enumerate(series, start=1):
         try:
             outcomes.append(_store(read_scan(path, uid), unfinished, spacing, is_hu))
         except MaesilError as error:
-            outcomes.append(Outcome(_UID.sub("(UID)", f"series {number}: {error}")))
+            outcomes.append(Outcome(UID.sub("(UID)", f"series {number}: {error}")))
     return outcomes
 
 
-def _series_of(path: Path) -> list[str]:
+def series_of(path: Path) -> list[str]:
     """The UIDs of the series of a DICOM folder that can be scans, in order of their numbers."""
     try:
         found = list_series(path) if path.is_dir() else []

@@ -85,7 +85,7 @@ def tasks_of(scans: Iterable[FoundScan], index: Index) -> list[Task]:
     unmoved = {(one.source.file, one.source.size, one.source.modified): one for one in entries}
     tasks = []
     for scan in scans:
-        size, modified = _state_of(scan.path)
+        size, modified = state_of(scan.path)
         place = hash_of_path(scan.path)
         # A folder that was moved keeps names, sizes and times.
         known = index.at(place) or unmoved.get((scan.file, size, modified))
@@ -113,7 +113,7 @@ def _lost_its_twin(entry: Entry, stored: set[str]) -> bool:
     return entry.state == "duplicate" and entry.twin not in stored
 
 
-def _state_of(path: Path) -> tuple[int, int]:
+def state_of(path: Path) -> tuple[int, int]:
     """Bytes and latest modification in ns of a source's files; zeros for files that vanish meanwhile."""
     size = modified = 0
     for file in _files_of(path):

@@ -57,6 +57,7 @@ def main() -> None:
     from Testing.Benchmarks.overlays import overlay_rows
     from Testing.Benchmarks.probe import probe_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
+    from Testing.Benchmarks.search import search_rows
     from Testing.Benchmarks.sharding import sharding_rows
     from Testing.Benchmarks.store import store_rows
     from Testing.Benchmarks.training import training_rows
@@ -85,6 +86,7 @@ def main() -> None:
         "background": background_rows,
         "reconstruction": lambda: reconstruction_rows(scan),
         "features": lambda: feature_rows(scan),
+        "search": lambda: search_rows(scan),
         "lattices": lambda: lattice_rows(data),
         "probe": lambda: probe_rows(data),
         "against": lambda: against_rows(scan),

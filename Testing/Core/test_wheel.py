@@ -248,6 +248,7 @@ def test_the_extra_cli_gives_all_commands(
     assert shown.returncode == 0, shown.stderr
     listed = set(re.findall(r"^. (\w+) {2,}", shown.stdout, re.MULTILINE))
     scans = {"app", "compare", "demo", "evaluate", "features", "info", "phantom", "prepare", "reconstruct"}
+    scans |= {"index", "search"}
     trainings = {"classify", "export", "pretrain", "resume", "runs", "segment", "stop", "watch"}
     assert listed == scans | trainings
     scan = str(tmp_path / "torso.nii.gz")

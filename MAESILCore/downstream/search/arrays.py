@@ -1,0 +1,65 @@
+"""Joins the boxes of all scans to the arrays that a search compares with."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.downstream.search.index import unit
+from MAESILCore.downstream.search.layout import INDEX, PLACES, VECTORS, Description, ScanFile
+from MAESILCore.files import write_json, write_together
+
+
+def join(index: Path, description: Description, files: Sequence[ScanFile]) -> Description:
+    """Write the arrays of an index and then its description, unless it holds just these scans already.
+
+    Args:
+        index: folder of the index.
+        description: its description before.
+        files: the scans that it shall hold, at least one.
+
+    Returns:
+        Its description.
+
+    Raises:
+        OSError: the index cannot be written; the arrays before stay.
+    """
+    scans = tuple(file.scan for file in files)
+    before = description.identity
+    if before and scans == description.scans and (index / VECTORS.format(before)).is_file():
+        write_json(index / INDEX, description.to_json())
+        return description
+    rows = sum(scan.rows for scan in scans)
+    mean = np.sum([file.mean * file.scan.rows for file in files], axis=0) / rows
+    identity = uuid.uuid4().hex[:12]
+    description = replace(description, mean=tuple(mean.tolist()), scans=scans, identity=identity)
+    # New names, as another process may search the arrays before.
+    with write_together(index, last=INDEX) as unfinished:
+        vectors = np.lib.format.open_memmap(
+            unfinished / VECTORS.format(identity), "w+", np.float16, (rows, len(mean))
+        )
+        places = np.empty((rows, 2), dtype=np.int32)
+        start = 0
+        for number, file in enumerate(files):
+            deviations, numbers = file.deviations_from(mean)
+            stop = start + len(numbers)
+            vectors[start:stop] = unit(deviations)
+            places[start:stop, 0], places[start:stop, 1] = number, numbers
+            start = stop
+        vectors.flush()
+        del vectors
+        np.save(unfinished / PLACES.format(identity), places, allow_pickle=False)
+        write_json(unfinished / INDEX, description.to_json())
+    for name in (VECTORS, PLACES):
+        for old in index.glob(name.format("*")):
+            if old.name != name.format(identity):
+                with suppress(
+                    PermissionError
+                ):  # Windows keeps files that are mapped; the next call removes them
+                    old.unlink()
+    return description

@@ -1,0 +1,249 @@
+"""Exact search of similar places in an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from MAESILCore.data.scans import read_scan
+from MAESILCore.data.volume import Volume
+from MAESILCore.downstream.search.layout import (
+    PLACES,
+    VECTORS,
+    Description,
+    IndexedScan,
+    read_description,
+)
+from MAESILCore.errors import Cancelled, ConfigError, VolumeError
+from MAESILCore.files import read_array
+from MAESILCore.lattice import Triple
+from MAESILCore.optional import require
+from MAESILCore.store.ingest import series_of
+
+#: Hits of one scan that are nearer than this many boxes along every axis are one place; the best one is kept.
+APART = 3
+
+#: Rows per call of the library, after which the search can be stopped.
+_ROWS = 1 << 18
+#: Candidates per wanted hit at first; more are taken while neighbours use them up.
+_CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A similar place.
+
+    Attributes:
+        similarity: cosine between the deviations from the mean of the index, from -1 to 1.
+        number: number of the scan in the index.
+        scan: the scan.
+        box: index (k, j, i) of the box on the lattice of the scan.
+        ras: its centre in mm.
+    """
+
+    similarity: float
+    number: int
+    scan: IndexedScan
+    box: Triple
+    ras: tuple[float, float, float]
+
+    @property
+    def distance(self) -> float:
+        """Cosine distance, from 0 to 2."""
+        return 1.0 - self.similarity
+
+
+class Index:
+    """An index, memory-mapped.
+
+    Attributes:
+        folder: its folder.
+        description: what it holds.
+    """
+
+    def __init__(
+        self, folder: Path, description: Description, vectors: np.ndarray, places: np.ndarray
+    ) -> None:
+        self.folder, self.description = folder, description
+        self._vectors, self._places = vectors, places
+        self._mean = np.array(description.mean, dtype=np.float32)
+        self._starts = np.cumsum([0, *(scan.rows for scan in description.scans)])
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Index:
+        """Open an index.
+
+        Raises:
+            ConfigError: the folder is no index, or it is empty or damaged.
+        """
+        folder = Path(folder)
+        found = read_description(folder)
+        if not found.scans:
+            raise ConfigError(
+                f"The index {folder} holds no scan: run maesil index again, which goes on where it was stopped."
+            )
+        try:
+            vectors, places = (read_array(folder / name.format(found.identity)) for name in (VECTORS, PLACES))
+            rows = sum(scan.rows for scan in found.scans)
+            if vectors.shape != (rows, len(found.mean)) or places.shape != (rows, 2):
+                raise ValueError("another number of rows")
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"The arrays of the index {folder} are damaged: delete {VECTORS.format(found.identity)} there, and "
+                "run maesil index again, which makes them anew."
+            ) from error
+        return cls(folder, found, vectors, places)
+
+    @property
+    def scans(self) -> tuple[IndexedScan, ...]:
+        """Its scans."""
+        return self.description.scans
+
+    def directions_of(self, vectors: np.ndarray) -> np.ndarray:
+        """What the index compares: deviations from its mean, of unit length.
+
+        The mean is that of the whole index, not of each scan, as scans of different parts of the body differ in their
+        means. A vector that equals the mean gives zeros.
+
+        Args:
+            vectors: (N, C), pooled like those of the index.
+
+        Raises:
+            ConfigError: another number of channels.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != len(self._mean):
+            raise ConfigError(
+                f"The index {self.folder} holds vectors of {len(self._mean)} values, but the shape given is "
+                f"{vectors.shape}: use the features of its own model and level."
+            )
+        return unit(vectors.astype(np.float32) - self._mean)
+
+    def numbers_of(self, number: int) -> np.ndarray:
+        """The numbers of the boxes of a scan that the index holds, ascending, (N,) int32."""
+        return np.asarray(self._places[self._rows(number), 1])
+
+    def directions_at(self, number: int, boxes: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The directions of some boxes of a scan, by their numbers; those that hold only air are left out."""
+        rows = np.flatnonzero(np.isin(self.numbers_of(number), boxes)) + self._starts[number]
+        return np.asarray(self._vectors[rows], dtype=np.float32)
+
+    def _rows(self, number: int) -> slice:
+        return slice(int(self._starts[number]), int(self._starts[number + 1]))
+
+    def search(
+        self,
+        directions: np.ndarray,
+        most: int = 20,
+        *,
+        apart: int = APART,
+        without: tuple[int, Sequence[Triple]] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Hit]:
+        """The most similar places, best first. It is exact: every row is compared.
+
+        Args:
+            directions: (C,) or (N, C), of `directions_of` or `directions_at`; several, as of a region, count as their
+                mean.
+            most: number of places.
+            apart: of the places of one scan that are nearer than this many boxes along every axis, only the best.
+            without: number of a scan and boxes (k, j, i) there, such as those that were asked for: they and their
+                neighbours are left out.
+            cancelled: called from time to time; True stops the search.
+
+        Raises:
+            Cancelled: `cancelled` returned True.
+            ConfigError: the directions are zeros, or a number does not fit.
+            MissingPackageError: numkong is not installed.
+        """
+        if most < 1 or apart < 1:
+            raise ConfigError(
+                f"Give at least 1 place and a distance of at least 1 box, not {most} and {apart}."
+            )
+        (query,) = unit(np.atleast_2d(directions).mean(axis=0, keepdims=True))
+        if not query.any():
+            raise ConfigError("The place has the mean features of the index: choose another place.")
+        scores = self._scores(query, cancelled)
+        count = most * _CANDIDATES
+        while True:
+            hits = self._hits(scores, min(count, len(scores)), most, apart, without)
+            if len(hits) == most or count >= len(scores):
+                return hits
+            count *= 8
+
+    def _scores(self, query: np.ndarray, cancelled: Callable[[], bool] | None) -> np.ndarray:
+        """The similarity of every row, (N,) float32."""
+        numkong = require("numkong", "The search")
+        half, scores = query.astype(np.float16)[None], np.empty(len(self._vectors), dtype=np.float32)
+        for start in range(0, len(scores), _ROWS):
+            if cancelled is not None and cancelled():
+                raise Cancelled("The search was stopped.")
+            rows = self._vectors[start : start + _ROWS]
+            scores[start : start + _ROWS] = np.asarray(numkong.cdist(half, rows, "dot", threads=0))[0]
+        return scores
+
+    def _hits(
+        self,
+        scores: np.ndarray,
+        count: int,
+        most: int,
+        apart: int,
+        without: tuple[int, Sequence[Triple]] | None,
+    ) -> list[Hit]:
+        """The best places among the best rows."""
+        best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
+        # Of equal ones the first row comes first.
+        best = best[np.lexsort((best, -scores[best]))]
+        taken: dict[int, list[np.ndarray]] = {}
+        if without is not None:
+            taken[without[0]] = [np.array(box) for box in without[1]]
+        hits: list[Hit] = []
+        for row in best:
+            number, box_number = self._places[row].tolist()
+            scan = self.scans[number]
+            box = np.array(np.unravel_index(box_number, scan.lattice_shape))
+            near = taken.setdefault(number, [])
+            if any(int(np.abs(box - other).max()) < apart for other in near):
+                continue
+            near.append(box)
+            k, j, i = box.tolist()
+            hits.append(
+                Hit(min(float(scores[row]), 1.0), number, scan, (k, j, i), centre_of(scan, (k, j, i)))
+            )
+            if len(hits) == most:
+                break
+        return hits
+
+    def path_of(self, scan: IndexedScan, folder: Path | None = None) -> Path:
+        """Where a scan is; `folder` replaces that of the index, if the scans were moved."""
+        return Path(folder or self.description.folder) / scan.path
+
+    def read(self, scan: IndexedScan, folder: Path | None = None) -> Volume:
+        """Read a scan of the index; `folder` as for `path_of`.
+
+        Raises:
+            VolumeError: it is gone or cannot be read.
+        """
+        path = self.path_of(scan, folder)
+        if not path.exists():
+            raise VolumeError(f"{path} is gone: give the folder of the scans, or make the index again.")
+        if not scan.series:
+            return read_scan(path)
+        uids = series_of(path)
+        if len(uids) < scan.series:
+            raise VolumeError(f"{path} has no series {scan.series} any more: make the index again.")
+        return read_scan(path, uids[scan.series - 1])
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of unit length, (N, C); zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0.0, lengths, 1.0))
+
+
+def centre_of(scan: IndexedScan, box: Triple) -> tuple[float, float, float]:
+    """RAS position in mm of the centre of a box (k, j, i) of a scan."""
+    r, a, s, _ = (np.array(scan.lattice_to_ras) @ [*box[::-1], 1.0]).tolist()
+    return r, a, s
