@@ -46,7 +46,7 @@ def index(
     from rich.console import Console
 
     from MAESILCore.data.formats.names import with_name
-    from MAESILCore.downstream.search import build_index
+    from MAESILCore.downstream.search.building import build_index
 
     check_folder(out)
     console = Console(stderr=True)

@@ -17,7 +17,7 @@ from MAESILCore.errors import ConfigError, MaesilError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from MAESILCore.downstream.search import Hit, Index
+    from MAESILCore.downstream.search.index import Hit, Index
     from MAESILCore.downstream.search.query import Region
 
 #: Names of the thumbnails, by rank.
@@ -56,7 +56,8 @@ def search(
     """
     from rich.console import Console
 
-    from MAESILCore.downstream.search import Index, query_of
+    from MAESILCore.downstream.search.index import Index
+    from MAESILCore.downstream.search.query import query_of
     from MAESILCore.optional import require
 
     region = _region(at, roi)

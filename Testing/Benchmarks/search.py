@@ -17,7 +17,9 @@ _SCANS, _QUERIES, _MOST = 1000, 5, 20
 def search_rows(scan: Path | None) -> list[tuple[str, str, str]]:
     """Rows of the table: the joining of the index, and the first and the slowest later search of 20 places."""
     from MAESILCore.data.volume import read_volume
-    from MAESILCore.downstream.search import Index, PooledBoxes, arrays
+    from MAESILCore.downstream.search import arrays
+    from MAESILCore.downstream.search.boxes import PooledBoxes
+    from MAESILCore.downstream.search.index import Index
     from MAESILCore.downstream.search.layout import (
         Description,
         IndexedScan,

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.downstream.search.index import unit
 from MAESILCore.downstream.search.layout import INDEX, PLACES, VECTORS, Description, ScanFile
+from MAESILCore.downstream.search.ranking import unit
+from MAESILCore.errors import Cancelled
 from MAESILCore.files import write_json, write_together
 
 
-def join(index: Path, description: Description, files: Sequence[ScanFile]) -> Description:
+def join(
+    index: Path,
+    description: Description,
+    files: Sequence[ScanFile],
+    cancelled: Callable[[], bool] | None = None,
+) -> Description:
     """Write the arrays of an index and then its description, unless it holds just these scans already.
 
     Args:
         index: folder of the index.
         description: its description before.
         files: the scans that it shall hold, at least one.
+        cancelled: called before each scan; True stops the work, and the arrays before stay.
 
     Returns:
         Its description.
 
     Raises:
+        Cancelled: `cancelled` returned True.
+        ConfigError: a file is damaged.
         OSError: the index cannot be written; the arrays before stay.
     """
     scans = tuple(file.scan for file in files)
@@ -46,6 +55,8 @@ def join(index: Path, description: Description, files: Sequence[ScanFile]) -> De
         places = np.empty((rows, 2), dtype=np.int32)
         start = 0
         for number, file in enumerate(files):
+            if cancelled is not None and cancelled():
+                raise Cancelled("Stopped; run again to go on.")
             deviations, numbers = file.deviations_from(mean)
             stop = start + len(numbers)
             vectors[start:stop] = unit(deviations)

@@ -17,19 +17,15 @@ from MAESILCore.downstream.search.layout import (
     IndexedScan,
     read_description,
 )
+from MAESILCore.downstream.search.ranking import APART, best_places, unit
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.files import read_array
 from MAESILCore.lattice import Triple
 from MAESILCore.optional import require
 from MAESILCore.store.ingest import series_of
 
-#: Hits of one scan that are nearer than this many boxes along every axis are one place; the best one is kept.
-APART = 3
-
 #: Rows per call of the library, after which the search can be stopped.
 _ROWS = 1 << 18
-#: Candidates per wanted hit at first; more are taken while neighbours use them up.
-_CANDIDATES = 64
 
 
 @dataclass(frozen=True)
@@ -166,12 +162,13 @@ class Index:
         if not query.any():
             raise ConfigError("The place has the mean features of the index: choose another place.")
         scores = self._scores(query, cancelled)
-        count = most * _CANDIDATES
-        while True:
-            hits = self._hits(scores, min(count, len(scores)), most, apart, without)
-            if len(hits) == most or count >= len(scores):
-                return hits
-            count *= 8
+        shapes = [scan.lattice_shape for scan in self.scans]
+        hits = []
+        for row, number, box in best_places(scores, self._places, shapes, most, apart=apart, without=without):
+            scan = self.scans[number]
+            # Rounding of 16 bits may exceed 1.
+            hits.append(Hit(min(float(scores[row]), 1.0), number, scan, box, centre_of(scan, box)))
+        return hits
 
     def _scores(self, query: np.ndarray, cancelled: Callable[[], bool] | None) -> np.ndarray:
         """The similarity of every row, (N,) float32."""
@@ -183,38 +180,6 @@ class Index:
             rows = self._vectors[start : start + _ROWS]
             scores[start : start + _ROWS] = np.asarray(numkong.cdist(half, rows, "dot", threads=0))[0]
         return scores
-
-    def _hits(
-        self,
-        scores: np.ndarray,
-        count: int,
-        most: int,
-        apart: int,
-        without: tuple[int, Sequence[Triple]] | None,
-    ) -> list[Hit]:
-        """The best places among the best rows."""
-        best = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
-        # Of equal ones the first row comes first.
-        best = best[np.lexsort((best, -scores[best]))]
-        taken: dict[int, list[np.ndarray]] = {}
-        if without is not None:
-            taken[without[0]] = [np.array(box) for box in without[1]]
-        hits: list[Hit] = []
-        for row in best:
-            number, box_number = self._places[row].tolist()
-            scan = self.scans[number]
-            box = np.array(np.unravel_index(box_number, scan.lattice_shape))
-            near = taken.setdefault(number, [])
-            if any(int(np.abs(box - other).max()) < apart for other in near):
-                continue
-            near.append(box)
-            k, j, i = box.tolist()
-            hits.append(
-                Hit(min(float(scores[row]), 1.0), number, scan, (k, j, i), centre_of(scan, (k, j, i)))
-            )
-            if len(hits) == most:
-                break
-        return hits
 
     def path_of(self, scan: IndexedScan, folder: Path | None = None) -> Path:
         """Where a scan is; `folder` replaces that of the index, if the scans were moved."""
@@ -235,12 +200,6 @@ class Index:
         if len(uids) < scan.series:
             raise VolumeError(f"{path} has no series {scan.series} any more: make the index again.")
         return read_scan(path, uids[scan.series - 1])
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of unit length, (N, C); zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0.0, lengths, 1.0))
 
 
 def centre_of(scan: IndexedScan, box: Triple) -> tuple[float, float, float]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from MAESILCore.downstream.search import PooledBoxes
-from MAESILCore.downstream.search.boxes import box_of, factors_of
+from MAESILCore.downstream.search.boxes import PooledBoxes, box_of, factors_of
 from MAESILCore.lattice import FeatureMap
 
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from MAESILCore import Volume, load_checkpoint, write_volume
-from MAESILCore.downstream.search import Index, PooledBoxes, arrays, build_index, query_of
+from MAESILCore.downstream.search import arrays
 from MAESILCore.downstream.search import building as index_building
-from MAESILCore.downstream.search.query import at, within
+from MAESILCore.downstream.search.boxes import PooledBoxes
+from MAESILCore.downstream.search.building import build_index
+from MAESILCore.downstream.search.index import Index
+from MAESILCore.downstream.search.query import at, query_of, within
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, VolumeError
 from MAESILCore.inference import encode
 from MAESILCore.store import ingest
@@ -117,6 +120,8 @@ def test_it_goes_on_where_it_was_stopped_or_killed(
         patch.setattr(arrays, "unit", killed)
         with pytest.raises(KeyboardInterrupt):
             build()
+    with pytest.raises(Cancelled):
+        build(cancelled=lambda: True)  # while it joins, as no scan is left to be read
     assert build() == (3, 0)
     assert {path.name.partition("-")[0] for path in (tmp_path / "index").iterdir()} == {
         "index.json",

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MAESILCore.downstream.search import Index, arrays
+from MAESILCore.downstream.search import arrays
 from MAESILCore.downstream.search import index as searching
+from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import Description, IndexedScan, ScanFile, matrix_of, write_scan
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 
