@@ -233,7 +233,7 @@ def test_a_source_asks_of_widgets_only_what_they_have(source: Path) -> None:
 
 def test_no_two_widgets_have_the_same_name() -> None:
     """All files fill one window, in which a name finds one widget."""
-    assert len(UIS) == 9
+    assert len(UIS) == 10
     assert len(widgetClasses()) == len(partsOf("widget"))
 
 

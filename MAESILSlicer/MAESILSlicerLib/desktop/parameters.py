@@ -146,6 +146,7 @@ class MAESILSlicerParameterNode:
         featureLayer: what the slices show over the volume, once it has features.
         featureOpacity: opacity of that, 0 to 1.
         featureThreshold: least similarity that is shown, 0 to 1.
+        segmentModel: run folder or checkpoint of a segmentation training; "" is the newest run.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
@@ -180,6 +181,7 @@ class MAESILSlicerParameterNode:
     featureLayer: FeatureLayer = FeatureLayer(_FEATURES.layer)
     featureOpacity: Annotated[float, WithinRange(0.0, 1.0)] = _FEATURES.opacity
     featureThreshold: Annotated[float, WithinRange(0.0, 1.0)] = _FEATURES.threshold
+    segmentModel: str = ""
 
 
 def choicesOf(parameters: MAESILSlicerParameterNode) -> StudyChoices:

@@ -19,6 +19,7 @@ from MAESILSlicerLib.desktop.pretrainpanel import PretrainPanel
 from MAESILSlicerLib.desktop.reconstructpanel import ReconstructPanel
 from MAESILSlicerLib.desktop.resultspanel import ResultsPanel
 from MAESILSlicerLib.desktop.resultviews import RESULTS, ResultViews
+from MAESILSlicerLib.desktop.segmentpanel import SegmentPanel
 from MAESILSlicerLib.desktop.sentences import translated
 from MAESILSlicerLib.desktop.study import Study
 from MAESILSlicerLib.desktop.systempanel import SystemPanel
@@ -51,10 +52,15 @@ class Window:
         self.resultViews = ResultViews(self._onViews, RESULTS)
         volume, mask, display = VolumePanel(self), MaskPanel(self), DisplayPanel(self)
         self._reconstruct, self._results = ReconstructPanel(self), ResultsPanel(self)
-        self._features, self._pretrain = FeaturesPanel(self), PretrainPanel(self)
+        self._features, self._segment, self._pretrain = (
+            FeaturesPanel(self),
+            SegmentPanel(self),
+            PretrainPanel(self),
+        )
         self.system = SystemPanel(self)
         # In this order: the obstacle of the system check is shown by the button of the reconstruction.
-        work = [volume, display, mask, self._reconstruct, self._results, self._features, self._pretrain]
+        work = [volume, display, mask, self._reconstruct, self._results]
+        work += [self._features, self._segment, self._pretrain]
         self._panels: list[Panel] = [self.system, *work]
         # The panels were added after the buttons below them.
         qt.QWidget.setTabOrder(ui.deleteButton, ui.repairButton)
@@ -68,6 +74,7 @@ class Window:
             ui.reconstructSection,
             ui.resultsSection,
             ui.featuresSection,
+            ui.segmentSection,
             ui.pretrainSection,
             ui.systemSection,
         ):
@@ -198,4 +205,5 @@ class Window:
             self._showStatus()
             self._reconstruct.showJob()
             self._features.showJob()
+            self._segment.showJob()
         self.schedule(*topics)

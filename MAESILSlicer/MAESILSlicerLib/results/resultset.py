@@ -93,6 +93,7 @@ KINDS: Mapping[str, ResultKind] = Plugins(
     {
         "features": "MAESILSlicerLib.results.features:KIND",
         "reconstruction": "MAESILSlicerLib.results.reconstruction:KIND",
+        "segmentation": "MAESILSlicerLib.results.segmentation:KIND",
     },
 )
 

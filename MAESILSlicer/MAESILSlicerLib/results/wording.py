@@ -35,6 +35,11 @@ TEXTS = Texts(
         "features.colours": _("Feature colours"),
         "features.vectors": _("Features"),
         "features.similarity": _("Similarity"),
+        "segmentation.segmentation": _("Segmentation"),
+        "segmentation.uncertainty": _("Uncertainty of the segmentation"),
+        "segmentation.other-size": _(
+            'The size of "{volume}" has changed since its segmentation was started; segment it again.'
+        ),
         "reconstruction.input": _("Input, nothing hidden"),
         "reconstruction.scores": _("Scores of the whole volume"),
         "reconstruction.rows": _("Scores of each superpatch; choose a row to go there"),

@@ -13,7 +13,8 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.jobs import runs as library
 from MAESILCore.jobs import wording as jobs
 from MAESILCore.jobs.client import JobProcess
-from MAESILCore.jobs.pretraining import PretrainingRequest, prepare_pretraining
+from MAESILCore.jobs.pretraining import prepare_pretraining
+from MAESILCore.jobs.runrequests import read_request
 from MAESILCore.jobs.runs import Curves, Preview, RunsFolder, RunSummary
 from MAESILCore.optional import require
 from MAESILSlicerLib.session.signal import Signal
@@ -116,9 +117,9 @@ class Board:
         """
         if any(job.folder.path == folder and not job.is_over for job in self._started):
             # Its process may not have taken the lock yet.
-            raise ConfigError(jobs.sentence("run.running", name=PretrainingRequest.read(folder).name))
+            raise ConfigError(jobs.sentence("run.running", name=read_request(folder).name))
         job = library.resume(folder, steps=steps, scans=scans, python=self._python)
-        logging.info("MAESIL: a pre-training was started in the background")
+        logging.info("MAESIL: a training was started in the background")
         self._started.append(job)
         self.refresh()
         return job
@@ -156,7 +157,7 @@ class Board:
         """Release the runs, which go on; the application's log says so."""
         going = [job for job in self._started if not job.is_over]
         if going:
-            logging.info("MAESIL: pre-trainings that go on in the background: %d", len(going))
+            logging.info("MAESIL: trainings that go on in the background: %d", len(going))
         self._release(list(self._started))
         self._folder, self.runs = None, []
 

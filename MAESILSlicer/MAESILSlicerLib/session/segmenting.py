@@ -1,0 +1,189 @@
+"""Few-label segmentation of a scene: which volumes are outlined, a run that learns from them, and its application."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from MAESILCore.data.labels import write_segmentation
+from MAESILCore.data.volume import write_volume
+from MAESILCore.downstream.segmentation.cases import Case
+from MAESILCore.errors import ConfigError
+from MAESILCore.files import UNFINISHED
+from MAESILCore.jobfolder import JobFolder
+from MAESILCore.jobfolder.failures import message_of_os_error
+from MAESILCore.jobs.client import JobProcess
+from MAESILCore.jobs.runrequests import read_request
+from MAESILCore.jobs.segmentation import prepare_segmentation
+from MAESILCore.jobs.segmenttraining import TASK, prepare_segmentation_training
+from MAESILCore.optional import require
+from MAESILSlicerLib.scene.nodes import nodesOfClass, roleOf
+from MAESILSlicerLib.scene.segmentations import segmentationOf
+from MAESILSlicerLib.scene.volumes import checkVolume, readVolume
+from MAESILSlicerLib.session.wording import sentence
+
+if TYPE_CHECKING:
+    from MAESILCore.jobs.runs import RunSummary
+    from MAESILSlicerLib.session.board import Board
+    from MAESILSlicerLib.session.session import Session
+
+#: Folder of the labelled scans in a run's folder.
+_CASES = "cases"
+
+
+@dataclass(frozen=True)
+class SceneCase:
+    """A volume of a scene, and the segmentation that was drawn on it.
+
+    Attributes:
+        volumeNode: the volume.
+        segmentationNode: its newest segmentation, one made by hand before one by a model; None if it has none.
+        isByHand: whether the segmentation is not the result of a model.
+    """
+
+    volumeNode: slicer.vtkMRMLScalarVolumeNode
+    segmentationNode: slicer.vtkMRMLSegmentationNode | None
+    isByHand: bool
+
+    @property
+    def text(self) -> str:
+        """What the faces say of its segmentation, as a sentence."""
+        if self.segmentationNode is None:
+            return sentence("segment.not-outlined")
+        names = {"segmentation": self.segmentationNode.GetName()}
+        count = self.segmentationNode.GetSegmentation().GetNumberOfSegments()
+        if count == 1:
+            names["segment"] = self.segmentationNode.GetSegmentation().GetNthSegment(0).GetName()
+            return sentence("segment.one", **names)
+        return sentence("segment.several", count=count, **names)
+
+
+def casesOf(scene: slicer.vtkMRMLScene) -> list[SceneCase]:
+    """The usable volumes of a scene that are no results, each with its segmentation, in scene order.
+
+    A segmentation belongs to the volume on which it was drawn, its reference geometry.
+    """
+    outlined = [
+        node
+        for node in nodesOfClass(scene, "vtkMRMLSegmentationNode")
+        if node.GetSegmentation() is not None and node.GetSegmentation().GetNumberOfSegments() > 0
+    ]
+    cases = []
+    for volumeNode in nodesOfClass(scene, "vtkMRMLScalarVolumeNode"):
+        if roleOf(volumeNode) is not None or not checkVolume(volumeNode, expectsHu=False).usable:
+            continue
+        own = [node for node in outlined if _drawnOn(node) is volumeNode]
+        byHand = [node for node in own if roleOf(node) is None]
+        cases.append(SceneCase(volumeNode, next(reversed(byHand or own), None), bool(byHand)))
+    return cases
+
+
+def _drawnOn(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLNode | None:
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def learnedRuns(board: Board) -> list[RunSummary]:
+    """The runs that learn segmentations, newest first."""
+    return [run for run in board.runs if run.method == TASK]
+
+
+def learn(board: Board, cases: Sequence[SceneCase], **choices: Any) -> Path:  # noqa: ANN401
+    """Write volumes and segmentations into the folder of a new run, and start it in the background.
+
+    The scene is not changed. Labels are on the exact grid of their volume; transforms are taken into account.
+
+    Args:
+        board: the runs; its folder is open.
+        cases: volumes with segmentations.
+        choices: further arguments of `MAESILCore.jobs.segmenttraining.prepare_segmentation_training`.
+
+    Returns:
+        The folder of the run, which has the cases in it.
+
+    Raises:
+        MaesilError: there is no case, one cannot be used, a choice is invalid, or the folder cannot be written.
+            No files remain.
+        ValueError: no folder of runs is open.
+    """
+    # Otherwise a folder would remain whose run cannot be started.
+    require("psutil", "Running a job")
+    usable = [case for case in cases if case.segmentationNode is not None]
+    if not usable:
+        raise ConfigError(sentence("segment.no-case"))
+    root = board.root
+    if root is None:
+        raise ValueError("Open a folder of runs first.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=root) as unfinished:
+            written = [_write(case, Path(unfinished), number) for number, case in enumerate(usable, 1)]
+            folder = prepare_segmentation_training(root, written, **choices)
+            try:
+                _moveIn(Path(unfinished), folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise ConfigError(message_of_os_error(error)) from error
+    board.resume(folder)
+    return folder
+
+
+def startSegmentation(
+    session: Session,
+    model: str | Path,
+    device: str = "auto",
+    batchSize: int | None = None,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None,
+) -> None:
+    """Start a job that outlines the structures of a model in a volume, and return at once.
+
+    Args:
+        session: follows the job, and imports its results.
+        model: run folder or checkpoint of a segmentation training.
+        device: auto, cpu, cuda, cuda:N or mps.
+        batchSize: tiles per pass; None is the device's default.
+        volumeNode: the volume, not necessarily shown; None is the shown one.
+
+    Raises:
+        MaesilError: there is no usable volume, a job is already running, or the job's folder cannot be written.
+    """
+    session.requireNoTask()
+    inputNode = volumeNode or session.volumeNode
+    folder = prepare_segmentation(
+        session.jobsFolder, readVolume(inputNode), model, device=device, batch_size=batchSize
+    )
+    job = JobProcess(folder, session.python)
+    job.start()
+    session.follow(job, inputNode)
+
+
+def _write(case: SceneCase, folder: Path, number: int) -> Case:
+    """Write the volume and the labels of a case."""
+    name = re.sub(r"\W+", "-", case.volumeNode.GetName()).strip("-")
+    stem = f"{number:02d}-{name}".rstrip("-")
+    scan, labels = folder / f"{stem}.nrrd", folder / f"{stem}.seg.nrrd"
+    write_volume(readVolume(case.volumeNode), scan)
+    write_segmentation(segmentationOf(case.segmentationNode, case.volumeNode), labels)
+    return Case(str(scan), str(labels))
+
+
+def _moveIn(unfinished: Path, folder: Path) -> None:
+    """Move the written cases into a run's folder, and name their new places in its request."""
+    target = folder / _CASES
+    target.mkdir()
+    for file in sorted(unfinished.iterdir()):
+        file.replace(target / file.name)
+    request = read_request(folder)
+    moved = [
+        replace(case, scan=str(target / Path(case.scan).name), labels=str(target / Path(case.labels).name))
+        for case in request.cases
+    ]
+    JobFolder(folder).describe(request.kind, replace(request, cases=tuple(moved)).content)
