@@ -27,7 +27,9 @@ def phantom(
     oblique: Annotated[float, typer.Option(metavar="DEGREES", help="Rotate the grid by this angle.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the patient.")] = 0,
     contrast: Annotated[bool, typer.Option(help="With or without contrast agent.")] = True,
-    labels: Annotated[Path | None, typer.Option(help="Also write the labels to this file.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Also write the labels to this file; .seg.nrrd holds their names.")
+    ] = None,
 ) -> None:
     """Write a synthetic torso CT in Hounsfield units, with labels."""
     from rich.console import Console
@@ -35,6 +37,7 @@ def phantom(
 
     from MAESILCore.data.formats.checks import dimensions_text
     from MAESILCore.data.formats.files import check_format
+    from MAESILCore.data.labels import write_segmentation
     from MAESILCore.data.volume import write_volume
     from MAESILCore.phantom import make_phantom, phantom_geometry
 
@@ -61,6 +64,6 @@ def phantom(
     edges = " x ".join(f"{edge:.3g}" for edge in made.volume.spacing)
     console.print(f"Wrote {dimensions_text(shape)} voxels of {edges} mm to {out}.")
     if labels is not None:
-        write_volume(made.labels, labels)
+        write_segmentation(made.segmentation, labels)
         names = ", ".join(f"{value} {name}" for value, name in made.legend.items())
         console.print(f"Wrote the labels to {labels}: {names}.")

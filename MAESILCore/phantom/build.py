@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
+from MAESILCore.data.segmentation import Segment, Segmentation
 from MAESILCore.data.volume import Volume
 from MAESILCore.errors import ConfigError
 from MAESILCore.phantom import body, organs
@@ -76,6 +77,12 @@ class Phantom:
     volume: Volume
     labels: Volume
     legend: dict[int, str] = field(default_factory=lambda: dict(LEGEND))
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The labels with their names."""
+        segments = tuple(Segment(value, name) for value, name in self.legend.items() if value)
+        return Segmentation(self.labels.voxels, self.labels.ijk_to_ras, segments)
 
 
 def make_phantom(

@@ -2,6 +2,8 @@
 
 from MAESILCore.downstream.classification.apply import Applied, apply_classifier
 from MAESILCore.downstream.classification.attentive import AttentiveTraining
+from MAESILCore.downstream.classification.presence import train_presence
+from MAESILCore.downstream.classification.presence_use import evaluate_presence, structures_in
 from MAESILCore.downstream.classification.train import HEADS, train_classifier
 from MAESILCore.downstream.classification.use import (
     Classifier,
@@ -18,6 +20,9 @@ __all__ = [
     "apply_classifier",
     "classify",
     "evaluate_classifier",
+    "evaluate_presence",
     "load_classifier",
+    "structures_in",
     "train_classifier",
+    "train_presence",
 ]

@@ -74,24 +74,24 @@ def fit_linear(
     candidates = range(len(levels)) if level is None else [level]
     parts = inner_parts(classes, patients, seed)
     if not parts:
-        return _fitted(levels[candidates[-1]], candidates[-1], classes, [USUAL])[0]
+        return fit_each(levels[candidates[-1]], candidates[-1], classes, [USUAL])[0]
     losses = np.zeros((len(candidates), len(STRENGTHS)))
     for row, candidate in enumerate(candidates):
         for train, held in parts:
             stop_if(cancelled)
-            heads = _fitted(levels[candidate][train], candidate, classes[train], STRENGTHS)
+            heads = fit_each(levels[candidate][train], candidate, classes[train], STRENGTHS)
             for column, head in enumerate(heads):
                 found = head.probabilities(levels[candidate][held])[np.arange(len(held)), classes[held]]
                 shares = np.bincount(classes)[classes[held]]
                 losses[row, column] -= (np.log(np.maximum(found, 1e-12)) / shares).sum()
     row, column = divmod(int(losses.argmin()), len(STRENGTHS))
-    return _fitted(levels[candidates[row]], candidates[row], classes, [STRENGTHS[column]])[0]
+    return fit_each(levels[candidates[row]], candidates[row], classes, [STRENGTHS[column]])[0]
 
 
-def _fitted(
+def fit_each(
     vectors: np.ndarray, level: int, classes: np.ndarray, strengths: Sequence[float]
 ) -> list[LinearHead]:
-    """A fit on (N, D) vectors for each strength."""
+    """A fit on (N, D) vectors for each strength, whose classes weigh the same."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

@@ -21,6 +21,8 @@ from MAESILCore.models.weightfiles import opened
 
 #: Key of the metadata, version of its content, and file name in the output folder of a training.
 KEY, FORMAT, FILE = "maesil-classifier", 1, "classifier.safetensors"
+#: Tasks: a class of the scan, or the presence of each structure in each superpatch.
+SCAN, SUPERPATCH = "scan", "superpatch"
 _LINEAR = ("mean", "scale", "weights", "offsets")
 
 Head = LinearHead | AttentiveHead
@@ -34,7 +36,7 @@ class Description:
         head: logistic or attentive.
         task: `scan` for one class per scan, `superpatch` for the presence of each structure in each superpatch.
         classes: names of the classes or structures.
-        level: index of the encoder's feature level, from 0.
+        level: index of the encoder's feature level, from 0; each structure has its own, and this is then -1.
         encoder: `Identity.to_json` of the encoder.
         superpatch: largest edge of a superpatch in voxels, for the task `superpatch`; 0 is that of the model.
         learned_from: hashes of the scans that it learned from.
@@ -97,6 +99,7 @@ def save_heads(path: Path, description: Description, heads: list[Head]) -> None:
     for number, head in enumerate(heads):
         if isinstance(head, LinearHead):
             parts = {name: torch.from_numpy(np.ascontiguousarray(getattr(head, name))) for name in _LINEAR}
+            parts["level"] = torch.tensor(head.level)
         else:
             parts = head.state_dict()
         tensors |= {f"{number}.{name}": tensor for name, tensor in parts.items()}
@@ -122,7 +125,7 @@ def load_heads(path: Path) -> tuple[Description, list[Head]]:
         description = Description.from_json(text)
         with opened(path) as handle:
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - no mapping
-        count = len(description.classes) if description.task == "superpatch" else 1
+        count = len(description.classes) if description.task == SUPERPATCH else 1
         heads = [_head(description, _part(tensors, number)) for number in range(count)]
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
@@ -143,4 +146,4 @@ def _head(description: Description, tensors: Mapping[str, torch.Tensor]) -> Head
         return head.eval()
     if description.head != "logistic":
         raise ValueError("unknown head")
-    return LinearHead(description.level, 0.0, *(tensors[name].numpy() for name in _LINEAR))
+    return LinearHead(int(tensors["level"]), 0.0, *(tensors[name].numpy() for name in _LINEAR))

@@ -20,7 +20,7 @@ from MAESILCore.downstream.classification.progress import Progress
 from MAESILCore.downstream.classification.results import Row, scored, write_files, writing
 from MAESILCore.downstream.classification.scans import Examined, examine_all
 from MAESILCore.downstream.classification.scores import DRAWS, scores_of
-from MAESILCore.downstream.classification.stored import FILE, Description, Head, save_heads
+from MAESILCore.downstream.classification.stored import FILE, SCAN, Description, Head, save_heads
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
 
@@ -141,7 +141,7 @@ def train_classifier(
     learned = folds[0].train if cases.is_split else np.arange(len(classes))
     description = Description(
         head=head,
-        task="scan",
+        task=SCAN,
         classes=names,
         level=heads[0].level if isinstance(heads[0], LinearHead) else int(chosen or 0),
         encoder=encoder.identity.to_json(),
