@@ -48,6 +48,8 @@ class SegmentationConfig(BaseModel):
         name: name of the resulting model.
         data: description of the training data with licences, for the card.
         encoder: checkpoint, run folder or bundled name of the pre-trained encoder; None trains one from scratch.
+        network: `encoder` is an encoder of ours with a decoder; `monai-unet` and `monai-dynunet` are networks to compare
+            with, see `baselines`.
         method: method of an encoder from scratch.
         preset: named sizes of that method.
         model: fields of its configuration; they override the preset's.
@@ -89,6 +91,7 @@ class SegmentationConfig(BaseModel):
     name: str = "segmentation"
     data: str = ""
     encoder: str | None = None
+    network: Literal["encoder", "monai-unet", "monai-dynunet"] = "encoder"
     method: str = "mae"
     preset: str | None = "small"
     model: dict[str, Any] = {}
@@ -121,6 +124,8 @@ class SegmentationConfig(BaseModel):
     def _window_rises(self) -> SegmentationConfig:
         if self.window[0] >= self.window[1]:
             raise ValueError("the window's lower end must be below its upper end")
+        if self.network != "encoder" and self.encoder is not None:
+            raise ValueError(f"{self.network} takes no encoder: leave it out")
         if self.crop_size is not None and min(self.crop_size) < 1:
             raise ValueError("crop_size must be three numbers of voxels, at least 1")
         return self

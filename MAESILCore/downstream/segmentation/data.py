@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -209,27 +209,19 @@ def _is_even(spacing: tuple[float, float, float], axis: int) -> bool:
     return max(first, second) < 2.0 * min(first, second)
 
 
-def crop_size_for(
-    shapes: Sequence[Triple], superpatch_size: Triple, patch_size: Triple, least: Triple, most: int = 96
-) -> Triple:
-    """The default size of crops: whole patches around the largest case, at most the superpatch and `most` voxels.
+def crop_size_for(shapes: Sequence[Triple], largest: Triple, unit: Triple, most: int = 96) -> Triple:
+    """The default size of crops: whole units around the largest case, at most the network's input and `most` voxels.
 
     Args:
         shapes: (k, j, i) of the cases.
-        superpatch_size: largest input of the encoder.
-        patch_size: voxels of a patch.
-        least: voxels along each axis of which the crop must be a multiple, for the decoder.
+        largest: largest input of the network.
+        unit: voxels along each axis of which an input must be a multiple.
         most: largest extent in voxels.
     """
 
     def size(axis: int) -> int:
-        unit = int(np.lcm(patch_size[axis], least[axis]))
-        largest = max(shape[axis] for shape in shapes)
-        limit = max(unit, min(superpatch_size[axis], most) // unit * unit)
-        return min(limit, -(-largest // unit) * unit)
+        step = unit[axis]
+        limit = max(step, min(largest[axis], most) // step * step)
+        return min(limit, -(-max(shape[axis] for shape in shapes) // step) * step)
 
     return size(0), size(1), size(2)
-
-
-#: Callback with a sentence, called before each case is read.
-Report = Callable[[str], None]

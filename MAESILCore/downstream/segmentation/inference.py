@@ -83,7 +83,7 @@ def segment(
     if not np.isfinite(volume.value_range).all():
         raise VolumeError("The scan has NaN or infinite voxels: replace them, for example by air.")
     window = model.intensity.window_of(volume.voxels)
-    unit = decoder_unit(model)
+    unit = model.network.unit
     crop = _tile_size(volume.shape, model.crop_size, unit)
     if overlap is None:
         overlap = usual_overlap(crop, unit, volume.spacing[::-1])
@@ -107,13 +107,6 @@ def segment(
     labels, uncertainty = _decided(assembler.result())
     segmentation = Segmentation(labels, volume.ijk_to_ras, model.classes.structures)
     return SegmentationResult(volume, segmentation, uncertainty, model.name)
-
-
-def decoder_unit(model: SegmentationModel) -> Triple:
-    """Voxels along k, j, i of which an input must be a multiple: patches of the encoder and steps of the decoder."""
-    stride = model.network.encoder.abilities.levels[-1].stride
-    k, j, i = (math.lcm(patch, step) for patch, step in zip(model.patch_size, stride, strict=True))
-    return k, j, i
 
 
 def _tile_size(shape: Triple, crop: Triple, unit: Triple) -> Triple:

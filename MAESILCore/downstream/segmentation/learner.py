@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from MAESILCore.downstream.segmentation.config import SegmentationConfig
-from MAESILCore.downstream.segmentation.network import SegmentationNetwork
+from MAESILCore.downstream.segmentation.network import Segmenter
 from MAESILCore.errors import CheckpointError
 from MAESILCore.models.weights import misfit
 from MAESILCore.nn.sharded import part_like
@@ -22,7 +22,7 @@ class Schedule:
     """The learning rates of decoder and encoder.
 
     A frozen start, then the whole network with a warm-up of the encoder, is what keeps pre-trained transformers from
-    forgetting (docs/downstream.md, Schedule).
+    forgetting (docs/downstream.md, Segmentation).
 
     Attributes:
         config: the recipe.
@@ -77,14 +77,13 @@ class Learner:
         best_step: the step of it.
     """
 
-    def __init__(self, network: SegmentationNetwork, schedule: Schedule) -> None:
+    def __init__(self, network: Segmenter, schedule: Schedule) -> None:
         self.network, self.schedule = network, schedule
         self.best, self.best_step = -math.inf, 0
         decay = schedule.config.weight_decay
-        encoder = [weight for weight in network.encoder.parameters() if weight.requires_grad]
         groups = [
             {"params": part, "weight_decay": decay if decays else 0.0, "is_encoder": is_encoder}
-            for weights, is_encoder in ((network.decoder, False), (encoder, True))
+            for weights, is_encoder in ((network.decoder_weights, False), (network.encoder_weights, True))
             for decays in (True, False)
             if (part := [weight for weight in weights if _decays(weight) is decays])
         ]

@@ -8,13 +8,13 @@ from typing import Any
 
 from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.window import Window
+from MAESILCore.downstream.segmentation.baselines import BASELINES, MonaiNetwork
 from MAESILCore.downstream.segmentation.classes import Classes
-from MAESILCore.downstream.segmentation.network import SegmentationNetwork
+from MAESILCore.downstream.segmentation.network import SegmentationNetwork, Segmenter
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.lattice.box import Triple
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import triple
-from MAESILCore.methods.base import Method
 from MAESILCore.models.card import Card, read_card
 from MAESILCore.models.catalogue import resolve
 from MAESILCore.models.checkpoint import load_tensors
@@ -35,7 +35,7 @@ class SegmentationModel:
         card: the description of the checkpoint.
     """
 
-    network: SegmentationNetwork
+    network: Segmenter
     classes: Classes
     crop_size: Triple
     card: Card
@@ -46,7 +46,7 @@ class SegmentationModel:
         return self.card.name
 
     @property
-    def method(self) -> SegmentationNetwork:
+    def method(self) -> Segmenter:
         """The module that passes move to their device."""
         return self.network
 
@@ -60,13 +60,8 @@ class SegmentationModel:
         """HU that map to 0 and 1, for the intensity `window`."""
         return Window(*self.card.window)
 
-    @property
-    def patch_size(self) -> Triple:
-        """Voxels of a patch of the encoder along k, j, i."""
-        return self.card.patch_size
 
-
-def task_of(network: SegmentationNetwork, classes: Classes, crop_size: Triple, width: int) -> dict[str, Any]:
+def task_of(network: Segmenter, classes: Classes, crop_size: Triple, width: int) -> dict[str, Any]:
     """The field `task` of a card."""
     return {
         "kind": TASK,
@@ -77,15 +72,17 @@ def task_of(network: SegmentationNetwork, classes: Classes, crop_size: Triple, w
     }
 
 
-def network_of(method: Method, task: dict[str, Any]) -> SegmentationNetwork:
-    """The network of an encoder and a card's `task`.
+def network_of(card: Card) -> Segmenter:
+    """The network that a card describes, with fresh weights.
 
     Raises:
         ConfigError, KeyError, TypeError, ValueError: a field is missing or does not fit.
     """
-    return SegmentationNetwork(
-        method, [int(level) for level in task["levels"]], 1 + len(task["classes"]), int(task["width"])
-    )
+    count, width = 1 + len(card.task["classes"]), int(card.task["width"])
+    if card.method in BASELINES:
+        return MonaiNetwork(card.method, count, width)
+    levels = [int(level) for level in card.task["levels"]]
+    return SegmentationNetwork(create(card.method, card.config), levels, count, width)
 
 
 def load_segmentation_model(path: str | Path) -> SegmentationModel:
@@ -109,9 +106,8 @@ def load_segmentation_model(path: str | Path) -> SegmentationModel:
             "train one with `maesil segment train`."
         )
     try:
-        task = dict(card.task)
-        network = network_of(create(card.method, card.config), task)
-        classes, crop_size = Classes.from_json(task["classes"]), triple(task["crop_size"])
+        network = network_of(card)
+        classes, crop_size = Classes.from_json(card.task["classes"]), triple(card.task["crop_size"])
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file.name} does not fit this version of MAESIL: {error}") from error
     weights = load_tensors(file, "model.")

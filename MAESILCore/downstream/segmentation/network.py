@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,42 @@ from MAESILCore.optional import require
 _NORM = ("INSTANCE", {"affine": True})
 
 
-class SegmentationNetwork(nn.Module):
-    """Superpatches to logits of classes.
+class Segmenter(nn.Module, ABC):
+    """Superpatches to logits of classes, however the network is built.
+
+    Attributes:
+        unit: voxels along k, j, i of which an input must be a multiple.
+        largest: largest input in voxels along k, j, i.
+        levels: feature levels of the encoder that it sees; empty without an encoder of ours.
+    """
+
+    unit: Triple
+    largest: Triple
+    levels: tuple[int, ...] = ()
+
+    @property
+    @abstractmethod
+    def encoder_weights(self) -> list[nn.Parameter]:
+        """Weights that were or could be pre-trained."""
+
+    @property
+    def decoder_weights(self) -> list[nn.Parameter]:
+        """All other weights."""
+        known = {id(weight) for weight in self.encoder_weights}
+        return [weight for weight in self.parameters() if id(weight) not in known]
+
+    @abstractmethod
+    def forward(self, superpatches: torch.Tensor, frozen: bool = False) -> torch.Tensor:
+        """(B, 1, K, J, I) in [0, 1] -> (B, classes, K, J, I) logits.
+
+        Args:
+            superpatches: the input.
+            frozen: compute no gradients of the encoder, which saves their time and memory.
+        """
+
+
+class SegmentationNetwork(Segmenter):
+    """A network of an encoder of ours and a decoder.
 
     The decoder sees the voxels at the full resolution and one feature level of the encoder at each halving down to the
     stride of the features. A level that lies on a coarser lattice is brought up by transposed convolutions, as in
@@ -38,6 +73,11 @@ class SegmentationNetwork(nn.Module):
     def __init__(self, method: Method, levels: Sequence[int], classes: int, width: int) -> None:
         super().__init__()
         blocks: Any = require("monai.networks.blocks", "A segmentation")
+        sizes = method.config
+        self.largest = sizes.superpatch_size
+        stride = method.abilities.levels[-1].stride if method.abilities.levels else sizes.patch_size
+        k, j, i = (math.lcm(patch, step) for patch, step in zip(sizes.patch_size, stride, strict=True))
+        self.unit = k, j, i
         # A teacher, which takes no gradients in pre-training, learns here.
         self.encoder, self.levels = method.requires_grad_(True), tuple(levels)
         steps = halvings(method)
@@ -66,12 +106,7 @@ class SegmentationNetwork(nn.Module):
         self.head = blocks.UnetOutBlock(spatial_dims=3, in_channels=width, out_channels=classes)
 
     def forward(self, superpatches: torch.Tensor, frozen: bool = False) -> torch.Tensor:
-        """(B, 1, K, J, I) in [0, 1], whole patches -> (B, classes, K, J, I) logits.
-
-        Args:
-            superpatches: the input.
-            frozen: compute no gradients of the encoder, which saves their time and memory.
-        """
+        """See `Segmenter.forward`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             features = self.encoder.features(superpatches, self.levels)
         maps = [skip(one.map) for skip, one in zip(self.skips, features, strict=True)]
@@ -83,9 +118,9 @@ class SegmentationNetwork(nn.Module):
         return self.head(x)
 
     @property
-    def decoder(self) -> list[nn.Parameter]:
-        """All weights but those of the encoder."""
-        return [weight for name, weight in self.named_parameters() if not name.startswith("encoder.")]
+    def encoder_weights(self) -> list[nn.Parameter]:
+        """The weights of the encoder."""
+        return list(self.encoder.parameters())
 
 
 def halvings(method: Method) -> list[Triple]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from MAESILCore.downstream.segmentation.inference import segment
 from MAESILCore.downstream.segmentation.learner import Learner, Schedule
 from MAESILCore.downstream.segmentation.losses import SegmentationLoss
 from MAESILCore.downstream.segmentation.model import SegmentationModel, task_of
-from MAESILCore.downstream.segmentation.network import halvings, per_axis_product
+from MAESILCore.downstream.segmentation.network import Segmenter
 from MAESILCore.downstream.segmentation.opening import opened, read_all
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.scores import mean_dice
-from MAESILCore.downstream.segmentation.start import Start, card_fields
+from MAESILCore.downstream.segmentation.start import Start
 from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.lattice.box import Triple
@@ -112,40 +112,35 @@ class _Trainer:
             read, start.intensity, config.only_labelled_slices, initial.classes if initial else None
         )
         self.start = start
-        self.crop_size = self._crop_size(start, [one.volume.shape for one in read], initial)
         network = start.network(config, self.cases.classes).to(self.device)
+        self.crop_size = self._crop_size(network, [one.volume.shape for one in read], initial)
         self.learner = Learner(network, Schedule(config, start.is_pretrained))
         self.step = self._resume()
         self.loss = SegmentationLoss()
         self.crops = LabelledCrops(
             self.cases.training, self.crop_size, config.structure_share, config.augment
         )
-        self.meter = Meter(start.method.config.superpatch_size)
+        self.meter = Meter(network.largest)
         self.saved_at = time.monotonic()
 
-    def _crop_size(self, start: Start, shapes: Sequence[Triple], initial: SegmentationModel | None) -> Triple:
+    def _crop_size(
+        self, network: Segmenter, shapes: Sequence[Triple], initial: SegmentationModel | None
+    ) -> Triple:
         """The size of crops, checked.
 
         Raises:
             ConfigError: the given size is not a multiple of patches, or too large for the encoder.
         """
-        if initial is not None and self.config.crop_size is None:
-            return initial.crop_size
-        sizes = start.method.config
-        least = per_axis_product(halvings(start.method))
-        if self.config.crop_size is None:
-            return crop_size_for(shapes, sizes.superpatch_size, sizes.patch_size, least)
         crop = self.config.crop_size
+        if crop is None:
+            return initial.crop_size if initial else crop_size_for(shapes, network.largest, network.unit)
         if any(
-            size % math.lcm(patch, unit) or size > most
-            for size, patch, unit, most in zip(
-                crop, sizes.patch_size, least, sizes.superpatch_size, strict=True
-            )
+            size % unit or size > most
+            for size, unit, most in zip(crop, network.unit, network.largest, strict=True)
         ):
             raise ConfigError(
                 f"A crop of {dimensions_text(crop)} voxels does not fit: give multiples of the patch "
-                f"({dimensions_text(sizes.patch_size)}), at most the superpatch "
-                f"({dimensions_text(sizes.superpatch_size)})."
+                f"({dimensions_text(network.unit)}), at most the superpatch ({dimensions_text(network.largest)})."
             )
         return crop
 
@@ -314,23 +309,14 @@ class _Trainer:
         return path
 
     def _card(self, scores: dict[str, float]) -> Card:
-        config, method, rule = self.config, self.start.method, self.start.intensity
-        training = card_fields(self.start, config) | {"scans": len(self.cases.training)}
+        training: dict[str, Any] = {"scans": len(self.cases.training)}
         if self.cases.validation:
             training["best_step"] = self.learner.best_step
-        return Card(
-            name=config.name,
-            method=method.name,
-            config=method.config.model_dump(mode="json"),
-            window=(rule.window.low, rule.window.high),
-            mask={},
-            step=self.step,
-            training=training | ({"validation": scores} if scores else {}),
-            data=config.data,
-            abilities=method.abilities,
-            intensity={} if rule.is_hu else rule.to_json(),
-            task=task_of(self.learner.network, self.cases.classes, self.crop_size, self._width),
-        )
+        if scores:
+            training["validation"] = scores
+        network = self.learner.network
+        task = task_of(network, self.cases.classes, self.crop_size, self._width)
+        return replace(self.start.card(self.config, network, training), step=self.step, task=task)
 
     @property
     def _width(self) -> int:

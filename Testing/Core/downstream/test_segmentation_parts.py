@@ -181,8 +181,8 @@ def test_nothing_turns_between_axes_of_very_different_spacing() -> None:
 
 
 def test_the_default_crop_is_whole_patches_around_the_largest_case() -> None:
-    assert crop_size_for([(14, 22, 19), (9, 9, 30)], (128,) * 3, (4, 4, 4), (4, 4, 4)) == (16, 24, 32)
-    assert crop_size_for([(133, 512, 512)], (128,) * 3, (8, 8, 8), (8, 8, 8)) == (96, 96, 96)
+    assert crop_size_for([(14, 22, 19), (9, 9, 30)], (128,) * 3, (4, 4, 4)) == (16, 24, 32)
+    assert crop_size_for([(133, 512, 512)], (128,) * 3, (8, 8, 8)) == (96, 96, 96)
 
 
 @pytest.mark.parametrize("name", ["mae", "hi-end-mae", "jepa-vcr", "ae"])
@@ -197,7 +197,7 @@ def test_every_method_with_features_is_an_encoder(name: str) -> None:
     network.zero_grad()
     network(torch.rand(1, 1, 16, 16, 16), frozen=True).sum().backward()
     assert all(weight.grad is None for weight in method.parameters())
-    assert all(weight.grad is not None for weight in network.decoder)
+    assert all(weight.grad is not None for weight in network.decoder_weights)
 
 
 def test_patches_must_be_powers_of_two() -> None:

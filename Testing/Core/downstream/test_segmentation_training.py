@@ -206,6 +206,21 @@ def test_a_corrected_case_with_a_new_structure_goes_on_from_the_last_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", ["monai-unet", "monai-dynunet"])
+def test_networks_of_monai_are_trained_and_loaded_alike(
+    network: str, labelled_cases: list[Case], segment_recipe: Recipe, run_folder: Path
+) -> None:
+    model = load_segmentation_model(
+        _train(run_folder, segment_recipe(network=network, steps=2), labelled_cases)
+    )
+    volume, _ = labelled_volume(7)
+    assert segment(volume, model, device="cpu").segmentation.labels.shape == volume.shape
+    assert (model.card.method, model.crop_size) == (network, (16, 24, 24))
+    with pytest.raises(ConfigError, match="takes no encoder"):
+        segment_recipe(network=network, encoder="maesil-plus")
+
+
+@pytest.mark.slow
 def test_a_pretrained_encoder_brings_its_intensity_and_waits_frozen(
     labelled_cases: list[Case], segment_recipe: Recipe, tmp_path: Path
 ) -> None:

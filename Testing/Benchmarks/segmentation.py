@@ -1,0 +1,87 @@
+"""Outlining a whole CT with a trained segmentation, beside MONAI's `SlidingWindowInferer` with the same network."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MAESILCore.data.segmentation import Segment
+from MAESILCore.data.volume import Volume, read_volume
+from MAESILCore.downstream.segmentation.classes import Classes
+from MAESILCore.downstream.segmentation.inference import segment
+from MAESILCore.downstream.segmentation.model import SegmentationModel, task_of
+from MAESILCore.downstream.segmentation.network import SegmentationNetwork, usual_levels
+from MAESILCore.lattice import usual_overlap
+from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import load_checkpoint
+from MAESILCore.phantom import make_phantom
+from Testing.Benchmarks.reconstruction import SLICES, WIDTH
+
+CROP, CHANNELS = (96, 96, 96), 8
+
+
+def segmentation_rows(scan: Path | None, rounds: int = 1) -> list[tuple[str, str, str]]:
+    """Rows of the table: seconds of both, their ratio, and the share of voxels on which they agree."""
+    volume = (
+        read_volume(scan) if scan else make_phantom((SLICES, WIDTH, WIDTH), spacing=(0.7, 0.7, 2.5)).volume
+    )
+    model = random_model()
+    ours, theirs = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        result = segment(volume, model, device="cpu")
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        labels = with_monai(volume, model)
+        theirs.append(time.perf_counter() - started)
+    agreed = float((labels == result.segmentation.labels).mean())
+    shape = " x ".join(str(size) for size in volume.shape[::-1])
+    return [
+        (f"Segmentation of {shape} by MONAI's SlidingWindowInferer", f"{min(theirs):.1f} s", "1.0 x"),
+        (
+            f"Ours, uncertainty included; equal voxels {agreed:.2%}",
+            f"{min(ours):.1f} s",
+            f"{min(ours) / min(theirs):.2f} x",
+        ),
+    ]
+
+
+def random_model() -> SegmentationModel:
+    """The bundled encoder with a decoder of random weights, which take as long as trained ones."""
+    encoder = load_checkpoint()
+    torch.manual_seed(0)
+    classes = Classes((Segment(1, "one", (1.0, 0.0, 0.0)), Segment(2, "two", (0.0, 1.0, 0.0))))
+    network = SegmentationNetwork(encoder.method, usual_levels(encoder.method), len(classes), CHANNELS).eval()
+    card = Card(
+        name="bench",
+        method=encoder.card.method,
+        config=encoder.card.config,
+        window=encoder.card.window,
+        mask={},
+        step=0,
+        abilities=encoder.abilities,
+        task=task_of(network, classes, CROP, CHANNELS),
+    )
+    return SegmentationModel(network, classes, CROP, card)
+
+
+def with_monai(volume: Volume, model: SegmentationModel) -> np.ndarray:
+    """The labels (k, j, i) by MONAI, with tiles, overlap and smooth weights like ours."""
+    from monai.inferers import SlidingWindowInferer
+
+    overlap = usual_overlap(CROP, model.network.unit, volume.spacing[::-1])
+    inferer = SlidingWindowInferer(
+        CROP,
+        sw_batch_size=1,
+        overlap=tuple(shared / size for shared, size in zip(overlap, CROP, strict=True)),
+        mode="gaussian",
+        padding_mode="replicate",
+    )
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its indexing by lists
+        voxels = torch.from_numpy(model.window.apply(volume.voxels))[None, None]
+        return inferer(voxels, model.network).argmax(dim=1)[0].to(torch.uint8).numpy()
