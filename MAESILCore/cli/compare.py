@@ -6,7 +6,7 @@ import platform
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,11 @@ from MAESILCore.cli import app
 from MAESILCore.cli.options import Device
 from MAESILCore.cli.places import check_folder
 from MAESILCore.cli.progress import watched
-from MAESILCore.errors import Cancelled
+from MAESILCore.errors import Cancelled, ConfigError
 from MAESILCore.wording import displayable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @app.command()
@@ -23,9 +26,17 @@ def compare(
     comparison: Annotated[
         Path, typer.Argument(help="The comparison: a YAML file, or a bundled name such as ct.")
     ],
-    scans: Annotated[Path, typer.Option(help="Scans for training: a folder or a store.")],
-    tests: Annotated[Path, typer.Option(help="Scans for the scores, of other subjects.")],
+    scans: Annotated[
+        Path,
+        typer.Option(
+            help="Scans for training: a folder or a store. By few labels: a folder of scans, or a CSV of cases."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the comparison, created if missing.")],
+    tests: Annotated[Path | None, typer.Option(help="Scans for the scores, of other subjects.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of the labels, for a comparison by few labels.")
+    ] = None,
     example: Annotated[
         Path | None, typer.Option(help="A scan whose reconstructions are drawn side by side.")
     ] = None,
@@ -48,11 +59,26 @@ def compare(
 ) -> None:
     """Train methods at equal budgets and score them on the same scans, as tables and figures.
 
-    Ctrl-C stops, keeps what is done and writes its tables; the same command goes on from there. Each training is a run
+    A comparison by few labels, such as hippocampus, pre-trains on all scans without their labels, learns a segmentation
+    from few labelled ones, and scores it on the others. Ctrl-C stops, keeps what is done and writes its tables; the same command goes on from there. Each training is a run
     folder in --out. Several processes, also with different --device, share the trainings of one --out.
     """
     from rich.console import Console
 
+    from MAESILCore.compare.fewlabels.config import is_few_labels
+
+    if is_few_labels(comparison):
+        if tests or example or hold_out or exclude:
+            raise ConfigError(
+                "A comparison by few labels names its test cases itself: leave out --tests, --example, --hold-out and "
+                "--exclude."
+            )
+        _compare_few_labels(comparison, scans, labels, out, steps, seed or (), device)
+        return
+    if labels is not None:
+        raise ConfigError(f"{comparison} compares without labels: leave out --labels.")
+    if tests is None:
+        raise ConfigError("Give the scans for the scores by --tests.")
     from MAESILCore.compare import cells_of, load_comparison
     from MAESILCore.compare import compare as compare_methods
     from MAESILCore.compare.report import write_report
@@ -88,5 +114,47 @@ def compare(
             raise
         progress(len(cells), len(cells), "Drawing the figures.")
         files = write()
+    for file in files:
+        typer.echo(file)
+
+
+def _compare_few_labels(
+    comparison: Path,
+    scans: Path,
+    labels: Path | None,
+    out: Path,
+    steps: int | None,
+    seeds: Sequence[int],
+    device: str,
+) -> None:
+    from rich.console import Console
+
+    from MAESILCore.compare.fewlabels.cells import shot_cells
+    from MAESILCore.compare.fewlabels.config import load_few_labels
+    from MAESILCore.compare.fewlabels.run import compare_few_labels
+    from MAESILCore.compare.fewlabels.tables import write_few_labels
+    from MAESILCore.devices import describe_device, pick_device
+    from MAESILCore.downstream.segmentation.cases import read_cases
+    from MAESILCore.optional import require
+
+    require("monai", "A comparison by few labels")
+    config = load_few_labels(comparison, steps=steps, seeds=seeds)
+    cases = read_cases(scans, labels)
+    check_folder(out)
+    words = ["maesil", "compare", comparison.name, "--scans", scans.name]
+    words += ["--labels", labels.name] if labels is not None else []
+    words += ["--steps", str(steps)] if steps is not None else []
+    words += [word for one in seeds for word in ("--seed", str(one))]
+    with watched(Console(stderr=True), "Comparing") as (progress, stopped):
+        try:
+            compare_few_labels(config, cases, out, device=device, progress=progress, cancelled=stopped)
+        finally:
+            files = write_few_labels(
+                config,
+                list(shot_cells(config, out)),
+                out,
+                command=displayable(shlex.join([*words, "--out", out.name])),
+                hardware=f"{describe_device(pick_device(device))} ({platform.machine()})",
+            )
     for file in files:
         typer.echo(file)

@@ -53,8 +53,7 @@ class Cell:
 
     def events(self) -> list[dict[str, Any]]:
         """The events of the run, oldest first."""
-        text = (self.folder / EVENTS).read_text(encoding="ascii")
-        return [json.loads(line) for line in text.splitlines()]
+        return _events_of(self.folder)
 
 
 def cells_of(config: CompareConfig, out: Path) -> Iterator[Cell]:
@@ -66,11 +65,22 @@ def cells_of(config: CompareConfig, out: Path) -> Iterator[Cell]:
 
 
 def seconds_per_step(cell: Cell) -> float | None:
-    """The median duration of a step, without validation and checkpoints; None for a run of one step."""
-    steps = [event for event in cell.events() if event["event"] in ("step", "validation", "checkpoint")]
+    """The median duration of a step of a cell; see `seconds_of_step`."""
+    return seconds_of_step(cell.folder)
+
+
+def seconds_of_step(folder: Path) -> float | None:
+    """The median duration of a step of a run, without validation and checkpoints; None for a run of one step."""
+    steps = [event for event in _events_of(folder) if event["event"] in ("step", "validation", "checkpoint")]
     times = [
         after["time"] - before["time"]
         for before, after in pairwise(steps)
         if before["event"] == after["event"] == "step"
     ]
     return statistics.median(times) if times else None
+
+
+def _events_of(folder: Path) -> list[dict[str, Any]]:
+    """The events of a run, oldest first."""
+    text = (folder / EVENTS).read_text(encoding="ascii")
+    return [json.loads(line) for line in text.splitlines()]

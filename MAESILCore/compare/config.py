@@ -138,11 +138,7 @@ def load_comparison(
     Raises:
         ConfigError: the file cannot be read, or a field is unknown or does not fit.
     """
-    bundled = COMPARISONS / f"{Path(path).name}.yaml"
-    if Path(path).parent == Path() and not Path(path).exists() and bundled.is_file():
-        path = bundled
-    elif not Path(path).exists():
-        raise ConfigError(f"There is no comparison {path}: give a YAML file, or a bundled name, such as ct.")
+    path = found_comparison(path)
     try:
         fields = read_recipe(path)
         for name, value in (("steps", steps), ("seeds", list(seeds) or None)):
@@ -158,3 +154,18 @@ def load_comparison(
     for row in config.methods:
         config.recipe(row, config.seeds[0], config.steps)
     return config
+
+
+def found_comparison(path: str | Path) -> Path:
+    """The file of a comparison, given by its path or by the name of a bundled one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    bundled = COMPARISONS / f"{Path(path).name}.yaml"
+    if Path(path).parent == Path() and not Path(path).exists() and bundled.is_file():
+        return bundled
+    if not Path(path).exists():
+        known = ", ".join(sorted(one.stem for one in COMPARISONS.glob("*.yaml")))
+        raise ConfigError(f"There is no comparison {path}: give a YAML file, or a bundled name ({known}).")
+    return Path(path)

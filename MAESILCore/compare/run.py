@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from MAESILCore.compare.cells import SCORES, Cell, cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.compare.inputs import training_data
@@ -67,7 +69,7 @@ def compare(
         VolumeError: a path is not there, or there is no scan.
     """
     data = training_data(config, scans, tests)
-    _claim(config, out)
+    claim(config, out)
     work = _Work(config, list(cells_of(config, out)), data, tests, out, device, progress, cancelled)
     while left := [cell for cell in work.cells if not cell.is_done]:
         if not any(work.finish(cell) for cell in left):
@@ -77,8 +79,12 @@ def compare(
     return work.cells
 
 
-def _claim(config: CompareConfig, out: Path) -> None:
-    """Write the comparison into its folder, or check that the folder holds this one."""
+def claim(config: BaseModel, out: Path) -> None:
+    """Write the comparison into its folder, or check that the folder holds this one.
+
+    Raises:
+        ConfigError: the folder holds another comparison.
+    """
     out.mkdir(parents=True, exist_ok=True)
     place, mine = out / DESCRIPTION, config.model_dump(mode="json")
     if not place.exists():

@@ -48,7 +48,7 @@ class SegmentationConfig(BaseModel):
         name: name of the resulting model.
         data: description of the training data with licences, for the card.
         encoder: checkpoint, run folder or bundled name of the pre-trained encoder; None trains one from scratch.
-        network: `encoder` is an encoder of ours with a decoder; `monai-unet` and `monai-dynunet` are networks to compare
+        network: `encoder` is an encoder of ours with a decoder; `monai-unet` and `monai-dynunet` are there to compare
             with, see `baselines`.
         method: method of an encoder from scratch.
         preset: named sizes of that method.

@@ -1,0 +1,1 @@
+"""Comparison of encoders by what few labels give: the downstream view of `maesil compare`."""
