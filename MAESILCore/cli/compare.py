@@ -60,8 +60,9 @@ def compare(
     """Train methods at equal budgets and score them on the same scans, as tables and figures.
 
     A comparison by few labels, such as hippocampus, pre-trains on all scans without their labels, learns a segmentation
-    from few labelled ones, and scores it on the others. Ctrl-C stops, keeps what is done and writes its tables; the same command goes on from there. Each training is a run
-    folder in --out. Several processes, also with different --device, share the trainings of one --out.
+    from few labelled ones, and scores it on the others. Ctrl-C stops, keeps what is done and writes its tables; the
+    same command goes on from there. Each training is a run folder in --out. Several processes, also with different
+    --device, share the trainings of one --out.
     """
     from rich.console import Console
 
