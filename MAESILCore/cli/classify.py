@@ -51,14 +51,15 @@ def train(
     table: Table,
     out: Folder,
     head: Annotated[
-        str, typer.Option(help="logistic (on pooled features) or attentive (a query over all tokens).")
+        str,
+        typer.Option(help="logistic (on pooled features), attentive (a query over all tokens) or finetune."),
     ] = "logistic",
     model: Model = None,
     level: Annotated[
         int | None,
         typer.Option(
             help="Feature level of the encoder; -1 is the deepest.",
-            show_default="by cross-validation, attentive: -1",
+            show_default="by cross-validation, else -1",
         ),
     ] = None,
     untrained: Untrained = False,
@@ -66,7 +67,7 @@ def train(
     batch_size: BatchSize = None,
     device: Device = "auto",
 ) -> None:
-    """Train a classifier on frozen features, and score it on patients that it has not seen.
+    """Train a classifier on features, and score it on patients that it has not seen.
 
     Paths in the table are relative to it. A column fold gives the folds of a cross-validation, a column split the parts
     train, validation and test; without both, folds are drawn by patient. Controls say what the files alone would tell.

@@ -2,6 +2,7 @@
 
 from MAESILCore.downstream.classification.apply import Applied, apply_classifier
 from MAESILCore.downstream.classification.attentive import AttentiveTraining
+from MAESILCore.downstream.classification.finetune import FinetuneTraining
 from MAESILCore.downstream.classification.presence import train_presence
 from MAESILCore.downstream.classification.presence_use import evaluate_presence, structures_in
 from MAESILCore.downstream.classification.train import HEADS, train_classifier
@@ -17,6 +18,7 @@ __all__ = [
     "Applied",
     "AttentiveTraining",
     "Classifier",
+    "FinetuneTraining",
     "apply_classifier",
     "classify",
     "evaluate_classifier",

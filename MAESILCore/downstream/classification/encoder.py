@@ -169,6 +169,16 @@ class Encoder:
             "the place of its window.",
         )
 
+    def prepared(self, volume: Volume) -> np.ndarray:
+        """The scan as the encoder sees it, (k, j, i) float16 in [0, 1]; partial patches repeat the edge.
+
+        Raises:
+            VolumeError: almost all voxels of the scan have the same value.
+        """
+        grid = self._grid(volume.shape, None)
+        seen = self.window(volume).apply(grid.cut_box(volume.voxels, grid.everything))
+        return seen.astype(np.float16)
+
     def tokens(self, volume: Volume, level: int, cancelled: Callable[[], bool]) -> np.ndarray:
         """Feature vectors of the body of a scan at a level, (N, C) float16; at most `MOST_TOKENS`, evenly spread.
 

@@ -64,6 +64,14 @@ class Features:
             lambda volume: encoder.tokens(volume, level, cancelled),
         )
 
+    def scan(self, encoder: Encoder, case: Case, content: str) -> np.ndarray:
+        """A scan as the encoder sees it, (k, j, i) float16; see `Encoder.prepared`.
+
+        Raises:
+            VolumeError: the scan cannot be read, or the folder cannot be written.
+        """
+        return self._kept(self.folder / encoder.key / f"{content}-scan.npy", case, encoder.prepared)
+
     def _kept(self, path: Path, case: Case, compute: Callable[[Volume], np.ndarray]) -> np.ndarray:
         if path.exists():
             try:

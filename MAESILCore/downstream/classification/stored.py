@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,14 @@ import numpy as np
 import torch
 
 from MAESILCore.downstream.classification.attentive import AttentiveHead
+from MAESILCore.downstream.classification.encoder import Encoder, Identity
+from MAESILCore.downstream.classification.finetune import FinetunedHead
 from MAESILCore.downstream.classification.linear import LinearHead
-from MAESILCore.errors import CheckpointError, VolumeError
+from MAESILCore.errors import CheckpointError, ConfigError, VolumeError
 from MAESILCore.files import why_unwritable, write_whole
+from MAESILCore.methods import create
+from MAESILCore.models.card import Card
+from MAESILCore.models.checkpoint import LoadedModel
 from MAESILCore.models.header import read_metadata
 from MAESILCore.models.sealed import write_sealed
 from MAESILCore.models.weightfiles import opened
@@ -25,7 +30,9 @@ KEY, FORMAT, FILE = "maesil-classifier", 1, "classifier.safetensors"
 SCAN, SUPERPATCH = "scan", "superpatch"
 _LINEAR = ("mean", "scale", "weights", "offsets")
 
-Head = LinearHead | AttentiveHead
+Head = LinearHead | AttentiveHead | FinetunedHead
+#: Prefix of the weights of a fine-tuned encoder, and key of its card in the facts.
+_ENCODER, _CARD = "encoder.", "card"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +40,7 @@ class Description:
     """What a classifier is.
 
     Attributes:
-        head: logistic or attentive.
+        head: logistic, attentive or finetune.
         task: `scan` for one class per scan, `superpatch` for the presence of each structure in each superpatch.
         classes: names of the classes or structures.
         level: index of the encoder's feature level, from 0; each structure has its own, and this is then -1.
@@ -100,6 +107,12 @@ def save_heads(path: Path, description: Description, heads: list[Head]) -> None:
         if isinstance(head, LinearHead):
             parts = {name: torch.from_numpy(np.ascontiguousarray(getattr(head, name))) for name in _LINEAR}
             parts["level"] = torch.tensor(head.level)
+        elif isinstance(head, FinetunedHead):
+            parts = head.head.state_dict()
+            weights = head.encoder.model.method.state_dict()
+            tensors |= {f"{_ENCODER}{name}": tensor for name, tensor in weights.items()}
+            card = head.encoder.model.card.to_json()
+            description = replace(description, facts={**description.facts, _CARD: card})
         else:
             parts = head.state_dict()
         tensors |= {f"{number}.{name}": tensor for name, tensor in parts.items()}
@@ -126,24 +139,35 @@ def load_heads(path: Path) -> tuple[Description, list[Head]]:
         with opened(path) as handle:
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - no mapping
         count = len(description.classes) if description.task == SUPERPATCH else 1
-        heads = [_head(description, _part(tensors, number)) for number in range(count)]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        heads = [_head(description, _part(tensors, f"{number}.")) for number in range(count)]
+        if description.head == "finetune":
+            heads = [_finetuned(description, heads[0], _part(tensors, _ENCODER))]
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise CheckpointError(
             f"The classifier {path.name} is damaged or of another version of MAESIL: train it again."
         ) from error
     return description, heads
 
 
-def _part(tensors: Mapping[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
-    start = f"{number}."
+def _part(tensors: Mapping[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(start): one for name, one in tensors.items() if name.startswith(start)}
 
 
 def _head(description: Description, tensors: Mapping[str, torch.Tensor]) -> Head:
-    if description.head == "attentive":
+    if description.head in ("attentive", "finetune"):
         head = AttentiveHead(len(tensors["mean"]), len(description.classes))
         head.load_state_dict(dict(tensors))
         return head.eval()
     if description.head != "logistic":
         raise ValueError("unknown head")
     return LinearHead(int(tensors["level"]), 0.0, *(tensors[name].numpy() for name in _LINEAR))
+
+
+def _finetuned(description: Description, head: Head, weights: dict[str, torch.Tensor]) -> FinetunedHead:
+    if not isinstance(head, AttentiveHead):
+        raise TypeError("a fine-tuned encoder has an attentive head")
+    card = Card.from_json(str(description.facts[_CARD]))
+    method = create(card.method, card.config)
+    method.load_state_dict(weights)
+    encoder = Encoder(LoadedModel(method.eval(), card), Identity(**description.encoder))
+    return FinetunedHead(encoder, head, description.level)

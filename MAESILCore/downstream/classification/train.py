@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from MAESILCore import __version__
+from MAESILCore.data.scans import read_scan
 from MAESILCore.downstream.classification.attentive import AttentiveTraining, fit_attentive
-from MAESILCore.downstream.classification.cases import Table, class_names, counts_of, read_table
+from MAESILCore.downstream.classification.cases import Case, Table, class_names, counts_of, read_table
 from MAESILCore.downstream.classification.encoder import Encoder
 from MAESILCore.downstream.classification.features import FOLDER, Features
+from MAESILCore.downstream.classification.finetune import FinetunedHead, FinetuneTraining, fit_finetuned
 from MAESILCore.downstream.classification.folds import Fold, folds_of, patients_of
 from MAESILCore.downstream.classification.linear import LinearHead, fit_linear
 from MAESILCore.downstream.classification.progress import Progress
@@ -24,7 +26,7 @@ from MAESILCore.downstream.classification.stored import FILE, SCAN, Description,
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
 
-HEADS = ("logistic", "attentive")
+HEADS = ("logistic", "attentive", "finetune")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +37,35 @@ class _Inputs:
         vectors: for each level (N, D) float64, for a logistic head.
         tokens: for each case (tokens, C), for an attentive head.
         level: the level of the tokens, or that of a logistic head; None lets it choose.
+        encoder: where a fine-tuning starts.
+        scans: for each case (k, j, i) as that encoder sees it.
+        cases: the cases, whose scans a fine-tuned encoder passes whole.
     """
 
     vectors: Sequence[np.ndarray] = ()
     tokens: Sequence[np.ndarray] = ()
     level: int | None = None
+    encoder: Encoder | None = None
+    scans: Sequence[np.ndarray] = ()
+    cases: Sequence[Case] = ()
 
-    def probabilities(self, head: Head, cases: np.ndarray) -> np.ndarray:
+    def probabilities(self, head: Head, cases: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
         """(N, K) of some cases."""
         if isinstance(head, LinearHead):
             return head.probabilities(self.vectors[head.level][cases])
+        if isinstance(head, FinetunedHead):
+            scans = (read_scan(self.cases[case].path) for case in cases)
+            return np.stack([head.probabilities(scan, cancelled) for scan in scans])
         return np.stack([head.probabilities(self.tokens[case]) for case in cases])
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How heads are trained."""
+
+    attentive: AttentiveTraining
+    finetuning: FinetuneTraining
+    seed: int
 
 
 def train_classifier(
@@ -60,6 +80,7 @@ def train_classifier(
     device: str = "auto",
     batch_size: int | None = None,
     training: AttentiveTraining | None = None,
+    finetuning: FinetuneTraining | None = None,
     draws: int = DRAWS,
     command: str = "",
     progress: Callable[[int, int, str], None] | None = None,
@@ -74,7 +95,8 @@ def train_classifier(
         table: CSV file; see `read_table`.
         out: output folder, created if missing; features in it are used again.
         model: the encoder: checkpoint, run folder or bundled name; None is the bundled one.
-        head: `logistic` (regression on pooled features) or `attentive` (a learned query over all tokens).
+        head: `logistic` (regression on pooled features), `attentive` (a learned query over all tokens) or `finetune`
+            (the same, and the encoder learns, too).
         level: feature level of the encoder; None lets a logistic head choose on its training part, and is the deepest
             for an attentive one.
         untrained: also score the same network with random weights.
@@ -82,6 +104,7 @@ def train_classifier(
         device: auto, cpu, cuda, cuda:N or mps, for the features.
         batch_size: superpatches per pass; None is the default of the device.
         training: sizes of a training of an attentive head; None is the default.
+        finetuning: sizes of a fine-tuning; None is the default.
         draws: draws of the bootstrap.
         command: the command line, for the results.
         progress: callback with (done, total, message).
@@ -116,15 +139,15 @@ def train_classifier(
     examined = examine_all(cases, watch.step, watch.cancelled)
 
     rows, heads = [], []
-    recipe = training or AttentiveTraining()
+    recipe = _Recipe(training or AttentiveTraining(), finetuning or FinetuneTraining(), seed)
     for one in encoders:
         inputs = _inputs(one, head, chosen, cases, examined, out, watch)
         title = f"{head}, {encoder.model.name}" + (" untrained" if one is not encoder else "")
-        row, fitted = _held_out(title, inputs, classes, patients, folds, seed, recipe, watch)
+        row, fitted = _held_out(title, inputs, classes, patients, folds, recipe, watch)
         rows.append(row)
         heads.append(fitted)
     facts = np.stack([one.facts for one in examined])
-    rows.append(_held_out("file facts", _Inputs([facts]), classes, patients, folds, seed, recipe, watch)[0])
+    rows.append(_held_out("file facts", _Inputs([facts]), classes, patients, folds, recipe, watch)[0])
     shares = np.bincount(classes) / len(classes)
     rows.append(Row("most frequent class", np.tile(shares, (len(classes), 1))))
     scored_cases = np.concatenate([fold.test for fold in folds])
@@ -196,14 +219,17 @@ def _inputs(
 ) -> _Inputs:
     """The features of all cases."""
     features = Features(out / FOLDER)
-    pooled, tokens = [], []
+    pooled, tokens, scans = [], [], []
     for case, one in zip(table.cases, examined, strict=True):
         watch.step(f"Features of {case.name}")
         if head == "attentive":
             tokens.append(features.tokens(encoder, case, one.content, int(level or 0), watch.cancelled))
+        elif head == "finetune":
+            scans.append(features.scan(encoder, case, one.content))
         else:
             pooled.append(features.superpatches(encoder, case, one.content, watch.cancelled).pooled())
-    return _Inputs([np.stack(vectors) for vectors in zip(*pooled, strict=True)], tokens, level)
+    levels = [np.stack(vectors) for vectors in zip(*pooled, strict=True)]
+    return _Inputs(levels, tokens, level, encoder, scans, table.cases)
 
 
 def _held_out(
@@ -212,8 +238,7 @@ def _held_out(
     classes: np.ndarray,
     patients: np.ndarray,
     folds: Sequence[Fold],
-    seed: int,
-    recipe: AttentiveTraining,
+    recipe: _Recipe,
     watch: Progress,
 ) -> tuple[Row, Head]:
     """Probabilities of each fold by a head of its training part; the head of all, or of the split's training part."""
@@ -221,14 +246,14 @@ def _held_out(
     choices, fitted = [], None
     for fold in folds:
         watch.step(f"Fitting {title}, fold {fold.name}")
-        fitted = _fit(inputs, classes, patients, fold.train, seed, recipe, watch)
-        probabilities[fold.test] = inputs.probabilities(fitted, fold.test)
+        fitted = _fit(inputs, classes, patients, fold.train, recipe, watch)
+        probabilities[fold.test] = inputs.probabilities(fitted, fold.test, watch.cancelled)
         if isinstance(fitted, LinearHead):
             choices.append({"fold": fold.name, "level": fitted.level, "strength": fitted.strength})
     everything = np.sort(np.concatenate([fold.test for fold in folds]))
     if fitted is None or len(everything) == len(classes):
         watch.step(f"Fitting {title}, all scans")
-        fitted = _fit(inputs, classes, patients, np.arange(len(classes)), seed, recipe, watch)
+        fitted = _fit(inputs, classes, patients, np.arange(len(classes)), recipe, watch)
     return Row(title, probabilities, {"choices": choices} if choices else {}), fitted
 
 
@@ -237,8 +262,7 @@ def _fit(
     classes: np.ndarray,
     patients: np.ndarray,
     train: np.ndarray,
-    seed: int,
-    recipe: AttentiveTraining,
+    recipe: _Recipe,
     watch: Progress,
 ) -> Head:
     if inputs.vectors:
@@ -246,15 +270,26 @@ def _fit(
             [vectors[train] for vectors in inputs.vectors],
             classes[train],
             patients[train],
-            seed=seed,
+            seed=recipe.seed,
             cancelled=watch.cancelled,
             level=inputs.level,
+        )
+    if inputs.encoder is not None and inputs.scans:
+        return fit_finetuned(
+            inputs.encoder,
+            [inputs.scans[case] for case in train],
+            classes[train],
+            level=int(inputs.level or 0),
+            seed=recipe.seed,
+            training=recipe.finetuning,
+            progress=watch.within,
+            cancelled=watch.cancelled,
         )
     return fit_attentive(
         [inputs.tokens[case] for case in train],
         classes[train],
-        seed=seed,
-        training=recipe,
+        seed=recipe.seed,
+        training=recipe.attentive,
         progress=watch.within,
         cancelled=watch.cancelled,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import counts_of, read_table
 from MAESILCore.downstream.classification.encoder import Encoder, encoder_for
+from MAESILCore.downstream.classification.finetune import FinetunedHead
 from MAESILCore.downstream.classification.folds import patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
 from MAESILCore.downstream.classification.progress import Progress
@@ -31,7 +32,7 @@ class Classifier:
     Attributes:
         description: what it is.
         heads: the head, or one for each structure.
-        encoder: the frozen encoder that it was trained on.
+        encoder: the frozen encoder that it was trained on, or the fine-tuned one.
     """
 
     description: Description
@@ -61,8 +62,14 @@ def load_classifier(
 
     Raises:
         CheckpointError: it is missing or damaged, or the encoder is another one than that of the training.
+        ConfigError: a model is given for a fine-tuned encoder, which is part of the classifier.
     """
     description, heads = load_heads(Path(path))
+    if isinstance(heads[0], FinetunedHead):
+        if model is not None:
+            raise ConfigError("The classifier brings its own fine-tuned encoder: leave out the model.")
+        tuned = replace(heads[0].encoder, device=device, batch_size=batch_size)
+        return Classifier(description, (replace(heads[0], encoder=tuned),), tuned)
     encoder = encoder_for(description.encoder, model, device=device, batch_size=batch_size)
     return Classifier(description, tuple(heads), encoder)
 
@@ -88,6 +95,8 @@ def classify(
     if isinstance(head, LinearHead):
         vector = classifier.encoder.superpatches(volume, stop).pooled()[level]
         found = head.probabilities(vector[None])[0]
+    elif isinstance(head, FinetunedHead):
+        found = head.probabilities(volume, stop)
     else:
         found = head.probabilities(classifier.encoder.tokens(volume, level, stop))
     return dict(zip(classifier.classes, found.tolist(), strict=True))

@@ -16,12 +16,15 @@ from sklearn import metrics
 from MAESILCore import classify, load_classifier, read_volume, train_classifier
 from MAESILCore.cli import main
 from MAESILCore.data.volume import Volume, write_volume
-from MAESILCore.downstream.classification import AttentiveTraining, evaluate_classifier
+from MAESILCore.downstream.classification import AttentiveTraining, FinetuneTraining, evaluate_classifier
+from MAESILCore.downstream.classification.encoder import Encoder
+from MAESILCore.downstream.classification.finetune import fit_finetuned
 from MAESILCore.downstream.classification.linear import fit_linear
 from MAESILCore.downstream.classification.scores import scores_of, with_intervals
 from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
 
 SHORT = AttentiveTraining(steps=20, scans=6, tokens=32)
+TUNING = FinetuneTraining(steps=14, frozen=4, scans=4)
 NAMES = ("fine", "coarse")
 
 
@@ -48,7 +51,7 @@ def write_cases(folder: Path, seeds: range, columns: str = "") -> Path:
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cases(tmp_path_factory.mktemp("cases"), range(10))
+    return write_cases(tmp_path_factory.mktemp("cases"), range(8))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cases(tmp_path_factory.mktemp("others"), range(20, 24))
 
 
-@pytest.fixture(scope="module", params=["logistic", "attentive"])
+@pytest.fixture(scope="module", params=["logistic", "attentive", "finetune"])
 def trained(
     request: pytest.FixtureRequest, cases: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
@@ -67,7 +70,7 @@ def trained(
 
 
 def train(cases: Path, out: Path, model: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
-    return train_classifier(cases, out, model=model, training=SHORT, draws=20, **options)
+    return train_classifier(cases, out, model=model, training=SHORT, finetuning=TUNING, draws=20, **options)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -89,16 +92,16 @@ def test_a_planted_texture_is_found_by_the_features_and_not_by_the_controls(
     assert found[f"{head}, tiny"] == 1.0
     assert found["file facts"] <= 0.8
     assert found["most frequent class"] == 0.5
-    assert results["setup"]["scans"] == results["setup"]["patients"] == 10
+    assert results["setup"]["scans"] == results["setup"]["patients"] == 8
     assert json.loads((out / "metrics.json").read_text()) == results
     majority = results["rows"][-1]
     assert majority["model_minus_this"]["auroc"]["value"] == 0.5
     rows = rows_of(out / "predictions.csv")
-    assert [row["scan"] for row in rows] == [f"s{seed}.nii" for seed in range(10)]
+    assert [row["scan"] for row in rows] == [f"s{seed}.nii" for seed in range(8)]
     for row in rows:
         assert float(row["p(coarse)"]) + float(row["p(fine)"]) == pytest.approx(1.0, abs=1e-5)
         assert (float(row["p(fine)"]) > 0.5) == (row["label"] == "fine")
-    assert {row["fold"] for row in rows} == set("12345")
+    assert {row["fold"] for row in rows} == set("1234")
 
 
 def test_equal_seeds_give_equal_results(
@@ -133,7 +136,7 @@ def test_apply_evaluate_and_classify_agree(
 def test_a_scan_of_the_training_is_refused_in_an_evaluation(
     trained: tuple[Path, dict[str, Any]], cases: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"learned from 10 of these scans, such as s0.nii"):
+    with pytest.raises(ConfigError, match=r"learned from 8 of these scans, such as s0.nii"):
         evaluate_classifier(load_classifier(trained[0]), cases, tmp_path / "e")
     assert not (tmp_path / "e").exists()
 
@@ -151,12 +154,33 @@ def test_another_encoder_is_refused(
     trained: tuple[Path, dict[str, Any]], make_tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     other = make_tiny_model(tmp_path / "other.safetensors", patch=8)
+    if trained[1]["setup"]["head"] == "finetune":
+        with pytest.raises(ConfigError, match="brings its own fine-tuned encoder"):
+            load_classifier(trained[0], model=other)
+        return
     with pytest.raises(CheckpointError, match=r"trained on features of tiny .* holds other weights"):
         load_classifier(trained[0], model=other)
     with pytest.raises(
         CheckpointError, match=r"encoder tiny of the classifier is not at .*: give .* --model"
     ):
         load_classifier(trained[0], model=tmp_path / "gone.safetensors")
+
+
+def test_fine_tuning_changes_a_copy_of_the_encoder_and_deeper_blocks_more(tiny_model: Path) -> None:
+    encoder = Encoder.load(tiny_model, device="cpu")
+    before = {name: tensor.clone() for name, tensor in encoder.model.method.state_dict().items()}
+    scans = [encoder.prepared(texture(seed, is_fine=seed % 2 == 0)) for seed in range(4)]
+    options: dict[str, Any] = {"level": 1, "seed": 0, "progress": lambda done, of: None, "cancelled": bool}
+    tuned = fit_finetuned(encoder, scans, np.array([0, 1, 0, 1]), training=TUNING, **options)
+    weights = tuned.encoder.model.method.state_dict()
+    moved = {name: float((weights[name] - old).abs().mean()) for name, old in before.items()}
+    assert moved["encoder.blocks.1.mlp.fc1.weight"] > moved["encoder.blocks.0.mlp.fc1.weight"] > 0.0
+    assert moved["embed.weight"] > 0.0
+    assert all(torch.equal(old, encoder.model.method.state_dict()[name]) for name, old in before.items())
+    frozen = FinetuneTraining(steps=2, frozen=2, scans=1)
+    same = fit_finetuned(encoder, scans, np.array([0, 1, 0, 1]), training=frozen, **options)
+    kept = same.encoder.model.method.state_dict()
+    assert all(torch.equal(old, kept[name]) for name, old in before.items())
 
 
 def test_what_is_no_classifier_is_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -217,7 +241,9 @@ def test_a_damaged_feature_is_computed_anew(tiny_model: Path, tmp_path: Path) ->
 def test_options_that_do_not_fit_are_refused_before_the_work(
     cases: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="There is no head 'forest'; choose one of logistic, attentive"):
+    with pytest.raises(
+        ConfigError, match="There is no head 'forest'; choose one of logistic, attentive, finetune"
+    ):
         train(cases, tmp_path / "out", tiny_model, head="forest")
     with pytest.raises(ConfigError, match="tiny has no feature level 9"):
         train(cases, tmp_path / "out", tiny_model, level=9)
@@ -279,8 +305,6 @@ def test_a_logistic_head_takes_the_level_that_holds_the_signal() -> None:
 
 
 def test_pooled_features_leave_out_air(tiny_model: Path) -> None:
-    from MAESILCore.downstream.classification.encoder import Encoder
-
     encoder = Encoder.load(tiny_model, device="cpu")
     body = texture(0, is_fine=True).voxels
     air = np.full((16, 16, 48), -1000, np.int16)
