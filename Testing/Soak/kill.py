@@ -31,6 +31,7 @@ from MAESILCore.jobfolder import JobFolder, rows
 from MAESILCore.models.checkpoint import load_tensors
 from MAESILCore.optional import require
 from MAESILCore.training import PretrainConfig, Run, pretrain
+from Testing.Soak.labelled import segmentation_training
 
 RECIPE = {
     "preset": "tiny",
@@ -85,7 +86,7 @@ def make_scans(folder: Path) -> list[Path]:
 def make_source(kind: str, folder: Path) -> list[Path]:
     """What is trained on: three scans, or a store of them."""
     scans = make_scans(folder)
-    if kind == "scans":
+    if kind != "store":
         return scans
     # In a process of its own, as Zarr starts threads, and forking needs a parent without any.
     command = [
@@ -101,18 +102,32 @@ def make_source(kind: str, folder: Path) -> list[Path]:
     return [folder / "store"]
 
 
+#: Starts or resumes a training in a run folder.
+Train = Callable[[Path], None]
+
+
+def pretraining(scans: Sequence[Path]) -> Train:
+    """The pre-training of scans or a store."""
+    config = PretrainConfig.model_validate(RECIPE)
+
+    def train(folder: Path) -> None:
+        has_begun = (folder / "config.yaml").exists()
+        pretrain(Run.open(folder) if has_begun else Run.create(folder), config, scans, device="cpu")
+
+    return train
+
+
 class Attempts:
     """Starts a training in forked processes.
 
     Args:
         run: the run folder.
-        config: the recipe.
-        scans: what `pretrain` trains on.
+        train: the training.
         processes: number of processes, connected by gloo.
     """
 
-    def __init__(self, run: Path, config: PretrainConfig, scans: Sequence[Path], processes: int = 1) -> None:
-        self.run, self.config, self.scans, self.processes = run, config, scans, processes
+    def __init__(self, run: Path, train: Train, processes: int = 1) -> None:
+        self.run, self.train, self.processes = run, train, processes
         self.children: list[int] = []
 
     def start(self) -> None:
@@ -176,9 +191,7 @@ class Attempts:
                     "MASTER_PORT": str(port),
                     "TORCHELASTIC_RUN_ID": "soak",
                 }
-            has_begun = (self.run / "config.yaml").exists()
-            run = Run.open(self.run) if has_begun else Run.create(self.run)
-            pretrain(run, self.config, self.scans, device="cpu")
+            self.train(self.run)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -250,7 +263,7 @@ def differences(run: Path, whole: Path) -> list[str]:
             continue
         if mine.keys() != theirs.keys() or not all(torch.equal(mine[name], theirs[name]) for name in theirs):
             found.append(f"{file} has other tensors")
-    for name, keys in (("step", ("loss", "gradient_norm")), ("validation", ("psnr_hidden",))):
+    for name, keys in (("step", ("loss", "gradient_norm")), ("validation", ("psnr_hidden", "dice"))):
         curves = [
             [
                 (row.step, *(row.fields.get(key) for key in keys))
@@ -285,16 +298,16 @@ def soak(
         kills: number of kills.
         per_run: largest number of kills of one run.
         processes: number of processes of each run.
-        source: scans or store.
+        source: scans or store for a pre-training, labels for a segmentation training.
         seed: seed of the moments.
         minutes: time limit; the last run is finished.
         report: receives a line per 50 kills.
     """
     torch.set_num_threads(1)
     require("lightning_fabric", "The soak test")
-    config = PretrainConfig.model_validate(RECIPE)
     scans = make_source(source, folder)
-    whole = Attempts(folder / "whole", config, scans, processes)
+    train = segmentation_training(scans) if source == "labels" else pretraining(scans)
+    whole = Attempts(folder / "whole", train, processes)
     started = time.monotonic()
     whole.finish()
     seconds = time.monotonic() - started
@@ -303,7 +316,7 @@ def soak(
     said = 0
     while figures.kills < kills and time.monotonic() - started < 60.0 * minutes:
         run = folder / f"run{figures.runs}"
-        attempts = Attempts(run, config, scans, processes)
+        attempts = Attempts(run, train, processes)
         try:
             killed_run(attempts, min(per_run, kills - figures.kills), chance, figures, seconds)
             different = differences(run, whole.run)
@@ -338,7 +351,7 @@ def main() -> int:
     parser.add_argument("--per-run", type=int, default=20, help="largest number of kills of one run")
     parser.add_argument("--processes", type=int, default=1, help="processes of each run")
     parser.add_argument(
-        "--source", choices=("scans", "store"), default="scans", help="what the runs train on"
+        "--source", choices=("scans", "store", "labels"), default="scans", help="what the runs train on"
     )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
     parser.add_argument("--seed", type=int, default=0)

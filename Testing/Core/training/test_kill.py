@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the soak test forks")
-@pytest.mark.parametrize(("processes", "source"), [(1, "scans"), (1, "store"), (2, "scans")])
+@pytest.mark.parametrize(("processes", "source"), [(1, "scans"), (1, "store"), (2, "scans"), (1, "labels")])
 def test_killed_runs_end_in_the_same_weights(processes: int, source: str) -> None:
     # In a process of its own, as forking needs a parent without threads.
     command = [sys.executable, "-m", "Testing.Soak.kill", "--kills", "6", "--source", source]
