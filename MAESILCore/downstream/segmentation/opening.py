@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.segmentation.cases import Case, check_cases
 from MAESILCore.downstream.segmentation.classes import CaseLabels, Classes
 from MAESILCore.downstream.segmentation.data import LabelledScan
-from MAESILCore.errors import VolumeError
+from MAESILCore.errors import ConfigError, VolumeError
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,29 @@ def read_all(cases: Sequence[Case], report: Callable[[str], None] = lambda _: No
         report: called with a sentence before each; it may raise `Cancelled`.
 
     Raises:
-        ConfigError, VolumeError: see `check_cases` and `read_case`.
+        ConfigError: see `check_cases`; also if a training case and a validation case have the same voxels.
+        VolumeError: see `read_case`.
     """
     check_cases(cases)
     found = []
     for number, case in enumerate(cases, start=1):
         report(f"Reading case {number} of {len(cases)}: {case.name}.")
         found.append(read_case(case))
+    _check_apart(found)
     return found
+
+
+def _check_apart(cases: Sequence[ReadCase]) -> None:
+    """Check that no scan is on both sides under two names."""
+    sides: dict[bytes, ReadCase] = {}
+    for one in cases:
+        content = hashlib.blake2b(np.ascontiguousarray(one.volume.voxels).data, digest_size=16).digest()
+        other = sides.setdefault(content, one)
+        if other.case.validation != one.case.validation:
+            raise ConfigError(
+                f"{other.case.name} and {one.case.name} have the same voxels, one for training and one for "
+                "validation, which would flatter the scores: leave one out."
+            )
 
 
 def opened(

@@ -272,6 +272,11 @@ def test_inputs_that_do_not_fit_are_refused_and_leave_nothing(
         with pytest.raises(error, match=problem):
             _train(folder, config, cases)
         assert not folder.exists() or not list(folder.iterdir())
+    copy = tmp_path / "copy.nrrd"
+    copy.write_bytes(Path(labelled_cases[0].scan).read_bytes())
+    twice = replace(labelled_cases[0], scan=str(copy), patient="other", validation=True)
+    with pytest.raises(ConfigError, match="scan0 and copy have the same voxels"):
+        _train(tmp_path / "run8", segment_recipe(), [labelled_cases[0], twice])
     empty = Segmentation(np.zeros_like(segmentation.labels), mri.ijk_to_ras, segmentation.segments)
     write_segmentation(empty, tmp_path / "empty.seg.nrrd")
     with pytest.raises(ConfigError, match="labels of all cases are empty"):
