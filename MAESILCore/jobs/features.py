@@ -132,6 +132,7 @@ def _run(
     # Import PyTorch only here, so that a job without it fails with a clear message.
     from MAESILCore.devices import describe_device, pick_device
     from MAESILCore.inference import encode
+    from MAESILCore.models.catalogue import hash_of_model, resolve
     from MAESILCore.models.checkpoint import load_checkpoint
 
     device = pick_device(request.device)
@@ -162,7 +163,8 @@ def _run(
     result = {
         "name": volume.name,
         **facts,
-        "level": request.level,
+        # Features of one encoder can be compared with each other.
+        "encoder": f"{hash_of_model(resolve(request.model))} {request.level % len(model.abilities.levels)}",
         "lattice_to_ras": features.lattice_to_ras.tolist(),
         "stride_kji": list(features.stride),
         "notes": [*volume.notes, *model.notes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,22 @@ def resolve(path: str | Path | None) -> Path:
     raise CheckpointError(
         f"There is no checkpoint {path}; give a file, a run folder or a bundled name ({known})."
     )
+
+
+def hash_of_model(path: Path) -> str:
+    """A hash of a checkpoint file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def place_of(path: str | Path) -> Path:

@@ -13,11 +13,10 @@ from MAESILCore.data.scans import read_scan
 from MAESILCore.downstream.search.boxes import PooledBoxes, sums
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import IndexedScan
-from MAESILCore.downstream.search.settings import hash_of_model
 from MAESILCore.errors import CheckpointError, ConfigError, VolumeError
 from MAESILCore.inference import encode_levels
 from MAESILCore.lattice import SuperpatchGrid, Triple
-from MAESILCore.models.catalogue import resolve
+from MAESILCore.models.catalogue import hash_of_model, resolve
 from MAESILCore.models.checkpoint import load_checkpoint
 from MAESILCore.store.sources import state_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -20,7 +19,7 @@ from MAESILCore.downstream.search.layout import (
 from MAESILCore.errors import CheckpointError, ConfigError
 from MAESILCore.files import UNFINISHED, why_unwritable, write_json
 from MAESILCore.inference.features import chosen_levels
-from MAESILCore.models.catalogue import resolve
+from MAESILCore.models.catalogue import hash_of_model, resolve
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 
 #: Starts of the names in a folder in which an index was begun.
@@ -90,19 +89,3 @@ def settings_of(
             f"The index {index} is of the folder {before.folder}: give that folder, or choose another one with --out."
         )
     return loaded, replace(before, folder=str(folder.absolute()))
-
-
-def hash_of_model(path: Path) -> str:
-    """A hash of a checkpoint file.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import qt
@@ -23,11 +24,13 @@ from MAESILSlicerLib.desktop.parameters import (
 from MAESILSlicerLib.desktop.picker import SlicePicker
 from MAESILSlicerLib.desktop.resultviews import RESULTS, RUNS
 from MAESILSlicerLib.desktop.sentences import translated
+from MAESILSlicerLib.desktop.similarlist import SimilarList
 from MAESILSlicerLib.results.features import KIND
 from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.scene.nodes import inputOf
 from MAESILSlicerLib.session.features import ShownFeatures
 from MAESILSlicerLib.session.models import ModelInfo, readFeatureModel
+from MAESILSlicerLib.session.similar import SimilarPlaces
 from MAESILSlicerLib.session.wording import sentence
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class FeaturesPanel(Panel):
     def __init__(self, window: Window) -> None:
         super().__init__(window)
         self._features = ShownFeatures(self._session, lambda: window.schedule("features"))
+        self._similar = SimilarList(self, SimilarPlaces(self._session, self._features), window.notify)
         self._picker = SlicePicker(self._pickAt)
         self._arrived: ResultSet | None = None
         self._readPath: Path | None = None
@@ -85,7 +89,18 @@ class FeaturesPanel(Panel):
             self._parameters, self._features.results is not None and layer is not FeatureLayer.NOTHING
         )
         self._showDisplay(layer)
+        self._similar.refresh()
         self.showJob()
+
+    @property
+    def ui(self) -> SimpleNamespace:
+        """The widgets of the window."""
+        return self._ui
+
+    @property
+    def running(self) -> str:
+        """Why a running job forbids another volume, as a sentence; "" if none runs."""
+        return self._running()
 
     def showJob(self) -> None:
         """Show whether features can be computed, or cancelled."""
@@ -117,6 +132,7 @@ class FeaturesPanel(Panel):
         self._picker.setActive(False)
         super().close()
         self._escape.deleteLater()
+        self._similar.close()
         self._features.close()
 
     # The model

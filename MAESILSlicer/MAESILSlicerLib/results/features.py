@@ -24,6 +24,8 @@ SIMILARITY_STOPS = ("#101418", "#123a63", "#1f9e89", "#b5de2b", "#fde725")
 
 #: Attribute of the vectors: voxels of a box along k, j, i.
 _STRIDE_ATTRIBUTE = "MAESIL.stride"
+#: Attribute of the vectors: hash and level of the model, only equal ones can be compared.
+_ENCODER_ATTRIBUTE = "MAESIL.encoder"
 
 _ROLES = (
     # Red, green and blue of the first three principal components; black in air.
@@ -48,6 +50,18 @@ def _import(insertion: Insertion) -> None:
     insertion.volume("colours", files.array("colours"), lattice)
     vectors = insertion.volume("vectors", files.array("vectors"), lattice)
     vectors.SetAttribute(_STRIDE_ATTRIBUTE, json.dumps(result["stride_kji"]))
+    vectors.SetAttribute(_ENCODER_ATTRIBUTE, result.get("encoder", ""))
+
+
+def encoderOf(results: ResultSet) -> str:
+    """What identifies the model and level of some features; "" if a scene of an earlier version does not tell."""
+    return results.nodesByRole["vectors"].GetAttribute(_ENCODER_ATTRIBUTE) or ""
+
+
+def strideOf(results: ResultSet) -> tuple[int, int, int]:
+    """Voxels of a box of some features along k, j, i."""
+    stride = json.loads(results.nodesByRole["vectors"].GetAttribute(_STRIDE_ATTRIBUTE))
+    return as_triple(stride, "stride", 1)
 
 
 class Likeness:
@@ -63,8 +77,7 @@ class Likeness:
         vectors = np.ascontiguousarray(np.moveaxis(_channelsOf(node), -1, 0), dtype=np.float32)
         # Boxes of air are black; those of the body are almost never.
         body = _channelsOf(results.nodesByRole["colours"]).any(axis=-1)
-        stride = json.loads(node.GetAttribute(_STRIDE_ATTRIBUTE))
-        self.map = FeatureMap(vectors, geometryOf(node), as_triple(stride, "stride", 1), body)
+        self.map = FeatureMap(vectors, geometryOf(node), strideOf(results), body)
 
     def placeAt(self, world: tuple[float, float, float]) -> tuple[int, int, int] | None:
         """The box (k, j, i) at a point; None outside the lattice.

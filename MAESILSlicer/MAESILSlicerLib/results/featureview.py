@@ -24,7 +24,9 @@ from MAESILSlicerLib.scene.transforms import geometryOf, putBeside
 SURFACE = "similarity_surface"
 #: Role of the list with the picked point.
 POINT = "feature_point"
-_POINT_COLOUR = "#D55E00"
+#: Role of the list with the place that a search has found. It is not saved.
+FOUND = "found_point"
+_POINT_COLOUR, _FOUND_COLOUR = "#D55E00", "#F0E442"
 #: Size of the point's glyph, percent of a view.
 _POINT_SCALE = 2.5
 
@@ -80,14 +82,47 @@ def placePoint(
         inputNode: the volume.
         world: RAS of the scene, in mm.
     """
-    point, place = pointOf(inputNode), vtk.vtkVector3d(*world)
+    point = pointOf(inputNode)
     if point is not None:
-        point.SetNthControlPointPositionWorld(0, place)
+        point.SetNthControlPointPositionWorld(0, vtk.vtkVector3d(*world))
         return point
-    scene = inputNode.GetScene()
-    for empty in findNodes(scene, POINT, inputNode):
+    for empty in findNodes(inputNode.GetScene(), POINT, inputNode):
         removeNode(empty)
-    point = newNode(scene, "vtkMRMLMarkupsFiducialNode", f"{inputNode.GetName()} feature point")
+    return _addPoint(inputNode, world, POINT, f"{inputNode.GetName()} feature point", _POINT_COLOUR)
+
+
+def placeFoundPoint(
+    inputNode: slicer.vtkMRMLScalarVolumeNode, world: tuple[float, float, float]
+) -> slicer.vtkMRMLMarkupsFiducialNode:
+    """Mark a place that a search has found, in place of an earlier one of any volume; it cannot be dragged.
+
+    Args:
+        inputNode: the volume of the place.
+        world: RAS of the scene, in mm.
+    """
+    removeFoundPoints(inputNode.GetScene())
+    point = _addPoint(inputNode, world, FOUND, f"{inputNode.GetName()} similar place", _FOUND_COLOUR)
+    point.SetLocked(True)
+    point.GetDisplayNode().SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.StarBurst2D)
+    leaveOutOfFiles(point)
+    return point
+
+
+def removeFoundPoints(scene: slicer.vtkMRMLScene) -> None:
+    """Remove the mark of a place that a search has found."""
+    for point in findNodes(scene, FOUND):
+        removeNode(point)
+
+
+def _addPoint(
+    inputNode: slicer.vtkMRMLScalarVolumeNode,
+    world: tuple[float, float, float],
+    role: str,
+    name: str,
+    colour: str,
+) -> slicer.vtkMRMLMarkupsFiducialNode:
+    scene = inputNode.GetScene()
+    point = newNode(scene, "vtkMRMLMarkupsFiducialNode", name)
     scene.AddNode(point)
     point.CreateDefaultDisplayNodes()
     display = point.GetDisplayNode()
@@ -100,10 +135,10 @@ def placePoint(
         display.SetUseGlyphScale(True)
         display.SetGlyphScale(_POINT_SCALE)
         for setColor in (display.SetColor, display.SetSelectedColor, display.SetActiveColor):
-            setColor(*map(float, rgb(_POINT_COLOUR)))
-    markNode(point, POINT, inputNode)
+            setColor(*map(float, rgb(colour)))
+    markNode(point, role, inputNode)
     putBeside(point, inputNode)
-    point.AddControlPointWorld(place)
+    point.AddControlPointWorld(vtk.vtkVector3d(*world))
     return point
 
 

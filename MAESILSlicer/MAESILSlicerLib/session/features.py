@@ -94,6 +94,16 @@ class ShownFeatures:
         return self._point() is not None
 
     @property
+    def place(self) -> tuple[int, int, int] | None:
+        """The box (k, j, i) of the features at the picked point; None without a point, or if it is outside."""
+        point = self._point()
+        if point is None or self.results is None:
+            return None
+        world = [0.0] * 3
+        point.GetNthControlPointPositionWorld(0, world)
+        return self._likenessOf(self.results).placeAt((world[0], world[1], world[2]))
+
+    @property
     def obstacle(self) -> str:
         """Why no point can be picked, as a sentence; "" if one can."""
         return "" if self.results is not None else sentence("features.none")
