@@ -17,7 +17,9 @@ from MAESILSlicerLib.desktop.modelfile import chosenCheckpoint
 from MAESILSlicerLib.desktop.panel import Panel
 from MAESILSlicerLib.desktop.pretrainpanel import INTERVAL_MS
 from MAESILSlicerLib.desktop.sentences import translated
+from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.results.segmentation import KIND, segmentationsOf, undoNewest
+from MAESILSlicerLib.scene.nodes import inputOf
 from MAESILSlicerLib.session import runwords
 from MAESILSlicerLib.session.segmenting import casesOf, learn, learnedRuns, startSegmentation
 from MAESILSlicerLib.session.wording import sentence
@@ -44,6 +46,7 @@ class SegmentPanel(Panel):
         #: The volumes that are still to be segmented, after the running one.
         self._waiting: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._learning: Path | None = None
+        self._arrived: ResultSet | None = None
         ui = self._ui
         self._table = CaseTable(ui.caseTable, lambda: window.schedule("runs"))
         for model in list_models():
@@ -81,6 +84,7 @@ class SegmentPanel(Panel):
 
     def refresh(self) -> None:
         """Show the scans, the runs and the models, while the section is open, and go on with waiting volumes."""
+        self._welcome()
         self._goOn()
         if self._ui.segmentSection.collapsed or self._parameters is None:
             return
@@ -209,6 +213,15 @@ class SegmentPanel(Panel):
     def _onApplyAll(self) -> None:
         self._waiting = [case.volumeNode for case in self._table.others]
         self._applyNext()
+
+    def _welcome(self) -> None:
+        """Hide the mask when a segmentation of the shown volume arrives, because it would cover that."""
+        made = self._session.made
+        if made is None or made is self._arrived or made.kind is not KIND:
+            return
+        self._arrived = made
+        if self._parameters is not None and inputOf(made.main) is self._session.volumeNode:
+            self._parameters.showMask2d = False
 
     def _goOn(self) -> None:
         """Segment the next volume once one is done; a cancelled or failed job ends the series."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,19 +112,40 @@ def learn(board: Board, cases: Sequence[SceneCase], **choices: Any) -> Path:  # 
             No files remain.
         ValueError: no folder of runs is open.
     """
-    # Otherwise a folder would remain whose run cannot be started.
-    require("psutil", "Running a job")
     usable = [case for case in cases if case.segmentationNode is not None]
     if not usable:
         raise ConfigError(sentence("segment.no-case"))
+    return learnFrom(
+        board,
+        lambda folder: [_write(case, folder, number) for number, case in enumerate(usable, 1)],
+        **choices,
+    )
+
+
+def learnFrom(board: Board, write: Callable[[Path], list[Case]], **choices: Any) -> Path:  # noqa: ANN401
+    """Start a run with cases that are written for it.
+
+    Args:
+        board: the runs; its folder is open.
+        write: writes the scans and labels of all cases into a folder.
+        choices: as for `learn`.
+
+    Returns:
+        The folder of the run, which has the cases in it.
+
+    Raises:
+        MaesilError: `write` raised it, a choice is invalid, or the folder cannot be written. No files remain.
+        ValueError: no folder of runs is open.
+    """
+    # Otherwise a folder would remain whose run cannot be started.
+    require("psutil", "Running a job")
     root = board.root
     if root is None:
         raise ValueError("Open a folder of runs first.")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=root) as unfinished:
-            written = [_write(case, Path(unfinished), number) for number, case in enumerate(usable, 1)]
-            folder = prepare_segmentation_training(root, written, **choices)
+            folder = prepare_segmentation_training(root, write(Path(unfinished)), **choices)
             try:
                 _moveIn(Path(unfinished), folder)
             except BaseException:

@@ -59,7 +59,6 @@ TEXTS = Texts(
         "segment.nothing-to-undo": _("This volume has no segmentation by a model."),
         "segment.undone": _("The newest segmentation of {volume} was removed."),
         "segment.learning": _("{name} is learning: step {step:,} of {total:,}."),
-        "segment.all-done": _("All other scans are segmented."),
         "similar.no-point": _("Pick a point first: places that look like it are then found."),
         "similar.air": _("There is only air at the point; pick one inside the body."),
         "similar.other-model": _(
@@ -69,6 +68,9 @@ TEXTS = Texts(
         "similar.means": _("Choose a place to go there. It looks alike to the model; this is no diagnosis."),
         "similar.deleted": _("The volume {volume} is no longer in the scene; search again."),
         "similar.load": _("{scan} is not loaded. Load it?"),
+        "segment.labels-first": _("Upload the labels of a scan first."),
+        "segment.no-result": _("This scan has no segmentation by a model yet."),
+        "segment.labelled": _("{name} can now be learned from."),
         "study.no-mask": _("There is no mask; choose a mask first."),
         "study.region-coverage": _("A region is a single mask; choose no coverage."),
         "study.running": _("A {job} is already running; wait for it, or cancel it."),

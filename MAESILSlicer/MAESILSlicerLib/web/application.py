@@ -23,6 +23,7 @@ from MAESILSlicerLib.web.downloads import Downloads
 from MAESILSlicerLib.web.options import AppOptions
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.panels.features import FeaturesPanel
+from MAESILSlicerLib.web.panels.learning import LearningPanel
 from MAESILSlicerLib.web.panels.masks import MaskPanel
 from MAESILSlicerLib.web.panels.models import ModelPanel
 from MAESILSlicerLib.web.panels.pretraining import PretrainPanel
@@ -101,6 +102,7 @@ class Application:
             page, options.device, lambda: self.models.window, self.regions.showHandles, self._onResults
         )
         self.features = FeaturesPanel(page, options.modelFolders, self.reconstruct.refresh)
+        self.learning = LearningPanel(page, folder, options.runs, self.reconstruct.refresh)
         self.pretrain = PretrainPanel(
             page, options.data, options.runs, self.results.showPreview, self._useModel
         )
@@ -112,6 +114,7 @@ class Application:
             onPress(view, self.features.pick)
         self.uploads = Uploads(folder, self.volume.openUpload, self.admission.isOwners)
         self.labels = Uploads(folder, self.segments.open, self.admission.isOwners)
+        self.outlines = Uploads(folder, self.learning.open, self.admission.isOwners)
         self.downloads = Downloads(lambda: self.session.exportFolder, self._name, self.views.screenshot)
         self._tasks: list[asyncio.Task[None]] = []
         self._buildPage()
@@ -123,6 +126,7 @@ class Application:
             loop.create_task(self.reconstruct.watch()),
             loop.create_task(self.reconstruct.findDevices()),
             loop.create_task(self.pretrain.watch()),
+            loop.create_task(self.learning.watch()),
         ]
         self.volume.openFirst(self._first)
 
@@ -132,6 +136,7 @@ class Application:
             task.cancel()
         self.reconstruct.close()
         self.features.close()
+        self.learning.close()
         self.pretrain.close()
         self.session.close()
 
@@ -154,6 +159,7 @@ class Application:
     def _onVolume(self, node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         self.results.forget()
         self.features.forget()
+        self.learning.forget()
         self.views.showVolume(node.GetID() if node is not None else None)
         self.views.fit()
 

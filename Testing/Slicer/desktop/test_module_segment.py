@@ -156,6 +156,8 @@ def test_all_other_scans_are_segmented_one_after_the_other_and_undone(
     monkeypatch.setattr(segmentpanel, "startSegmentation", start)
     module.host.click(module.ui.applyAllButton)
     assert segmented == ["scan1", "scan2"]
+    # The mask would cover what was found in the shown scan.
+    assert not module.parameters.showMask2d
     assert module.session.volumeNode is nodes[2]
     answers = iter((False, True))
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_text, **_title: next(answers))

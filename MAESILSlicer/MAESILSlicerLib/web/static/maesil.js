@@ -11,7 +11,7 @@
   }
 
   // `files`: pairs of a relative path and a File.
-  // `place`: the route, "upload" for scans, "labels" for a label map.
+  // `place`: the route, "upload" for scans, "labels" for a label map, "outlines" for labels to learn from.
   function send(files, place) {
     if (!files.length || !maesil.mayChange()) {
       return;
@@ -29,7 +29,7 @@
         status(`Uploading: ${Math.floor((100 * event.loaded) / event.total)} %`);
       }
     };
-    const reading = place === "labels" ? "Reading the label map …" : "Searching the upload for scans …";
+    const reading = place === "upload" ? "Searching the upload for scans …" : "Reading the labels …";
     request.upload.onload = () => status(reading);
     request.onload = () => {
       let answer = {};
