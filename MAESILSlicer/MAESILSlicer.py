@@ -141,10 +141,11 @@ class MAESILSlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
-    """Masks, reconstructions, features and pre-trainings for scripts, without a window.
+    """Masks, reconstructions, features, segmentations and pre-trainings for scripts, without a window.
 
-    `showMask`, `reconstruct`, `computeFeatures`, `showSimilarity`, `cancel`, `startPretraining` and `runs` are methods
-    of `MAESILSlicerLib.desktop.study.Study`; see their `help`. `board` stops, resumes and deletes runs.
+    `showMask`, `reconstruct`, `computeFeatures`, `showSimilarity`, `learnSegmentation`, `segment`, `cancel`,
+    `startPretraining` and `runs` are methods of `MAESILSlicerLib.desktop.study.Study`; see their `help`. `board` stops,
+    resumes and deletes runs.
 
     Example:
         logic = slicer.util.getModuleLogic("MAESILSlicer")
@@ -162,6 +163,7 @@ class MAESILSlicerLogic(ScriptedLoadableModuleLogic):
         self.session = self.study.session
         self.showMask, self.reconstruct = self.study.showMask, self.study.reconstruct
         self.computeFeatures, self.showSimilarity = self.study.computeFeatures, self.study.showSimilarity
+        self.learnSegmentation, self.segment = self.study.learnSegmentation, self.study.segment
         self.startPretraining, self.runs = self.study.startPretraining, self.study.runs
         self.board = self.study.board
         self.cancel, self.close = self.study.cancel, self.study.close

@@ -19,6 +19,7 @@ from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.features import similarityTo
+from MAESILSlicerLib.session.segmenting import casesOf, learn, startSegmentation
 from MAESILSlicerLib.session.session import Session
 
 if TYPE_CHECKING:
@@ -192,6 +193,79 @@ class Study:
             MaesilError: these are no features, or the point lies outside them.
         """
         return similarityTo(features, point)
+
+    def learnSegmentation(
+        self,
+        volumeNodes: Sequence[slicer.vtkMRMLScalarVolumeNode] | None = None,
+        *,
+        name: str = "segmentation",
+        encoder: str | Path | None = None,
+        steps: int | None = None,
+        device: str = "auto",
+        initial: str | Path | None = None,
+        folder: str | Path | None = None,
+    ) -> Path:
+        """Start a run in the background that learns the segments that were outlined on volumes.
+
+        `runs` lists it; `board.stop`, `board.resume` and others take the returned folder, and so does `segment`.
+
+        Args:
+            volumeNodes: volumes with segmentations, corrected ones of a model included; None takes all with a
+                segmentation made by hand.
+            name: name of the run and of its model.
+            encoder: checkpoint, run folder or bundled name of the pre-trained model to start from; None is none.
+            steps: most optimiser steps; None is the default.
+            device: auto, cpu, cuda, cuda:N or mps.
+            initial: run folder or checkpoint of an earlier run of this kind to go on from.
+            folder: the folder of runs; None is the one that the section "Pre-train" shows.
+
+        Returns:
+            The folder of the run, into which volumes and labels are copied.
+
+        Raises:
+            MaesilError: no volume has a segmentation, a choice is invalid, or the run cannot be started.
+        """
+        self._openRuns(folder)
+        cases = [
+            case
+            for case in casesOf(self.session.scene)
+            if (case.isByHand if volumeNodes is None else case.volumeNode in volumeNodes)
+        ]
+        return learn(
+            self.board, cases, name=name, encoder=encoder, steps=steps, device=device, initial=initial
+        )
+
+    def segment(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        model: str | Path,
+        *,
+        device: str = "auto",
+        batchSize: int | None = None,
+        waitForCompletion: bool = False,
+        onProgress: ProgressCallback | None = None,
+    ) -> ResultSet | RunningJob:
+        """Outline the structures of a learned model in a volume, and add the segmentation beside the volume.
+
+        Args:
+            volumeNode: the volume.
+            model: folder of a run of `learnSegmentation`, or its checkpoint.
+            device: auto, cpu, cuda, cuda:N or mps.
+            batchSize: tiles per forward pass; None chooses by the device.
+            waitForCompletion: whether to block until the end.
+            onProgress: called with the fraction done, 0 to 1, and a sentence.
+
+        Returns:
+            The results: `segmentation`, and `uncertainty` from 0 to 1. Without `waitForCompletion`, a running job that
+            can be awaited or cancelled.
+
+        Raises:
+            Cancelled: the job was cancelled while waiting.
+            MaesilError: the job cannot be started or has failed; the message gives the reason.
+        """
+        startSegmentation(self.session, model, device, batchSize, volumeNode)
+        running = RunningJob(self.session, onProgress)
+        return running.wait() if waitForCompletion else running
 
     def startPretraining(
         self,

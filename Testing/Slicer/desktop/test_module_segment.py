@@ -12,7 +12,7 @@ import slicer
 from segmentjob import write_segmentation_job
 
 from hosting import Host
-from MAESILCore import Segment, Segmentation
+from MAESILCore import MaesilError, Segment, Segmentation
 from MAESILCore.jobs.runrequests import read_request
 from MAESILSlicerLib.results.resultset import importResults
 from MAESILSlicerLib.results.segmentation import segmentationsOf
@@ -132,6 +132,23 @@ def test_a_structure_is_outlined_learned_and_applied_to_the_other_scans(
     request = read_request(started[0])
     assert request.initial == str(board.runs[-1].folder)
     assert [Path(case.scan).name for case in request.cases] == ["01-first.nrrd", "02-second.nrrd"]
+
+
+def test_scripts_learn_from_what_was_outlined_by_hand_or_from_given_volumes(
+    module: Segmenting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (module.use(voxels=voxels(seed), name=f"scan{seed}") for seed in range(2))
+    module.outline(first)
+    importResults(module.host.scene, second, write_segmentation_job(tmp_path / "job", np.ones(SHAPE)))
+    monkeypatch.setattr(module.logic.board, "resume", lambda folder: None)
+    run = module.logic.learnSegmentation(name="Balls", steps=3, device="cpu")
+    assert [Path(case.scan).name for case in read_request(run).cases] == ["01-scan0.nrrd"]
+    run = module.logic.learnSegmentation([second], initial=run)
+    request = read_request(run)
+    assert [Path(case.scan).name for case in request.cases] == ["01-scan1.nrrd"]
+    assert Path(request.initial).name == "Balls"
+    with pytest.raises(MaesilError, match="Choose a volume"):
+        module.logic.segment(None, run)
 
 
 def test_all_other_scans_are_segmented_one_after_the_other_and_undone(
