@@ -3,9 +3,10 @@
 from MAESILCore.downstream.classification.apply import Applied, apply_classifier
 from MAESILCore.downstream.classification.attentive import AttentiveTraining
 from MAESILCore.downstream.classification.finetune import FinetuneTraining
+from MAESILCore.downstream.classification.heads import HEADS
 from MAESILCore.downstream.classification.presence import train_presence
 from MAESILCore.downstream.classification.presence_use import evaluate_presence, structures_in
-from MAESILCore.downstream.classification.train import HEADS, train_classifier
+from MAESILCore.downstream.classification.train import train_classifier
 from MAESILCore.downstream.classification.use import (
     Classifier,
     classify,

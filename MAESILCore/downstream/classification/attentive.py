@@ -17,6 +17,8 @@ from MAESILCore.nn.cross_attention import CrossAttention
 #: Optimiser steps; scans of a step; tokens of a scan in a step.
 STEPS, SCANS, TOKENS = 200, 8, 512
 _RATE, _DECAY, _WARM_UP = 1e-3, 5e-2, 20
+#: Scans that give mean and scale of the tokens.
+_SAMPLED = 64
 #: Heads of the attention, the most that divide the width.
 _HEADS = (6, 4, 3, 2, 1)
 
@@ -128,8 +130,9 @@ def fit_attentive(
 def _standardise(
     head: AttentiveHead, tokens: Sequence[np.ndarray], most: int, random: np.random.Generator
 ) -> None:
-    """Set mean and scale of the head to those of some tokens of each scan."""
-    some = np.concatenate([_some(one, most, random) for one in tokens])
+    """Set mean and scale of the head to those of some tokens of some scans."""
+    scans = random.permutation(len(tokens))[:_SAMPLED]
+    some = np.concatenate([_some(tokens[scan], most, random) for scan in scans])
     head.mean.copy_(torch.from_numpy(some.mean(axis=0)))
     head.scale.copy_(torch.from_numpy(np.maximum(some.std(axis=0), 1e-4)))
 

@@ -20,8 +20,8 @@ from MAESILCore.downstream.classification.features import FOLDER, Features
 from MAESILCore.downstream.classification.folds import Fold, folds_of, patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
 from MAESILCore.downstream.classification.multilabel import Learner
-from MAESILCore.downstream.classification.progress import Progress
-from MAESILCore.downstream.classification.results import Row, scored, write_files, writing
+from MAESILCore.downstream.classification.progress import FEATURES, FITS, Progress
+from MAESILCore.downstream.classification.results import Row, scored, setup_of, write_files, writing
 from MAESILCore.downstream.classification.scans import Examined
 from MAESILCore.downstream.classification.scores import DRAWS, auroc
 from MAESILCore.downstream.classification.stored import FILE, SUPERPATCH, Description, Head, save_heads
@@ -97,11 +97,9 @@ def train_presence(
     encoder = Encoder.load(model, device=device, batch_size=batch_size)
     chosen = None if level is None else encoder.level_at(level)
     encoders = [encoder, *([encoder.untrained(seed)] if untrained else [])]
-    watch = Progress(
-        len(cases.cases) * (2 + len(encoders)) + (len(encoders) + 2) * len(folds) + 2,
-        progress,
-        cancelled,
-    )
+    fits = (len(encoders) + 2) * len(folds) + 1
+    steps = len(cases.cases) * (2 + FEATURES * len(encoders)) + FITS["logistic"] * fits + 1
+    watch = Progress(steps, progress, cancelled)
     examined, names = examine_labelled(cases, watch.step, watch.cancelled)
     features = Features(out / FOLDER)
     vectors = [_vectors(features, one, cases, examined, size, watch) for one in encoders]
@@ -126,7 +124,7 @@ def train_presence(
         learner = Learner(levels, found.targets, patients, seed, chosen)
         rows.append(_held_out(title, learner, found.cases, folds, watch))
         if one is encoder:
-            watch.step(f"Fitting {title}, all scans")
+            watch.step(f"Fitting {title}, all scans", FITS["logistic"])
             heads = learner.fit(np.isin(found.cases, learned), watch.within, watch.cancelled)
     for title, known in (
         ("place in the scan", found.places),
@@ -148,32 +146,23 @@ def train_presence(
         learned_from=tuple(examined[case].content for case in learned),
         facts={"seed": seed, "scans": len(learned), "least_voxels": least_voxels, "maesil": __version__},
     )
-    notes = [*cases.notes, *encoder.note_on(without_hu, len(examined))]
+    notes = list(encoder.note_on(without_hu, len(examined)))
     if left_out:
         notes.append(
             f"Left out, as they do not differ between superpatches of two patients: {', '.join(left_out)}."
         )
-    results = {
-        "setup": {
-            "command": command,
-            "table": cases.path.name,
-            "head": "logistic",
-            "encoder": {"name": encoder.identity.name, "sha256": encoder.identity.sha256},
-            "superpatch": size,
-            "least_voxels": least_voxels,
-            "superpatches": len(tested),
-            "scans": len(np.unique(found.cases[tested])),
-            "patients": len(np.unique(patients[tested])),
-            "present": counts_present(found.targets[tested], names),
-            "folds": {fold.name: len(fold.test) for fold in folds},
-            "folds_from": "table" if any(case.fold for case in cases.cases) else "drawn by patient",
-            "seed": seed,
-            "bootstrap": {"draws": draws, "over": "patients", "interval": 0.95},
-            "notes": notes,
-            "maesil": __version__,
-        },
-        "rows": scores,
-    }
+    setup = setup_of(
+        description,
+        cases,
+        folds,
+        command=command,
+        cases_scored=np.unique(found.cases[tested]),
+        notes=notes,
+        seed=seed,
+        draws=draws,
+        more=presence_facts(description, found.targets[tested]),
+    )
+    results = {"setup": setup, "rows": scores}
     fold_of = {case: fold.name for fold in folds for case in fold.test.tolist()}
     watch.check()
     with writing(out) as unfinished:
@@ -256,7 +245,7 @@ def _vectors(
 ) -> list[SuperpatchVectors]:
     found = []
     for case, one in zip(table.cases, examined, strict=True):
-        watch.step(f"Features of {case.name}")
+        watch.step(f"Features of {case.name}", FEATURES)
         found.append(features.superpatches(encoder, case, one.content, watch.cancelled, size))
     return found
 
@@ -270,9 +259,20 @@ def _learnable(found: Superpatches, patients: np.ndarray) -> list[int]:
     ]
 
 
-def counts_present(targets: np.ndarray, names: Sequence[str]) -> dict[str, int]:
-    """For each structure the superpatches in which it is."""
-    return {name: int((column == PRESENT).sum()) for name, column in zip(names, targets.T, strict=True)}
+def presence_facts(description: Description, targets: np.ndarray) -> dict[str, Any]:
+    """Facts of a setup: superpatches, and in how many of them each structure is.
+
+    Args:
+        description: the classifier.
+        targets: (M, S) of the superpatches that are scored.
+    """
+    counts = (targets == PRESENT).sum(axis=0).tolist()
+    return {
+        "superpatch": description.superpatch,
+        "least_voxels": description.facts["least_voxels"],
+        "superpatches": len(targets),
+        "present": dict(zip(description.classes, counts, strict=True)),
+    }
 
 
 def _held_out(title: str, learner: Learner, cases: np.ndarray, folds: Sequence[Fold], watch: Progress) -> Row:
@@ -280,7 +280,7 @@ def _held_out(title: str, learner: Learner, cases: np.ndarray, folds: Sequence[F
     probabilities = np.full(learner.targets.shape, np.nan)
     choices = []
     for fold in folds:
-        watch.step(f"Fitting {title}, fold {fold.name}")
+        watch.step(f"Fitting {title}, fold {fold.name}", FITS["logistic"])
         train, test = np.isin(cases, fold.train), np.isin(cases, fold.test)
         heads = learner.fit(train, watch.within, watch.cancelled)
         for number, head in enumerate(heads):

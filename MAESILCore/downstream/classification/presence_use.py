@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from MAESILCore import __version__
 from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import read_table
@@ -16,13 +15,13 @@ from MAESILCore.downstream.classification.encoder import SuperpatchVectors
 from MAESILCore.downstream.classification.folds import patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
 from MAESILCore.downstream.classification.presence import (
-    counts_present,
+    presence_facts,
     presence_header,
     presence_lines,
     presence_scores,
 )
-from MAESILCore.downstream.classification.progress import Progress
-from MAESILCore.downstream.classification.results import Row, write_files, writing
+from MAESILCore.downstream.classification.progress import FEATURES, Progress
+from MAESILCore.downstream.classification.results import Row, setup_of, write_files, writing
 from MAESILCore.downstream.classification.scores import DRAWS
 from MAESILCore.downstream.classification.stored import SUPERPATCH
 from MAESILCore.downstream.classification.structures import examine_labelled, superpatches_of
@@ -70,48 +69,41 @@ def evaluate_presence(
         VolumeError: a scan or label map cannot be read, or the folder cannot be written.
     """
     cases = read_table(table, target="labels")
-    watch = Progress(3 * len(cases.cases) + 1, progress, cancelled)
+    watch = Progress((2 + FEATURES) * len(cases.cases) + 1, progress, cancelled)
     examined, there = examine_labelled(cases, watch.step, watch.cancelled)
     refuse_known(
         classifier, {one.content: case.name for case, one in zip(cases.cases, examined, strict=True)}
     )
     vectors = []
     for case in cases.cases:
-        watch.step(f"Features of {case.name}")
+        watch.step(f"Features of {case.name}", FEATURES)
         vectors.append(_vectors(read_scan(case.path), classifier, watch.cancelled))
     least = int(classifier.description.facts["least_voxels"])
     names = classifier.classes
     found = superpatches_of(cases, vectors, names, least, watch.step, watch.cancelled)
     probabilities = np.concatenate([_probabilities(one, classifier) for one in vectors])
     patients = patients_of(cases.cases)[found.cases]
-    encoder = classifier.description.encoder
-    row = Row(f"logistic, {encoder['name']}", probabilities)
+    row = Row(f"logistic, {classifier.description.encoder['name']}", probabilities)
     watch.step("Scoring")
     everything = np.arange(len(patients))
     without_hu = sum(not one.looks_like_hu for one in examined)
-    notes = [*cases.notes, *classifier.encoder.note_on(without_hu, len(examined))]
+    notes = list(classifier.encoder.note_on(without_hu, len(examined)))
     unknown = [name for name in there if name not in names]
     if unknown:
         notes.append(f"The classifier knows nothing of {', '.join(unknown)}.")
-    results = {
-        "setup": {
-            "command": command,
-            "table": cases.path.name,
-            "head": "logistic",
-            "encoder": {name: encoder[name] for name in ("name", "sha256")},
-            "superpatch": classifier.description.superpatch,
-            "least_voxels": least,
-            "superpatches": len(patients),
-            "scans": len(cases.cases),
-            "patients": len(np.unique(patients)),
-            "present": counts_present(found.targets, names),
-            "seed": seed,
-            "bootstrap": {"draws": draws, "over": "patients", "interval": 0.95},
-            "notes": notes,
-            "maesil": __version__,
-        },
-        "rows": presence_scores([row], found.targets, names, patients, everything, seed, draws, watch),
-    }
+    setup = setup_of(
+        classifier.description,
+        cases,
+        (),
+        command=command,
+        cases_scored=np.unique(found.cases),
+        notes=notes,
+        seed=seed,
+        draws=draws,
+        more=presence_facts(classifier.description, found.targets),
+    )
+    scores = presence_scores([row], found.targets, names, patients, everything, seed, draws, watch)
+    results = {"setup": setup, "rows": scores}
     watch.check()
     with writing(Path(out)) as unfinished:
         write_files(

@@ -1,4 +1,4 @@
-"""Progress of a classification in equal steps, and its cancellation."""
+"""Progress of a classification in weighted steps, and its cancellation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from MAESILCore.downstream.classification.scans import stop_if
 #: Parts into which a step is divided, so that a long one moves the bar.
 _PARTS = 100
 
+#: Weights of steps: features of a scan, and a fit by head.
+FEATURES, FITS = 10, {"logistic": 5, "attentive": 100, "finetune": 1000}
+
 
 class Progress:
-    """Counts the steps of the work.
+    """Counts the steps of the work, each with a weight, so that the time left is near the truth.
 
     Args:
-        total: number of steps.
+        total: the sum of the weights.
         report: callback with (done, total, message); None shows nothing.
         cancelled: True stops the work; None never does.
     """
@@ -28,24 +31,25 @@ class Progress:
         self._total = total
         self._report = report
         self._cancelled = cancelled
-        self._begun = 0
+        self._before, self._weight = 0, 0
         self._message = ""
 
-    def step(self, message: str) -> None:
-        """Begin the next step.
+    def step(self, message: str, weight: int = 1) -> None:
+        """Begin the next step, which takes about so many times the reading of a scan.
 
         Raises:
             Cancelled: the user wants to stop.
         """
         self.check()
-        self._begun = min(self._begun + 1, self._total)
+        self._before = min(self._before + self._weight, self._total)
+        self._weight = min(weight, self._total - self._before)
         self._message = message
         self.within(0, 1)
 
     def within(self, done: int, of: int) -> None:
         """Tell how much of the present step is done."""
         if self._report is not None:
-            share = (self._begun - 1) * _PARTS + _PARTS * done // of
+            share = self._before * _PARTS + self._weight * _PARTS * done // of
             self._report(share, self._total * _PARTS, self._message)
 
     def cancelled(self) -> bool:

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from MAESILCore import __version__
+from MAESILCore.downstream.classification.cases import Table
+from MAESILCore.downstream.classification.folds import Fold
 from MAESILCore.downstream.classification.scores import DRAWS, with_intervals
+from MAESILCore.downstream.classification.stored import Description
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import why_unwritable, write_json, write_together
 
@@ -81,6 +85,52 @@ def scored(
     for (number, kind, name), interval in intervals.items():
         written[number].setdefault(kind, {})[name] = interval
     return written
+
+
+def setup_of(
+    description: Description,
+    table: Table,
+    folds: Sequence[Fold],
+    *,
+    command: str,
+    cases_scored: np.ndarray,
+    notes: Sequence[str],
+    seed: int,
+    draws: int,
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What `metrics.json` says of how its rows were made.
+
+    Args:
+        description: the classifier.
+        table: the cases.
+        folds: the folds; none for an evaluation.
+        command: the command line.
+        cases_scored: (M,) int64, indices of the cases that were scored.
+        notes: sentences for the user, after those on the table.
+        seed: of folds, heads and bootstrap.
+        draws: draws of the bootstrap.
+        more: facts of this task.
+    """
+    setup: dict[str, Any] = {
+        "command": command,
+        "table": table.path.name,
+        "task": description.task,
+        "head": description.head,
+        "encoder": {name: description.encoder[name] for name in ("name", "sha256")},
+        "level": description.level,
+        "scans": len(cases_scored),
+        "patients": len({table.cases[case].patient for case in cases_scored.tolist()}),
+        **more,
+    }
+    if folds:
+        setup["folds"] = {fold.name: len(fold.test) for fold in folds}
+        setup["folds_from"] = "table" if any(case.fold for case in table.cases) else "drawn by patient"
+    setup["seed"] = seed
+    setup["bootstrap"] = {"draws": draws, "over": "patients", "interval": 0.95}
+    setup["notes"] = [*table.notes, *notes]
+    setup["maesil"] = __version__
+    return setup
 
 
 @contextmanager

@@ -10,62 +10,101 @@ from typing import Any
 import numpy as np
 
 from MAESILCore import __version__
-from MAESILCore.data.scans import read_scan
-from MAESILCore.downstream.classification.attentive import AttentiveTraining, fit_attentive
-from MAESILCore.downstream.classification.cases import Case, Table, class_names, counts_of, read_table
+from MAESILCore.downstream.classification.attentive import AttentiveTraining
+from MAESILCore.downstream.classification.cases import Table, class_names, counts_of, read_table
 from MAESILCore.downstream.classification.encoder import Encoder
-from MAESILCore.downstream.classification.features import FOLDER, Features
-from MAESILCore.downstream.classification.finetune import FinetunedHead, FinetuneTraining, fit_finetuned
+from MAESILCore.downstream.classification.finetune import FinetuneTraining
 from MAESILCore.downstream.classification.folds import Fold, folds_of, patients_of
-from MAESILCore.downstream.classification.linear import LinearHead, fit_linear
-from MAESILCore.downstream.classification.progress import Progress
-from MAESILCore.downstream.classification.results import Row, scored, write_files, writing
+from MAESILCore.downstream.classification.heads import HEADS, Inputs, Recipe
+from MAESILCore.downstream.classification.linear import LinearHead
+from MAESILCore.downstream.classification.progress import FEATURES, FITS, Progress
+from MAESILCore.downstream.classification.results import Row, scored, setup_of, write_files, writing
 from MAESILCore.downstream.classification.scans import Examined, examine_all
 from MAESILCore.downstream.classification.scores import DRAWS, scores_of
 from MAESILCore.downstream.classification.stored import FILE, SCAN, Description, Head, save_heads
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
 
-HEADS = ("logistic", "attentive", "finetune")
-
 
 @dataclass(frozen=True, eq=False)
-class _Inputs:
-    """What a head learns from.
+class _Study:
+    """What all rows of the table share.
 
     Attributes:
-        vectors: for each level (N, D) float64, for a logistic head.
-        tokens: for each case (tokens, C), for an attentive head.
-        level: the level of the tokens, or that of a logistic head; None lets it choose.
-        encoder: where a fine-tuning starts.
-        scans: for each case (k, j, i) as that encoder sees it.
-        cases: the cases, whose scans a fine-tuned encoder passes whole.
+        table: the cases.
+        names: names of the classes.
+        classes: (N,) int64, the class of each case.
+        patients: (N,) int64, the patient of each case.
+        folds: the folds.
+        recipe: how heads are trained.
+        watch: for progress and cancellation.
     """
 
-    vectors: Sequence[np.ndarray] = ()
-    tokens: Sequence[np.ndarray] = ()
-    level: int | None = None
-    encoder: Encoder | None = None
-    scans: Sequence[np.ndarray] = ()
-    cases: Sequence[Case] = ()
+    table: Table
+    names: tuple[str, ...]
+    classes: np.ndarray
+    patients: np.ndarray
+    folds: Sequence[Fold]
+    recipe: Recipe
+    watch: Progress
 
-    def probabilities(self, head: Head, cases: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
-        """(N, K) of some cases."""
-        if isinstance(head, LinearHead):
-            return head.probabilities(self.vectors[head.level][cases])
-        if isinstance(head, FinetunedHead):
-            scans = (read_scan(self.cases[case].path) for case in cases)
-            return np.stack([head.probabilities(scan, cancelled) for scan in scans])
-        return np.stack([head.probabilities(self.tokens[case]) for case in cases])
+    @property
+    def tested(self) -> np.ndarray:
+        """(M,) int64, the cases that a fold tests, ascending."""
+        return np.sort(np.concatenate([fold.test for fold in self.folds]))
 
+    @property
+    def learned(self) -> np.ndarray:
+        """The cases that the classifier learns from: all, or the training part of a split."""
+        return self.folds[0].train if self.table.is_split else np.arange(len(self.classes))
 
-@dataclass(frozen=True)
-class _Recipe:
-    """How heads are trained."""
+    def held_out(self, title: str, inputs: Inputs, weight: int) -> tuple[Row, Head]:
+        """Probabilities of each fold by a head of its training part, and the last of these heads."""
+        probabilities = np.full((len(self.classes), len(self.names)), np.nan)
+        heads: list[Head] = []
+        for fold in self.folds:
+            self.watch.step(f"Fitting {title}, fold {fold.name}", weight)
+            heads.append(self.fit(inputs, fold.train))
+            probabilities[fold.test] = inputs.probabilities(heads[-1], fold.test, self.watch.cancelled)
+        choices = [
+            {"fold": fold.name, "level": head.level, "strength": head.strength}
+            for fold, head in zip(self.folds, heads, strict=True)
+            if isinstance(head, LinearHead)
+        ]
+        return Row(title, probabilities, {"choices": choices} if choices else {}), heads[-1]
 
-    attentive: AttentiveTraining
-    finetuning: FinetuneTraining
-    seed: int
+    def fit(self, inputs: Inputs, train: np.ndarray) -> Head:
+        """A head of some cases."""
+        return inputs.fit(train, self.classes, self.patients, self.recipe, self.watch)
+
+    def controls(self, examined: Sequence[Examined]) -> list[Row]:
+        """What the files alone tell, and the most frequent class."""
+        facts = Inputs([np.stack([one.facts for one in examined])])
+        shares = np.bincount(self.classes) / len(self.classes)
+        frequent = np.tile(shares, (len(self.classes), 1))
+        return [self.held_out("file facts", facts, 1)[0], Row("most frequent class", frequent)]
+
+    def scores(self, rows: Sequence[Row], draws: int) -> list[dict[str, Any]]:
+        """The rows of `metrics.json`."""
+        self.watch.step("Scoring")
+        tested = self.tested
+        return scored(
+            [replace(row, probabilities=row.probabilities[tested]) for row in rows],
+            lambda probabilities, some: scores_of(probabilities[some], self.classes[tested][some]),
+            self.patients[tested],
+            seed=self.recipe.seed,
+            cancelled=self.watch.cancelled,
+            draws=draws,
+        )
+
+    def predictions(self, row: Row) -> list[list[object]]:
+        """The lines of `predictions.csv`."""
+        fold_of = {case: fold.name for fold in self.folds for case in fold.test.tolist()}
+        cases = self.table.cases
+        return [
+            [cases[case].name, cases[case].target, fold_of[case], *row.probabilities[case].tolist()]
+            for case in self.tested.tolist()
+        ]
 
 
 def train_classifier(
@@ -123,173 +162,59 @@ def train_classifier(
     require("sklearn", "A classification")
     if head not in HEADS:
         raise ConfigError(f"There is no head {head!r}; choose one of {', '.join(HEADS)}.")
-    out = Path(out)
-    cases = read_table(table)
+    out, cases = Path(out), read_table(table)
     names = class_names(cases.path, cases.cases)
     classes = np.array([names.index(case.target) for case in cases.cases])
-    patients = patients_of(cases.cases)
     folds = folds_of(cases, classes, seed)
     encoder = Encoder.load(model, device=device, batch_size=batch_size)
     chosen = (
         None if level is None and head == "logistic" else encoder.level_at(-1 if level is None else level)
     )
     encoders = [encoder, *([encoder.untrained(seed)] if untrained else [])]
-    fits = len(encoders) * (len(folds) + 1)
-    watch = Progress(len(cases.cases) * (1 + len(encoders)) + fits + len(folds) + 2, progress, cancelled)
+    fits = FITS[head] * (len(encoders) * len(folds) + 1) + len(folds)
+    steps = len(cases.cases) * (1 + FEATURES * len(encoders)) + fits + 1
+    watch = Progress(steps, progress, cancelled)
+    recipe = Recipe(training or AttentiveTraining(), finetuning or FinetuneTraining(), seed)
+    study = _Study(cases, names, classes, patients_of(cases.cases), folds, recipe, watch)
     examined = examine_all(cases, watch.step, watch.cancelled)
 
-    rows, heads = [], []
-    recipe = _Recipe(training or AttentiveTraining(), finetuning or FinetuneTraining(), seed)
+    rows: list[Row] = []
+    heads: list[Head] = []
     for one in encoders:
-        inputs = _inputs(one, head, chosen, cases, examined, out, watch)
+        inputs = Inputs.of(cases, examined, one, head, chosen, out, watch)
         title = f"{head}, {encoder.model.name}" + (" untrained" if one is not encoder else "")
-        row, fitted = _held_out(title, inputs, classes, patients, folds, recipe, watch)
+        row, fitted = study.held_out(title, inputs, FITS[head])
         rows.append(row)
-        heads.append(fitted)
-    facts = np.stack([one.facts for one in examined])
-    rows.append(_held_out("file facts", _Inputs([facts]), classes, patients, folds, recipe, watch)[0])
-    shares = np.bincount(classes) / len(classes)
-    rows.append(Row("most frequent class", np.tile(shares, (len(classes), 1))))
-    scored_cases = np.concatenate([fold.test for fold in folds])
-    watch.step("Scoring")
-    found = scored(
-        [replace(row, probabilities=row.probabilities[scored_cases]) for row in rows],
-        lambda probabilities, some: scores_of(probabilities[some], classes[scored_cases][some]),
-        patients[scored_cases],
-        seed=seed,
-        cancelled=watch.cancelled,
-        draws=draws,
-    )
-    without_hu = sum(not one.looks_like_hu for one in examined)
-    learned = folds[0].train if cases.is_split else np.arange(len(classes))
+        if one is encoder:
+            watch.step(f"Fitting {title}, all scans", FITS[head])
+            # The head of a split's only fold has learned from its training part.
+            heads.append(fitted if cases.is_split else study.fit(inputs, study.learned))
+    rows += study.controls(examined)
+    scores = study.scores(rows, draws)
     description = Description(
         head=head,
         task=SCAN,
         classes=names,
         level=heads[0].level if isinstance(heads[0], LinearHead) else int(chosen or 0),
         encoder=encoder.identity.to_json(),
-        learned_from=tuple(examined[case].content for case in learned),
-        facts={"seed": seed, "scans": len(learned), "maesil": __version__},
+        learned_from=tuple(examined[case].content for case in study.learned),
+        facts={"seed": seed, "scans": len(study.learned), "maesil": __version__},
     )
-    results = {
-        "setup": {
-            "command": command,
-            "table": cases.path.name,
-            "head": head,
-            "encoder": {"name": encoder.identity.name, "sha256": encoder.identity.sha256},
-            "level": description.level,
-            "scans": len(scored_cases),
-            "patients": len(np.unique(patients[scored_cases])),
-            "classes": counts_of(case.target for case in cases.cases),
-            "folds": {fold.name: len(fold.test) for fold in folds},
-            "folds_from": "table" if any(case.fold for case in cases.cases) else "drawn by patient",
-            "seed": seed,
-            "bootstrap": {"draws": draws, "over": "patients", "interval": 0.95},
-            "f1": "mean over classes",
-            "notes": [*cases.notes, *encoder.note_on(without_hu, len(examined))],
-            "maesil": __version__,
-        },
-        "rows": found,
-    }
-    fold_of = {case: fold.name for fold in folds for case in fold.test.tolist()}
-    lines = [
-        [
-            cases.cases[case].name,
-            cases.cases[case].target,
-            fold_of[case],
-            *rows[0].probabilities[case].tolist(),
-        ]
-        for case in sorted(fold_of)
-    ]
+    setup = setup_of(
+        description,
+        cases,
+        folds,
+        command=command,
+        cases_scored=study.tested,
+        notes=encoder.note_on(sum(not one.looks_like_hu for one in examined), len(examined)),
+        seed=seed,
+        draws=draws,
+        more={"classes": counts_of(case.target for case in cases.cases), "f1": "mean over classes"},
+    )
+    results = {"setup": setup, "rows": scores}
+    header = ["scan", "label", "fold", *(f"p({name})" for name in names)]
     watch.check()
     with writing(out) as unfinished:
-        save_heads(unfinished / FILE, description, [heads[0]])
-        write_files(unfinished, results, ["scan", "label", "fold", *(f"p({name})" for name in names)], lines)
+        save_heads(unfinished / FILE, description, heads)
+        write_files(unfinished, results, header, study.predictions(rows[0]))
     return results
-
-
-def _inputs(
-    encoder: Encoder,
-    head: str,
-    level: int | None,
-    table: Table,
-    examined: Sequence[Examined],
-    out: Path,
-    watch: Progress,
-) -> _Inputs:
-    """The features of all cases."""
-    features = Features(out / FOLDER)
-    pooled, tokens, scans = [], [], []
-    for case, one in zip(table.cases, examined, strict=True):
-        watch.step(f"Features of {case.name}")
-        if head == "attentive":
-            tokens.append(features.tokens(encoder, case, one.content, int(level or 0), watch.cancelled))
-        elif head == "finetune":
-            scans.append(features.scan(encoder, case, one.content))
-        else:
-            pooled.append(features.superpatches(encoder, case, one.content, watch.cancelled).pooled())
-    levels = [np.stack(vectors) for vectors in zip(*pooled, strict=True)]
-    return _Inputs(levels, tokens, level, encoder, scans, table.cases)
-
-
-def _held_out(
-    title: str,
-    inputs: _Inputs,
-    classes: np.ndarray,
-    patients: np.ndarray,
-    folds: Sequence[Fold],
-    recipe: _Recipe,
-    watch: Progress,
-) -> tuple[Row, Head]:
-    """Probabilities of each fold by a head of its training part; the head of all, or of the split's training part."""
-    probabilities = np.full((len(classes), int(classes.max()) + 1), np.nan)
-    choices, fitted = [], None
-    for fold in folds:
-        watch.step(f"Fitting {title}, fold {fold.name}")
-        fitted = _fit(inputs, classes, patients, fold.train, recipe, watch)
-        probabilities[fold.test] = inputs.probabilities(fitted, fold.test, watch.cancelled)
-        if isinstance(fitted, LinearHead):
-            choices.append({"fold": fold.name, "level": fitted.level, "strength": fitted.strength})
-    everything = np.sort(np.concatenate([fold.test for fold in folds]))
-    if fitted is None or len(everything) == len(classes):
-        watch.step(f"Fitting {title}, all scans")
-        fitted = _fit(inputs, classes, patients, np.arange(len(classes)), recipe, watch)
-    return Row(title, probabilities, {"choices": choices} if choices else {}), fitted
-
-
-def _fit(
-    inputs: _Inputs,
-    classes: np.ndarray,
-    patients: np.ndarray,
-    train: np.ndarray,
-    recipe: _Recipe,
-    watch: Progress,
-) -> Head:
-    if inputs.vectors:
-        return fit_linear(
-            [vectors[train] for vectors in inputs.vectors],
-            classes[train],
-            patients[train],
-            seed=recipe.seed,
-            cancelled=watch.cancelled,
-            level=inputs.level,
-        )
-    if inputs.encoder is not None and inputs.scans:
-        return fit_finetuned(
-            inputs.encoder,
-            [inputs.scans[case] for case in train],
-            classes[train],
-            level=int(inputs.level or 0),
-            seed=recipe.seed,
-            training=recipe.finetuning,
-            progress=watch.within,
-            cancelled=watch.cancelled,
-        )
-    return fit_attentive(
-        [inputs.tokens[case] for case in train],
-        classes[train],
-        seed=recipe.seed,
-        training=recipe.attentive,
-        progress=watch.within,
-        cancelled=watch.cancelled,
-    )

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from MAESILCore import __version__
 from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import counts_of, read_table
@@ -17,8 +16,8 @@ from MAESILCore.downstream.classification.encoder import Encoder, encoder_for
 from MAESILCore.downstream.classification.finetune import FinetunedHead
 from MAESILCore.downstream.classification.folds import patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
-from MAESILCore.downstream.classification.progress import Progress
-from MAESILCore.downstream.classification.results import Row, scored, write_files, writing
+from MAESILCore.downstream.classification.progress import FEATURES, Progress
+from MAESILCore.downstream.classification.results import Row, scored, setup_of, write_files, writing
 from MAESILCore.downstream.classification.scans import examine_all
 from MAESILCore.downstream.classification.scores import DRAWS, scores_of
 from MAESILCore.downstream.classification.stored import Description, Head, load_heads
@@ -141,14 +140,14 @@ def evaluate_classifier(
             f"The classifier knows the labels {', '.join(names)}, but {cases.path.name} has {other[0]}."
         )
     classes = np.array([names.index(case.target) for case in cases.cases])
-    watch = Progress(2 * len(cases.cases) + 1, progress, cancelled)
+    watch = Progress((1 + FEATURES) * len(cases.cases) + 1, progress, cancelled)
     examined = examine_all(cases, watch.step, watch.cancelled)
     refuse_known(
         classifier, {one.content: case.name for case, one in zip(cases.cases, examined, strict=True)}
     )
     found = []
     for case in cases.cases:
-        watch.step(f"Classifying {case.name}")
+        watch.step(f"Classifying {case.name}", FEATURES)
         found.append(list(classify(read_scan(case.path), classifier, cancelled=watch.cancelled).values()))
     probabilities, patients = np.array(found), patients_of(cases.cases)
     shares = np.bincount(classes, minlength=len(names)) / len(classes)
@@ -158,34 +157,26 @@ def evaluate_classifier(
         Row(f"{description.head}, {description.encoder['name']}", probabilities),
         Row("most frequent class", np.tile(shares, (len(classes), 1))),
     ]
-    results = {
-        "setup": {
-            "command": command,
-            "table": cases.path.name,
-            "head": description.head,
-            "encoder": {name: description.encoder[name] for name in ("name", "sha256")},
-            "level": description.level,
-            "scans": len(classes),
-            "patients": len(np.unique(patients)),
-            "classes": counts_of(case.target for case in cases.cases),
-            "seed": seed,
-            "bootstrap": {"draws": draws, "over": "patients", "interval": 0.95},
-            "f1": "mean over classes",
-            "notes": [
-                *cases.notes,
-                *classifier.encoder.note_on(sum(not one.looks_like_hu for one in examined), len(examined)),
-            ],
-            "maesil": __version__,
-        },
-        "rows": scored(
-            rows,
-            lambda given, some: scores_of(given[some], classes[some]),
-            patients,
-            seed=seed,
-            cancelled=watch.cancelled,
-            draws=draws,
-        ),
-    }
+    setup = setup_of(
+        description,
+        cases,
+        (),
+        command=command,
+        cases_scored=np.arange(len(classes)),
+        notes=classifier.encoder.note_on(sum(not one.looks_like_hu for one in examined), len(examined)),
+        seed=seed,
+        draws=draws,
+        more={"classes": counts_of(case.target for case in cases.cases), "f1": "mean over classes"},
+    )
+    scores = scored(
+        rows,
+        lambda given, some: scores_of(given[some], classes[some]),
+        patients,
+        seed=seed,
+        cancelled=watch.cancelled,
+        draws=draws,
+    )
+    results = {"setup": setup, "rows": scores}
     lines = [
         [case.name, case.target, *row] for case, row in zip(cases.cases, probabilities.tolist(), strict=True)
     ]
