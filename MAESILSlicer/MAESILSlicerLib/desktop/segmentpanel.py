@@ -242,7 +242,7 @@ class SegmentPanel(Panel):
         try:
             with slicer.util.WaitCursor():
                 startSegmentation(
-                    self._session, self.model, settings.device(), settings.batchSize(), volumeNode
+                    self._session, volumeNode, self.model, settings.device(), settings.batchSize()
                 )
         except MaesilError as error:
             self._waiting = []

@@ -263,7 +263,7 @@ class Study:
             Cancelled: the job was cancelled while waiting.
             MaesilError: the job cannot be started or has failed; the message gives the reason.
         """
-        startSegmentation(self.session, model, device, batchSize, volumeNode)
+        startSegmentation(self.session, volumeNode, model, device, batchSize)
         running = RunningJob(self.session, onProgress)
         return running.wait() if waitForCompletion else running
 

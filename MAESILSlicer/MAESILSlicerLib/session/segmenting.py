@@ -159,31 +159,30 @@ def learnFrom(board: Board, write: Callable[[Path], list[Case]], **choices: Any)
 
 def startSegmentation(
     session: Session,
+    volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
     model: str | Path,
     device: str = "auto",
     batchSize: int | None = None,
-    volumeNode: slicer.vtkMRMLScalarVolumeNode | None = None,
 ) -> None:
     """Start a job that outlines the structures of a model in a volume, and return at once.
 
     Args:
         session: follows the job, and imports its results.
+        volumeNode: the volume, not necessarily the shown one.
         model: run folder or checkpoint of a segmentation training.
         device: auto, cpu, cuda, cuda:N or mps.
         batchSize: tiles per pass; None is the device's default.
-        volumeNode: the volume, not necessarily shown; None is the shown one.
 
     Raises:
         MaesilError: there is no usable volume, a job is already running, or the job's folder cannot be written.
     """
     session.requireNoTask()
-    inputNode = volumeNode or session.volumeNode
     folder = prepare_segmentation(
-        session.jobsFolder, readVolume(inputNode), model, device=device, batch_size=batchSize
+        session.jobsFolder, readVolume(volumeNode), model, device=device, batch_size=batchSize
     )
     job = JobProcess(folder, session.python)
     job.start()
-    session.follow(job, inputNode)
+    session.follow(job, volumeNode)
 
 
 def _write(case: SceneCase, folder: Path, number: int) -> Case:

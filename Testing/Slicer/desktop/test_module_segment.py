@@ -163,7 +163,7 @@ def test_all_other_scans_are_segmented_one_after_the_other_and_undone(
     module.look()
     segmented: list[str] = []
 
-    def start(session: Any, model: str, device: str, batchSize: int | None, node: Any) -> None:  # noqa: ANN401
+    def start(session: Any, node: Any, model: str, device: str, batchSize: int | None) -> None:  # noqa: ANN401
         assert model == str(module.model)
         segmented.append(node.GetName())
         folder = write_segmentation_job(tmp_path / node.GetName(), np.ones(SHAPE))

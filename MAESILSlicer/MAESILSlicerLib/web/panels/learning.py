@@ -233,8 +233,8 @@ class LearningPanel:
         chosen = self._chosen()
         if chosen is None:
             raise MaesilError(sentence("segment.no-model"))
-        self._shown()
-        startSegmentation(self._page.session, chosen, str(self._page.state.device))
+        _number, node = self._shown()
+        startSegmentation(self._page.session, node, chosen, str(self._page.state.device))
         self._onJob()
 
     def _undo(self) -> None:
