@@ -1,7 +1,7 @@
 """Scores of probabilities, with bootstrap intervals over patients.
 
 AUROC, accuracy, balanced accuracy and F1 are those of scikit-learn, which the tests compare. They are computed here
-since a thousand draws of each would take minutes there.
+since a thousand draws of four rows would take half a minute there.
 """
 
 from __future__ import annotations
