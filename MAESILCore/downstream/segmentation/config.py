@@ -60,7 +60,7 @@ class SegmentationConfig(BaseModel):
             as the decoder has resolutions.
         width: channels of the decoder at the full resolution; they double with each halving.
         crop_size: voxels of a training crop along k, j, i; also the tiles of an application. None is the superpatch,
-            or whole patches around the largest case if that is smaller, at most 96 voxels.
+            or whole patches around the largest case if that is smaller, at most 64 voxels.
         batch_size: crops per step.
         steps: most optimiser steps.
         frozen_steps: first steps in which only the decoder learns; None is a tenth of the steps for a pre-trained

@@ -209,7 +209,7 @@ def _is_even(spacing: tuple[float, float, float], axis: int) -> bool:
     return max(first, second) < 2.0 * min(first, second)
 
 
-def crop_size_for(shapes: Sequence[Triple], largest: Triple, unit: Triple, most: int = 96) -> Triple:
+def crop_size_for(shapes: Sequence[Triple], largest: Triple, unit: Triple, most: int = 64) -> Triple:
     """The default size of crops: whole units around the largest case, at most the network's input and `most` voxels.
 
     Args:
