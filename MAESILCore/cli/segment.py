@@ -55,7 +55,7 @@ def train(
         typer.Option(help="Run of an earlier segmentation training to go on from, with its encoder."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Recipe: a YAML file.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Most optimiser steps.", show_default="1000")] = None,
+    steps: Annotated[int | None, typer.Option(help="Most optimiser steps.", show_default="500")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Crops per step.", show_default="2")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, crops and augmentation.")] = None,
     hold_out: Annotated[

@@ -98,10 +98,10 @@ class SegmentationConfig(BaseModel):
     intensity: Literal["auto", "window", "percentiles", "z-score"] = "auto"
     window: tuple[float, float] = (-1000.0, 1000.0)
     levels: tuple[int, ...] | None = None
-    width: int = Field(default=16, ge=1)
+    width: int = Field(default=8, ge=1)
     crop_size: tuple[int, int, int] | None = None
     batch_size: int = Field(default=2, ge=1, le=4096)
-    steps: int = Field(default=1000, ge=1, le=10**8)
+    steps: int = Field(default=500, ge=1, le=10**8)
     frozen_steps: int | None = Field(default=None, ge=0)
     warmup_steps: int = Field(default=50, ge=0)
     learning_rate: float = Field(default=1e-3, gt=0.0)
@@ -113,7 +113,7 @@ class SegmentationConfig(BaseModel):
     only_labelled_slices: bool = False
     augment: AugmentConfig = AugmentConfig()
     hold_out: tuple[str, ...] = ()
-    validate_every: int = Field(default=100, ge=1)
+    validate_every: int = Field(default=50, ge=1)
     patience: int | None = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
