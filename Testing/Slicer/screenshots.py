@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,6 +18,7 @@ FOLDER = REPOSITORY / "Resources" / "Screenshots"
 sys.path[:0] = [str(REPOSITORY / "MAESILSlicer"), str(HERE)]
 
 from hosting import Host, makeApplication, opened  # noqa: E402
+from segmentpictures import drawSegmentation  # noqa: E402
 
 #: Columns and rows.
 SIZE = (1280, 720)
@@ -163,6 +165,8 @@ def main() -> None:
         save(host, "module-features.png")
         host.closeScene()
         pretrain(host)
+        host.closeScene()
+        drawSegmentation(host, partial(save, host))
 
 
 if __name__ == "__main__":

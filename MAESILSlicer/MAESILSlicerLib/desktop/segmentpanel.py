@@ -21,7 +21,7 @@ from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.results.segmentation import KIND, segmentationsOf, undoNewest
 from MAESILSlicerLib.scene.nodes import inputOf
 from MAESILSlicerLib.session import runwords
-from MAESILSlicerLib.session.segmenting import casesOf, learn, learnedRuns, startSegmentation
+from MAESILSlicerLib.session.segmenting import casesOf, learn, learnedRuns, learningText, startSegmentation
 from MAESILSlicerLib.session.wording import sentence
 from MAESILSlicerLib.system import requirements
 
@@ -46,6 +46,8 @@ class SegmentPanel(Panel):
         #: The volumes that are still to be segmented, after the running one.
         self._waiting: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._learning: Path | None = None
+        #: The newest results that were seen.
+        self._arrived = self._session.made
         self._arrived: ResultSet | None = None
         ui = self._ui
         self._table = CaseTable(ui.caseTable, lambda: window.schedule("runs"))
@@ -86,6 +88,7 @@ class SegmentPanel(Panel):
         """Show the scans, the runs and the models, while the section is open, and go on with waiting volumes."""
         self._welcome()
         self._goOn()
+        self._uncover()
         if self._ui.segmentSection.collapsed or self._parameters is None:
             return
         # Some milliseconds, so not at every event.
@@ -129,11 +132,7 @@ class SegmentPanel(Panel):
         self.allow(ui.learnButton, unless="" if self._isLacking else self._window.system.obstacle or none)
         runs = learnedRuns(self._board)
         run = next((one for one in runs if one.folder == self._learning), runs[0] if runs else None)
-        text = ""
-        if run is not None and run.state == "running" and run.total:
-            text = sentence("segment.learning", name=run.name, step=run.step, total=run.total)
-        elif run is not None:
-            text = run.message
+        text = "" if run is None else learningText(run)
         ui.segmentRunLabel.setText(translated(text))
         ui.segmentRunLabel.setVisible(bool(text))
 
@@ -237,6 +236,15 @@ class SegmentPanel(Panel):
         self._waiting = [node for node in self._waiting if node.GetScene() is self._session.scene]
         if self._waiting:
             self._apply(self._waiting.pop(0))
+
+    def _uncover(self) -> None:
+        """Hide the mask when a segmentation arrives, because it covers it; the user may show it again."""
+        made, parameters = self._session.made, self._parameters
+        if made is None or made is self._arrived or parameters is None:
+            return
+        self._arrived = made
+        if made.kind is KIND:
+            parameters.showMask2d = parameters.showMask3d = False
 
     def _apply(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         try:

@@ -130,7 +130,7 @@ def rowOf(run: RunSummary) -> RunRow:
         displayable(run.name),
         " ".join(filter(None, (run.method, run.preset))),
         sentence(f"runs.{run.state}"),
-        _leftOf(run.seconds_left) if hasEstimate else "",
+        leftOf(run.seconds_left) if hasEstimate else "",
         sentence("runs.step", step=run.step),
         "" if isOpen else sentence("runs.total", total=run.total),
         "" if run.loss is None else f"{run.loss:.3g}",
@@ -150,7 +150,7 @@ def _scoreOf(run: RunSummary) -> str:
     return sentence("runs.score", name=name.removeprefix("feature_"), value=value)
 
 
-def _leftOf(seconds: float) -> str:
+def leftOf(seconds: float) -> str:
     """The estimated time in few letters."""
     usual = estimate_text(seconds)
     return sentence(usual.code.replace("duration.", "runs.left-"), **usual.parameters)

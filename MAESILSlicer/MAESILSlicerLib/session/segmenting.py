@@ -27,6 +27,7 @@ from MAESILCore.optional import require
 from MAESILSlicerLib.scene.nodes import nodesOfClass, roleOf
 from MAESILSlicerLib.scene.segmentations import segmentationOf
 from MAESILSlicerLib.scene.volumes import checkVolume, readVolume
+from MAESILSlicerLib.session import runwords
 from MAESILSlicerLib.session.wording import sentence
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ def _drawnOn(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLNode | None:
 def learnedRuns(board: Board) -> list[RunSummary]:
     """The runs that learn segmentations, newest first."""
     return [run for run in board.runs if run.method == TASK]
+
+
+def learningText(run: RunSummary) -> str:
+    """What the faces say of a run that learns: its progress with the time left, or its newest sentence."""
+    if run.state != "running" or not run.total:
+        return run.message
+    facts = {"name": run.name, "step": run.step, "total": run.total}
+    if run.seconds_left is None:
+        return sentence("segment.learning", **facts)
+    return sentence("segment.learning-left", left=runwords.leftOf(run.seconds_left), **facts)
 
 
 def learn(board: Board, cases: Sequence[SceneCase], **choices: Any) -> Path:  # noqa: ANN401

@@ -59,6 +59,7 @@ TEXTS = Texts(
         "segment.nothing-to-undo": _("This volume has no segmentation by a model."),
         "segment.undone": _("The newest segmentation of {volume} was removed."),
         "segment.learning": _("{name} is learning: step {step:,} of {total:,}."),
+        "segment.learning-left": _("{name} is learning: step {step:,} of {total:,}, {left}."),
         "similar.no-point": _("Pick a point first: places that look like it are then found."),
         "similar.air": _("There is only air at the point; pick one inside the body."),
         "similar.other-model": _(

@@ -24,7 +24,7 @@ from MAESILSlicerLib.scene.volumes import readVolume
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.runwords import freeName
 from MAESILSlicerLib.session.runwords import sentence as runSentence
-from MAESILSlicerLib.session.segmenting import learnedRuns, learnFrom, startSegmentation
+from MAESILSlicerLib.session.segmenting import learnedRuns, learnFrom, learningText, startSegmentation
 from MAESILSlicerLib.session.wording import sentence
 from MAESILSlicerLib.web.labelled import LabelledScan, readLabels, writeCase
 from MAESILSlicerLib.web.page import Page
@@ -273,12 +273,7 @@ class LearningPanel:
         if state.seg_model not in [one["value"] for one in state.seg_models]:
             state.seg_model = state.seg_models[0]["value"] if state.seg_models else ""
         newest = runs[0] if runs else None
-        if newest is not None and newest.state == "running" and newest.total:
-            state.seg_message = str(
-                sentence("segment.learning", name=newest.name, step=newest.step, total=newest.total)
-            )
-        else:
-            state.seg_message = newest.message if newest is not None else ""
+        state.seg_message = "" if newest is None else str(learningText(newest))
 
     def _refresh(self) -> None:
         """Follow the volume and its results; a mask would cover those of a job that has just ended."""
