@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool3d, max_pool3d
 from MAESILCore.data.intensity import Intensity
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
-from MAESILCore.errors import CheckpointError, ConfigError
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
+from MAESILCore.errors import CheckpointError, ConfigError, VolumeError
 from MAESILCore.inference.air import holds_more_than_air, is_above_air
 from MAESILCore.inference.features import encode
 from MAESILCore.inference.network import NetworkPasses, expects_hu, window_for
@@ -49,36 +50,6 @@ class Identity:
     def to_json(self) -> dict[str, str]:
         """The JSON form in a classifier."""
         return {"name": self.name, "sha256": self.sha256, "place": self.place}
-
-
-@dataclass(frozen=True, eq=False)
-class SuperpatchVectors:
-    """Pooled features of the superpatches of a scan that hold more than air.
-
-    Attributes:
-        boxes: (N, 2, 3) int64, first voxel and end (exclusive) along k, j, i.
-        body: (N,) float32, number of places of the first level that hold more than air.
-        levels: for each level (N, C + D) float32: the mean over places that hold more than air, then the summary
-            token of the method, if it has one.
-    """
-
-    boxes: np.ndarray
-    body: np.ndarray
-    levels: tuple[np.ndarray, ...]
-
-    def packed(self) -> np.ndarray:
-        """(N, 7 + sum of C + D) float32: boxes, body and all levels."""
-        boxes = self.boxes.reshape(-1, 6).astype(np.float32)
-        return np.concatenate([boxes, self.body[:, None], *self.levels], axis=1)
-
-    def pooled(self) -> tuple[np.ndarray, ...]:
-        """One vector (C + D,) float64 of the scan for each level, weighted by how much body a superpatch holds."""
-        weights = self.body.astype(np.float64)
-        if not weights.any():
-            weights = np.ones_like(weights)
-        return tuple(
-            np.average(vectors.astype(np.float64), axis=0, weights=weights) for vectors in self.levels
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +186,10 @@ class Encoder:
         Raises:
             Cancelled: `cancelled` returned True.
             ConfigError: the size is no multiple of the patch size, or larger than the model's superpatch.
+            VolumeError: the volume holds values that are not finite.
         """
+        if not np.isfinite(volume.value_range).all():
+            raise VolumeError("The scan has NaN or infinite voxels: replace them, for example by air.")
         window = self.window(volume)
         grid = self._grid(volume.shape, size)
         present = holds_more_than_air(volume.voxels, window, grid)

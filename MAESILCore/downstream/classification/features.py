@@ -11,7 +11,8 @@ import numpy as np
 from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import Case
-from MAESILCore.downstream.classification.encoder import Encoder, SuperpatchVectors
+from MAESILCore.downstream.classification.encoder import Encoder
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
 from MAESILCore.errors import VolumeError
 from MAESILCore.files import read_array, why_unwritable, write_array
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from MAESILCore import __version__
 from MAESILCore.downstream.classification.cases import Table, read_table
-from MAESILCore.downstream.classification.encoder import Encoder, SuperpatchVectors
+from MAESILCore.downstream.classification.encoder import Encoder
 from MAESILCore.downstream.classification.features import FOLDER, Features
 from MAESILCore.downstream.classification.folds import Fold, folds_of, patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
@@ -32,6 +32,7 @@ from MAESILCore.downstream.classification.structures import (
     examine_labelled,
     superpatches_of,
 )
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
 from MAESILCore.errors import ConfigError
 from MAESILCore.optional import require
 

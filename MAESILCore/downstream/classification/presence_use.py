@@ -11,7 +11,6 @@ import numpy as np
 from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import read_table
-from MAESILCore.downstream.classification.encoder import SuperpatchVectors
 from MAESILCore.downstream.classification.folds import patients_of
 from MAESILCore.downstream.classification.linear import LinearHead
 from MAESILCore.downstream.classification.presence import (
@@ -26,6 +25,7 @@ from MAESILCore.downstream.classification.scores import DRAWS
 from MAESILCore.downstream.classification.stored import SUPERPATCH
 from MAESILCore.downstream.classification.structures import examine_labelled, superpatches_of
 from MAESILCore.downstream.classification.use import Classifier, refuse_known
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
 from MAESILCore.errors import ConfigError
 
 

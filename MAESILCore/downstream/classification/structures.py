@@ -13,8 +13,8 @@ from MAESILCore.data.scans import read_scan
 from MAESILCore.data.segmentation import UNLABELLED, Segmentation
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.classification.cases import Case, Table, same_content
-from MAESILCore.downstream.classification.encoder import SuperpatchVectors
 from MAESILCore.downstream.classification.scans import Examined, examine, stop_if
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
 from MAESILCore.errors import ConfigError, MaesilError, VolumeError
 
 #: What a target says.

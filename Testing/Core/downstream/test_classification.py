@@ -21,7 +21,7 @@ from MAESILCore.downstream.classification.encoder import Encoder
 from MAESILCore.downstream.classification.finetune import fit_finetuned
 from MAESILCore.downstream.classification.linear import fit_linear
 from MAESILCore.downstream.classification.scores import scores_of, with_intervals
-from MAESILCore.errors import Cancelled, CheckpointError, ConfigError
+from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, VolumeError
 
 SHORT = AttentiveTraining(steps=20, scans=6, tokens=32)
 TUNING = FinetuneTraining(steps=14, frozen=4, scans=4)
@@ -314,4 +314,7 @@ def test_pooled_features_leave_out_air(tiny_model: Path) -> None:
     assert inside.boxes[:, :, 2].tolist() == [[0, 16]]
     for a, b in zip(alone.pooled(), inside.pooled(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+    broken = Volume(np.full((16, 16, 16), np.nan, np.float32), np.eye(4))
+    with pytest.raises(VolumeError, match="NaN or infinite voxels"):
+        encoder.superpatches(broken, lambda: False)
     assert torch.equal(torch.from_numpy(encoder.unpack(alone.packed()).boxes), torch.from_numpy(alone.boxes))

@@ -23,8 +23,8 @@ from MAESILCore.downstream.classification import (
     train_presence,
 )
 from MAESILCore.downstream.classification.cases import read_table
-from MAESILCore.downstream.classification.encoder import SuperpatchVectors
 from MAESILCore.downstream.classification.structures import ABSENT, PRESENT, UNKNOWN, superpatches_of
+from MAESILCore.downstream.classification.vectors import SuperpatchVectors
 from MAESILCore.errors import CheckpointError, ConfigError, VolumeError
 
 EDGE = 8
