@@ -51,8 +51,8 @@ def search(
     """Find the places that look most like a place of a scan, in all scans of an index.
 
     Every place of the index is compared; neighbours of a better place of the same scan are left out. The similarity is
-    the cosine between features, from -1 to 1, and the distance 1 minus it. It is a similarity of image features, not a
-    diagnosis.
+    a cosine between whitened features, from -1 to 1, and the distance 1 minus it. It tells what looks alike to the
+    model, and is no diagnosis.
     """
     from rich.console import Console
 

@@ -49,6 +49,7 @@ def search_rows(scan: Path | None) -> list[tuple[str, str, str]]:
         started = time.perf_counter()
         arrays.join(Path(folder), Description(folder, "", "", 0, (16, 16, 16)), files)
         joining = time.perf_counter() - started
+        size = next(Path(folder).glob("vectors-*.npy")).stat().st_size
         index = Index.open(folder)
         queries = np.linspace(0, len(boxes.numbers) - 1, _QUERIES).astype(int)
         seconds = []
@@ -63,7 +64,7 @@ def search_rows(scan: Path | None) -> list[tuple[str, str, str]]:
     what = f"Search of {_MOST} places in {_SCANS} scans, {rows / 1e6:.1f} million boxes"
     return [
         ("Pooling of the features of a CT", f"{pooling * 1000:.0f} ms", ""),
-        (f"Joining {_SCANS} scans to an index", f"{joining:.1f} s", f"{rows * 512 / 2**30:.1f} GiB"),
+        (f"Joining {_SCANS} scans to an index", f"{joining:.1f} s", f"{size / 2**30:.1f} GiB"),
         (f"{what}, the first one", f"{seconds[0] * 1000:.0f} ms", ""),
         ("  the slowest later one", f"{max(seconds[1:]) * 1000:.0f} ms", ""),
     ]

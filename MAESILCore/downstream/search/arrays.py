@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from MAESILCore.downstream.search.layout import INDEX, PLACES, VECTORS, Description, ScanFile
-from MAESILCore.downstream.search.ranking import unit
+from MAESILCore.downstream.search.layout import INDEX, PLACES, PROJECTION, VECTORS, Description, ScanFile
+from MAESILCore.downstream.search.projection import Projection
 from MAESILCore.errors import Cancelled
 from MAESILCore.files import write_json, write_together
+
+#: Most boxes of which the covariance is made, spread evenly; more change it little.
+_SAMPLE = 200_000
 
 
 def join(
@@ -40,33 +43,35 @@ def join(
     """
     scans = tuple(file.scan for file in files)
     before = description.identity
-    if before and scans == description.scans and (index / VECTORS.format(before)).is_file():
+    is_whole = all((index / name.format(before)).is_file() for name in (PROJECTION, VECTORS, PLACES))
+    if before and is_whole and scans == description.scans:
         write_json(index / INDEX, description.to_json())
         return description
     rows = sum(scan.rows for scan in scans)
     mean = np.sum([file.mean * file.scan.rows for file in files], axis=0) / rows
     identity = uuid.uuid4().hex[:12]
     description = replace(description, mean=tuple(mean.tolist()), scans=scans, identity=identity)
+    projection = _projection(files, mean, rows, cancelled)
     # New names, as another process may search the arrays before.
     with write_together(index, last=INDEX) as unfinished:
         vectors = np.lib.format.open_memmap(
-            unfinished / VECTORS.format(identity), "w+", np.float16, (rows, len(mean))
+            unfinished / VECTORS.format(identity), "w+", np.float16, (rows, projection.axes.shape[1])
         )
         places = np.empty((rows, 2), dtype=np.int32)
         start = 0
         for number, file in enumerate(files):
-            if cancelled is not None and cancelled():
-                raise Cancelled("Stopped; run again to go on.")
+            _check(cancelled)
             deviations, numbers = file.deviations_from(mean)
             stop = start + len(numbers)
-            vectors[start:stop] = unit(deviations)
+            vectors[start:stop] = projection.directions_of_deviations(deviations)
             places[start:stop, 0], places[start:stop, 1] = number, numbers
             start = stop
         vectors.flush()
         del vectors
+        np.save(unfinished / PROJECTION.format(identity), projection.axes, allow_pickle=False)
         np.save(unfinished / PLACES.format(identity), places, allow_pickle=False)
         write_json(unfinished / INDEX, description.to_json())
-    for name in (VECTORS, PLACES):
+    for name in (PROJECTION, VECTORS, PLACES):
         for old in index.glob(name.format("*")):
             if old.name != name.format(identity):
                 with suppress(
@@ -74,3 +79,24 @@ def join(
                 ):  # Windows keeps files that are mapped; the next call removes them
                     old.unlink()
     return description
+
+
+def _projection(
+    files: Sequence[ScanFile], mean: np.ndarray, rows: int, cancelled: Callable[[], bool] | None
+) -> Projection:
+    """The projection of the boxes of all scans."""
+    step, before, count = -(-rows // _SAMPLE), 0, 0
+    products = np.zeros((len(mean), len(mean)))
+    for file in files:
+        _check(cancelled)
+        deviations, _ = file.deviations_from(mean)
+        chosen = deviations[-before % step :: step].astype(np.float64)
+        products += chosen.T @ chosen
+        count += len(chosen)
+        before += len(deviations)
+    return Projection.of_moments(mean, products / count, count)
+
+
+def _check(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled("Stopped; run again to go on.")

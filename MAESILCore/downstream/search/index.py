@@ -12,11 +12,13 @@ from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.search.layout import (
     PLACES,
+    PROJECTION,
     VECTORS,
     Description,
     IndexedScan,
     read_description,
 )
+from MAESILCore.downstream.search.projection import Projection
 from MAESILCore.downstream.search.ranking import APART, best_places, unit
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.files import read_array
@@ -33,7 +35,7 @@ class Hit:
     """A similar place.
 
     Attributes:
-        similarity: cosine between the deviations from the mean of the index, from -1 to 1.
+        similarity: cosine between directions of the index, from -1 to 1.
         number: number of the scan in the index.
         scan: the scan.
         box: index (k, j, i) of the box on the lattice of the scan.
@@ -61,11 +63,15 @@ class Index:
     """
 
     def __init__(
-        self, folder: Path, description: Description, vectors: np.ndarray, places: np.ndarray
+        self,
+        folder: Path,
+        description: Description,
+        projection: Projection,
+        vectors: np.ndarray,
+        places: np.ndarray,
     ) -> None:
         self.folder, self.description = folder, description
-        self._vectors, self._places = vectors, places
-        self._mean = np.array(description.mean, dtype=np.float32)
+        self._projection, self._vectors, self._places = projection, vectors, places
         self._starts = np.cumsum([0, *(scan.rows for scan in description.scans)])
 
     @classmethod
@@ -82,16 +88,18 @@ class Index:
                 f"The index {folder} holds no scan: run maesil index again, which goes on where it was stopped."
             )
         try:
-            vectors, places = (read_array(folder / name.format(found.identity)) for name in (VECTORS, PLACES))
-            rows = sum(scan.rows for scan in found.scans)
-            if vectors.shape != (rows, len(found.mean)) or places.shape != (rows, 2):
+            axes, vectors, places = (
+                read_array(folder / name.format(found.identity)) for name in (PROJECTION, VECTORS, PLACES)
+            )
+            rows, width = sum(scan.rows for scan in found.scans), len(found.mean)
+            if axes.shape != (width, *vectors.shape[1:]) or len(vectors) != rows or places.shape != (rows, 2):
                 raise ValueError("another number of rows")
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"The arrays of the index {folder} are damaged: delete {VECTORS.format(found.identity)} there, and "
                 "run maesil index again, which makes them anew."
             ) from error
-        return cls(folder, found, vectors, places)
+        return cls(folder, found, Projection(np.array(found.mean), np.array(axes)), vectors, places)
 
     @property
     def scans(self) -> tuple[IndexedScan, ...]:
@@ -99,23 +107,27 @@ class Index:
         return self.description.scans
 
     def directions_of(self, vectors: np.ndarray) -> np.ndarray:
-        """What the index compares: deviations from its mean, of unit length.
+        """What the index compares: unit vectors by its projection. A vector that equals its mean gives zeros.
 
-        The mean is that of the whole index, not of each scan, as scans of different parts of the body differ in their
-        means. A vector that equals the mean gives zeros.
+        The mean and the axes are those of the whole index, not of each scan, as scans of different parts of the body
+        differ in both.
 
         Args:
             vectors: (N, C), pooled like those of the index.
 
+        Returns:
+            (N, D) float32.
+
         Raises:
             ConfigError: another number of channels.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != len(self._mean):
+        width = len(self.description.mean)
+        if vectors.ndim != 2 or vectors.shape[1] != width:
             raise ConfigError(
-                f"The index {self.folder} holds vectors of {len(self._mean)} values, but the shape given is "
+                f"The index {self.folder} holds vectors of {width} values, but the shape given is "
                 f"{vectors.shape}: use the features of its own model and level."
             )
-        return unit(vectors.astype(np.float32) - self._mean)
+        return self._projection.directions_of(vectors)
 
     def numbers_of(self, number: int) -> np.ndarray:
         """The numbers of the boxes of a scan that the index holds, ascending, (N,) int32."""
@@ -141,7 +153,7 @@ class Index:
         """The most similar places, best first. It is exact: every row is compared.
 
         Args:
-            directions: (C,) or (N, C), of `directions_of` or `directions_at`; several, as of a region, count as their
+            directions: (D,) or (N, D), of `directions_of` or `directions_at`; several, as of a region, count as their
                 mean.
             most: number of places.
             apart: of the places of one scan that are nearer than this many boxes along every axis, only the best.

@@ -3,7 +3,8 @@
 ```
 INDEX/
   index.json         version, folder, model, mean, and one entry per scan; written last
-  vectors-ID.npy     (N, C) float16, unit vectors: deviations from the mean of the index, of all boxes of all scans
+  projection-ID.npy  (C, D) float32, axes of `projection.Projection`
+  vectors-ID.npy     (N, D) float16, unit vectors along these axes, of all boxes of all scans
   places-ID.npy      (N, 2) int32, number of the scan and of the box of each row
   scans/KEY-N.npz    the boxes of one scan, from which the next call makes these arrays anew
   lock
@@ -27,7 +28,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.lattice import Triple
 
 INDEX, SCANS, LOCK = "index.json", "scans", "lock"
-VECTORS, PLACES = "vectors-{}.npy", "places-{}.npy"
+PROJECTION, VECTORS, PLACES = "projection-{}.npy", "vectors-{}.npy", "places-{}.npy"
 
 #: Version of the layout.
 VERSION = 1

@@ -29,7 +29,7 @@ class Query:
     """A place or a region, for `Index.search`.
 
     Attributes:
-        directions: (N, C) float32, of its boxes that hold more than air.
+        directions: (N, D) float32, of its boxes that hold more than air.
         boxes: their indices (k, j, i).
         number: number of its scan in the index; None if it is not there.
         notes: sentences for the user about reading the scan.

@@ -23,7 +23,7 @@ from MAESILCore.models.catalogue import hash_of_model, resolve
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
 
 #: Starts of the names in a folder in which an index was begun.
-_BEGUN = (LOCK, SCANS, UNFINISHED, "vectors-", "places-")
+_BEGUN = (LOCK, SCANS, UNFINISHED, "projection-", "vectors-", "places-")
 
 
 def refuse_foreign(index: Path) -> None:

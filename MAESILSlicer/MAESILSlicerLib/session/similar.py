@@ -17,7 +17,8 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.search.boxes import PooledBoxes, factors_of
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import IndexedScan
-from MAESILCore.downstream.search.ranking import best_places, unit
+from MAESILCore.downstream.search.projection import Projection
+from MAESILCore.downstream.search.ranking import best_places
 from MAESILCore.downstream.search.thumbnails import thumbnail
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError
 from MAESILCore.lattice import FeatureMap, Triple
@@ -45,7 +46,7 @@ class SimilarPlace:
     """A place that looks like the picked point.
 
     Attributes:
-        similarity: cosine between deviations from the mean of all boxes that were searched, from -1 to 1.
+        similarity: cosine between directions by the projection of all boxes that were searched, from -1 to 1.
         name: name of the volume or scan.
         ras: its centre in mm, in the scan's own coordinates, without transforms of the scene.
         volumeNode: the volume; None for a scan of an index that is not loaded.
@@ -116,11 +117,8 @@ class _Work:
         if not len(row):
             raise ConfigError(sentence("similar.air"))
         vectors = np.concatenate([boxes.vectors for boxes in all_boxes])
-        directions = (
-            self.index.directions_of(vectors)
-            if self.index is not None
-            else unit(vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
-        )
+        compared = self.index if self.index is not None else Projection.of(vectors)
+        directions = compared.directions_of(vectors)
         direction = directions[row[0]]
         scores = directions @ direction
         places = np.concatenate(

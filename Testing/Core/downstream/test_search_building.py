@@ -117,7 +117,7 @@ def test_it_goes_on_where_it_was_stopped_or_killed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(arrays, "unit", killed)
+        patch.setattr(arrays, "_projection", killed)
         with pytest.raises(KeyboardInterrupt):
             build()
     with pytest.raises(Cancelled):
@@ -126,6 +126,7 @@ def test_it_goes_on_where_it_was_stopped_or_killed(
     assert {path.name.partition("-")[0] for path in (tmp_path / "index").iterdir()} == {
         "index.json",
         "places",
+        "projection",
         "scans",
         "vectors",
     }

@@ -13,6 +13,7 @@ from MAESILCore.downstream.search import arrays
 from MAESILCore.downstream.search import index as searching
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import Description, IndexedScan, ScanFile, matrix_of, write_scan
+from MAESILCore.downstream.search.projection import MOST_AXES, Projection
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 
 CHANNELS, SHAPE = 24, (5, 8, 9)
@@ -63,16 +64,51 @@ def make_index(tmp_path: Path) -> Callable[..., Index]:
     return make
 
 
-def test_directions_are_deviations_from_the_mean_of_all_boxes(make_index: Callable[..., Index]) -> None:
+def expected_cosines(vectors: np.ndarray, everything: np.ndarray) -> np.ndarray:
+    """Cosines by the inverse of the covariance, (N, N)."""
+    deviations = vectors.astype(np.float64) - everything.mean(axis=0)
+    products = deviations @ np.linalg.inv(np.cov(everything.T.astype(np.float64), bias=True)) @ deviations.T
+    lengths = np.sqrt(np.diag(products))
+    return np.asarray(products / np.outer(lengths, lengths))
+
+
+def test_directions_are_whitened_by_all_boxes(make_index: Callable[..., Index]) -> None:
     index = make_index()
-    everything = np.concatenate([the_vectors(number)[0] for number in range(4)]).astype(np.float64)
-    deviations = everything - everything.mean(axis=0)
-    expected = deviations / np.linalg.norm(deviations, axis=1, keepdims=True)
-    np.testing.assert_allclose(index.directions_of(everything), expected, atol=1e-5)
-    stored = [index.directions_at(number, index.numbers_of(number)) for number in range(4)]
-    np.testing.assert_allclose(np.concatenate(stored), expected, atol=2e-3)  # 16 bits
+    everything = np.concatenate([the_vectors(number)[0] for number in range(4)])
+    expected = expected_cosines(everything, everything)
+    directions = index.directions_of(everything)
+    np.testing.assert_allclose(directions @ directions.T, expected, atol=1e-3)
+    stored = np.concatenate([index.directions_at(number, index.numbers_of(number)) for number in range(4)])
+    np.testing.assert_allclose(stored, directions, atol=2e-3)  # 16 bits
     with pytest.raises(ConfigError, match="holds vectors of 24 values"):
         index.directions_of(everything[:, :3])
+
+
+def test_a_large_index_takes_its_axes_from_a_sample(
+    make_index: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = np.concatenate([the_vectors(number)[0] for number in range(4)])
+    monkeypatch.setattr(arrays, "_SAMPLE", -(-len(everything) // 3))
+    index = make_index()
+    directions = index.directions_of(everything)
+    # The covariance of every third box, around the mean of all.
+    deviations = everything.astype(np.float64) - everything.mean(axis=0)
+    covariance = deviations[::3].T @ deviations[::3] / len(deviations[::3])
+    products = deviations @ np.linalg.inv(covariance) @ deviations.T
+    lengths = np.sqrt(np.diag(products))
+    np.testing.assert_allclose(directions @ directions.T, products / np.outer(lengths, lengths), atol=1e-3)
+
+
+def test_few_boxes_have_few_axes() -> None:
+    vectors = np.random.default_rng(0).normal(size=(45, CHANNELS)).astype(np.float32)
+    projection = Projection.of(vectors)
+    assert projection.axes.shape == (CHANNELS, 4)
+    coordinates = (vectors - projection.mean) @ projection.axes
+    np.testing.assert_allclose(np.cov(coordinates.T, bias=True), np.eye(4), atol=1e-4)
+    same = Projection.of(np.ones((3, CHANNELS), dtype=np.float32))
+    assert not same.directions_of(np.ones((2, CHANNELS), dtype=np.float32)).any()
+    wide = np.random.default_rng(0).normal(size=(2000, 150)).astype(np.float32)
+    assert Projection.of(wide).axes.shape == (150, MOST_AXES)
 
 
 @pytest.mark.parametrize("rows_per_call", [1 << 18, 100])
