@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
+from MAESILCore.data.formats.checks import dimensions_text
 from MAESILCore.data.segmentation import Segmentation
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.segmentation.model import SegmentationModel
-from MAESILCore.errors import VolumeError
+from MAESILCore.errors import OutOfMemoryError, VolumeError
 from MAESILCore.inference.air import holds_more_than_air
 from MAESILCore.inference.network import NetworkPasses
 from MAESILCore.inference.walk import Step, walk
 from MAESILCore.lattice import Assembler, LatticeBox, SuperpatchGrid, Triple, usual_overlap
+from MAESILCore.optional import require
 
 #: Logit of the background in tiles of air, which no pass sees.
 _SURE = 20.0
@@ -77,11 +80,12 @@ def segment(
     Raises:
         Cancelled: `cancelled` returned True.
         CheckpointError: the model returns values that are not finite.
-        OutOfMemoryError: not enough memory for one tile.
+        OutOfMemoryError: not enough memory for one tile, or for the volumes of all classes.
         VolumeError: the volume holds values that are not finite, or too few different ones.
     """
     if not np.isfinite(volume.value_range).all():
         raise VolumeError("The scan has NaN or infinite voxels: replace them, for example by air.")
+    _check_memory(volume, len(model.classes))
     window = model.intensity.window_of(volume.voxels)
     unit = model.network.unit
     crop = _tile_size(volume.shape, model.crop_size, unit)
@@ -107,6 +111,22 @@ def segment(
     labels, uncertainty = _decided(assembler.result())
     segmentation = Segmentation(labels, volume.ijk_to_ras, model.classes.structures)
     return SegmentationResult(volume, segmentation, uncertainty, model.name)
+
+
+def _check_memory(volume: Volume, classes: int) -> None:
+    """Check that the volumes of all classes fit into the memory: the system may end a process that exceeds it.
+
+    Raises:
+        OutOfMemoryError: they do not.
+    """
+    psutil: Any = require("psutil", "A segmentation")
+    needed, free = 4 * classes * math.prod(volume.shape), int(psutil.virtual_memory().available)
+    if needed > free:
+        raise OutOfMemoryError(
+            f"The {classes} classes of a scan of {dimensions_text(volume.shape[::-1])} voxels need "
+            f"{needed / 2**30:.0f} GiB of memory, and {free / 2**30:.0f} GiB are free: crop the scan, or close other "
+            "programs."
+        )
 
 
 def _tile_size(shape: Triple, crop: Triple, unit: Triple) -> Triple:

@@ -17,12 +17,12 @@ from MAESILCore.data.volume import Volume, read_volume, write_volume
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.downstream.segmentation.config import SegmentationConfig
 from MAESILCore.downstream.segmentation.evaluate import evaluate_segmentation, save_evaluation
-from MAESILCore.downstream.segmentation.inference import segment
+from MAESILCore.downstream.segmentation.inference import _check_memory, segment
 from MAESILCore.downstream.segmentation.model import load_segmentation_model
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.saving import save_segmentation
 from MAESILCore.downstream.segmentation.trainer import train_segmentation
-from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, VolumeError
+from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
 from MAESILCore.inference.network import NetworkPasses
 from MAESILCore.jobfolder import Event
 from MAESILCore.models.card import read_card
@@ -146,6 +146,15 @@ def test_tiles_of_air_pass_no_network_and_are_background(
     assert not result.segmentation.labels[:, :, 40:].any()
     assert result.uncertainty[:, :, 60:].max() < 1e-3
     assert result.segmentation.labels[:, :, :19].any()
+
+
+@pytest.mark.slow
+def test_more_classes_than_fit_into_the_memory_are_refused(trained: Path) -> None:
+    wide = Volume(np.broadcast_to(np.int16(0), (10**4, 10**4, 10**4)), np.eye(4))
+    with pytest.raises(
+        OutOfMemoryError, match="3 classes of a scan of 10000 x 10000 x 10000 voxels need 11176 GiB"
+    ):
+        _check_memory(wide, len(load_segmentation_model(trained).classes))
 
 
 @pytest.mark.slow
