@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 #: Data of the entries of "Start from" that are no bundled model.
 _SCRATCH, _CHOSEN = "scratch", "chosen"
-_NAME = "segmentation"
 
 
 class SegmentPanel(Panel):
@@ -149,7 +148,8 @@ class SegmentPanel(Panel):
             with slicer.util.WaitCursor():
                 self._window.study.runs()
                 taken = [run.name for run in self._board.runs]
-                name = runwords.freeName(_NAME, "", taken)
+                structures = [name for case in self._table.ticked for name in case.structures]
+                name = runwords.nameOfStructures(structures, taken)
                 self._learning = learn(
                     self._board,
                     self._table.ticked,

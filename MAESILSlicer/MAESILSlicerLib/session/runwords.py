@@ -92,6 +92,9 @@ SEPARATOR = ";"
 #: The largest number of points of a drawn curve; more cannot be told apart.
 MOST_POINTS = 2000
 
+#: Most letters of a name that is made of structures.
+_LONGEST = 40
+
 
 class RunRow(NamedTuple):
     """A run as a row of a table; each cell is text for people, "" if it is unknown.
@@ -162,6 +165,13 @@ def freeName(method: str, preset: str, taken: Iterable[str]) -> str:
     if base not in names:
         return base
     return next(name for number in range(2, len(names) + 3) if (name := f"{base}-{number}") not in names)
+
+
+def nameOfStructures(structures: Iterable[str], taken: Iterable[str]) -> str:
+    """A name for a run that learns structures, made of theirs, such as `Lungs` or `Liver, Spleen-2`."""
+    names = list(dict.fromkeys(name for name in structures if name))
+    joined = ", ".join(names)
+    return freeName(joined if 0 < len(joined) <= _LONGEST else "segmentation", "", taken)
 
 
 def partsOf(text: str) -> list[str]:

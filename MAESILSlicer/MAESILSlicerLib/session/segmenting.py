@@ -54,6 +54,14 @@ class SceneCase:
     isByHand: bool
 
     @property
+    def structures(self) -> list[str]:
+        """Names of the segments."""
+        if self.segmentationNode is None:
+            return []
+        own = self.segmentationNode.GetSegmentation()
+        return [own.GetNthSegment(number).GetName() for number in range(own.GetNumberOfSegments())]
+
+    @property
     def text(self) -> str:
         """What the faces say of its segmentation, as a sentence."""
         if self.segmentationNode is None:

@@ -63,3 +63,10 @@ def test_a_run_shows_the_score_that_its_method_has(
     add_run(tmp_path / "runs", "night", steps=3)
     (run,) = RunsFolder(tmp_path / "runs").refresh()
     assert runwords.rowOf(replace(run, score=score)).psnr == text
+
+
+def test_a_run_that_learns_is_named_after_its_structures() -> None:
+    assert runwords.nameOfStructures(["Liver", "Spleen", "Liver"], []) == "Liver, Spleen"
+    assert runwords.nameOfStructures(["Liver"], ["Liver"]) == "Liver-2"
+    assert runwords.nameOfStructures([f"structure {n}" for n in range(9)], []) == "segmentation"
+    assert runwords.nameOfStructures([], []) == "segmentation"

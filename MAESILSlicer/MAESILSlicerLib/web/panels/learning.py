@@ -22,7 +22,7 @@ from MAESILSlicerLib.scene.nodes import removeNode
 from MAESILSlicerLib.scene.segmentations import addSegmentation, segmentationOf
 from MAESILSlicerLib.scene.volumes import readVolume
 from MAESILSlicerLib.session.board import Board
-from MAESILSlicerLib.session.runwords import freeName
+from MAESILSlicerLib.session.runwords import nameOfStructures
 from MAESILSlicerLib.session.runwords import sentence as runSentence
 from MAESILSlicerLib.session.segmenting import learnedRuns, learnFrom, learningText, startSegmentation
 from MAESILSlicerLib.session.wording import sentence
@@ -32,7 +32,6 @@ from MAESILSlicerLib.web.panels.newrun import wholeNumber
 from MAESILSlicerLib.web.views import FOUR_UP
 
 _SECONDS = 1.0
-_NAME = "segmentation"
 #: Name of the download of a result.
 DOWNLOAD = "segmentation.seg.nrrd"
 #: Starts of learning that are no bundled model.
@@ -212,7 +211,8 @@ class LearningPanel:
         start, chosen = str(state.seg_start), self._chosen()
         if start == _CHOSEN and chosen is None:
             raise MaesilError(sentence("segment.no-model"))
-        name = freeName(_NAME, "", [run.name for run in self._board.refresh()])
+        structures = [name for one in self._labelled.values() for name in one.text.split(", ")]
+        name = nameOfStructures(structures, [run.name for run in self._board.refresh()])
         known = [one["value"] for one in state.seg_starts]
         learnFrom(
             self._board,
