@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from MAESILCore.data.formats.found import listed
 from MAESILCore.data.formats.scan import Unreadable
+from MAESILCore.data.segmentation import UNLABELLED, Segment
 
 _LARGEST = int(np.iinfo(np.uint16).max)
 
@@ -26,19 +27,26 @@ def label_type(largest: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
 
 
+def unlabelled(segments: Iterable[Segment]) -> list[int]:
+    """The values of voxels that nobody has labelled, which named structures cover; see `Canvas`."""
+    return [one.value for one in segments if one.name == UNLABELLED]
+
+
 class Canvas:
     """A label map to paint on.
 
     Args:
         shape: k, j, i.
         largest: the largest value that will be painted.
+        weak: values that every other one covers, whatever the order, such as that of `UNLABELLED`.
 
     Attributes:
         labels: (k, j, i) uint8 or uint16.
     """
 
-    def __init__(self, shape: Sequence[int], largest: int) -> None:
+    def __init__(self, shape: Sequence[int], largest: int, weak: Iterable[int] = ()) -> None:
         self.labels: np.ndarray = np.zeros(tuple(shape), dtype=label_type(largest))
+        self._weak = frozenset(weak)
         self._overlaps: Counter[tuple[int, int]] = Counter()
 
     def paint(self, value: int, mask: np.ndarray, where: tuple[slice, ...] = ()) -> None:
@@ -50,10 +58,12 @@ class Canvas:
             where: the part of the label map; the default is all of it.
         """
         part = self.labels[where]
+        if value in self._weak:
+            mask = mask & (part == 0)
         before = part[mask]
         counts = np.bincount(before)
         for earlier in np.flatnonzero(counts).tolist():
-            if earlier not in (0, value):
+            if earlier not in (0, value, *self._weak):
                 self._overlaps[earlier, value] += int(counts[earlier])
         part[mask] = value
 

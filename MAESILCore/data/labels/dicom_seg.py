@@ -12,7 +12,7 @@ import numpy as np
 from MAESILCore.data.formats import geometry
 from MAESILCore.data.formats.dicom.kinds import parsing, text_of
 from MAESILCore.data.formats.scan import Unreadable
-from MAESILCore.data.labels.canvas import Canvas
+from MAESILCore.data.labels.canvas import Canvas, unlabelled
 from MAESILCore.data.labels.dicom import refuse_other_frame
 from MAESILCore.data.labels.labelmap import complete, whole_numbers
 from MAESILCore.data.labels.naming import tidied
@@ -71,7 +71,7 @@ def _labels(found: Any, segments: Sequence[Segment]) -> tuple[np.ndarray, np.nda
             return whole_numbers(whole.array), np.asarray(whole.affine), ()
     # All segments have the grid of the whole object.
     first = found.get_volume(segment_numbers=[segments[0].value])
-    canvas = Canvas(first.array.shape[:3], max(one.value for one in segments))
+    canvas = Canvas(first.array.shape[:3], max(one.value for one in segments), unlabelled(segments))
     canvas.paint(segments[0].value, first.array[..., 0] >= _INSIDE)
     for segment in segments[1:]:
         part = found.get_volume(segment_numbers=[segment.value])

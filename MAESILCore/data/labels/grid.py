@@ -50,6 +50,22 @@ def on_grid_of(segmentation: Segmentation, like: Volume) -> Segmentation:
     return replace(segmentation, labels=labels, ijk_to_ras=like.ijk_to_ras, notes=tuple(notes))
 
 
+def shares_lattice(ijk_to_ras: np.ndarray, shape: tuple[int, ...], like: Volume) -> bool:
+    """Whether a grid is that of a scan but for flips, permutations and its extent, and has voxels inside of it.
+
+    Args:
+        ijk_to_ras: (4, 4), geometry of the grid.
+        shape: k, j, i of the grid.
+        like: the scan.
+    """
+    to_scan = np.linalg.solve(like.ijk_to_ras, ijk_to_ras)
+    corners = _corners((np.zeros(3), np.array(shape[::-1])), to_scan)
+    is_inside = (corners.max(axis=0) > 0).all() and (
+        corners.min(axis=0) < np.array(like.shape[::-1]) - 1
+    ).all()
+    return bool(is_inside) and _lattice(to_scan, shape) is not None
+
+
 def _box_of(labels: np.ndarray) -> _Box | None:
     """The smallest box with all labels; None without any."""
     is_labelled = labels > 0

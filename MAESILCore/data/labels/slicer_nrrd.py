@@ -15,7 +15,7 @@ from pathlib import Path
 
 from MAESILCore.data.formats import content, itk_writers, names, nrrd
 from MAESILCore.data.formats.scan import Scan, Unreadable
-from MAESILCore.data.labels.canvas import Canvas
+from MAESILCore.data.labels.canvas import Canvas, unlabelled
 from MAESILCore.data.labels.labelmap import complete, values_of, whole_numbers
 from MAESILCore.data.labels.naming import made_up, tidied
 from MAESILCore.data.segmentation import Segment, Segmentation
@@ -71,7 +71,7 @@ def read(path: Path, made_names: Mapping[int, str] | None, within: Path | None =
     notes = (*scan.notes, *notes)
     if len(layers) == 1 and values == [value for _, value in places]:
         return complete(layers[0], scan.ijk_to_ras, segments, made_names, notes)
-    canvas = Canvas(layers.shape[1:], max(values, default=0))
+    canvas = Canvas(layers.shape[1:], max(values, default=0), unlabelled(segments))
     for (layer, stored_value), value in zip(places, values, strict=True):
         canvas.paint(value, layers[layer] == stored_value)
     labels = {value: made_up(value) for value in values} | {one.value: one.name for one in segments}

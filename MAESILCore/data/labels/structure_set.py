@@ -14,7 +14,7 @@ from MAESILCore.data.formats.dicom.kinds import parsing, text_of
 from MAESILCore.data.formats.found import listed
 from MAESILCore.data.formats.scan import Unreadable
 from MAESILCore.data.labels import contours
-from MAESILCore.data.labels.canvas import Canvas
+from MAESILCore.data.labels.canvas import Canvas, unlabelled
 from MAESILCore.data.labels.dicom import refuse_other_frame
 from MAESILCore.data.labels.grid import on_grid_of
 from MAESILCore.data.labels.labelmap import complete
@@ -71,7 +71,7 @@ def read(path: Path, like: Volume | None, scan: Path | None) -> Segmentation:
     refuse_other_frame(frames - {""}, scan)
     to_voxels = np.linalg.inv(like.ijk_to_ras)
     _refuse_outside(structures, to_voxels, like)
-    canvas = Canvas(like.shape, len(structures))
+    canvas = Canvas(like.shape, len(structures), unlabelled(one.segment for one in structures))
     resampled = []
     for structure in structures:
         if structure.contours:

@@ -10,8 +10,8 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from MAESILCore.data.formats.scan import Unreadable
-from MAESILCore.data.labels.canvas import Canvas
-from MAESILCore.data.labels.grid import on_grid_of
+from MAESILCore.data.labels.canvas import Canvas, unlabelled
+from MAESILCore.data.labels.grid import on_grid_of, shares_lattice
 from MAESILCore.data.labels.labelmap import complete
 from MAESILCore.data.labels.naming import tidied
 from MAESILCore.data.labels.slicer_nrrd import color_of_value
@@ -56,7 +56,8 @@ def segmentationOf(
     segments, nameNotes = tidied(
         _segmentOf(own.GetSegment(segmentId), value) for segmentId, value in values.items()
     )
-    canvas, notes, isOutside = Canvas(like.shape, len(values)), list(nameNotes), False
+    canvas = Canvas(like.shape, len(values), unlabelled(segments))
+    notes, isOutside = list(nameNotes), False
     for layer in _layersOf(_withLabelmaps(own, wanted, like, names), values):
         try:
             fitted = on_grid_of(layer, like)
@@ -90,6 +91,32 @@ def _segmentOf(segment: slicer.vtkSegment, value: int) -> Segment:
     terminology = vtk.reference("")
     segment.GetTag(segment.GetTerminologyEntryTagName(), terminology)
     return Segment(value, segment.GetName() or "", tuple(segment.GetColor()), str(terminology))
+
+
+def fits(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> bool:
+    """Whether the label maps of a segmentation are on the voxels of a volume, as those that were drawn on it."""
+    segmentation = segmentationNode.GetSegmentation()
+    if not segmentation.ContainsRepresentation(LABELMAP) or segmentation.GetNumberOfLayers(LABELMAP) == 0:
+        return False
+    image = segmentation.GetLayerDataObject(0, LABELMAP)
+    if 0 in image.GetDimensions():
+        return False
+    try:
+        like = _gridOf(volumeNode, segmentationNode)
+    except SceneError:
+        return False
+    return shares_lattice(_geometryOf(image), image.GetDimensions()[::-1], like)
+
+
+def _geometryOf(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    """The matrix, (4, 4), from array indices to the frame of a segmentation."""
+    imageToRas = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(imageToRas)
+    first = np.eye(4)
+    first[:3, 3] = image.GetExtent()[::2]
+    return slicer.util.arrayFromVTKMatrix(imageToRas) @ first
 
 
 def emptyImage(shape: tuple[int, int, int], ijkToRas: np.ndarray) -> slicer.vtkOrientedImageData:
@@ -131,12 +158,8 @@ def _layersOf(segmentation: slicer.vtkSegmentation, values: dict[str, int]) -> I
         newValues = np.zeros(np.iinfo(np.uint16).max + 1, dtype=np.uint16)
         for segmentId in wanted:
             newValues[segmentation.GetSegment(segmentId).GetLabelValue()] = values[segmentId]
-        imageToRas = vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(imageToRas)
-        first = np.eye(4)
-        first[:3, 3] = image.GetExtent()[::2]
-        geometry = slicer.util.arrayFromVTKMatrix(imageToRas) @ first
-        yield Segmentation(newValues[stored.astype(np.uint16, copy=False)], geometry, ())
+        labels = newValues[stored.astype(np.uint16, copy=False)]
+        yield Segmentation(labels, _geometryOf(image), ())
 
 
 def addSegmentation(

@@ -25,7 +25,7 @@ from MAESILCore.jobs.segmentation import prepare_segmentation
 from MAESILCore.jobs.segmenttraining import TASK, prepare_segmentation_training
 from MAESILCore.optional import require
 from MAESILSlicerLib.scene.nodes import nodesOfClass, roleOf
-from MAESILSlicerLib.scene.segmentations import segmentationOf
+from MAESILSlicerLib.scene.segmentations import fits, segmentationOf
 from MAESILSlicerLib.scene.volumes import checkVolume, readVolume
 from MAESILSlicerLib.session import runwords
 from MAESILSlicerLib.session.wording import sentence
@@ -45,7 +45,8 @@ class SceneCase:
 
     Attributes:
         volumeNode: the volume.
-        segmentationNode: its newest segmentation, one made by hand before one by a model; None if it has none.
+        segmentationNode: its newest segmentation, visible ones before hidden ones, and one made by hand before one by a
+            model; None if it has none.
         isByHand: whether the segmentation is not the result of a model.
     """
 
@@ -77,25 +78,45 @@ class SceneCase:
 def casesOf(scene: slicer.vtkMRMLScene) -> list[SceneCase]:
     """The usable volumes of a scene that are no results, each with its segmentation, in scene order.
 
-    A segmentation belongs to the volume on which it was drawn, its reference geometry.
+    A segmentation belongs to the volume on which it was drawn, its reference geometry. One that was loaded from a file
+    has none, and belongs to the only volume with its voxels, else to the one with whose name its own begins.
     """
     outlined = [
         node
         for node in nodesOfClass(scene, "vtkMRMLSegmentationNode")
         if node.GetSegmentation() is not None and node.GetSegmentation().GetNumberOfSegments() > 0
     ]
+    volumes = [
+        node
+        for node in nodesOfClass(scene, "vtkMRMLScalarVolumeNode")
+        if roleOf(node) is None and checkVolume(node, expectsHu=False).usable
+    ]
+    drawnOn = [(node, _volumeOf(node, volumes)) for node in outlined]
     cases = []
-    for volumeNode in nodesOfClass(scene, "vtkMRMLScalarVolumeNode"):
-        if roleOf(volumeNode) is not None or not checkVolume(volumeNode, expectsHu=False).usable:
-            continue
-        own = [node for node in outlined if _drawnOn(node) is volumeNode]
+    for volumeNode in volumes:
+        own = [node for node, volume in drawnOn if volume is volumeNode]
+        own = [node for node in own if _isVisible(node)] or own
         byHand = [node for node in own if roleOf(node) is None]
         cases.append(SceneCase(volumeNode, next(reversed(byHand or own), None), bool(byHand)))
     return cases
 
 
-def _drawnOn(node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLNode | None:
-    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+def _isVisible(node: slicer.vtkMRMLSegmentationNode) -> bool:
+    return node.GetDisplayNode() is None or bool(node.GetDisplayVisibility())
+
+
+def _volumeOf(
+    node: slicer.vtkMRMLSegmentationNode, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode]
+) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The volume of a segmentation; see `casesOf`."""
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    if reference is not None:
+        return reference
+    fitting = [volume for volume in volumes if fits(node, volume)]
+    if len(fitting) == 1:
+        return fitting[0]
+    named = [volume for volume in fitting or volumes if node.GetName().startswith(volume.GetName())]
+    return max(named, key=lambda volume: len(volume.GetName()), default=None)
 
 
 def learnedRuns(board: Board) -> list[RunSummary]:

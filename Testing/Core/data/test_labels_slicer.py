@@ -58,6 +58,19 @@ def test_layers_become_one_label_map_with_names_colours_and_terminology(
     np.testing.assert_allclose(found.ijk_to_ras, expected)
 
 
+def test_what_nobody_has_labelled_covers_no_structure(layers: np.ndarray, tmp_path: Path) -> None:
+    for first, second in (("a", "unlabelled"), ("unlabelled", "a")):
+        keys = [*keys_of(0, first, 0), *keys_of(1, second, 1)]
+        found = read_segmentation(write_layers(tmp_path / "s.seg.nrrd", layers, *keys))
+        one, other = found.segment("a"), found.segment("unlabelled")
+        assert one is not None
+        assert other is not None
+        of_one, of_other = layers if first == "a" else layers[::-1]
+        expected = np.where(of_one, one.value, np.where(of_other, other.value, 0))
+        np.testing.assert_array_equal(found.labels, expected)
+        assert found.notes == ()
+
+
 def test_distinct_values_of_layers_are_kept(layers: np.ndarray, tmp_path: Path) -> None:
     layers[1] *= 7
     keys = [*keys_of(0, "a", 0), *keys_of(1, "b", 1, 7)]

@@ -141,6 +141,22 @@ def test_overlapping_and_chosen_segments(scene: slicer.vtkMRMLScene, makeVolume:
     np.testing.assert_array_equal(segmentationOf(node, volume, [segmentId]).labels, over)
 
 
+def test_what_nobody_has_labelled_covers_no_structure(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
+) -> None:
+    volume = makeVolume(SHAPE)
+    node = addSegmentation(scene, on(volume, labelsOf()), "S", volume)
+    box = slicer.vtkOrientedImageData()
+    box.SetExtent(0, 15, 0, 13, 4, 5)
+    box.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    box.GetPointData().GetScalars().Fill(1)
+    node.AddSegmentFromBinaryLabelmapRepresentation(box, "unlabelled")
+    found = segmentationOf(node, volume)
+    inside = labelsOf()[4:6]
+    np.testing.assert_array_equal(found.labels[4:6], np.select([inside == 1, inside == 9], [1, 3], default=4))
+    assert found.notes == ()
+
+
 def test_a_surface_is_converted_and_stays_one(scene: slicer.vtkMRMLScene, makeVolume: MakeVolume) -> None:
     volume = makeVolume(SHAPE)
     ball = vtk.vtkSphereSource()

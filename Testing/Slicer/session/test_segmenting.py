@@ -65,6 +65,32 @@ def test_each_volume_has_the_segmentation_that_was_drawn_on_it(
         "b segmentation: 2 segments",
         "not outlined yet",
     ]
+    # A corrected result takes the place of the outline that was hidden.
+    byHand.SetDisplayVisibility(False)
+    assert casesOf(scene)[0].text == "a segmentation: 2 segments"
+    assert not casesOf(scene)[0].isByHand
+
+
+def test_a_loaded_segmentation_belongs_to_the_volume_with_its_voxels_or_its_name(
+    scene: slicer.vtkMRMLScene, makeVolume: MakeVolume
+) -> None:
+    first, second = (
+        makeVolume(SHAPE, name="a", **OBLIQUE),
+        makeVolume(SHAPE, name="b", origin=(0.3, 0.0, 0.0)),
+    )
+    node = outline(first, "liver")
+    node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), None)
+    putUnder(scene, first, matrixOf(angles=(0, 0, 20)))
+    assert [case.segmentationNode for case in casesOf(scene)] == [None, None]
+    node.SetAndObserveTransformNodeID(first.GetTransformNodeID())
+    assert [case.segmentationNode for case in casesOf(scene)] == [node, None]
+    # Of several volumes with the same voxels, and of none, the name decides.
+    makeVolume(SHAPE, name="a later", **OBLIQUE).SetAndObserveTransformNodeID(first.GetTransformNodeID())
+    node.SetName("a later outline")
+    assert [case.segmentationNode for case in casesOf(scene)] == [None, None, node]
+    node.SetAndObserveTransformNodeID(None)
+    node.SetName("b outline")
+    assert [case.volumeNode for case in casesOf(scene) if case.segmentationNode is node] == [second]
 
 
 def test_a_run_keeps_the_exact_scans_and_labels_that_it_learns_from(
