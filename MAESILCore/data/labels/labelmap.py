@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from MAESILCore.data.formats.scan import Scan, Unreadable
+from MAESILCore.data.formats.voxeltypes import share_of_equal_neighbours
 from MAESILCore.data.labels.canvas import label_type
 from MAESILCore.data.labels.naming import completed
 from MAESILCore.data.segmentation import Segment, Segmentation
 
 #: Largest rounding error of a label that was stored with a slope.
 _ROUNDING = 1e-3
+
+#: Up to so many values are those of a label map. With more, a larger share of neighbours than this must be equal.
+_SURELY_LABELS, _LEAST_EQUAL = 16, 0.5
 
 #: The note on a label map without any label.
 EMPTY = "No voxel has a label."
@@ -26,9 +30,15 @@ def segmentation_of(scan: Scan, names: Mapping[int, str] | None) -> Segmentation
         names: name of each value.
 
     Raises:
-        Unreadable: a voxel is negative, no whole number or too large.
+        Unreadable: a voxel is negative, no whole number or too large, or the values are those of an image.
     """
     labels = whole_numbers(scan.voxels)
+    count = len(values_of(labels))
+    # Of the voxels of structures most have a neighbour of the same; those of images have noise.
+    if count > _SURELY_LABELS and share_of_equal_neighbours(labels) <= _LEAST_EQUAL:
+        raise Unreadable(
+            f"has {count} different values, as an image has and no label map: give the label map."
+        )
     return complete(labels, scan.ijk_to_ras, (), names, scan.notes)
 
 

@@ -106,6 +106,16 @@ def test_an_image_is_no_label_map(values: list[float], problem: str, tmp_path: P
     assert str(caught.value).startswith(f"l.nii.gz {problem}")
 
 
+def test_an_image_of_whole_numbers_is_no_label_map_but_an_atlas_is(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 900, (8, 9, 10)).astype(np.int16)
+    write_volume(Volume(noise, np.eye(4)), tmp_path / "mr.nii.gz")
+    with pytest.raises(VolumeError, match=r"^mr\.nii\.gz has \d+ different values, as an image has"):
+        read_segmentation(tmp_path / "mr.nii.gz")
+    atlas = np.kron(np.arange(64).reshape(4, 4, 4), np.ones((4, 4, 4))).astype(np.int16)
+    write_volume(Volume(atlas, np.eye(4)), tmp_path / "atlas.nii.gz")
+    assert len(read_segmentation(tmp_path / "atlas.nii.gz").segments) == 63
+
+
 def test_large_labels_need_16_bits(tmp_path: Path) -> None:
     write_volume(Volume(np.full((2, 3, 4), 300, np.int32), np.eye(4)), tmp_path / "l.nrrd")
     assert read_segmentation(tmp_path / "l.nrrd").labels.dtype == np.uint16
