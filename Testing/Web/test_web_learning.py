@@ -46,6 +46,8 @@ def started(an_application: Application, tmp_path: Path, monkeypatch: pytest.Mon
 def test_labels_are_uploaded_and_learned(
     an_application: Application, run: Run, started: list[Path], tmp_path: Path
 ) -> None:
+    from MAESILSlicerLib.results.resultset import importResults
+
     state, learning = an_application.state, an_application.learning
 
     async def work() -> None:
@@ -56,6 +58,17 @@ def test_labels_are_uploaded_and_learned(
         assert [(one["title"], one["text"]) for one in state.seg_cases] == [("first", "liver, spleen")]
         assert not (tmp_path / "one").exists()
         assert count_of(an_application, "Segmentation") == {"Segmentation": 1}
+        assert not state.show_mask2d
+        # A result takes the place of the labels until it is undone.
+        session = an_application.session
+        importResults(
+            session.scene, session.volumeNode, write_segmentation_job(tmp_path / "job", np.ones(SHAPE))
+        )
+        learning._refresh()
+        labels = session.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        assert not labels.GetDisplayVisibility()
+        learning._action(learning._undo)()
+        assert labels.GetDisplayVisibility()
         await show(an_application, "second.nii")
         assert count_of(an_application, "Segmentation") == {"Segmentation": 0}
         await learning.open(write_labels(tmp_path / "two", spacing=0.5))

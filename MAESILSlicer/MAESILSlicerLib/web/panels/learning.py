@@ -116,7 +116,8 @@ class LearningPanel:
             self._page.notice.show(
                 " ".join([sentence("segment.labelled", name=volume.name), *segmentation.notes])
             )
-            state.seg_open = True
+            # The mask would cover them.
+            state.seg_open, state.show_mask2d = True, False
 
     def removeCase(self, number: object) -> None:
         """Learn no longer from a scan, and delete its labels."""
@@ -287,3 +288,6 @@ class LearningPanel:
         node = self._page.session.volumeNode
         found = segmentationsOf(node) if node is not None else []
         self._page.state.seg_result = found[-1].main.GetName() if found else ""
+        if self._node is not None:
+            # One of both at a time.
+            self._node.SetDisplayVisibility(not found)
