@@ -229,7 +229,8 @@ def _write(case: SceneCase, folder: Path, number: int) -> Case:
     """Write the volume and the labels of a case."""
     name = re.sub(r"\W+", "-", case.volumeNode.GetName()).strip("-")
     stem = f"{number:02d}-{name}".rstrip("-")
-    scan, labels = folder / f"{stem}.nrrd", folder / f"{stem}.seg.nrrd"
+    # Not compressed: this takes some tenths of a second for a large scan, and compression some seconds.
+    scan, labels = folder / f"{stem}.nii", folder / f"{stem}.seg.nrrd"
     write_volume(readVolume(case.volumeNode), scan)
     write_segmentation(segmentationOf(case.segmentationNode, case.volumeNode), labels)
     return Case(str(scan), str(labels))

@@ -12,7 +12,7 @@ from MAESILCore.data.volume import Volume, write_volume
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.errors import VolumeError
 
-_SCAN, _LABELS = "scan.nrrd", "labels.seg.nrrd"
+_SCAN, _LABELS = "scan.nii", "labels.seg.nrrd"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LabelledScan:
 
     def copyTo(self, folder: Path, stem: str) -> Case:
         """Copy both files into another folder, under another name."""
-        scan, labels = folder / f"{stem}.nrrd", folder / f"{stem}.seg.nrrd"
+        scan, labels = folder / f"{stem}.nii", folder / f"{stem}.seg.nrrd"
         shutil.copyfile(self.folder / _SCAN, scan)
         shutil.copyfile(self.folder / _LABELS, labels)
         return Case(str(scan), str(labels))

@@ -131,7 +131,7 @@ def test_a_structure_is_outlined_learned_and_applied_to_the_other_scans(
     host.click(ui.learnButton)
     request = read_request(started[0])
     assert request.initial == str(board.runs[-1].folder)
-    assert [Path(case.scan).name for case in request.cases] == ["01-first.nrrd", "02-second.nrrd"]
+    assert [Path(case.scan).name for case in request.cases] == ["01-first.nii", "02-second.nii"]
 
 
 def test_scripts_learn_from_what_was_outlined_by_hand_or_from_given_volumes(
@@ -142,10 +142,10 @@ def test_scripts_learn_from_what_was_outlined_by_hand_or_from_given_volumes(
     importResults(module.host.scene, second, write_segmentation_job(tmp_path / "job", np.ones(SHAPE)))
     monkeypatch.setattr(module.logic.board, "resume", lambda folder: None)
     run = module.logic.learnSegmentation(name="Balls", steps=3, device="cpu")
-    assert [Path(case.scan).name for case in read_request(run).cases] == ["01-scan0.nrrd"]
+    assert [Path(case.scan).name for case in read_request(run).cases] == ["01-scan0.nii"]
     run = module.logic.learnSegmentation([second], initial=run)
     request = read_request(run)
-    assert [Path(case.scan).name for case in request.cases] == ["01-scan1.nrrd"]
+    assert [Path(case.scan).name for case in request.cases] == ["01-scan1.nii"]
     assert Path(request.initial).name == "Balls"
     with pytest.raises(MaesilError, match="Choose a volume"):
         module.logic.segment(None, run)
