@@ -195,7 +195,8 @@ def _transforms(augment: AugmentConfig, spacing: tuple[float, float, float]) -> 
     if augment.intensity_probability and augment.contrast:
         shares = {"prob": augment.intensity_probability}
         steps.append(monai.RandScaleIntensityd(keys="voxels", factors=augment.contrast, **shares))
-        steps.append(monai.RandShiftIntensityd(keys="voxels", offsets=augment.contrast / 2, **shares))
+        # HU are absolute, and a shift by a tenth of a wide window would turn lung into air.
+        steps.append(monai.RandShiftIntensityd(keys="voxels", offsets=augment.contrast / 10, **shares))
     if augment.intensity_probability and augment.noise:
         steps.append(
             monai.RandGaussianNoised(keys="voxels", prob=augment.intensity_probability, std=augment.noise)
