@@ -25,7 +25,8 @@ class AugmentConfig(BaseModel):
         scale: largest change of size along each axis, as a share.
         warp_probability: share of crops that are rotated and scaled.
         flip: axes (k, j, i) that are mirrored with probability 1/2; none where a structure is told by its side.
-        contrast: largest change of contrast, as a share, and ten times that of the brightness, as a share of the window.
+        contrast: largest change of contrast, as a share. Brightness changes by at most a tenth of it, as a share of the
+            window.
         noise: largest standard deviation of Gaussian noise, as a share of the window.
         intensity_probability: share of crops with changed contrast and brightness, and share with noise.
     """
