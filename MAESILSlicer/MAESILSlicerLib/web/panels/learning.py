@@ -68,7 +68,7 @@ class LearningPanel:
                 "seg_cases": [],
                 "seg_starts": starts,
                 "seg_start": starts[0]["value"],
-                "seg_steps": 1000,
+                "seg_steps": 500,
                 "seg_models": [],
                 "seg_model": "",
                 "seg_message": "",
