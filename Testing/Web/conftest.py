@@ -193,16 +193,18 @@ def an_application(
 
 @pytest.fixture
 def run(aside: ThreadPoolExecutor, an_application: Application) -> Run:
-    """Does something as the server does, while the job is watched."""
+    """Does something as the server does, while job and search are watched."""
 
     async def watched(work: Coroutine[object, object, None]) -> None:
-        watching = asyncio.create_task(an_application.reconstruct.watch())
+        watches = (an_application.reconstruct.watch(), an_application.similar.watch())
+        watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await work
-            assert not watching.done()
+            assert not any(watch.done() for watch in watching)
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for watch in watching:
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
 
     return lambda work: aside.submit(asyncio.run, watched(work)).result()

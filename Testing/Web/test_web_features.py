@@ -175,3 +175,68 @@ def test_models_without_voxels_are_offered_and_those_without_features_are_told(
         assert not state.has_features
 
     run(work())
+
+
+def test_similar_places_are_listed_and_a_scan_of_the_index_is_loaded_after_a_question(
+    an_application: Application, run: Run, tmp_path: Path
+) -> None:
+    import slicer
+    from featurejob import a_feature_map, marked, write_feature_job, write_index
+
+    from MAESILCore.data.volume import Volume, write_volume
+    from MAESILCore.downstream.search.index import Index
+    from MAESILSlicerLib.results.featureview import FOUND
+    from MAESILSlicerLib.results.resultset import importResults
+    from MAESILSlicerLib.scene.nodes import findNodes
+    from MAESILSlicerLib.scene.volumes import geometryOf, voxelsOf
+    from MAESILSlicerLib.web.catalog import findEntries
+
+    state, session, similar = an_application.state, an_application.session, an_application.similar
+    place, there = (1, 1, 9), (1, 6, 4)
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (48, 64, 80)).astype(np.int16)
+    write_volume(Volume(voxels, np.diag([-1.0, 1.0, 2.0, 1.0])), tmp_path / "here.nrrd")
+
+    async def work() -> None:
+        (first,) = an_application.volume.catalog.add(findEntries([tmp_path / "here.nrrd"], "More"))
+        an_application.volume.open(first)
+        await until(lambda: state.scan == first and not state.loading)
+        node = session.volumeNode
+        features = a_feature_map(node)
+        session.made = importResults(
+            session.scene, node, write_feature_job(tmp_path / "job", marked(features, place))
+        )
+        an_application.features._refresh()
+        scan = Volume(voxelsOf(node).copy(), geometryOf(node))
+        write_volume(scan, tmp_path / "there.nrrd")
+        write_index(tmp_path / "index", node, marked(features, there), ["there.nrrd"])
+        similar._index = Index.open(tmp_path / "index")
+        assert "Pick a point first" in state.similar_obstacle
+        state.feature_picking = True
+        an_application.features.pick(
+            tuple((scan.ijk_to_ras @ [*(8.0 * n + 3.5 for n in place[::-1]), 1.0])[:3])
+        )
+        assert state.similar_obstacle == ""
+        similar.start()
+        await until(lambda: str(state.similar_hint).startswith("Choose a place"))
+        titles = [one["title"] for one in state.similar_places]
+        number = titles.index("there.nrrd")
+        assert all(one["picture"].startswith("data:image/png;base64,") for one in state.similar_places)
+        similar.goTo(number)
+        assert state.similar_ask == number
+        assert session.volumeNode is node
+        await similar.load(number)
+        assert session.volumeNode is not node
+        assert state.similar_ask == -1
+        assert an_application.volume.catalog.entries[state.scan].title == "there.nrrd"
+        (mark,) = findNodes(session.scene, FOUND)
+        found = slicer.util.arrayFromMarkupsControlPoints(mark, world=True)[0]
+        assert found == pytest.approx(similar._places.places[number].ras, abs=1e-3)
+        assert state.similar_places
+        # Its places are now shown without a question, those of the scan before are gone.
+        similar.goTo(number)
+        assert state.similar_ask == -1
+        similar.goTo(next(count for count, title in enumerate(titles) if title != "there.nrrd"))
+        assert "Another scan is shown now" in state.notice
+        similar.goTo(99)
+
+    run(work())

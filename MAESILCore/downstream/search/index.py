@@ -205,12 +205,12 @@ class Index:
         """
         path = self.path_of(scan, folder)
         if not path.exists():
-            raise VolumeError(f"{path} is gone: give the folder of the scans, or make the index again.")
+            raise VolumeError(f"{scan.name} is gone: give the folder of the scans, or make the index again.")
         if not scan.series:
             return read_scan(path)
         uids = series_of(path)
         if len(uids) < scan.series:
-            raise VolumeError(f"{path} has no series {scan.series} any more: make the index again.")
+            raise VolumeError(f"{scan.file} has no series {scan.series} any more: make the index again.")
         return read_scan(path, uids[scan.series - 1])
 
 

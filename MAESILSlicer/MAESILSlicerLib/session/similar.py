@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -229,7 +230,8 @@ class SimilarPlaces:
         results = self._shown.results
         encoder = encoderOf(results)
         if index is not None and encoder != f"{index.description.model_hash} {index.description.level}":
-            raise ConfigError(sentence("similar.other-model", model=index.description.model))
+            name = Path(index.description.model).stem  # the page names no paths
+            raise ConfigError(sentence("similar.other-model", model=name))
         place = self._shown.place
         if place is None:
             raise ConfigError(sentence("features.outside"))

@@ -12,6 +12,7 @@ from trame.widgets import html
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
+from MAESILCore.downstream.search.index import Index
 from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.scene.rendering import Rendering, usesSoftware
 from MAESILSlicerLib.session.models import givesVoxels
@@ -31,6 +32,7 @@ from MAESILSlicerLib.web.panels.reconstruct import ReconstructPanel
 from MAESILSlicerLib.web.panels.regions import RegionPanel
 from MAESILSlicerLib.web.panels.results import ResultsPanel
 from MAESILSlicerLib.web.panels.segments import SegmentPanel
+from MAESILSlicerLib.web.panels.similar import SimilarPanel
 from MAESILSlicerLib.web.panels.volume import VolumePanel
 from MAESILSlicerLib.web.uploads import Uploads
 from MAESILSlicerLib.web.views import FOUR_UP, Views
@@ -109,6 +111,9 @@ class Application:
         self.volume = VolumePanel(
             page, rendering, catalog, self._onVolume, lambda: self.masks.refresh(), self.results.followWindow
         )
+        index = Index.open(options.index) if options.index is not None else None
+        self.similar = SimilarPanel(page, self.features.shown, self.volume, index)
+        self.features.onShown = self.similar.refresh
         for view in self.views.slices:
             onDoubleClick(view, self._onDoubleClick)
             onPress(view, self.features.pick)
@@ -126,6 +131,7 @@ class Application:
             loop.create_task(self.reconstruct.watch()),
             loop.create_task(self.reconstruct.findDevices()),
             loop.create_task(self.pretrain.watch()),
+            loop.create_task(self.similar.watch()),
             loop.create_task(self.learning.watch()),
         ]
         self.volume.openFirst(self._first)
@@ -135,6 +141,7 @@ class Application:
         for task in self._tasks:
             task.cancel()
         self.reconstruct.close()
+        self.similar.close()
         self.features.close()
         self.learning.close()
         self.pretrain.close()

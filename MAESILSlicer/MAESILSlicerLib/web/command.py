@@ -75,6 +75,16 @@ def serve(
             show_default="with --data, MAESIL_RUNS or ~/MAESIL/runs; else none",
         ),
     ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Index of maesil index, in whose scans the page finds similar places, too.",
+            show_default="none",
+        ),
+    ] = None,
     device: Device = "auto",
     no_browser: NoBrowser = False,
 ) -> None:
@@ -108,6 +118,7 @@ def serve(
         model=model,
         modelFolders=tuple(models or ()),
         data=tuple(data or ()),
+        index=index,
         runs=runs or (runs_folder() if data else None),
         publicUrl=public_url,
     )

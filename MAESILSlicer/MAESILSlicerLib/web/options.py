@@ -35,6 +35,7 @@ class AppOptions:
         modelFolders: folders whose checkpoints are offered.
         data: folders of scans and stores that pre-trainings may use.
         runs: the folder of the runs; None offers no pre-training.
+        index: an index whose scans are searched for similar places, too; None for none.
         publicUrl: the address behind a reverse proxy; None without one.
     """
 
@@ -48,6 +49,7 @@ class AppOptions:
     modelFolders: tuple[Path, ...] = ()
     data: tuple[Path, ...] = ()
     runs: Path | None = None
+    index: Path | None = None
     publicUrl: str | None = None
 
     @property

@@ -39,6 +39,8 @@ class FeaturesPanel:
     def __init__(self, page: Page, folders: Sequence[Path], onJob: Callable[[], None]) -> None:
         self._page, self._onJob = page, onJob
         self._shown = ShownFeatures(page.session, page.latest(self._show))
+        #: Called after the features or the point have changed.
+        self.onShown: Callable[[], None] = lambda: None
         self._arrived: ResultSet | None = None
         self._model: ModelInfo | None = None
         #: Whether the mask was shown in slices and in 3D before features; None while they are not shown.
@@ -72,6 +74,11 @@ class FeaturesPanel:
         page.session.changed.connect(self._onSession, "volume", "results")
         page.onTrigger("compute_features", self.start)
         page.onTrigger("stop_picking", self.stopPicking)
+
+    @property
+    def shown(self) -> ShownFeatures:
+        """The features and the picked point."""
+        return self._shown
 
     @property
     def isPicking(self) -> bool:
@@ -185,6 +192,7 @@ class FeaturesPanel:
         state.has_features = shown.results is not None
         self._uncover(shown.results is not None and layer != NOTHING)
         state.feature_hint = str(shown.hint(bool(state.feature_picking)))
+        self.onShown()
 
     def _uncover(self, isShown: bool) -> None:
         """Hide the mask while features are shown, because it covers them; the user may show it again."""

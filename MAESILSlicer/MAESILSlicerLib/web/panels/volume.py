@@ -76,6 +76,12 @@ class VolumePanel:
         if isinstance(number, int) and number in entries:
             self._want([number])
 
+    async def opened(self, number: int) -> None:
+        """Load a scan of the catalog, and wait until it is shown or turns out to be unreadable."""
+        self.open(number)
+        if self._loading is not None:
+            await self._loading
+
     def openFirst(self, numbers: list[int]) -> None:
         """Load the first readable scan of these, so that a damaged one does not leave the page empty."""
         self._want(numbers)
