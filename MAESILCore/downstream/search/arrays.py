@@ -24,6 +24,7 @@ def join(
     description: Description,
     files: Sequence[ScanFile],
     cancelled: Callable[[], bool] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Description:
     """Write the arrays of an index and then its description, unless it holds just these scans already.
 
@@ -32,6 +33,7 @@ def join(
         description: its description before.
         files: the scans that it shall hold, at least one.
         cancelled: called before each scan; True stops the work, and the arrays before stay.
+        progress: callback with readings of scans that are done, and all of them; each scan is read twice.
 
     Returns:
         Its description.
@@ -51,7 +53,7 @@ def join(
     mean = np.sum([file.mean * file.scan.rows for file in files], axis=0) / rows
     identity = uuid.uuid4().hex[:12]
     description = replace(description, mean=tuple(mean.tolist()), scans=scans, identity=identity)
-    projection = _projection(files, mean, rows, cancelled)
+    projection = _projection(files, mean, rows, cancelled, progress)
     # New names, as another process may search the arrays before.
     with write_together(index, last=INDEX) as unfinished:
         vectors = np.lib.format.open_memmap(
@@ -66,6 +68,7 @@ def join(
             vectors[start:stop] = projection.directions_of_deviations(deviations)
             places[start:stop, 0], places[start:stop, 1] = number, numbers
             start = stop
+            progress(len(files) + number + 1, 2 * len(files))
         vectors.flush()
         del vectors
         np.save(unfinished / PROJECTION.format(identity), projection.axes, allow_pickle=False)
@@ -82,18 +85,23 @@ def join(
 
 
 def _projection(
-    files: Sequence[ScanFile], mean: np.ndarray, rows: int, cancelled: Callable[[], bool] | None
+    files: Sequence[ScanFile],
+    mean: np.ndarray,
+    rows: int,
+    cancelled: Callable[[], bool] | None,
+    progress: Callable[[int, int], None],
 ) -> Projection:
     """The projection of the boxes of all scans."""
     step, before, count = -(-rows // _SAMPLE), 0, 0
     products = np.zeros((len(mean), len(mean)))
-    for file in files:
+    for number, file in enumerate(files, start=1):
         _check(cancelled)
         deviations, _ = file.deviations_from(mean)
         chosen = deviations[-before % step :: step].astype(np.float64)
         products += chosen.T @ chosen
         count += len(chosen)
         before += len(deviations)
+        progress(number, 2 * len(files))
     return Projection.of_moments(mean, products / count, count)
 
 

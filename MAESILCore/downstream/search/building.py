@@ -104,8 +104,13 @@ def build_index(
                 raise VolumeError(
                     f"No scan of {folder} can be indexed: {'; '.join(with_name(*one) for one in left_out[:3])}"
                 )
-            progress(1, 1, "joining")
-            description = arrays.join(index, description, building.kept, cancelled)
+            description = arrays.join(
+                index,
+                description,
+                building.kept,
+                cancelled,
+                lambda done, total: progress(done, total, "joining"),
+            )
     rows = sum(scan.rows for scan in description.scans)
     return Summary(len(description.scans), building.added, rows, description.left_out)
 

@@ -61,6 +61,8 @@ def test_an_index_holds_the_pooled_features_of_all_scans(
     shares = [done / total for done, total, message in messages if message != "joining"]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+    joined = [(done, total) for done, total, message in messages if message == "joining"]
+    assert joined == [(count, 6) for count in range(1, 7)]
     index = Index.open(tmp_path / "index")
     assert [scan.file for scan in index.scans] == ["a.nii.gz", "b/ct.nrrd", "c.nii.gz"]
     pooled = [
