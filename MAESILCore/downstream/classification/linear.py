@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,16 @@ class LinearHead:
         return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the linear algebra of small fits keep to one thread; several wait for each other more than they compute."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@one_thread()
 def fit_linear(
     levels: Sequence[np.ndarray],
     classes: np.ndarray,

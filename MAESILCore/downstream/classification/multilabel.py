@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MAESILCore.downstream.classification.linear import USUAL, LinearHead, fit_each
+from MAESILCore.downstream.classification.linear import USUAL, LinearHead, fit_each, one_thread
 from MAESILCore.downstream.classification.scans import stop_if
 from MAESILCore.downstream.classification.scores import auroc
 from MAESILCore.downstream.classification.structures import PRESENT, UNKNOWN
@@ -41,6 +41,7 @@ class Learner:
     level: int | None
     strength: float = USUAL
 
+    @one_thread()
     def fit(
         self, train: np.ndarray, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> list[LinearHead]:

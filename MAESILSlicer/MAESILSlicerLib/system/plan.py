@@ -29,6 +29,7 @@ _SIZES = {
     "safetensors": (1 * _MB, 2 * _MB),
     "scikit-learn": (13 * _MB, 50 * _MB),
     "scipy": (36 * _MB, 143 * _MB),
+    "threadpoolctl": (1 * _MB, 1 * _MB),
     "zarr": (1 * _MB, 4 * _MB),
 }
 _TORCH_FOR_GPU = {"Linux": (3 * _GB, 7 * _GB), "Windows": (3 * _GB, 5 * _GB)}
