@@ -175,14 +175,21 @@ def resume_run(
     background: Background = False,
     processes: Together = None,
 ) -> None:
-    """Resume a pre-training from its newest checkpoint.
+    """Resume a training from its newest checkpoint.
 
     The results are those of an uninterrupted run. Recipe and scans are those that it was started with.
     """
     _check(background, processes)
+    from MAESILCore.jobs.runrequests import read_request
     from MAESILCore.jobs.runs import find_run
 
-    _resume(find_run(run), scans or (), steps, device, background, processes)
+    folder = find_run(run)
+    if read_request(folder).task:
+        from MAESILCore.cli.segment import resume_segmentation
+
+        resume_segmentation(folder, steps, scans or (), device, processes, background)
+        return
+    _resume(folder, scans or (), steps, device, background, processes)
 
 
 def _check(background: bool, processes: int | None) -> None:

@@ -16,7 +16,7 @@ from MAESILCore.cli.terminal import show_notes
 from MAESILCore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from MAESILCore.jobs.segmenttraining import SegmentTrainingRequest
 
@@ -99,7 +99,7 @@ def train(
                 "A resumed run keeps its recipe and cases: only --steps may be given with --resume."
             )
         SegmentationRun.open(out)
-        _work(out, _request(out).changed(steps, None, device), background, is_new=False)
+        resume_segmentation(out, steps, (), device, None, background)
         return
     found = held_out(read_cases(cases, labels), hold_out or ())
     check_cases(found)
@@ -198,6 +198,22 @@ def evaluate(
     show_notes(metrics["notes"], console)
     _print_scores(metrics["structures"], Console())
     typer.echo(f"Scores in {out}. Research use only; not a medical device.")
+
+
+def resume_segmentation(
+    folder: Path,
+    steps: int | None,
+    scans: Sequence[Path],
+    device: str | None,
+    processes: int | None,
+    background: bool,
+) -> None:
+    """Resume the segmentation training in a folder; see `SegmentTrainingRequest.changed` for the arguments.
+
+    Raises:
+        ConfigError: the folder holds another run, or scans or several processes are asked for.
+    """
+    _work(folder, _request(folder).changed(steps, scans, device, processes), background, is_new=False)
 
 
 def _request(folder: Path) -> SegmentTrainingRequest:

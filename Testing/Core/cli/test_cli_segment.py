@@ -41,6 +41,9 @@ def test_scans_are_learned_from_outlined_and_scored(
     assert cli.main([*resumed, "--seed", "3"]) == 2
     assert "only --steps may be given" in capsys.readouterr().err
     assert cli.main([*resumed, "--steps", "4"]) == 0
+    assert cli.main(["resume", str(run), "--steps", "5"]) == 0
+    assert cli.main(["resume", str(run), "--processes", "2"]) == 2
+    assert "--processes needs --background" in capsys.readouterr().err
     out = tmp_path / "out"
     assert (
         cli.main(["segment", "apply", str(run), labelled_cases[0].scan, "--out", str(out), "--device", "cpu"])
