@@ -69,8 +69,8 @@ class FewLabelsConfig(BaseModel):
         pretraining: the pre-trainings on all scans of the pool, without their labels.
         training: fields of all segmentation recipes; `crop_size` must be among them.
         rows: fields of the segmentation recipe by the name of a row. `pretrained: NAME` takes the encoder of that
-            pre-training, `untrained: NAME` the same encoder with fresh weights. `equal: flops` gives the row as many
-            steps as cost the operations of `reference`.
+            pre-training, `untrained: NAME` the same encoder with fresh weights, and `encoder` another checkpoint, such
+            as a bundled one. `equal: flops` gives the row as many steps as cost the operations of `reference`.
         reference: the row whose operations are the budget.
         baseline: the row from which the differences are given, case by case.
         tolerance: of the surface Dice, in mm.
@@ -124,7 +124,7 @@ class FewLabelsConfig(BaseModel):
         """
         own = self.rows[row]
         fields: dict[str, Any] = {**self.training, **{name: own[name] for name in own if name not in _OWN}}
-        fields |= {"name": row, "seed": seed, "data": self.data, "encoder": encoder}
+        fields |= {"name": row, "seed": seed, "data": self.data, "encoder": encoder or own.get("encoder")}
         if "untrained" in own:
             before = self.pretraining.recipe(str(own["untrained"]))
             fields |= {"method": before.method, "preset": before.preset, "model": before.model}

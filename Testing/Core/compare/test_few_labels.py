@@ -105,6 +105,10 @@ def test_the_command_trains_scores_and_goes_on(
         ),
         ({"rows": {"a": {"equal": "hours"}}}, "equal must be flops"),
         ({"rows": {"a": {"colour": 1}}, "reference": "", "baseline": ""}, "The row a of the comparison"),
+        (
+            {"rows": {"a": {"network": "monai-unet", "encoder": "x"}}, "reference": "", "baseline": ""},
+            "no encoder",
+        ),
         ({"baseline": "none"}, "there is no row 'none'"),
         ({"training": {"steps": 2}}, "needs `crop_size`"),
         ({"shots": [1, 1]}, "each must be given once"),
@@ -134,13 +138,18 @@ def test_the_pool_and_the_tests_are_apart() -> None:
         split_cases(config, [*cases, Case("/x.nrrd", "/xl.nrrd", "t")])
 
 
-def test_the_bundled_comparison_is_whole() -> None:
-    assert is_few_labels("hippocampus")
+@pytest.mark.parametrize("name", ["hippocampus", "organs", "sarcoma"])
+def test_bundled_comparisons_are_whole(name: str) -> None:
+    assert is_few_labels(name)
     assert not is_few_labels("ct")
-    config = load_few_labels("hippocampus")
-    assert len(config.tests) == 20
+    config = load_few_labels(name)
     assert config.shots == (1, 3, 5, 10)
     assert len(config.seeds) == 3
+
+
+def test_the_hippocampus_is_tested_on_twenty_scans() -> None:
+    config = load_few_labels("hippocampus")
+    assert len(config.tests) == 20
     with pytest.raises(ConfigError, match="bundled name"):
         load_few_labels("liver")
 
