@@ -71,7 +71,7 @@ def random_model() -> SegmentationModel:
         mask={},
         step=0,
         abilities=encoder.abilities,
-        task=task_of(network, classes, CROP, CHANNELS),
+        task=task_of(network, classes, CROP),
     )
     return SegmentationModel(network, classes, CROP, card)
 

@@ -15,7 +15,7 @@ import numpy as np
 from hosting import Host
 
 #: Steps of the shown learning.
-STEPS = 120
+STEPS = 240
 #: Scans that are outlined; the last chest is segmented.
 OUTLINED = 2
 

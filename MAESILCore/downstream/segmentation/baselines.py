@@ -37,7 +37,7 @@ class MonaiNetwork(Segmenter):
     def __init__(self, kind: str, classes: int, width: int) -> None:
         super().__init__()
         nets: Any = require("monai.networks.nets", "A segmentation")
-        self.kind = kind
+        self.kind, self.width = kind, width
         channels = [width * 2**level for level in range(_LEVELS)]
         if kind == "monai-unet":
             self.body: nn.Module = nets.UNet(3, 1, classes, channels, (2,) * (_LEVELS - 1), num_res_units=2)

@@ -60,6 +60,8 @@ class SegmentationConfig(BaseModel):
         levels: indices of the encoder's feature levels that the decoder sees, the deepest last; None spreads as many
             as the decoder has resolutions.
         width: channels of the decoder at the full resolution; they double with each halving.
+        norm: norm of the decoder. `batch` keeps absolute values, as HU are; `instance` forgets them, crop by crop.
+            `auto` is `batch` for scans in HU, else `instance`.
         crop_size: voxels of a training crop along k, j, i; also the tiles of an application. None is the superpatch,
             or whole patches around the largest case if that is smaller, at most 64 voxels.
         batch_size: crops per step.
@@ -100,17 +102,18 @@ class SegmentationConfig(BaseModel):
     window: tuple[float, float] = (-1000.0, 1000.0)
     levels: tuple[int, ...] | None = None
     width: int = Field(default=8, ge=1)
+    norm: Literal["auto", "batch", "instance"] = "auto"
     crop_size: tuple[int, int, int] | None = None
     batch_size: int = Field(default=2, ge=1, le=4096)
     steps: int = Field(default=500, ge=1, le=10**8)
     frozen_steps: int | None = Field(default=None, ge=0)
     warmup_steps: int = Field(default=50, ge=0)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
     encoder_rate: float | None = Field(default=None, ge=0.0)
     final_learning_rate: Share = 0.02
     weight_decay: float = Field(default=1e-2, ge=0.0)
     clip_norm: float = Field(default=1.0, gt=0.0)
-    structure_share: Share = 0.7
+    structure_share: Share = 0.5
     only_labelled_slices: bool = False
     augment: AugmentConfig = AugmentConfig()
     hold_out: tuple[str, ...] = ()

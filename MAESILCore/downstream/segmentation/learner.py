@@ -75,11 +75,12 @@ class Learner:
     Attributes:
         best: highest score of validation so far; minus infinity before.
         best_step: the step of it.
+        validated: the last step that was validated.
     """
 
     def __init__(self, network: Segmenter, schedule: Schedule) -> None:
         self.network, self.schedule = network, schedule
-        self.best, self.best_step = -math.inf, 0
+        self.best, self.best_step, self.validated = -math.inf, 0, 0
         decay = schedule.config.weight_decay
         groups = [
             {"params": part, "weight_decay": decay if decays else 0.0, "is_encoder": is_encoder}
@@ -111,7 +112,8 @@ class Learner:
         tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-        return tensors | {"count.best_step": torch.tensor(self.best_step)}
+        counts = {"best_step": self.best_step, "validated": self.validated}
+        return tensors | {f"count.{name}": torch.tensor(count) for name, count in counts.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Restore the result of `state`.
@@ -134,7 +136,9 @@ class Learner:
         self.optimizer.load_state_dict(
             {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
         )
-        self.best_step = int(tensors["count.best_step"])
+        self.best_step, self.validated = (
+            int(tensors[f"count.{name}"]) for name in ("best_step", "validated")
+        )
 
 
 def _decays(weight: nn.Parameter) -> bool:

@@ -61,13 +61,14 @@ class SegmentationModel:
         return Window(*self.card.window)
 
 
-def task_of(network: Segmenter, classes: Classes, crop_size: Triple, width: int) -> dict[str, Any]:
+def task_of(network: Segmenter, classes: Classes, crop_size: Triple) -> dict[str, Any]:
     """The field `task` of a card."""
     return {
         "kind": TASK,
         "classes": classes.to_json(),
         "levels": list(network.levels),
-        "width": width,
+        "width": network.width,
+        "norm": network.norm,
         "crop_size": list(crop_size),
     }
 
@@ -82,7 +83,7 @@ def network_of(card: Card) -> Segmenter:
     if card.method in BASELINES:
         return MonaiNetwork(card.method, count, width)
     levels = [int(level) for level in card.task["levels"]]
-    return SegmentationNetwork(create(card.method, card.config), levels, count, width)
+    return SegmentationNetwork(create(card.method, card.config), levels, count, width, str(card.task["norm"]))
 
 
 def load_segmentation_model(path: str | Path) -> SegmentationModel:

@@ -15,7 +15,8 @@ from MAESILCore.methods.abilities import Triple
 from MAESILCore.methods.base import Method
 from MAESILCore.optional import require
 
-_NORM = ("INSTANCE", {"affine": True})
+#: Norms of the decoder, as MONAI names them.
+NORMS = {"batch": ("BATCH", {}), "instance": ("INSTANCE", {"affine": True})}
 
 
 class Segmenter(nn.Module, ABC):
@@ -24,11 +25,15 @@ class Segmenter(nn.Module, ABC):
     Attributes:
         unit: voxels along k, j, i of which an input must be a multiple.
         largest: largest input in voxels along k, j, i.
+        width: channels at the full resolution.
         levels: feature levels of the encoder that it sees; empty without an encoder of ours.
+        norm: norm of its decoder, a key of `NORMS`; "" without an encoder of ours.
     """
 
     unit: Triple
     largest: Triple
+    width: int
+    norm: str = ""
     levels: tuple[int, ...] = ()
 
     @property
@@ -64,17 +69,21 @@ class SegmentationNetwork(Segmenter):
         levels: feature levels from shallow to deep, one per resolution below the full one.
         classes: number of classes, the background included.
         width: channels at the full resolution.
+        norm: norm of the decoder, a key of `NORMS`. Instance norms forget the absolute values of a crop, so that lung
+            and the air around a body look alike.
 
     Raises:
         ConfigError: the levels do not fit the encoder.
         MissingPackageError: MONAI is not installed.
     """
 
-    def __init__(self, method: Method, levels: Sequence[int], classes: int, width: int) -> None:
+    def __init__(
+        self, method: Method, levels: Sequence[int], classes: int, width: int, norm: str = "batch"
+    ) -> None:
         super().__init__()
         blocks: Any = require("monai.networks.blocks", "A segmentation")
         sizes = method.config
-        self.largest = sizes.superpatch_size
+        self.largest, self.width, self.norm = sizes.superpatch_size, width, norm
         stride = method.abilities.levels[-1].stride if method.abilities.levels else sizes.patch_size
         k, j, i = (math.lcm(patch, step) for patch, step in zip(sizes.patch_size, stride, strict=True))
         self.unit = k, j, i
@@ -88,10 +97,10 @@ class SegmentationNetwork(Segmenter):
         found = [method.abilities.levels[level] for level in self.levels]
         scales = [per_axis_product(steps[:depth]) for depth in range(1, len(steps) + 1)]
         widths = [width * 2**depth for depth in range(len(steps) + 1)]
-        shared = {"spatial_dims": 3, "kernel_size": 3, "norm_name": _NORM, "res_block": True}
+        shared = {"spatial_dims": 3, "kernel_size": 3, "norm_name": NORMS[norm], "res_block": True}
         self.voxels = blocks.UnetrBasicBlock(in_channels=1, out_channels=width, stride=1, **shared)
         self.skips = nn.ModuleList(
-            _brought_up(blocks, level.width, channels, _ratios(level.stride, scale))
+            _brought_up(blocks, level.width, channels, _ratios(level.stride, scale), norm)
             for level, channels, scale in zip(found, widths[1:], scales, strict=True)
         )
         self.ups = nn.ModuleList(
@@ -182,10 +191,16 @@ def _ratios(stride: Triple, scale: Triple) -> list[Triple]:
     ]
 
 
-def _brought_up(blocks: Any, channels: int, width: int, ratios: Sequence[Triple]) -> nn.Module:  # noqa: ANN401
+def _brought_up(
+    blocks: Any,  # noqa: ANN401 - MONAI's
+    channels: int,
+    width: int,
+    ratios: Sequence[Triple],
+    norm: str,
+) -> nn.Module:
     """A level as the decoder takes it: as many channels as its resolution has, and its extents."""
     dynunet: Any = require("monai.networks.blocks.dynunet_block", "A segmentation")
-    shared = {"spatial_dims": 3, "kernel_size": 3, "stride": 1, "norm_name": _NORM}
+    shared = {"spatial_dims": 3, "kernel_size": 3, "stride": 1, "norm_name": NORMS[norm]}
     if not ratios:
         return blocks.UnetrBasicBlock(in_channels=channels, out_channels=width, res_block=True, **shared)
     layers: list[nn.Module] = []

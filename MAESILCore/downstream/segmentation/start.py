@@ -88,7 +88,8 @@ class Start:
         if self.method is None:
             return MonaiNetwork(config.network, len(classes), config.width)
         levels = config.levels or usual_levels(self.method)
-        return SegmentationNetwork(self.method, levels, len(classes), config.width)
+        norm = config.norm if config.norm != "auto" else "batch" if self.intensity.is_hu else "instance"
+        return SegmentationNetwork(self.method, levels, len(classes), config.width, norm)
 
     def card(self, config: SegmentationConfig, network: Segmenter, training: Mapping[str, Any]) -> Card:
         """The card of a model without its step and task.

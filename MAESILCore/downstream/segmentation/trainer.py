@@ -171,6 +171,8 @@ class _Trainer:
         self._begin()
         steps = range(self.step, self.config.steps)
         self.learner.network.train()
+        if self.step and self._must_validate():
+            self._end_step()  # the validation was interrupted
         with closing(drawn_ahead(self.crops, self._keys, steps)) as ahead:
             for drawn in ahead if not self._is_exhausted else ():
                 if drawn.problem is not None:
@@ -250,18 +252,19 @@ class _Trainer:
             Cancelled: the training was stopped; the state is saved.
         """
         scores: dict[str, float] = {}
-        is_over = self.step == self.config.steps
-        stop = self.stopped() and not is_over
-        if not stop and self.cases.validation and (is_over or self.step % self.config.validate_every == 0):
+        is_last = self.step == self.config.steps
+        stop = self.stopped() and (self._must_validate() or not is_last)
+        if not stop and self._must_validate():
             try:
                 scores = self._validate()
+                self.learner.validated = self.step
             except Cancelled:
                 stop = True
         best = bool(scores) and scores["dice"] > self.learner.best
         if best:
             self.learner.best, self.learner.best_step = scores["dice"], self.step
         is_late = time.monotonic() - self.saved_at > 600.0
-        if best or stop or is_over or is_late or self.step % self.config.checkpoint_every == 0:
+        if best or stop or is_last or is_late or self.step % self.config.checkpoint_every == 0:
             self.saved_at = time.monotonic()
             tensors = {name: tensor.cpu() for name, tensor in self.learner.state().items()}
             self.run.checkpoints.save(
@@ -269,6 +272,11 @@ class _Trainer:
             )
         if stop:
             raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
+
+    def _must_validate(self) -> bool:
+        """Whether this step has a validation that was not done yet."""
+        is_due = self.step == self.config.steps or self.step % self.config.validate_every == 0
+        return bool(self.cases.validation) and is_due and self.learner.validated != self.step
 
     def _validate(self) -> dict[str, float]:
         """Mean Dice over cases and structures, then that of each structure."""
@@ -315,13 +323,8 @@ class _Trainer:
         if scores:
             training["validation"] = scores
         network = self.learner.network
-        task = task_of(network, self.cases.classes, self.crop_size, self._width)
+        task = task_of(network, self.cases.classes, self.crop_size)
         return replace(self.start.card(self.config, network, training), step=self.step, task=task)
-
-    @property
-    def _width(self) -> int:
-        initial = self.start.initial
-        return self.config.width if initial is None else int(initial.card.task["width"])
 
     @property
     def _precision(self) -> str:

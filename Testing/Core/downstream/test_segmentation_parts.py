@@ -21,6 +21,7 @@ from MAESILCore.downstream.segmentation.learner import Schedule
 from MAESILCore.downstream.segmentation.losses import SegmentationLoss, merged
 from MAESILCore.downstream.segmentation.network import SegmentationNetwork, halvings, usual_levels
 from MAESILCore.downstream.segmentation.scores import mean_dice, structure_scores
+from MAESILCore.downstream.segmentation.start import Start
 from MAESILCore.errors import ConfigError
 from MAESILCore.methods import create
 from MAESILCore.training.source import SampleKey
@@ -204,6 +205,16 @@ def test_patches_must_be_powers_of_two() -> None:
     method = create("mae", {"superpatch_size": (18, 18, 18), "patch_size": (6, 6, 6)}, "tiny")
     with pytest.raises(ConfigError, match="powers of two"):
         halvings(method)
+
+
+@pytest.mark.parametrize(("is_hu", "norm"), [(True, "batch"), (False, "instance")])
+def test_absolute_values_are_kept_where_they_mean_something(is_hu: bool, norm: str) -> None:
+    sizes = {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}
+    config = load_segmentation_config(None, {"preset": "tiny", "model": sizes, "width": 4})
+    network = Start.of(config, is_hu).network(config, Classes((BRIGHT,)))
+    assert network.norm == norm
+    kinds = {type(module).__name__ for module in network.ups.modules()}
+    assert {"batch": "BatchNorm3d", "instance": "InstanceNorm3d"}[norm] in kinds
 
 
 def test_levels_that_do_not_fit_are_refused() -> None:

@@ -209,6 +209,8 @@ def test_a_corrected_case_with_a_new_structure_goes_on_from_the_last_weights(
     assert model.classes.names == ("bright", "dark", "new")
     learned, went_on = before.network.state_dict(), model.network.state_dict()
     for name, tensor in learned.items():
+        if "running_" in name or "num_batches" in name:  # statistics of the step
+            continue
         kept = went_on[name][: len(tensor)] if name.startswith("head.") else went_on[name]
         assert torch.allclose(kept, tensor, atol=2e-3), name
     assert len(went_on["head.conv.conv.bias"]) == 4
