@@ -1,4 +1,4 @@
-"""Draws the series of pictures of the section Segment: outline, learn, apply. Called by `screenshots.py`; takes ten minutes.
+"""Draws the pictures of the section Segment: outline, learn, apply. `screenshots.py` calls it for ten minutes.
 
 Without real chests in MAESIL_DATA it is drawn of phantoms. The outlines are made by a threshold, as in the Segment
 Editor: everything that holds air and does not touch the border of the scan.
