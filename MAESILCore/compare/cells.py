@@ -17,8 +17,27 @@ from MAESILCore.jobfolder.folder import EVENTS
 SCORES = "scores.json"
 
 
+class Scored:
+    """A run folder with scores beside its files."""
+
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the cell has scores."""
+        return (self.folder / SCORES).is_file()
+
+    def scores(self) -> dict[str, Any] | None:
+        """The result of the evaluation; None if there is none yet."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return found
+
+
 @dataclass(frozen=True)
-class Cell:
+class Cell(Scored):
     """One training of a comparison.
 
     Attributes:
@@ -37,19 +56,6 @@ class Cell:
     def name(self) -> str:
         """Name for people."""
         return f"{self.row}, seed {self.seed}, equal {self.view}"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the cell has scores."""
-        return (self.folder / SCORES).is_file()
-
-    def scores(self) -> dict[str, Any] | None:
-        """The result of the evaluation; None if there is none yet."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return found
 
     def events(self) -> list[dict[str, Any]]:
         """The events of the run, oldest first."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +14,11 @@ from pydantic import BaseModel
 from MAESILCore.compare.cells import SCORES, Cell, cells_of, seconds_per_step
 from MAESILCore.compare.config import CompareConfig
 from MAESILCore.compare.inputs import training_data
+from MAESILCore.compare.sharing import held, rest
 from MAESILCore.data.formats.discovery import Discovery
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import ConfigError
 from MAESILCore.files import write_json
 from MAESILCore.jobfolder import JobFolder
-from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.lattice import MaskStrategy
 from MAESILCore.models.catalogue import FINAL
 from MAESILCore.models.checkpoint import LoadedModel, load_checkpoint
@@ -30,9 +28,6 @@ from MAESILCore.training.trainer import pretrain
 
 #: Files of a comparison's folder.
 BUDGET, DESCRIPTION = "budget.json", "comparison.json"
-
-#: Seconds between two looks for a cell that other processes have left.
-_REST_SECONDS = 5
 
 #: Callback with cells done, cells in all, and a sentence.
 Progress = Callable[[int, int, str], None]
@@ -74,7 +69,7 @@ def compare(
     while left := [cell for cell in work.cells if not cell.is_done]:
         if not any(work.finish(cell) for cell in left):
             work.say(left[0], "another process works on it")
-            work.rest()
+            rest(cancelled)
     progress(len(work.cells), len(work.cells), "Compared.")
     return work.cells
 
@@ -123,32 +118,17 @@ class _Work:
     def _say_of_masks(self, cell: Cell, masks: str, _done: int, _total: int, message: str) -> None:
         self.say(cell, f"masks {masks}: {message}")
 
-    def rest(self) -> None:
-        """Wait for other processes."""
-        for _ in range(_REST_SECONDS):
-            if self.cancelled():
-                raise Cancelled("Stopped.")
-            time.sleep(1.0)
-
     def finish(self, cell: Cell) -> bool:
         """Train and score a cell, if it has no scores; False if this must wait for other processes."""
         if cell.is_done:
             return True
         if cell.view == "time" and not all(one.is_done for one in self.cells if one.view == "steps"):
             return False
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        job = JobFolder(cell.folder)
-        try:
-            with job.lock:
-                if not cell.is_done:
-                    write_json(cell.folder / SCORES, self._scores(cell, self._trained(cell, job)))
-        except LockedError:
-            return False
-        finally:
-            # A run that could not begin leaves nothing but its folder.
-            with suppress(OSError):
-                cell.folder.rmdir()
-        return True
+        return held(cell.folder, partial(self._finish, cell))
+
+    def _finish(self, cell: Cell, job: JobFolder) -> None:
+        if not cell.is_done:
+            write_json(cell.folder / SCORES, self._scores(cell, self._trained(cell, job)))
 
     def _trained(self, cell: Cell, job: JobFolder) -> LoadedModel:
         """The model of a cell; its run is resumed if it was begun."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,12 +13,12 @@ import numpy as np
 from MAESILCore import __version__
 from MAESILCore.data.volume import Volume
 from MAESILCore.data.window import Window
-from MAESILCore.errors import ConfigError, VolumeError
-from MAESILCore.files import read_array, write_array, write_json
+from MAESILCore.errors import ConfigError
+from MAESILCore.files import write_array, write_json
 from MAESILCore.jobfolder import Event, JobFolder
-from MAESILCore.jobfolder.failures import message_of_os_error
 from MAESILCore.jobs.kinds import Kind
-from MAESILCore.jobs.reconstruction import JOB_PREFIX, RESULT, VOXELS, Matrix
+from MAESILCore.jobs.reconstruction import RESULT, Matrix
+from MAESILCore.jobs.scanjob import matrix_of, new_scan_job, scan_of_job
 from MAESILCore.jobs.wording import sentence
 from MAESILCore.lattice import pca_colours
 from MAESILCore.options import check_batch_size, check_device
@@ -107,20 +105,8 @@ def prepare_features(root: Path, volume: Volume, **choices: Any) -> Path:  # noq
         ConfigError: a choice is invalid.
         VolumeError: the folder cannot be written. No files remain.
     """
-    matrix = tuple(tuple(row) for row in volume.ijk_to_ras.tolist())
-    request = FeaturesRequest(ijk_to_ras=matrix, name=volume.name, notes=volume.notes, **choices)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=JOB_PREFIX, dir=root))
-        try:
-            write_array(folder / VOXELS, volume.voxels)
-            JobFolder(folder).describe(NAME, asdict(request))
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise VolumeError(message_of_os_error(error)) from error
-    return folder
+    request = FeaturesRequest(ijk_to_ras=matrix_of(volume), name=volume.name, notes=volume.notes, **choices)
+    return new_scan_job(root, volume, NAME, asdict(request))
 
 
 def _run(
@@ -137,7 +123,8 @@ def _run(
 
     device = pick_device(request.device)
     name = describe_device(device)
-    volume, model = _volume(folder.path, request), load_checkpoint(request.model)
+    volume = scan_of_job(folder.path, request.ijk_to_ras, request.name, request.notes)
+    model = load_checkpoint(request.model)
     progress.plan({"writing": 1.0})
     computing = sentence("features.computing", device=name)
     progress.emit(Event("started", computing, fields={"device": name}))
@@ -172,14 +159,6 @@ def _run(
     }
     write_json(folder.path / RESULT, result)
     return sentence("features.done", **facts)
-
-
-def _volume(folder: Path, request: FeaturesRequest) -> Volume:
-    try:
-        voxels = read_array(folder / VOXELS)
-    except ValueError as error:
-        raise ConfigError(sentence("features.damaged", name=VOXELS)) from error
-    return Volume(voxels, np.array(request.ijk_to_ras), request.name, request.notes)
 
 
 KIND = Kind("computation of features", _run)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from MAESILCore.compare.cells import Scored
 from MAESILCore.compare.fewlabels.config import FewLabelsConfig
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.errors import ConfigError
 
-#: The scores in the folder of a cell, and the folder of the pre-trainings.
-SCORES, PRETRAINING = "scores.json", "pretraining"
+#: The folder of the pre-trainings.
+PRETRAINING = "pretraining"
 
 
 @dataclass(frozen=True)
-class ShotCell:
+class ShotCell(Scored):
     """One segmentation training.
 
     Attributes:
@@ -39,19 +38,6 @@ class ShotCell:
     def name(self) -> str:
         """Name for people."""
         return f"{self.row}, {self.shots} labelled, seed {self.seed}"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the cell has scores."""
-        return (self.folder / SCORES).is_file()
-
-    def scores(self) -> dict[str, Any] | None:
-        """The scores; None if there are none yet."""
-        try:
-            found: dict[str, Any] = json.loads((self.folder / SCORES).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return found
 
 
 def shot_cells(config: FewLabelsConfig, out: Path) -> Iterator[ShotCell]:

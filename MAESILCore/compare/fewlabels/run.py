@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +12,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from MAESILCore.compare.cells import seconds_of_step
+from MAESILCore.compare.cells import SCORES, seconds_of_step
 from MAESILCore.compare.fewlabels.cells import (
     PRETRAINING,
-    SCORES,
     ShotCell,
     chosen_cases,
     shot_cells,
@@ -25,6 +22,7 @@ from MAESILCore.compare.fewlabels.cells import (
 )
 from MAESILCore.compare.fewlabels.config import FewLabelsConfig
 from MAESILCore.compare.run import Progress, claim
+from MAESILCore.compare.sharing import held, rest
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.downstream.segmentation.classes import Classes
 from MAESILCore.downstream.segmentation.config import SegmentationConfig
@@ -35,10 +33,8 @@ from MAESILCore.downstream.segmentation.opening import read_case
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.start import Start
 from MAESILCore.downstream.segmentation.trainer import train_segmentation
-from MAESILCore.errors import Cancelled
 from MAESILCore.files import write_json
 from MAESILCore.jobfolder import JobFolder
-from MAESILCore.jobfolder.lock import LockedError
 from MAESILCore.models.catalogue import FINAL
 from MAESILCore.training.run import Run
 from MAESILCore.training.scans import data_at
@@ -46,8 +42,6 @@ from MAESILCore.training.trainer import pretrain
 
 #: File with the operations of a training step by row, and the steps that they give.
 BUDGET = "budget.json"
-
-_REST_SECONDS = 5
 
 
 def compare_few_labels(
@@ -83,7 +77,7 @@ def compare_few_labels(
     while left := [cell for cell in work.cells if not cell.is_done]:
         if not any(work.finish(cell) for cell in left):
             work.say(left[0].name, "another process works on it")
-            work.rest()
+            rest(cancelled)
     progress(len(work.cells), len(work.cells), "Compared.")
     return work.cells
 
@@ -106,13 +100,6 @@ class _Work:
         done = sum(one.is_done for one in self.cells)
         self.progress(done, len(self.cells), f"{name}: {message}")
 
-    def rest(self) -> None:
-        """Wait for other processes."""
-        for _ in range(_REST_SECONDS):
-            if self.cancelled():
-                raise Cancelled("Stopped.")
-            time.sleep(1.0)
-
     def finish(self, cell: ShotCell) -> bool:
         """Train and score a cell, with its pre-training; False if this must wait for other processes."""
         if cell.is_done:
@@ -120,23 +107,8 @@ class _Work:
         method = self.config.rows[cell.row].get("pretrained")
         encoder = None if method is None else self.out / PRETRAINING / str(method)
         if encoder is not None and not (encoder / FINAL).is_file():
-            return self._held(encoder, partial(self._pretrain, str(method)))
-        return self._held(cell.folder, partial(self._learn, cell, encoder))
-
-    def _held(self, folder: Path, work: Callable[[JobFolder], None]) -> bool:
-        """Do the work while this process holds the folder; False if another one does."""
-        folder.mkdir(parents=True, exist_ok=True)
-        job = JobFolder(folder)
-        try:
-            with job.lock:
-                work(job)
-        except LockedError:
-            return False
-        finally:
-            # A run that could not begin leaves nothing but its folder.
-            with suppress(OSError):
-                folder.rmdir()
-        return True
+            return held(encoder, partial(self._pretrain, str(method)))
+        return held(cell.folder, partial(self._learn, cell, encoder))
 
     def _pretrain(self, name: str, job: JobFolder) -> None:
         if (job.path / FINAL).is_file():

@@ -60,7 +60,7 @@ def read_case(case: Case) -> ReadCase:
     """
     try:
         volume = read_scan(Path(case.scan))
-        return ReadCase(case, volume, read_segmentation(case.labels, like=volume))
+        return ReadCase(case, volume, read_segmentation(case.labels, volume, scan=case.scan))
     except VolumeError as error:
         raise VolumeError(f"The case {case.name} cannot be used: {error}") from error
 

@@ -318,7 +318,7 @@ def test_processes_share_a_folder(
     places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell that another process holds is left out until that process lets it go; equal times wait for all steps."""
-    monkeypatch.setattr("MAESILCore.compare.run._REST_SECONDS", 0)
+    monkeypatch.setattr("MAESILCore.compare.sharing._REST_SECONDS", 0)
     fields = {"methods": {"ae": {}, "mae": {}}, "seeds": [0], "steps": 2}
     config = CompareConfig.model_validate(DESCRIPTION | fields)
     said = list[str]()
