@@ -26,7 +26,7 @@ from MAESILCore.downstream.segmentation.opening import opened, read_all
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.scores import mean_dice
 from MAESILCore.downstream.segmentation.start import Start
-from MAESILCore.errors import Cancelled, ConfigError
+from MAESILCore.errors import Cancelled, ConfigError, Preempted
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.lattice.box import Triple
 from MAESILCore.methods.base import Losses
@@ -64,14 +64,14 @@ def train_segmentation(
         cases: the labelled cases; those for validation choose the best weights and end the training early.
         device: auto, cpu, cuda, cuda:N or mps.
         progress: callback for the events of the run.
-        cancelled: called before each step, case and tile; True stops the training.
+        cancelled: called before each step, case and tile; 1 or True stops the training, 2 for a scheduler.
         initial: model of an earlier training to go on from; new structures are added.
 
     Returns:
         The model, `model.safetensors` in the run folder, in half precision: the best by validation, else the last.
 
     Raises:
-        Cancelled: the training was stopped; a checkpoint of the last full step is written.
+        Cancelled: the training was stopped; a checkpoint of the last full step is written. `Preempted` for a scheduler.
         CheckpointError: no checkpoint of the run, or not the encoder, can be read.
         ConfigError: no case can be used, the recipe does not fit, or the training diverges.
         VolumeError: a scan or its labels cannot be read.
@@ -79,8 +79,8 @@ def train_segmentation(
     for package in ("monai", "yaml"):
         require(package, "A segmentation")
 
-    def stopped() -> bool:
-        return run.is_cancelled or bool(cancelled is not None and cancelled())
+    def stopped() -> int:
+        return max(int(run.is_cancelled), int(cancelled()) if cancelled is not None else 0)
 
     def emit(event: Event) -> None:
         run.write(event)
@@ -102,7 +102,7 @@ class _Trainer:
         device: str,
         initial: SegmentationModel | None,
         emit: EventCallback,
-        stopped: Callable[[], bool],
+        stopped: Callable[[], int],
     ) -> None:
         self.run, self.config, self.emit, self.stopped = run, config, emit, stopped
         self.device = pick_device(device)
@@ -253,13 +253,13 @@ class _Trainer:
         """
         scores: dict[str, float] = {}
         is_last = self.step == self.config.steps
-        stop = self.stopped() and (self._must_validate() or not is_last)
+        stop = self.stopped() if self._must_validate() or not is_last else 0
         if not stop and self._must_validate():
             try:
                 scores = self._validate()
                 self.learner.validated = self.step
             except Cancelled:
-                stop = True
+                stop = max(1, self.stopped())
         best = bool(scores) and scores["dice"] > self.learner.best
         if best:
             self.learner.best, self.learner.best_step = scores["dice"], self.step
@@ -271,7 +271,7 @@ class _Trainer:
                 self.step, tensors, self._card(scores), self.config.keep_checkpoints, best=best
             )
         if stop:
-            raise Cancelled(f"Stopped after step {self.step}; resume the run to continue from there.")
+            raise _kind(stop)(f"Stopped after step {self.step}; resume the run to continue from there.")
 
     def _must_validate(self) -> bool:
         """Whether this step has a validation that was not done yet."""
@@ -284,7 +284,9 @@ class _Trainer:
         model = SegmentationModel(network, self.cases.classes, self.crop_size, self._card({}))
         found: dict[int, list[float]] = {}
         for case in self.cases.validation:
-            result = segment(case.volume, model, device=str(self.device), cancelled=self.stopped)
+            result = segment(
+                case.volume, model, device=str(self.device), cancelled=lambda: bool(self.stopped())
+            )
             for index, score in mean_dice(result.segmentation.labels, case.labels).items():
                 found.setdefault(index, []).append(score)
         network.train()
@@ -334,6 +336,11 @@ class _Trainer:
 
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
-        if self.stopped():
-            raise Cancelled("Stopped before the first step; run the command again to start.")
+        if stop := self.stopped():
+            raise _kind(stop)("Stopped before the first step; run the command again to start.")
         self.emit(Event("progress", message, 0, self.config.steps))
+
+
+def _kind(stop: int) -> type[Cancelled]:
+    """The error of a stop: 1 by a person, 2 by a scheduler."""
+    return Cancelled if stop == 1 else Preempted

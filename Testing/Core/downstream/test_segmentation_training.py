@@ -22,7 +22,14 @@ from MAESILCore.downstream.segmentation.model import load_segmentation_model
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.saving import save_segmentation
 from MAESILCore.downstream.segmentation.trainer import train_segmentation
-from MAESILCore.errors import Cancelled, CheckpointError, ConfigError, OutOfMemoryError, VolumeError
+from MAESILCore.errors import (
+    Cancelled,
+    CheckpointError,
+    ConfigError,
+    OutOfMemoryError,
+    Preempted,
+    VolumeError,
+)
 from MAESILCore.inference.network import NetworkPasses
 from MAESILCore.jobfolder import Event
 from MAESILCore.models.card import read_card
@@ -158,8 +165,9 @@ def test_more_classes_than_fit_into_the_memory_are_refused(trained: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("stop", "kind"), [(1, Cancelled), (2, Preempted)], ids=["person", "scheduler"])
 def test_a_stopped_training_resumes_to_the_same_weights(
-    labelled_cases: list[Case], segment_recipe: Recipe, tmp_path: Path
+    stop: int, kind: type[Cancelled], labelled_cases: list[Case], segment_recipe: Recipe, tmp_path: Path
 ) -> None:
     config = segment_recipe(steps=6, validate_every=2, checkpoint_every=3)
     whole = _train(tmp_path / "whole", config, labelled_cases)
@@ -169,8 +177,15 @@ def test_a_stopped_training_resumes_to_the_same_weights(
         if event.event == "step":
             steps.append(event.step)
 
-    with pytest.raises(Cancelled, match="Stopped after step 4"):
-        _train(tmp_path / "cut", config, labelled_cases, progress=note, cancelled=lambda: steps[-1:] == [4])
+    with pytest.raises(Cancelled, match="Stopped after step 4") as stopped:
+        _train(
+            tmp_path / "cut",
+            config,
+            labelled_cases,
+            progress=note,
+            cancelled=lambda: stop if steps[-1:] == [4] else 0,
+        )
+    assert stopped.type is kind
     resumed = _train(tmp_path / "cut", config, labelled_cases, progress=note)
     assert steps == [1, 2, 3, 4, 5, 6]
     one, other = load_tensors(whole, ""), load_tensors(resumed, "")
