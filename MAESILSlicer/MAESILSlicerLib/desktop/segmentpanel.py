@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ from MAESILSlicerLib.results.resultset import ResultSet
 from MAESILSlicerLib.results.segmentation import KIND, segmentationsOf, undoNewest
 from MAESILSlicerLib.scene.nodes import inputOf
 from MAESILSlicerLib.session import runwords
-from MAESILSlicerLib.session.segmenting import casesOf, learn, learnedRuns, learningText, startSegmentation
+from MAESILSlicerLib.session.applying import startSegmentation, startSeries
+from MAESILSlicerLib.session.segmenting import casesOf, learn, learnedRuns, learningText
 from MAESILSlicerLib.session.wording import sentence
 from MAESILSlicerLib.system import requirements
 
@@ -42,12 +44,9 @@ class SegmentPanel(Panel):
         super().__init__(window)
         self._board = window.study.board
         self._isEntered = self._isLacking = False
-        #: The volumes that are still to be segmented, after the running one.
-        self._waiting: list[slicer.vtkMRMLScalarVolumeNode] = []
         self._learning: Path | None = None
         #: The newest results that were seen.
-        self._arrived = self._session.made
-        self._arrived: ResultSet | None = None
+        self._arrived: ResultSet | None = self._session.made
         ui = self._ui
         self._table = CaseTable(ui.caseTable, lambda: window.schedule("runs"))
         for model in list_models():
@@ -84,10 +83,8 @@ class SegmentPanel(Panel):
         self._follow()
 
     def refresh(self) -> None:
-        """Show the scans, the runs and the models, while the section is open, and go on with waiting volumes."""
+        """Show the scans, the runs and the models, while the section is open."""
         self._welcome()
-        self._goOn()
-        self._uncover()
         if self._ui.segmentSection.collapsed or self._parameters is None:
             return
         # Some milliseconds, so not at every event.
@@ -203,15 +200,13 @@ class SegmentPanel(Panel):
         return translated(self._session.check.problem or "")
 
     def _onApply(self) -> None:
-        self._waiting = []
         if self._session.isRunning:
             self._session.cancel()
         elif not self._noVolume():
-            self._apply(self._session.volumeNode)
+            self._apply(startSegmentation, self._session.volumeNode)
 
     def _onApplyAll(self) -> None:
-        self._waiting = [case.volumeNode for case in self._table.others]
-        self._applyNext()
+        self._apply(startSeries, [case.volumeNode for case in self._table.others])
 
     def _welcome(self) -> None:
         """Hide the mask when a segmentation of the shown volume arrives, because it would cover that."""
@@ -222,38 +217,12 @@ class SegmentPanel(Panel):
         if self._parameters is not None and inputOf(made.main) is self._session.volumeNode:
             self._parameters.showMask2d = False
 
-    def _goOn(self) -> None:
-        """Segment the next volume once one is done; a cancelled or failed job ends the series."""
-        if not self._waiting or self._session.isRunning:
-            return
-        if self._session.made is None or self._session.made.kind is not KIND:
-            self._waiting = []
-            return
-        self._applyNext()
-
-    def _applyNext(self) -> None:
-        # A volume may have been deleted meanwhile.
-        self._waiting = [node for node in self._waiting if node.GetScene() is self._session.scene]
-        if self._waiting:
-            self._apply(self._waiting.pop(0))
-
-    def _uncover(self) -> None:
-        """Hide the mask when a segmentation arrives, because it covers it; the user may show it again."""
-        made, parameters = self._session.made, self._parameters
-        if made is None or made is self._arrived or parameters is None:
-            return
-        self._arrived = made
-        if made.kind is KIND:
-            parameters.showMask2d = parameters.showMask3d = False
-
-    def _apply(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    def _apply(self, start: Callable[..., None], what: object) -> None:
+        """Start to segment a volume, or several ones."""
         try:
             with slicer.util.WaitCursor():
-                startSegmentation(
-                    self._session, volumeNode, self.model, settings.device(), settings.batchSize()
-                )
+                start(self._session, what, self.model, settings.device(), settings.batchSize())
         except MaesilError as error:
-            self._waiting = []
             self._window.notify(str(error), True)
 
     def _undo(self) -> None:

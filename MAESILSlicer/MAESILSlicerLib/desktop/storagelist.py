@@ -82,7 +82,8 @@ class StorageList:
         self._connections.close()
 
     def _runningFolders(self) -> list[Path]:
-        return [self._session.job.folder.path] if self._session.job is not None else []
+        folder = self._session.jobFolder
+        return [folder] if folder is not None else []
 
     def _chosen(self) -> StoredItem | None:
         row = self._ui.storageTable.currentRow()

@@ -16,10 +16,11 @@ from MAESILSlicerLib.desktop.parameters import MAESILSlicerParameterNode
 from MAESILSlicerLib.desktop.running import ProgressCallback, RunningJob
 from MAESILSlicerLib.desktop.scripting import choose, write
 from MAESILSlicerLib.results.resultset import ResultSet
+from MAESILSlicerLib.session.applying import startSegmentation
 from MAESILSlicerLib.session.board import Board
 from MAESILSlicerLib.session.choices import ReconstructionChoices
 from MAESILSlicerLib.session.features import similarityTo
-from MAESILSlicerLib.session.segmenting import casesOf, learn, startSegmentation
+from MAESILSlicerLib.session.segmenting import casesOf, learn
 from MAESILSlicerLib.session.session import Session
 
 if TYPE_CHECKING:

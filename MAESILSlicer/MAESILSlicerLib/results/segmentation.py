@@ -10,7 +10,7 @@ from MAESILCore.report.shading import UNCERTAINTY_STOPS
 from MAESILCore.report.summary import DISCLAIMER
 from MAESILSlicerLib.results.colors import showInColors
 from MAESILSlicerLib.results.insertion import Insertion
-from MAESILSlicerLib.results.jobfiles import ResultsError
+from MAESILSlicerLib.results.jobfiles import JobFiles, ResultsError
 from MAESILSlicerLib.results.resultset import ResultKind, ResultSet, Role, allResults, removeResults
 from MAESILSlicerLib.results.wording import sentence
 from MAESILSlicerLib.scene.segmentations import addSegmentation
@@ -32,20 +32,10 @@ def _import(insertion: Insertion) -> None:
         *result.get("notes", ()),
         DISCLAIMER,
     )
-    labels, uncertainty = files.array("labels"), files.array("uncertainty")
+    segmentation, uncertainty = segmentationOfJob(files, geometryOf(inputNode)), files.array("uncertainty")
     shape = inputNode.GetImageData().GetDimensions()[::-1]
-    if labels.shape != shape or uncertainty.shape != shape:
+    if segmentation.labels.shape != shape or uncertainty.shape != shape:
         raise ResultsError(sentence("segmentation.other-size", volume=inputNode.GetName()))
-    segments = tuple(
-        Segment(
-            int(one["value"]),
-            str(one["name"]),
-            tuple(one["color"]) if one.get("color") else None,
-            str(one.get("terminology", "")),
-        )
-        for one in result["structures"]
-    )
-    segmentation = Segmentation(np.asarray(labels), geometryOf(inputNode), segments)
     earlier = segmentationsOf(inputNode)
     name = insertion.names["segmentation"]
     insertion.add("segmentation", addSegmentation(insertion.scene, segmentation, name, inputNode))
@@ -60,6 +50,28 @@ def _import(insertion: Insertion) -> None:
     )
     for one in earlier:
         one.main.SetDisplayVisibility(False)
+
+
+def segmentationOfJob(files: JobFiles, ijkToRas: np.ndarray) -> Segmentation:
+    """The segmentation that a finished job has found.
+
+    Args:
+        files: the job's files.
+        ijkToRas: (4, 4) geometry of the scan, in mm.
+
+    Raises:
+        ResultsError: a file is missing or damaged.
+    """
+    segments = tuple(
+        Segment(
+            int(one["value"]),
+            str(one["name"]),
+            tuple(one["color"]) if one.get("color") else None,
+            str(one.get("terminology", "")),
+        )
+        for one in files.result["structures"]
+    )
+    return Segmentation(np.asarray(files.array("labels")), ijkToRas, segments)
 
 
 def segmentationsOf(inputNode: slicer.vtkMRMLScalarVolumeNode) -> list[ResultSet]:

@@ -1,4 +1,4 @@
-"""Few-label segmentation of a scene: which volumes are outlined, a run that learns from them, and its application."""
+"""Few-label segmentation of a scene: which volumes are outlined, and a run that learns from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from MAESILCore.errors import ConfigError
 from MAESILCore.files import UNFINISHED
 from MAESILCore.jobfolder import JobFolder
 from MAESILCore.jobfolder.failures import message_of_os_error
-from MAESILCore.jobs.client import JobProcess
 from MAESILCore.jobs.runrequests import read_request
-from MAESILCore.jobs.segmentation import prepare_segmentation
 from MAESILCore.jobs.segmenttraining import TASK, prepare_segmentation_training
 from MAESILCore.optional import require
 from MAESILSlicerLib.scene.nodes import nodesOfClass, roleOf
@@ -33,7 +31,6 @@ from MAESILSlicerLib.session.wording import sentence
 if TYPE_CHECKING:
     from MAESILCore.jobs.runs import RunSummary
     from MAESILSlicerLib.session.board import Board
-    from MAESILSlicerLib.session.session import Session
 
 #: Folder of the labelled scans in a run's folder.
 _CASES = "cases"
@@ -195,34 +192,6 @@ def learnFrom(board: Board, write: Callable[[Path], list[Case]], **choices: Any)
         raise ConfigError(message_of_os_error(error)) from error
     board.resume(folder)
     return folder
-
-
-def startSegmentation(
-    session: Session,
-    volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
-    model: str | Path,
-    device: str = "auto",
-    batchSize: int | None = None,
-) -> None:
-    """Start a job that outlines the structures of a model in a volume, and return at once.
-
-    Args:
-        session: follows the job, and imports its results.
-        volumeNode: the volume, not necessarily the shown one.
-        model: run folder or checkpoint of a segmentation training.
-        device: auto, cpu, cuda, cuda:N or mps.
-        batchSize: tiles per pass; None is the device's default.
-
-    Raises:
-        MaesilError: there is no usable volume, a job is already running, or the job's folder cannot be written.
-    """
-    session.requireNoTask()
-    folder = prepare_segmentation(
-        session.jobsFolder, readVolume(volumeNode), model, device=device, batch_size=batchSize
-    )
-    job = JobProcess(folder, session.python)
-    job.start()
-    session.follow(job, volumeNode)
 
 
 def _write(case: SceneCase, folder: Path, number: int) -> Case:

@@ -23,6 +23,7 @@ from MAESILSlicerLib.scene.nodes import inputOf, roleOf
 from MAESILSlicerLib.scene.volumes import readVolume
 from MAESILSlicerLib.scene.watch import Observations
 from MAESILSlicerLib.session.choices import Nothing, ReconstructionChoices, Region, StudyChoices
+from MAESILSlicerLib.session.series import Series, SeriesProgress
 from MAESILSlicerLib.session.shown import ShownStudy
 from MAESILSlicerLib.session.tasks import Task
 from MAESILSlicerLib.session.wording import sentence
@@ -43,8 +44,8 @@ class Session(ShownStudy):
         python: the interpreter that runs jobs; the current one by default.
 
     Attributes: those of `ShownStudy`, and
-        task: the running job, for the shown volume or another one; None if none runs.
-        made: results of the last job, for any volume; None if it made none or part of them was deleted.
+        task: the running job, for the shown volume or another one, or series of jobs; None if none runs.
+        made: newest results of the last task, for any volume; None if it made none or part of them was deleted.
         message: one sentence about the last event; once `isRunning` is False, about the end of the job.
     """
 
@@ -57,7 +58,7 @@ class Session(ShownStudy):
         super().__init__(scene or slicer.mrmlScene)
         self.jobsFolder = jobsFolder or Path(tempfile.gettempdir()) / "MAESIL"
         self.python = python or sys.executable
-        self.task: Task | None = None
+        self.task: Task | Series | None = None
         self.made: ResultSet | None = None
         self._files = KeptFiles(self.jobsFolder)
         self._observations = Observations()
@@ -75,9 +76,14 @@ class Session(ShownStudy):
         return self.task is not None
 
     @property
-    def job(self) -> JobProcess | None:
-        """The job of the running task."""
+    def job(self) -> JobProcess | SeriesProgress | None:
+        """The progress of the running task: that of its job, or of a whole series."""
         return self.task.job if self.task is not None else None
+
+    @property
+    def jobFolder(self) -> Path | None:
+        """The folder of the running job."""
+        return self.task.folder if self.task is not None else None
 
     @property
     def exportFolder(self) -> Path | None:
@@ -185,8 +191,15 @@ class Session(ShownStudy):
         except ConfigError:
             job.close()
             raise
-        self.task = Task(self.scene, job, inputNode, self._files)
-        self._report(self.task.message)
+        self.take(Task(self.scene, job, inputNode, self._files))
+
+    def take(self, task: Task | Series) -> None:
+        """Make a task the running one; its job has just been started, or its series has begun.
+
+        The caller has seen that no job is running; see `requireNoTask`.
+        """
+        self.task = task
+        self._report(task.message)
 
     def requireNoTask(self) -> None:
         """Raise a ConfigError if a job is running."""
@@ -198,18 +211,21 @@ class Session(ShownStudy):
         task = self.task
         if task is None:
             return False
-        hasChanged = False
+        hasChanged, before = False, task.results
         try:
             hasChanged = task.poll()
         finally:
+            hasMade = task.results is not before
+            if hasMade or (task.isOver and task.results is None):
+                self.made = task.results
             if task.isOver:
-                self.task, self.made = None, task.results
+                self.task = None
                 # Results of a volume that is no longer shown stay in the scene only, as those of other sections do.
                 isShown = task.inputNode is self.volumeNode
                 if self.made is not None and isShown and not self.made.kind.hasOwnSection:
                     self.results = self.made
             if hasChanged or task.isOver:
-                self._report(task.message, task.failed, *(("results",) if task.isOver else ()))
+                self._report(task.message, task.failed, *(("results",) if task.isOver or hasMade else ()))
         return hasChanged
 
     def cancel(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
@@ -24,6 +26,8 @@ class Task:
         job: a job that has just been started.
         inputNode: the job's input volume; None for a kind without one, such as training.
         files: keeps the files that the job exports, if any.
+        importer: called with the folder of the finished job and a note on its results; returns those in the scene. By
+            default, `importResults` adds them beside the input.
 
     Attributes:
         job: as given.
@@ -42,11 +46,12 @@ class Task:
         job: JobProcess,
         inputNode: slicer.vtkMRMLScalarVolumeNode | None = None,
         files: KeptFiles | None = None,
+        importer: Callable[[Path, str], ResultSet | None] | None = None,
     ) -> None:
         from MAESILCore.jobs.kinds import kind_of
 
         self.job, self.inputNode = job, inputNode
-        self._scene, self._files = scene, files
+        self._scene, self._files, self._importer = scene, files, importer
         self.kind = job.folder.description()[0]
         self.noun = kind_of(self.kind).noun
         self.results: ResultSet | None = None
@@ -54,6 +59,12 @@ class Task:
         self.message = job.message
         self._voxelsTime = inputNode.GetImageData().GetMTime() if inputNode is not None else 0
         self._isImporting = False
+
+    @property
+    def folder(self) -> Path:
+        """The job's folder."""
+        path: Path = self.job.folder.path
+        return path
 
     def poll(self) -> bool:
         """Process the job's events since the last call; return whether anything changed."""
@@ -90,10 +101,13 @@ class Task:
             if self.job.state != "finished":
                 return self.job.message, self.job.state == "failed"
             note = self._noteOnVoxels()
-            self.results = importResults(self._scene, self.inputNode, self.job.folder.path, note)
+            if self._importer is not None:
+                self.results = self._importer(self.folder, note)
+            else:
+                self.results = importResults(self._scene, self.inputNode, self.folder, note)
             isCompared = self.results is None or not self.results.kind.hasOwnSection
             if self._files is not None and self.inputNode is not None and isCompared:
-                self._files.keep(self.job.folder.path / "export", self.inputNode)
+                self._files.keep(self.folder / "export", self.inputNode)
             return joined(self.job.message, note), False
         except MaesilError as error:
             return str(error), True

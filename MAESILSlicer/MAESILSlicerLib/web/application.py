@@ -104,7 +104,7 @@ class Application:
             page, options.device, lambda: self.models.window, self.regions.showHandles, self._onResults
         )
         self.features = FeaturesPanel(page, options.modelFolders, self.reconstruct.refresh)
-        self.learning = LearningPanel(page, folder, options.runs, self.reconstruct.refresh)
+        self.learning = LearningPanel(page, folder, options.runs, catalog, self.reconstruct.refresh)
         self.pretrain = PretrainPanel(
             page, options.data, options.runs, self.results.showPreview, self._useModel
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -11,8 +13,12 @@ from pathlib import Path
 from MAESILCore.data.formats.discovery import Discovery, discover_scans
 from MAESILCore.data.formats.found import FoundScan
 from MAESILCore.data.volume import Volume, list_series, read_volume
+from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.scene import samples
 from MAESILSlicerLib.web.options import MOST_SCANS
+
+#: Number of the sample.
+SAMPLE = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Catalog:
     """
 
     def __init__(self) -> None:
-        self.entries = {0: Entry(samples.NAME, "Samples", samples.readSample)}
+        self.entries = {SAMPLE: Entry(samples.NAME, "Samples", samples.readSample)}
         self._next = 1
 
     @property
@@ -111,3 +117,14 @@ def _entriesOf(scan: FoundScan, group: str, within: Path | None) -> list[Entry]:
         )
         for place, one in enumerate(series, start=1)
     ]
+
+
+def sentenceOf(error: Exception, entry: Entry) -> str:
+    """The message of an error that prevents the use of a scan."""
+    if isinstance(error, (MaesilError, OSError)):
+        # Senders of an upload do not know its path on the server.
+        return str(error) if entry.folder is None else str(error).replace(f"{entry.folder}{os.sep}", "")
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory on the server for {entry.title}."
+    logging.error("MAESIL: %s could not be shown", entry.title, exc_info=error)
+    return f"{entry.title} cannot be shown because of an internal error; see the server's log."

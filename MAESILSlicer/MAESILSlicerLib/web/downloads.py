@@ -56,10 +56,13 @@ class Downloads:
         return web.Response(body=self._screenshot(), content_type="image/png", headers=headers)
 
     def _asFile(self, name: str) -> dict[str, str]:
-        cleaned = "".join(
-            c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in self._currentName()
-        )
-        return {"Content-Disposition": f'attachment; filename="{cleaned}_{name}"'}
+        return attached(self._currentName(), name)
+
+
+def attached(title: str, name: str) -> dict[str, str]:
+    """The header of a download whose name begins with a title."""
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in title)
+    return {"Content-Disposition": f'attachment; filename="{cleaned}_{name}"'}
 
 
 def filesOf(folder: Path | None) -> dict[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.session.session import Session
 from MAESILSlicerLib.web.latest import Latest
 from MAESILSlicerLib.web.notice import Notice
@@ -34,6 +35,19 @@ class Page:
     def latest(self, action: Callable[[], None]) -> Latest:
         """A debounced `action`; see `Latest`."""
         return Latest(self.state, self.notice, action)
+
+    def action(self, act: Callable[[], None]) -> Callable[[], None]:
+        """An action of the page, which shows its error."""
+
+        def acting() -> None:
+            with self.state:
+                try:
+                    self.notice.clear()
+                    act()
+                except (MaesilError, OSError) as error:
+                    self.notice.showError(error)
+
+        return acting
 
     def onTrigger(self, name: str, action: Callable[..., object]) -> None:
         """Register `action` under the name by which the page triggers it."""

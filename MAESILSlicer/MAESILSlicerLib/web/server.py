@@ -84,7 +84,9 @@ def _addRoutes(webServer: object, application: object, token: str | None, option
     app.router.add_post("/upload", admission.ownersOnly(application.uploads.receive))
     app.router.add_post("/labels", admission.ownersOnly(application.labels.receive))
     app.router.add_post("/outlines", admission.ownersOnly(application.outlines.receive))
-    app.router.add_get("/segmentation.seg.nrrd", admission.ownersOnly(application.learning.sendResult))
+    app.router.add_get(
+        "/segmentation.seg.nrrd", admission.ownersOnly(application.learning.applying.sendResult)
+    )
     app.router.add_get("/results/{name}", admission.ownersOnly(application.downloads.sendResult))
     app.router.add_get("/screenshot.png", admission.ownersOnly(application.downloads.sendScreenshot))
 

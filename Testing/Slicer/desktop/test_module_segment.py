@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import slicer
-from segmentjob import write_segmentation_job
+from segmentjob import QuickJob, write_segmentation_job
 
 from hosting import Host
 from MAESILCore import MaesilError, Segment, Segmentation
@@ -18,6 +17,7 @@ from MAESILSlicerLib.results.resultset import importResults
 from MAESILSlicerLib.results.segmentation import segmentationsOf
 from MAESILSlicerLib.scene.segmentations import addSegmentation, segmentationOf
 from MAESILSlicerLib.scene.volumes import geometryOf, voxelsOf
+from MAESILSlicerLib.session import applying
 from MAESILSlicerLib.session.board import Board
 from modulehelp import FACTS, OpenModule, answerAtOnce
 
@@ -152,27 +152,21 @@ def test_scripts_learn_from_what_was_outlined_by_hand_or_from_given_volumes(
 
 
 def test_all_other_scans_are_segmented_one_after_the_other_and_undone(
-    module: Segmenting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: Segmenting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MAESILSlicerLib.desktop import segmentpanel
-
+    monkeypatch.setattr(applying, "JobProcess", QuickJob)
+    monkeypatch.setattr(QuickJob, "started", [], raising=False)
     nodes = [module.use(voxels=voxels(seed), name=f"scan{seed}") for seed in range(3)]
     module.parameters.segmentModel = str(module.model)
     module.outline(nodes[0])
     module.window.refresh()
     module.look()
-    segmented: list[str] = []
-
-    def start(session: Any, node: Any, model: str, device: str, batchSize: int | None) -> None:  # noqa: ANN401
-        assert model == str(module.model)
-        segmented.append(node.GetName())
-        folder = write_segmentation_job(tmp_path / node.GetName(), np.ones(SHAPE))
-        session.made = importResults(session.scene, node, folder)
-        session.changed.emit("results")
-
-    monkeypatch.setattr(segmentpanel, "startSegmentation", start)
     module.host.click(module.ui.applyAllButton)
-    assert segmented == ["scan1", "scan2"]
+    assert module.status == "Scan 1 of 2, scan1: Segmented 1 of 4 tiles."
+    assert module.ui.applyButton.text == "Cancel"
+    module.finish()
+    assert module.status == "Segmented 2 of 2 scans."
+    assert QuickJob.started == [("scan1", str(module.model)), ("scan2", str(module.model))]
     # The mask would cover what was found in the shown scan.
     assert not module.parameters.showMask2d
     assert module.session.volumeNode is nodes[2]

@@ -50,6 +50,7 @@ class ReconstructPanel:
                 "devices": [{"title": _titleOf(device), "value": device}],
                 "device": device,
                 "running": False,
+                "scan_held": False,
                 "cancelling": False,
                 "fraction": None,
                 "time_left": "",
@@ -138,6 +139,8 @@ class ReconstructPanel:
         session, state = self._page.session, self._page.state
         job = session.job
         state.running = job is not None
+        # A segmentation does not depend on the shown scan.
+        state.scan_held = job is not None and session.task.inputNode is not None
         self._onJob()
         state.cancelling = job is not None and job.state == "cancelling"
         state.fraction = None if job is None else job.fraction

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from MAESILCore.errors import MaesilError
 from MAESILSlicerLib.scene.nodes import removeNode
 from MAESILSlicerLib.scene.rendering import PRESETS, SHIFT_RANGE, USUAL_PRESET, Rendering
 from MAESILSlicerLib.scene.volumes import addVolume
-from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries
+from MAESILSlicerLib.web.catalog import Catalog, Entry, findEntries, sentenceOf
 from MAESILSlicerLib.web.page import Page
 from MAESILSlicerLib.web.windows import Windows, windowsFor
 
@@ -88,8 +86,9 @@ class VolumePanel:
 
     def _want(self, numbers: list[int], wereSent: bool = False) -> None:
         """Request the first readable scan of these; `wereSent` is True for uploads."""
-        if self._page.session.isRunning:
-            noun = self._page.session.task.noun
+        task = self._page.session.task
+        if task is not None and task.inputNode is not None:
+            noun = task.noun
             self._page.notice.showError(f"A {noun} is running; cancel it before you change the scan.")
             return
         # The latest request wins, even while another scan is being read.
@@ -135,7 +134,7 @@ class VolumePanel:
             windows = await asyncio.to_thread(windowsFor, volume)
             problem = None
         except Exception as error:
-            problem = _sentenceOf(error, entry)
+            problem = sentenceOf(error, entry)
             if isinstance(error, MaesilError) and number != state.scan:
                 self.catalog.removeUpload(number)
         with state:
@@ -159,7 +158,7 @@ class VolumePanel:
             node = addVolume(session.scene, volume, volume.name or entry.title)
             self._put(node)
         except Exception as error:
-            problem = _sentenceOf(error, entry)
+            problem = sentenceOf(error, entry)
             if node is not None:
                 self._put(previous)
                 removeNode(node)
@@ -212,17 +211,6 @@ class VolumePanel:
         state = self._page.state
         if state.preset in PRESETS:
             self._rendering.set(state.preset, float(state.shift), bool(state.rendered))
-
-
-def _sentenceOf(error: Exception, entry: Entry) -> str:
-    """The message of an error that prevents showing a scan."""
-    if isinstance(error, (MaesilError, OSError)):
-        # Senders of an upload do not know its path on the server.
-        return str(error) if entry.folder is None else str(error).replace(f"{entry.folder}{os.sep}", "")
-    if isinstance(error, MemoryError):
-        return f"There is not enough memory on the server for {entry.title}."
-    logging.error("MAESIL: %s could not be shown", entry.title, exc_info=error)
-    return f"{entry.title} cannot be shown because of an internal error; see the server's log."
 
 
 def _summaryOf(problems: list[str], tried: int) -> str:
