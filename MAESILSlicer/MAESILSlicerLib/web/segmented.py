@@ -46,7 +46,7 @@ class SegmentedScans:
         try:
             kept = Path(tempfile.mkdtemp(prefix="segmented-", dir=self._folder))
             for name in _FILES:
-                (jobFolder / name).replace(kept / name)
+                shutil.move(jobFolder / name, kept / name)  # also to another disk
         except OSError as error:
             raise VolumeError(message_of_os_error(error)) from error
         self._kept.setdefault(number, []).append(kept)
