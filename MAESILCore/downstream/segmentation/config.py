@@ -77,6 +77,7 @@ class SegmentationConfig(BaseModel):
         clip_norm: largest gradient norm.
         structure_share: share of the crops whose centre lies in a structure, each structure as often; the others lie
             anywhere.
+        balance: how much voxels of small structures weigh in the cross-entropy; see `losses.SegmentationLoss`.
         only_labelled_slices: whether voxels count only in slices along k that hold a label, for scans outlined in some
             slices.
         augment: random changes of the crops.
@@ -114,6 +115,7 @@ class SegmentationConfig(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0.0)
     clip_norm: float = Field(default=1.0, gt=0.0)
     structure_share: Share = 0.5
+    balance: Share = 0.5
     only_labelled_slices: bool = False
     augment: AugmentConfig = AugmentConfig()
     hold_out: tuple[str, ...] = ()

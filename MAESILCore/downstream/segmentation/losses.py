@@ -15,12 +15,19 @@ from MAESILCore.optional import require
 class SegmentationLoss:
     """Mean of 1 - Dice over the structures, without the background, plus cross-entropy.
 
+    A voxel of a class that has n of the batch's N labelled voxels weighs (N / n)^balance in the cross-entropy. Without
+    weights, small structures get no gradient for long: their voxels are few, and Dice passes a softmax that is near 0.
+
     Dice is MONAI's with squared predictions (Milletari et al. 2016), summed over the batch. In a case without some
     structures their probability is added to the background's, as its background may hold them (the marginal loss of
     Shi et al. 2021).
+
+    Args:
+        balance: exponent of the weights; 0 counts all voxels alike, 1 all classes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, balance: float = 0.5) -> None:
+        self._balance = balance
         losses: Any = require("monai.losses", "A segmentation")
         self._dice = losses.DiceLoss(
             include_background=False, squared_pred=True, batch=True, reduction="none"
@@ -38,12 +45,19 @@ class SegmentationLoss:
         counts = (labels != IGNORED)[:, None]
         target = torch.where(counts[:, 0], labels, 0).long()
         picked = torch.gather(logs, 1, target[:, None])
-        cross_entropy = -(picked * counts).sum() / counts.sum().clamp_min(1)
+        weights = self._weights(target, counts[:, 0], logits.shape[1])[:, None]
+        cross_entropy = -(picked * weights).sum() / weights.sum().clamp_min(1)
         truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logs)
         dice = self._dice(logs.exp() * counts, truth * counts).flatten()
         outlined = ~missing[:, 1:].all(dim=0)
         mean = (dice * outlined).sum() / outlined.sum().clamp_min(1)
         return Losses(mean + cross_entropy, {"dice": mean, "cross_entropy": cross_entropy})
+
+    def _weights(self, target: torch.Tensor, counts: torch.Tensor, classes: int) -> torch.Tensor:
+        """The weight of each voxel, (B, K, J, I); 0 where `counts` is False."""
+        sizes = torch.bincount(target[counts], minlength=classes).clamp_min(1).float()
+        weights = (sizes.sum() / sizes) ** self._balance
+        return weights[target] * counts
 
 
 def merged(logs: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:

@@ -116,7 +116,7 @@ class _Trainer:
         self.crop_size = self._crop_size(network, [one.volume.shape for one in read], initial)
         self.learner = Learner(network, Schedule(config, start.is_pretrained))
         self.step = self._resume()
-        self.loss = SegmentationLoss()
+        self.loss = SegmentationLoss(config.balance)
         self.crops = LabelledCrops(
             self.cases.training, self.crop_size, config.structure_share, config.augment
         )

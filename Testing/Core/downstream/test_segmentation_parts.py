@@ -231,13 +231,25 @@ def test_the_loss_counts_labelled_voxels_alone() -> None:
     cut[:, 2:] = IGNORED
     changed = logits.clone()
     changed[:, :, 2:] = 50.0
-    loss = SegmentationLoss()
+    loss = SegmentationLoss(balance=0.0)
     assert torch.allclose(loss(logits, cut, missing).total, loss(changed, cut, missing).total)
     assert torch.allclose(
         loss(logits, cut, missing).parts["cross_entropy"],
         torch.nn.functional.cross_entropy(logits[:, :, :2], labels[:, :2]),
         atol=1e-6,
     )
+
+
+def test_small_structures_weigh_more_in_the_cross_entropy() -> None:
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.long)
+    labels[0, 0, 0, :1] = 1  # one of 64 voxels
+    labels[0, 3] = IGNORED
+    logits, missing = torch.zeros(1, 2, 4, 4, 4), torch.zeros(1, 2, dtype=torch.bool)
+    logits[:, 0] = 2.0
+    own = -torch.log_softmax(torch.tensor([2.0, 0.0]), 0)
+    for balance, share in ((0.0, 1 / 48), (0.5, 48**0.5 / (48**0.5 + 47 * (48 / 47) ** 0.5)), (1.0, 0.5)):
+        found = SegmentationLoss(balance)(logits, labels, missing).parts["cross_entropy"]
+        assert float(found) == pytest.approx(float(share * own[1] + (1 - share) * own[0]), rel=1e-5)
 
 
 def test_a_missing_structure_may_lie_in_the_background() -> None:
