@@ -46,3 +46,8 @@ class Cancelled(MaesilError):
 
 class Preempted(Cancelled):
     """A scheduler asked the work to end; it can go on later from a checkpoint."""
+
+
+def error_of_stop(stop: int) -> type[Cancelled]:
+    """The error of a training that was stopped: by a person (1) or by a scheduler (2)."""
+    return Preempted if stop == 2 else Cancelled

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 
 from MAESILCore.data.formats.discovery import Discovery
-from MAESILCore.errors import Cancelled, ConfigError, MaesilError, PeerError, Preempted
+from MAESILCore.errors import ConfigError, MaesilError, PeerError, error_of_stop
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.jobfolder.folder import CONFIG
 from MAESILCore.methods import create
@@ -280,8 +280,9 @@ class Trainer:
         if is_over or best or stop or self._must_save():
             self._save(scores, best)
         if stop and not is_over:
-            kind = Cancelled if stop == 1 else Preempted
-            raise kind(f"Stopped after step {self.step}; resume the run to continue from there.")
+            raise error_of_stop(stop)(
+                f"Stopped after step {self.step}; resume the run to continue from there."
+            )
         self.observer.preview(self.learner.shown, self._card({}))
 
     def _must_validate(self) -> bool:
@@ -299,8 +300,7 @@ class Trainer:
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
         if stop := self.stopped():
-            kind = Cancelled if stop == 1 else Preempted
-            raise kind("Stopped before the first step; run the command again to start.")
+            raise error_of_stop(stop)("Stopped before the first step; run the command again to start.")
         self.emit(Event("progress", message, self.step, self.config.steps))
 
     def _is_best(self, scores: dict[str, float]) -> bool:

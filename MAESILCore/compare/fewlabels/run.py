@@ -188,7 +188,7 @@ class _Work:
         missing = torch.zeros(recipe.batch_size, len(classes), dtype=torch.bool)
         counter = FlopCounterMode(display=False)
         with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            SegmentationLoss()(network(voxels), labels, missing).total.backward()  # type: ignore[no-untyped-call]
+            SegmentationLoss(recipe.balance)(network(voxels), labels, missing).total.backward()  # type: ignore[no-untyped-call]
         return float(counter.get_total_flops())
 
 

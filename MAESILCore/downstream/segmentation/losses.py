@@ -26,7 +26,7 @@ class SegmentationLoss:
         balance: exponent of the weights; 0 counts all voxels alike, 1 all classes.
     """
 
-    def __init__(self, balance: float = 0.5) -> None:
+    def __init__(self, balance: float) -> None:
         self._balance = balance
         losses: Any = require("monai.losses", "A segmentation")
         self._dice = losses.DiceLoss(

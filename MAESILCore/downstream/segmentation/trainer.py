@@ -26,7 +26,7 @@ from MAESILCore.downstream.segmentation.opening import opened, read_all
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.scores import mean_dice
 from MAESILCore.downstream.segmentation.start import Start
-from MAESILCore.errors import Cancelled, ConfigError, Preempted
+from MAESILCore.errors import Cancelled, ConfigError, error_of_stop
 from MAESILCore.jobfolder import Event, EventCallback
 from MAESILCore.lattice.box import Triple
 from MAESILCore.methods.base import Losses
@@ -271,7 +271,9 @@ class _Trainer:
                 self.step, tensors, self._card(scores), self.config.keep_checkpoints, best=best
             )
         if stop:
-            raise _kind(stop)(f"Stopped after step {self.step}; resume the run to continue from there.")
+            raise error_of_stop(stop)(
+                f"Stopped after step {self.step}; resume the run to continue from there."
+            )
 
     def _must_validate(self) -> bool:
         """Whether this step has a validation that was not done yet."""
@@ -337,10 +339,5 @@ class _Trainer:
     def _report(self, message: str) -> None:
         """Report the work before the first step; here it can be stopped, too."""
         if stop := self.stopped():
-            raise _kind(stop)("Stopped before the first step; run the command again to start.")
+            raise error_of_stop(stop)("Stopped before the first step; run the command again to start.")
         self.emit(Event("progress", message, 0, self.config.steps))
-
-
-def _kind(stop: int) -> type[Cancelled]:
-    """The error of a stop: 1 by a person, 2 by a scheduler."""
-    return Cancelled if stop == 1 else Preempted

@@ -262,7 +262,7 @@ def test_a_missing_structure_may_lie_in_the_background() -> None:
     background = torch.zeros(1, 2, 2, 2, dtype=torch.long)
     sure = torch.zeros(1, 3, 2, 2, 2)
     sure[:, 2] = 30.0
-    loss = SegmentationLoss()
+    loss = SegmentationLoss(balance=0.5)
     assert float(loss(sure, background, missing).parts["cross_entropy"]) < 1e-6
     assert float(loss(sure, background, torch.zeros_like(missing)).parts["cross_entropy"]) > 10
 

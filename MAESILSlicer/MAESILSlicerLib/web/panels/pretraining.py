@@ -102,20 +102,15 @@ class PretrainPanel:
         self._board.close()
 
     def _action(self, action: Callable[[], None]) -> Callable[[], None]:
-        """An action of the page, which shows its error."""
+        """An action of the page, with the list read before and after it."""
 
         def act() -> None:
-            with self._page.state:
-                # First, so that the action's sentence is the one that stays.
-                self._look()
-                try:
-                    action()
-                except (MaesilError, OSError) as error:
-                    self._page.notice.showError(error)
-                    return
-                self._look()
+            # First, so that the action's sentence is the one that stays.
+            self._look()
+            action()
+            self._look()
 
-        return act
+        return self._page.action(act)
 
     # The list
 
