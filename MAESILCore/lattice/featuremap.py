@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,9 +10,14 @@ import numpy as np
 
 from MAESILCore.errors import ConfigError
 from MAESILCore.lattice.box import Triple
+from MAESILCore.lattice.whitening import Projection
 
 #: Percentiles of a principal component, over the body, that become black and full colour.
 _DARK, _BRIGHT = 1.0, 99.0
+#: Most boxes of which the covariance is made, spread evenly: a person waits for it at the first similarity.
+_SAMPLE = 8192
+#: Most axes of a whitening; more make a similarity of the bundled model no better, and take longer.
+_AXES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,21 +52,39 @@ class FeatureMap:
     @cached_property
     def mean(self) -> np.ndarray:
         """(C,) float32, the mean vector of the body, or of everything if there is none."""
-        return np.asarray(self._body_vectors.mean(axis=1))
+        return self.vectors.mean(axis=(1, 2, 3), dtype=np.float64, where=self._counted).astype(np.float32)
+
+    @cached_property
+    def whitening(self) -> Projection:
+        """That of the vectors of the body, or of everything if there is none; of a sample if they are many."""
+        counted = np.flatnonzero(self._counted)
+        sample = counted[:: -(-len(counted) // _SAMPLE)]
+        return Projection.of(self.vectors.reshape(len(self.vectors), -1)[:, sample].T, _AXES)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """(Dk, Dj, Di) float32, the distance of each vector to `mean`."""
-        # A channel at a time, as a centred copy of all would double the memory.
-        squares = np.zeros(self.shape, dtype=np.float32)
-        for channel, mean in zip(self.vectors, self.mean, strict=True):
-            squares += (channel - mean) ** 2
-        return np.sqrt(squares)
+        """(Dk, Dj, Di) float32, the length of each whitened vector."""
+        axes = self.whitening.axes
+        planes = [np.linalg.norm(axes.T @ plane, axis=0) for plane in self._deviations()]
+        return np.stack(planes).reshape(self.shape)
+
+    def products_with(self, direction: np.ndarray) -> np.ndarray:
+        """The dot product of each whitened vector with a direction (D,), (Dk, Dj, Di) float32."""
+        weights = self.whitening.axes @ direction
+        planes = [weights @ plane for plane in self._deviations()]
+        return np.stack(planes).reshape(self.shape)
+
+    def _deviations(self) -> Iterator[np.ndarray]:
+        """Each plane of the vectors along k less the mean of the whitening, (C, Dj * Di) float32."""
+        mean = self.whitening.mean.astype(np.float32)[:, None]
+        # One plane at a time, as a copy of all would double the memory.
+        for number in range(self.shape[0]):
+            yield self.vectors[:, number].reshape(len(self.vectors), -1) - mean
 
     @property
-    def _body_vectors(self) -> np.ndarray:
-        """(C, N) float32, a copy."""
-        return self.vectors[:, self.body] if self.body.any() else self.vectors.reshape(len(self.vectors), -1)
+    def _counted(self) -> np.ndarray:
+        """(Dk, Dj, Di) bool, the body, or everything if there is none."""
+        return self.body if self.body.any() else np.ones_like(self.body)
 
 
 def pca_colours(features: FeatureMap) -> np.ndarray:
@@ -71,7 +94,7 @@ def pca_colours(features: FeatureMap) -> np.ndarray:
     sign of a component is that which makes its largest weight positive, so equal features have equal colours.
     """
     picture = np.zeros((*features.shape, 3), dtype=np.uint8)
-    vectors = features._body_vectors.astype(np.float64)
+    vectors = features.vectors[:, features._counted].astype(np.float64)
     vectors -= vectors.mean(axis=1, keepdims=True)
     _, axes = np.linalg.eigh(vectors @ vectors.T)  # ascending
     axes = axes[:, ::-1][:, :3]
@@ -88,8 +111,8 @@ def pca_colours(features: FeatureMap) -> np.ndarray:
 def similarity(features: FeatureMap, place: Triple) -> np.ndarray:
     """How much the features of each box agree with those of one, (Dk, Dj, Di) float32 from -1 to 1.
 
-    It is the cosine between their deviations from the mean of the body: all vectors share a large part, which would
-    make every box similar. A box that equals the mean has 0.
+    It is the cosine between whitened vectors (`Projection`). The plain vectors share a large part, and few axes hold
+    nearly all of their variation: half of a body would be similar to any place. A box that equals the mean has 0.
 
     Args:
         features: the map.
@@ -100,9 +123,8 @@ def similarity(features: FeatureMap, place: Triple) -> np.ndarray:
     """
     if not all(0 <= n < size for n, size in zip(place, features.shape, strict=True)):
         raise ConfigError(f"There is no feature at {tuple(place)}: the lattice has {features.shape} boxes.")
-    direction = features.vectors[(slice(None), *place)] - features.mean
-    channels = len(direction)
-    products = direction @ features.vectors.reshape(channels, -1) - direction @ features.mean
+    whitening = features.whitening
+    deviation = features.vectors[(slice(None), *place)] - whitening.mean.astype(np.float32)
+    products = features.products_with(deviation @ whitening.axes)
     lengths = features.lengths * features.lengths[place]
-    cosine = products.reshape(features.shape) / np.maximum(lengths, 1e-12)
-    return np.asarray(np.clip(cosine, -1.0, 1.0), dtype=np.float32)
+    return np.asarray(np.clip(products / np.maximum(lengths, 1e-12), -1.0, 1.0), dtype=np.float32)

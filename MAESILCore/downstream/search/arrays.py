@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from MAESILCore.downstream.search.layout import INDEX, PLACES, PROJECTION, VECTORS, Description, ScanFile
-from MAESILCore.downstream.search.projection import Projection
 from MAESILCore.errors import Cancelled
 from MAESILCore.files import write_json, write_together
+from MAESILCore.lattice.whitening import Projection
 
 #: Most boxes of which the covariance is made, spread evenly; more change it little.
 _SAMPLE = 200_000

@@ -18,11 +18,11 @@ from MAESILCore.downstream.search.layout import (
     IndexedScan,
     read_description,
 )
-from MAESILCore.downstream.search.projection import Projection
-from MAESILCore.downstream.search.ranking import APART, best_places, unit
+from MAESILCore.downstream.search.ranking import APART, best_places
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.files import read_array
 from MAESILCore.lattice import Triple
+from MAESILCore.lattice.whitening import Projection, unit
 from MAESILCore.optional import require
 from MAESILCore.store.ingest import series_of
 

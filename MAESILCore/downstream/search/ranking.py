@@ -1,4 +1,4 @@
-"""The best places of a search: directions, and one place per neighbourhood. Needs neither PyTorch nor an index."""
+"""The best places of a search, one place per neighbourhood. Needs neither PyTorch nor an index."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ APART = 3
 
 #: Candidates per wanted place at first; more are taken while neighbours use them up.
 _CANDIDATES = 64
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of unit length, (N, C); zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0.0, lengths, 1.0))
 
 
 def best_places(

@@ -18,11 +18,11 @@ from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.search.boxes import PooledBoxes, factors_of
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import IndexedScan
-from MAESILCore.downstream.search.projection import Projection
 from MAESILCore.downstream.search.ranking import best_places
 from MAESILCore.downstream.search.thumbnails import thumbnail
 from MAESILCore.errors import Cancelled, ConfigError, MaesilError
 from MAESILCore.lattice import FeatureMap, Triple
+from MAESILCore.lattice.whitening import Projection
 from MAESILSlicerLib.results import featureview
 from MAESILSlicerLib.results.comparison import jumpTo
 from MAESILSlicerLib.results.features import KIND, Likeness, encoderOf, strideOf

@@ -13,8 +13,8 @@ from MAESILCore.downstream.search import arrays
 from MAESILCore.downstream.search import index as searching
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import Description, IndexedScan, ScanFile, matrix_of, write_scan
-from MAESILCore.downstream.search.projection import MOST_AXES, Projection
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
+from MAESILCore.lattice.whitening import MOST_AXES, Projection
 
 CHANNELS, SHAPE = 24, (5, 8, 9)
 

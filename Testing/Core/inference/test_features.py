@@ -15,6 +15,7 @@ from MAESILCore.data.window import Window
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
 from MAESILCore.inference import encode, encode_levels
 from MAESILCore.lattice import FeatureMap, SuperpatchGrid, pca_colours, similarity
+from MAESILCore.lattice.whitening import Projection
 from MAESILCore.methods import create
 from MAESILCore.methods.abilities import Abilities, FeatureLevel
 from MAESILCore.methods.base import Features
@@ -243,15 +244,20 @@ def test_colours_need_neither_a_body_nor_three_channels() -> None:
 
 
 def test_a_place_is_similar_to_its_own_group() -> None:
-    found = a_map()
+    found = a_map(channels=2)  # three groups vary along two axes
     likeness = similarity(found, (2, 3, 2))
     assert likeness.shape == found.shape
     assert likeness[2, 3, 2] == pytest.approx(1.0, abs=1e-4)
     assert likeness[1:5, 1:7, 1:4].min() > 0.95
     assert likeness[1:5, 1:7, 4:9].max() < 0.9
-    body = found.vectors[:, found.body].mean(axis=1)
-    one, other = (found.vectors[:, 2, 3, place] - body for place in (2, 5))
-    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
-    assert likeness[2, 3, 5] == pytest.approx(float(cosine), abs=1e-4)
     with pytest.raises(ConfigError, match=r"no feature at \(6, 0, 0\)"):
         similarity(found, (6, 0, 0))
+
+
+def test_all_axes_of_variation_count_alike_in_a_similarity() -> None:
+    found = a_map()
+    directions = Projection.of(found.vectors[:, found.body].T).directions_of(found.vectors.reshape(8, -1).T)
+    expected = (directions @ directions.reshape(*found.shape, 8)[2, 3, 2]).reshape(found.shape)
+    np.testing.assert_allclose(similarity(found, (2, 3, 2)), expected, atol=1e-4)
+    scaled = FeatureMap(found.vectors * 0.01, found.lattice_to_ras, found.stride, found.body)
+    np.testing.assert_allclose(similarity(scaled, (2, 3, 2)), expected, atol=1e-3)

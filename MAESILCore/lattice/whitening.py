@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MAESILCore.downstream.search.ranking import unit
-
-#: Most axes; in the bundled model, those beyond have less than a ten-millionth of the largest variance.
+#: Most axes of a search; in the bundled model, those beyond have less than a ten-millionth of the largest variance.
 MOST_AXES = 128
 #: Least boxes for each axis: of fewer, all places would be about equally far from each other.
 _BOXES_PER_AXIS = 10
@@ -31,28 +29,31 @@ class Projection:
     axes: np.ndarray
 
     @classmethod
-    def of_moments(cls, mean: np.ndarray, covariance: np.ndarray, count: int) -> Projection:
+    def of_moments(
+        cls, mean: np.ndarray, covariance: np.ndarray, count: int, most: int = MOST_AXES
+    ) -> Projection:
         """From the moments of some vectors.
 
         Args:
             mean: (C,).
             covariance: (C, C).
             count: number of vectors.
+            most: most axes.
         """
         variances, axes = np.linalg.eigh(covariance)  # ascending
         variances, axes = np.maximum(variances[::-1], 0.0), axes[:, ::-1]
-        kept = int(np.clip(count // _BOXES_PER_AXIS, 1, MOST_AXES))
+        kept = int(np.clip(count // _BOXES_PER_AXIS, 1, most))
         floor = max(_FLOOR * float(variances[0]), float(np.finfo(np.float32).tiny))
         scaled = axes[:, :kept] / np.sqrt(variances[:kept] + floor)
         return cls(mean.astype(np.float64), scaled.astype(np.float32))
 
     @classmethod
-    def of(cls, vectors: np.ndarray) -> Projection:
-        """From vectors, (N, C), at least one."""
+    def of(cls, vectors: np.ndarray, most: int = MOST_AXES) -> Projection:
+        """From vectors, (N, C), at least one; with `most` axes at most."""
         exact = vectors.astype(np.float64)
         mean = exact.mean(axis=0)
         exact -= mean
-        return cls.of_moments(mean, exact.T @ exact / len(exact), len(exact))
+        return cls.of_moments(mean, exact.T @ exact / len(exact), len(exact), most)
 
     def directions_of(self, vectors: np.ndarray) -> np.ndarray:
         """Unit vectors along the axes, (N, D) float32, of vectors (N, C); zeros for the mean."""
@@ -61,3 +62,9 @@ class Projection:
     def directions_of_deviations(self, deviations: np.ndarray) -> np.ndarray:
         """As `directions_of`, of vectors minus the mean, (N, C) float32."""
         return unit(deviations @ self.axes)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of unit length, (N, C); zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0.0, lengths, 1.0))
