@@ -75,7 +75,6 @@ def askFeatures(host: Host) -> None:
     crosshair.SetCursorPositionRAS(point)
     view = host.app.layoutManager().sliceWidget("Red").sliceView()
     view.interactor().InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
-    ui.featureThresholdSlider.value = 0.7
     host.process()
     if not slicer.util.getNodes("*similarity"):
         raise SystemExit(host.ui.statusLabel.text)
