@@ -132,13 +132,14 @@ def _compare_few_labels(
 
     from MAESILCore.compare.fewlabels.cells import shot_cells
     from MAESILCore.compare.fewlabels.config import load_few_labels
+    from MAESILCore.compare.fewlabels.report import write_few_labels
     from MAESILCore.compare.fewlabels.run import compare_few_labels
-    from MAESILCore.compare.fewlabels.tables import write_few_labels
     from MAESILCore.devices import describe_device, pick_device
     from MAESILCore.downstream.segmentation.cases import read_cases
     from MAESILCore.optional import require
 
-    require("monai", "A comparison by few labels")
+    for package in ("monai", "matplotlib"):
+        require(package, "A comparison by few labels")
     config = load_few_labels(comparison, steps=steps, seeds=seeds)
     cases = read_cases(scans, labels)
     check_folder(out)

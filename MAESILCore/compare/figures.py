@@ -20,7 +20,8 @@ from MAESILCore.report.files import report_file, write_png
 from MAESILCore.report.planes import AXIAL, cuts_to_show, display_frame
 from MAESILCore.report.shading import hide, viewing_window
 
-_MARKERS = "osD^v<>Ph*"
+#: One for each row of a figure.
+MARKERS = "osD^v<>Ph*"
 
 #: Reconstructions in a row of the figure.
 _ACROSS = 4
@@ -57,14 +58,14 @@ def draw_latent(cells: Sequence[Cell], path: Path) -> Path | None:
         latent, scores = values[0][0], [psnr for _, psnr in values]
         spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
         mean = statistics.fmean(scores)
-        marker = _MARKERS[number % len(_MARKERS)]
+        marker = MARKERS[number % len(MARKERS)]
         axes.errorbar(latent, mean, yerr=spread, fmt=marker, capsize=3, label=row)
     axes.set(xscale="log", xlabel="latent values per voxel", ylabel="PSNR, nothing hidden (dB)")
     axes.margins(x=0.15)
     # Beside the axes: points of equal latent size lie close together.
     figure.legend(loc="outside right upper", frameon=False)
     axes.grid(visible=True, alpha=0.3)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def draw_reconstructions(
@@ -106,7 +107,7 @@ def draw_reconstructions(
             grey = hide(grey, cut.of(frame.turn(stages)), patch, 1)
         axes.imshow(grey, extent=(0, width, height, 0), cmap="gray", vmin=0, vmax=1)
         axes.set(title=title, xticks=[], yticks=[])
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _pictures(
@@ -132,7 +133,8 @@ def _pictures(
     return pictures, patch
 
 
-def _written(figure: Any, path: Path) -> Path:  # noqa: ANN401 - matplotlib may be missing
+def written(figure: Any, path: Path) -> Path:  # noqa: ANN401 - matplotlib may be missing
+    """Write a figure as PNG, whole or not at all; returns its path."""
     with report_file(path) as unfinished:
         write_png(figure, unfinished)
     return path

@@ -14,6 +14,7 @@ import yaml
 from MAESILCore import cli
 from MAESILCore.compare.fewlabels.cells import ShotCell, chosen_cases, split_cases
 from MAESILCore.compare.fewlabels.config import FewLabelsConfig, is_few_labels, load_few_labels
+from MAESILCore.compare.fewlabels.scores import scored_of
 from MAESILCore.compare.fewlabels.tables import few_label_tables
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.errors import ConfigError
@@ -71,6 +72,8 @@ def test_the_command_trains_scores_and_goes_on(
     assert "6 of 6 trainings are done and scored." in page
     assert "1 test cases: scan2." in page
     assert "Difference in Dice points (hundredths) from from scratch" in page
+    assert "](dice.png)" in page
+    assert (out / "dice.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
     assert len(rows) == 6 * 2
     assert {row["case"] for row in rows} == {"scan2"}
@@ -143,7 +146,7 @@ def test_bundled_comparisons_are_whole(name: str) -> None:
     assert is_few_labels(name)
     assert not is_few_labels("ct")
     config = load_few_labels(name)
-    assert config.shots == (1, 3, 5, 10)
+    assert config.shots == ((1, 5, 10) if name == "sarcoma" else (1, 3, 5, 10))
     assert len(config.seeds) == 3
 
 
@@ -170,6 +173,7 @@ def test_differences_are_paired_by_case_and_seed(tmp_path: Path) -> None:
             }
             (cell.folder / "scores.json").write_text(json.dumps(found))
             cells.append(cell)
-    scores, differences, *_ = few_label_tables(config, cells)
+    scores, differences, seeds, *_ = few_label_tables(config, scored_of(cells))
     assert scores.rows[0][:2] == ("from scratch", "0.660 ± 0.014")
     assert differences.rows == [("mae", "+5.0 (+5.0 to +5.0)")]
+    assert seeds.rows == [("mae", "+5.0, +5.0")]
