@@ -10,6 +10,7 @@ import numpy as np
 
 from MAESILCore.data.scans import read_scan
 from MAESILCore.data.volume import Volume
+from MAESILCore.downstream.search.boxes import PooledBoxes
 from MAESILCore.downstream.search.layout import (
     PLACES,
     PROJECTION,
@@ -28,6 +29,8 @@ from MAESILCore.store.ingest import series_of
 
 #: Rows per call of the library, after which the search can be stopped.
 _ROWS = 1 << 18
+#: Least cosine between two directions of one place of one scan, after rounding to 16 bits and by other devices.
+_SAME = 0.9
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,19 @@ class Index:
         rows = np.flatnonzero(np.isin(self.numbers_of(number), boxes)) + self._starts[number]
         return np.asarray(self._vectors[rows], dtype=np.float32)
 
+    def copies_of(self, boxes: PooledBoxes) -> list[int]:
+        """The numbers of the scans that have these pooled features, on the same lattice: they are the same scan."""
+        found = []
+        for number, scan in enumerate(self.scans):
+            if scan.lattice_shape != boxes.shape or scan.rows != len(boxes.numbers):
+                continue
+            is_there = np.allclose(scan.lattice_to_ras, boxes.lattice_to_ras, atol=1e-3)
+            if is_there and np.array_equal(self.numbers_of(number), boxes.numbers):
+                products = self.directions_of(boxes.vectors) * self._vectors[self._rows(number)]
+                if products.sum(axis=1).min() > _SAME:
+                    found.append(number)
+        return found
+
     def _rows(self, number: int) -> slice:
         return slice(int(self._starts[number]), int(self._starts[number + 1]))
 
@@ -148,6 +164,7 @@ class Index:
         *,
         apart: int = APART,
         without: tuple[int, Sequence[Triple]] | None = None,
+        leave_out: Sequence[int] = (),
         cancelled: Callable[[], bool] | None = None,
     ) -> list[Hit]:
         """The most similar places, best first. It is exact: every row is compared.
@@ -159,6 +176,7 @@ class Index:
             apart: of the places of one scan that are nearer than this many boxes along every axis, only the best.
             without: number of a scan and boxes (k, j, i) there, such as those that were asked for: they and their
                 neighbours are left out.
+            leave_out: numbers of scans that are not searched.
             cancelled: called from time to time; True stops the search.
 
         Raises:
@@ -174,9 +192,13 @@ class Index:
         if not query.any():
             raise ConfigError("The place has the mean features of the index: choose another place.")
         scores = self._scores(query, cancelled)
+        for number in leave_out:
+            scores[self._rows(number)] = -np.inf
         shapes = [scan.lattice_shape for scan in self.scans]
         hits = []
         for row, number, box in best_places(scores, self._places, shapes, most, apart=apart, without=without):
+            if not np.isfinite(scores[row]):
+                break
             scan = self.scans[number]
             # Rounding of 16 bits may exceed 1.
             hits.append(Hit(min(float(scores[row]), 1.0), number, scan, box, centre_of(scan, box)))

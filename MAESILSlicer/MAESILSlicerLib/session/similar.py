@@ -135,7 +135,9 @@ class _Work:
             source = self.sources[number]
             found.append(SimilarPlace(float(scores[best]), source.volume.name, (r, a, s), source.node))
         if self.index is not None:
-            hits = self.index.search(direction, MOST, cancelled=self.isStopped.is_set)
+            # The scans of the volumes would be listed twice, and the point itself found.
+            copies = [number for boxes in all_boxes for number in self.index.copies_of(boxes)]
+            hits = self.index.search(direction, MOST, leave_out=copies, cancelled=self.isStopped.is_set)
             found += [SimilarPlace(hit.similarity, hit.scan.name, hit.ras, None, hit.scan) for hit in hits]
         return sorted(found, key=lambda place: -place.similarity)[:MOST]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from MAESILCore.downstream.search import arrays
 from MAESILCore.downstream.search import index as searching
+from MAESILCore.downstream.search.boxes import PooledBoxes
 from MAESILCore.downstream.search.index import Index
 from MAESILCore.downstream.search.layout import Description, IndexedScan, ScanFile, matrix_of, write_scan
 from MAESILCore.errors import Cancelled, ConfigError, VolumeError
@@ -207,3 +209,19 @@ def test_damaged_features_of_a_scan_are_removed(make_index: Callable[..., Index]
         file.deviations_from(np.zeros(CHANNELS))
     assert not path.exists()
     assert ScanFile.read(path) is None
+
+
+def test_the_scan_of_some_features_is_known_and_can_be_left_out(make_index: Callable[..., Index]) -> None:
+    index = make_index()
+    vectors, numbers = the_vectors(2)
+    lattice = np.array(index.scans[2].lattice_to_ras)
+    boxes = PooledBoxes(vectors, numbers, SHAPE, lattice)
+    assert index.copies_of(boxes) == [2]
+    assert index.copies_of(replace(boxes, vectors=vectors[::-1])) == []
+    assert index.copies_of(replace(boxes, lattice_to_ras=lattice + 0.5)) == []
+    assert index.copies_of(replace(boxes, vectors=vectors[1:], numbers=numbers[1:])) == []
+    (direction,) = index.directions_of(vectors[:1])
+    assert index.search(direction, 1)[0].number == 2
+    found = index.search(direction, 1000, apart=1, leave_out=[2])
+    assert {hit.number for hit in found} == {0, 1, 3}
+    assert not index.search(direction, 5, leave_out=range(4))

@@ -196,6 +196,12 @@ def test_an_index_is_searched_too(
         expected = geometryOf(volume) @ [*(16.0 * n + 7.5 for n in place[::-1]), 1.0]
         assert found.ras == pytest.approx(tuple(expected[:3]), abs=1e-3)
         assert (found.picture is not None) == (found.name == "here.nrrd")
+    # The scan of the volume itself is no answer a second time.
+    write_index(tmp_path / "own", volume, marked(a_feature_map(volume), PLACE), ["own.nrrd"])
+    similar.start(Index.open(tmp_path / "own"))
+    finish(similar)
+    assert not similar.problem
+    assert {one.name for one in similar.places} == {"Chest"}
     other = replace(description, level=0)
     arrays.join(folder, other, files)
     with pytest.raises(ConfigError, match="with another model or level than these features"):
