@@ -38,10 +38,9 @@ def draw_few_labels(config: FewLabelsConfig, scored: Scored, path: Path) -> Path
         style = {"fmt": MARKERS[number % len(MARKERS)], "color": f"C{number}", "capsize": 2, "markersize": 5}
         for place, shots in enumerate(config.shots):
             dice = by_seed(scored, row, shots, "dice")
-            label = row if place == 0 else None
             if dice:
                 spread = statistics.stdev(dice) if len(dice) > 1 else 0.0
-                axes[0].errorbar(place + offset, statistics.fmean(dice), spread, label=label, **style)
+                axes[0].errorbar(place + offset, statistics.fmean(dice), spread, label=row, **style)
             gap = gap_of(config, scored, row, shots) if config.baseline and row != config.baseline else None
             if gap is not None:
                 mean, low, high = (100 * value for value in (gap.mean, gap.low, gap.high))
@@ -50,8 +49,15 @@ def draw_few_labels(config: FewLabelsConfig, scored: Scored, path: Path) -> Path
     if config.baseline:
         axes[1].axhline(0.0, color="black", linewidth=0.8)
         axes[1].set(ylabel=f"Dice points over\n{config.baseline}")
-    axes[-1].set(xlabel="labelled scans", xticks=range(len(config.shots)), xticklabels=config.shots)
+    axes[-1].set(
+        xlabel="labelled scans",
+        xticks=range(len(config.shots)),
+        xticklabels=config.shots,
+        xlim=(-0.5, len(config.shots) - 0.5),
+    )
     for one in axes:
         one.grid(visible=True, axis="y", alpha=0.3)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))  # a row has a point for each number of labelled cases
+    figure.legend(once.values(), once.keys(), loc="outside right upper", frameon=False)
     return written(figure, path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from MAESILCore.compare.fewlabels.cells import ShotCell
 from MAESILCore.compare.fewlabels.config import FewLabelsConfig
 from MAESILCore.compare.fewlabels.figure import draw_few_labels
-from MAESILCore.compare.fewlabels.scores import scored_of
+from MAESILCore.compare.fewlabels.scores import Scored, scored_of
 from MAESILCore.compare.fewlabels.tables import few_label_tables
 from MAESILCore.compare.report import LATEX, PAGE, SCORES_CSV
 from MAESILCore.compare.tables import Table
@@ -40,8 +40,8 @@ def write_few_labels(
     tables = few_label_tables(config, scored)
     drawn = draw_few_labels(config, scored, out / DICE)
     texts = {
-        PAGE: _page(config, cells, tables, drawn, command, hardware),
-        SCORES_CSV: _csv(cells),
+        PAGE: _page(config, len(cells), scored, tables, drawn, command, hardware),
+        SCORES_CSV: _csv(scored),
         LATEX: "\n\n".join(table.latex() for table in tables) + "\n",
     }
     for name, text in texts.items():
@@ -50,33 +50,32 @@ def write_few_labels(
     return [*(out / name for name in texts), *([] if drawn is None else [drawn])]
 
 
-def _csv(cells: Sequence[ShotCell]) -> str:
+def _csv(scored: Scored) -> str:
     """Every score of every cell, test case and structure."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("row", "labelled", "seed", "case", "structure", *TITLES))
-    for cell in cells:
-        for one in (cell.scores() or {"cases": ()})["cases"]:
-            scores = (one[score] for score in TITLES)
-            writer.writerow((cell.row, cell.shots, cell.seed, one["case"], one["structure"], *scores))
+    for cell, found in scored.items():
+        for one in found["cases"]:
+            writer.writerow((*cell, one["case"], one["structure"], *(one[score] for score in TITLES)))
     return text.getvalue()
 
 
 def _page(
     config: FewLabelsConfig,
-    cells: Sequence[ShotCell],
+    count: int,
+    scored: Scored,
     tables: Sequence[Table],
     drawn: Path | None,
     command: str,
     hardware: str,
 ) -> str:
-    scored = [found for cell in cells if (found := cell.scores())]
     lines = [f"# {config.title}", "", f"Made by `{command}` on {hardware}.", ""]
-    lines.append(f"{len(scored)} of {len(cells)} trainings are done and scored.")
+    lines.append(f"{len(scored)} of {count} trainings are done and scored.")
     if config.data:
         lines += ["", config.data]
     if scored:
-        names = list(dict.fromkeys(one["case"] for one in scored[0]["cases"]))
+        names = list(dict.fromkeys(one["case"] for one in next(iter(scored.values()))["cases"]))
         lines += ["", f"{len(names)} test cases: {', '.join(names)}."]
     if drawn is not None:
         lines += ["", f"![Dice, and its difference, by the number of labelled scans]({drawn.name})"]
