@@ -1,4 +1,4 @@
-"""The segmentation network: an encoder and a UNETR-like decoder of MONAI's blocks (Hatamizadeh et al. 2022)."""
+"""The segmentation network: an encoder beside a U-Net of MONAI's blocks that takes in its features."""
 
 from __future__ import annotations
 
@@ -60,15 +60,16 @@ class Segmenter(nn.Module, ABC):
 class SegmentationNetwork(Segmenter):
     """A network of an encoder of ours and a decoder.
 
-    The decoder sees the voxels at the full resolution and one feature level of the encoder at each halving down to the
-    stride of the features. A level that lies on a coarser lattice is brought up by transposed convolutions, as in
-    UNETR, where all levels have the stride of a patch.
+    The decoder is a U-Net: residual convolutions from the full resolution down to the stride of the deepest features,
+    by halvings, and up again. One feature level of the encoder is added to the way down at each halving. A level that
+    lies on a coarser lattice is brought up by transposed convolutions, as in UNETR (Hatamizadeh et al. 2022), which
+    has no way down. Why here is one: docs/decisions/0027-way-down.md.
 
     Args:
         method: the encoder; only `Method.features` is used.
         levels: feature levels from shallow to deep, one per resolution below the full one.
         classes: number of classes, the background included.
-        width: channels at the full resolution.
+        width: channels at the full resolution; they double with each halving.
         norm: norm of the decoder, a key of `NORMS`. Instance norms forget the absolute values of a crop, so that lung
             and the air around a body look alike.
 
@@ -103,6 +104,12 @@ class SegmentationNetwork(Segmenter):
             _brought_up(blocks, level.width, channels, _ratios(level.stride, scale), norm)
             for level, channels, scale in zip(found, widths[1:], scales, strict=True)
         )
+        self.downs = nn.ModuleList(
+            blocks.UnetrBasicBlock(
+                in_channels=widths[depth], out_channels=widths[depth + 1], stride=steps[depth], **shared
+            )
+            for depth in range(len(steps))
+        )
         self.ups = nn.ModuleList(
             blocks.UnetrUpBlock(
                 in_channels=widths[depth + 1],
@@ -118,12 +125,12 @@ class SegmentationNetwork(Segmenter):
         """See `Segmenter.forward`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             features = self.encoder.features(superpatches, self.levels)
-        maps = [skip(one.map) for skip, one in zip(self.skips, features, strict=True)]
-        x = maps[-1]
-        for up, skip in zip(
-            reversed(list(self.ups)), [*reversed(maps[:-1]), self.voxels(superpatches)], strict=True
-        ):
-            x = up(x, skip)
+        maps = [self.voxels(superpatches)]
+        for down, skip, one in zip(self.downs, self.skips, features, strict=True):
+            maps.append(down(maps[-1]) + skip(one.map))
+        x = maps.pop()
+        for up in reversed(list(self.ups)):
+            x = up(x, maps.pop())
         return self.head(x)
 
     @property
