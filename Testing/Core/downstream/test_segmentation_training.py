@@ -156,6 +156,27 @@ def test_tiles_of_air_pass_no_network_and_are_background(
 
 
 @pytest.mark.slow
+def test_small_tiles_pass_in_pairs_and_give_what_single_ones_give(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, _ = labelled_volume(7)
+    wide = Volume(np.tile(volume.voxels, (1, 1, 3)), volume.ijk_to_ras)
+    model = load_segmentation_model(trained)
+    singly = segment(wide, model, device="cpu", batch_size=1)
+    passed: list[int] = []
+    predict = NetworkPasses.predict
+    monkeypatch.setattr(
+        NetworkPasses,
+        "predict",
+        lambda self, *inputs: passed.append(len(inputs[0])) or predict(self, *inputs),
+    )
+    paired = segment(wide, model, device="cpu")
+    assert max(passed) == 2
+    assert np.abs(paired.uncertainty - singly.uncertainty).max() < 1e-4
+    assert (paired.segmentation.labels == singly.segmentation.labels).mean() > 0.999
+
+
+@pytest.mark.slow
 def test_more_classes_than_fit_into_the_memory_are_refused(trained: Path) -> None:
     wide = Volume(np.broadcast_to(np.int16(0), (10**4, 10**4, 10**4)), np.eye(4))
     with pytest.raises(
