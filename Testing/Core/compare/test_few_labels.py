@@ -146,7 +146,7 @@ def test_bundled_comparisons_are_whole(name: str) -> None:
     assert is_few_labels(name)
     assert not is_few_labels("ct")
     config = load_few_labels(name)
-    assert config.shots == ((1, 5, 10) if name == "sarcoma" else (1, 3, 5, 10))
+    assert config.shots == ((1, 3, 5, 10) if name == "hippocampus" else (1, 5))
     assert len(config.seeds) == 3
 
 
