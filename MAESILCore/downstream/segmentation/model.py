@@ -114,6 +114,8 @@ def load_segmentation_model(path: str | Path) -> SegmentationModel:
     weights = load_tensors(file, "model.")
     difference = misfit(weights, network.state_dict())
     if difference is not None:
-        raise CheckpointError(f"{file.name} does not fit its card: {difference}. Train the model again.")
+        raise CheckpointError(
+            f"{file.name} does not fit this version of MAESIL: {difference}. Train it again."
+        )
     network.load_state_dict(weights)
     return SegmentationModel(network.eval(), classes, crop_size, card)

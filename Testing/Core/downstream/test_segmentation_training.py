@@ -104,7 +104,9 @@ def test_a_segmentation_model_is_no_pretrained_one(trained: Path, tmp_path: Path
     tensors = load_tensors(trained, "")
     tensors.pop("model.head.conv.conv.bias")
     save_checkpoint(tmp_path / "cut.safetensors", tensors, card)
-    with pytest.raises(CheckpointError, match="does not fit its card: it lacks the tensor head"):
+    with pytest.raises(
+        CheckpointError, match="does not fit this version of MAESIL: it lacks the tensor head"
+    ):
         load_segmentation_model(tmp_path / "cut.safetensors")
 
 
