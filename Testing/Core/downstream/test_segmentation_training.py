@@ -136,20 +136,24 @@ def test_results_in_files_lie_on_the_scan(trained: Path, tmp_path: Path) -> None
     assert np.allclose(read_volume(files[2]).ijk_to_ras, volume.ijk_to_ras, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_tiles_of_air_pass_no_network_and_are_background(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    volume, _ = labelled_volume(7)
-    wide = np.full((14, 22, 100), -1000, np.int16)
-    wide[:, :, :19] = volume.voxels
-    passed: list[int] = []
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of tiles of each call of the network that follows."""
+    counts: list[int] = []
     predict = NetworkPasses.predict
     monkeypatch.setattr(
         NetworkPasses,
         "predict",
-        lambda self, *inputs: passed.append(len(inputs[0])) or predict(self, *inputs),
+        lambda self, *inputs: counts.append(len(inputs[0])) or predict(self, *inputs),
     )
+    return counts
+
+
+@pytest.mark.slow
+def test_tiles_of_air_pass_no_network_and_are_background(trained: Path, passed: list[int]) -> None:
+    volume, _ = labelled_volume(7)
+    wide = np.full((14, 22, 100), -1000, np.int16)
+    wide[:, :, :19] = volume.voxels
     result = segment(Volume(wide, volume.ijk_to_ras), load_segmentation_model(trained), device="cpu")
     assert sum(passed) < 4
     assert not result.segmentation.labels[:, :, 40:].any()
@@ -158,20 +162,12 @@ def test_tiles_of_air_pass_no_network_and_are_background(
 
 
 @pytest.mark.slow
-def test_small_tiles_pass_in_pairs_and_give_what_single_ones_give(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_tiles_pass_in_pairs_and_give_what_single_ones_give(trained: Path, passed: list[int]) -> None:
     volume, _ = labelled_volume(7)
     wide = Volume(np.tile(volume.voxels, (1, 1, 3)), volume.ijk_to_ras)
     model = load_segmentation_model(trained)
     singly = segment(wide, model, device="cpu", batch_size=1)
-    passed: list[int] = []
-    predict = NetworkPasses.predict
-    monkeypatch.setattr(
-        NetworkPasses,
-        "predict",
-        lambda self, *inputs: passed.append(len(inputs[0])) or predict(self, *inputs),
-    )
+    assert max(passed) == 1
     paired = segment(wide, model, device="cpu")
     assert max(passed) == 2
     assert np.abs(paired.uncertainty - singly.uncertainty).max() < 1e-4
