@@ -16,7 +16,7 @@ from MAESILCore.errors import CheckpointError, OutOfMemoryError
 from MAESILCore.lattice import Triple
 from MAESILCore.options import check_batch_size
 
-#: Default batch sizes; 1 elsewhere, since a CPU gains nothing from more.
+#: Default batch sizes; 1 elsewhere, since a transformer gains nothing from more on a CPU.
 _BATCH_SIZES = {"cuda": 4}
 
 

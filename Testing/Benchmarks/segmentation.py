@@ -1,4 +1,4 @@
-"""Outlining a whole CT with a trained segmentation, beside MONAI's `SlidingWindowInferer` with the same network."""
+"""Outlining a whole CT with a trained segmentation, beside MONAI's `SlidingWindowInferer`, and its tiles in pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.downstream.segmentation.classes import Classes
 from MAESILCore.downstream.segmentation.inference import segment
 from MAESILCore.downstream.segmentation.model import SegmentationModel, task_of
-from MAESILCore.downstream.segmentation.network import SegmentationNetwork, usual_levels
+from MAESILCore.downstream.segmentation.network import SegmentationNetwork, Segmenter, usual_levels
 from MAESILCore.lattice import usual_overlap
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import load_checkpoint
@@ -55,6 +55,30 @@ def segmentation_rows(scan: Path | None, rounds: int = 1) -> list[tuple[str, str
             f"{min(ours) / min(theirs):.2f} x",
         ),
     ]
+
+
+def tile_rows(rounds: int = 3) -> list[tuple[str, str, str]]:
+    """Rows of the table: milliseconds per tile of a pass of one tile and of two, by the size of the tiles."""
+    network, rows = random_model().network, []
+    for size in (48, 64, 96):
+        alone, paired = (_seconds_per_tile(network, size, count, rounds) for count in (1, 2))
+        rows += [
+            (f"Tile of {size}^3 voxels alone", f"{1e3 * alone:.0f} ms", "1.0 x"),
+            (f"Tile of {size}^3 voxels in a pair", f"{1e3 * paired:.0f} ms", f"{paired / alone:.2f} x"),
+        ]
+    return rows
+
+
+def _seconds_per_tile(network: Segmenter, size: int, count: int, rounds: int) -> float:
+    """Time per tile of a pass of some cubic tiles, the fastest round after a first one that does not count."""
+    tiles = torch.rand(count, 1, size, size, size)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(1 + rounds):
+            started = time.perf_counter()
+            network(tiles)
+            seconds.append(time.perf_counter() - started)
+    return min(seconds[1:]) / count
 
 
 def random_model() -> SegmentationModel:

@@ -38,7 +38,7 @@ def _scores(config: FewLabelsConfig, scored: Scored, score: str) -> Table:
 def _differences(config: FewLabelsConfig, scored: Scored) -> list[Table]:
     """With intervals, and seed by seed if there are several."""
     interval = (
-        f"Difference in Dice points (hundredths) from {config.baseline}, with 95 % bootstrap intervals over the test "
+        f"Difference in Dice points (hundredths) to {config.baseline!r}, with 95 % bootstrap intervals over the test "
         "cases, of means over the seeds: an interval clear of zero is no chance of the cases."
     )
     seeds = (

@@ -24,8 +24,8 @@ from MAESILCore.optional import require
 
 #: Logit of the background in tiles of air, which no pass sees.
 _SURE = 20.0
-#: Tiles of at most so many voxels go through a CPU in pairs: PyTorch convolves a single small one by a slow path, which
-#: takes 3.6 times as long per tile of 48^3 voxels and 1.8 times per tile of 64^3.
+#: Tiles of at most so many voxels go through a CPU in pairs: PyTorch convolves a single small one by a slow path
+#: (`make bench BENCH_ARGS="--only tiles"`).
 _SMALL = 64**3
 #: Rows of voxels along k whose classes are decided at once, to bound temporary memory.
 _ROWS = 8

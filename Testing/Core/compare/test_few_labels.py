@@ -17,6 +17,7 @@ from MAESILCore.compare.fewlabels.config import FewLabelsConfig, is_few_labels, 
 from MAESILCore.compare.fewlabels.scores import scored_of
 from MAESILCore.compare.fewlabels.tables import few_label_tables
 from MAESILCore.downstream.segmentation.cases import Case
+from MAESILCore.downstream.segmentation.learner import Schedule
 from MAESILCore.errors import ConfigError
 from Testing.Core.downstream.conftest import labelled_cases
 
@@ -71,7 +72,7 @@ def test_the_command_trains_scores_and_goes_on(
     page = (out / "comparison.md").read_text()
     assert "6 of 6 trainings are done and scored." in page
     assert "1 test cases: scan2." in page
-    assert "Difference in Dice points (hundredths) from from scratch" in page
+    assert "Difference in Dice points (hundredths) to 'from scratch'" in page
     assert "](dice.png)" in page
     assert (out / "dice.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
@@ -148,6 +149,17 @@ def test_bundled_comparisons_are_whole(name: str) -> None:
     config = load_few_labels(name)
     assert config.shots == ((1, 3, 5, 10) if name == "hippocampus" else (1, 5))
     assert len(config.seeds) == 3
+
+
+@pytest.mark.parametrize("name", ["hippocampus", "organs"])
+def test_one_row_has_the_schedule_of_the_pretrained_without_pretraining(name: str) -> None:
+    config = load_few_labels(name)
+    control = Schedule(config.recipe("from scratch, schedule of the pre-trained", 0), is_pretrained=False)
+    learned = Schedule(config.recipe("mae", 0), is_pretrained=True)
+    assert control.config.steps == learned.config.steps
+    for step in range(control.config.steps):
+        assert control.encoder(step) == learned.encoder(step)
+        assert control.decoder(step) == learned.decoder(step)
 
 
 def test_the_hippocampus_is_tested_on_twenty_scans() -> None:
