@@ -58,7 +58,7 @@ def main() -> None:
     from Testing.Benchmarks.probe import probe_rows
     from Testing.Benchmarks.reconstruction import reconstruction_rows
     from Testing.Benchmarks.search import search_rows
-    from Testing.Benchmarks.segmentation import segmentation_rows, tile_rows
+    from Testing.Benchmarks.segmentation import learning_rows, segmentation_rows, tile_rows
     from Testing.Benchmarks.sharding import sharding_rows
     from Testing.Benchmarks.store import store_rows
     from Testing.Benchmarks.training import training_rows
@@ -90,6 +90,7 @@ def main() -> None:
         "search": lambda: search_rows(scan),
         "segmentation": lambda: segmentation_rows(scan),
         "tiles": tile_rows,
+        "learning": learning_rows,
         "lattices": lambda: lattice_rows(data),
         "probe": lambda: probe_rows(data),
         "against": lambda: against_rows(scan),

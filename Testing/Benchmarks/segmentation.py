@@ -1,7 +1,8 @@
-"""Outlining a whole CT with a trained segmentation, beside MONAI's `SlidingWindowInferer`, and its tiles in pairs."""
+"""Outlining a CT with a trained segmentation, beside MONAI's `SlidingWindowInferer`; its tiles and training steps."""
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from pathlib import Path
@@ -13,8 +14,14 @@ from MAESILCore.data.segmentation import Segment
 from MAESILCore.data.volume import Volume, read_volume
 from MAESILCore.downstream.segmentation.classes import Classes
 from MAESILCore.downstream.segmentation.inference import segment
+from MAESILCore.downstream.segmentation.losses import SegmentationLoss
 from MAESILCore.downstream.segmentation.model import SegmentationModel, task_of
-from MAESILCore.downstream.segmentation.network import SegmentationNetwork, Segmenter, usual_levels
+from MAESILCore.downstream.segmentation.network import (
+    SegmentationNetwork,
+    Segmenter,
+    placed,
+    usual_levels,
+)
 from MAESILCore.lattice import usual_overlap
 from MAESILCore.models.card import Card
 from MAESILCore.models.checkpoint import load_checkpoint
@@ -22,6 +29,8 @@ from MAESILCore.phantom import make_phantom
 from Testing.Benchmarks.reconstruction import SLICES, WIDTH
 
 CROP, CHANNELS = (96, 96, 96), 8
+#: Extents of the crops of a training step.
+LEARNED = (64, 64, 64)
 
 
 def segmentation_rows(scan: Path | None, rounds: int = 1) -> list[tuple[str, str, str]]:
@@ -79,6 +88,31 @@ def _seconds_per_tile(network: Segmenter, size: int, count: int, rounds: int) ->
             network(tiles)
             seconds.append(time.perf_counter() - started)
     return min(seconds[1:]) / count
+
+
+def learning_rows(rounds: int = 3) -> list[tuple[str, str, str]]:
+    """Rows of the table: processor seconds of a training step of two crops, by the memory layout of the weights."""
+    usual = random_model().network
+    quick = placed(copy.deepcopy(usual), torch.device("cpu"))
+    before, after = (_seconds_per_step(network, rounds) for network in (usual, quick))
+    return [
+        ("Training step of a segmentation, channels first", f"{before:.2f} s of processor", "1.0 x"),
+        ("Channels last, as it trains", f"{after:.2f} s of processor", f"{after / before:.2f} x"),
+    ]
+
+
+def _seconds_per_step(network: Segmenter, rounds: int) -> float:
+    """Processor time of forward and backward pass, the fastest round after a first one that does not count."""
+    crops, labels = torch.rand(2, 1, *LEARNED), torch.randint(3, (2, *LEARNED))
+    missing = torch.zeros(2, 3, dtype=torch.bool)
+    loss = SegmentationLoss(balance=0.5)
+    network.train()
+    seconds = []
+    for _ in range(1 + rounds):
+        started = time.process_time()
+        loss(network(crops), labels, missing).total.backward()  # type: ignore[no-untyped-call]
+        seconds.append(time.process_time() - started)
+    return min(seconds[1:])
 
 
 def random_model() -> SegmentationModel:

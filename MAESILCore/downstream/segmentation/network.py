@@ -139,6 +139,16 @@ class SegmentationNetwork(Segmenter):
         return list(self.encoder.parameters())
 
 
+def placed(network: Segmenter, device: torch.device) -> Segmenter:
+    """The network on a device, in the memory layout in which it trains fastest there.
+
+    On a CPU the channels come last: PyTorch's gradients of convolutions with few channels are faster so.
+    """
+    network = network.to(device)
+    layout = torch.channels_last_3d if device.type == "cpu" else torch.preserve_format
+    return network.to(memory_format=layout)  # type: ignore[call-overload]
+
+
 def halvings(method: Method) -> list[Triple]:
     """The factors along k, j, i between the decoder's resolutions, from the full one down to the deepest features.
 

@@ -21,7 +21,7 @@ from MAESILCore.downstream.segmentation.inference import segment
 from MAESILCore.downstream.segmentation.learner import Learner, Schedule
 from MAESILCore.downstream.segmentation.losses import SegmentationLoss
 from MAESILCore.downstream.segmentation.model import SegmentationModel, task_of
-from MAESILCore.downstream.segmentation.network import Segmenter
+from MAESILCore.downstream.segmentation.network import Segmenter, placed
 from MAESILCore.downstream.segmentation.opening import opened, read_all
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.scores import mean_dice
@@ -112,7 +112,7 @@ class _Trainer:
             read, start.intensity, config.only_labelled_slices, initial.classes if initial else None
         )
         self.start = start
-        network = start.network(config, self.cases.classes).to(self.device)
+        network = placed(start.network(config, self.cases.classes), self.device)
         self.crop_size = self._crop_size(network, [one.volume.shape for one in read], initial)
         self.learner = Learner(network, Schedule(config, start.is_pretrained))
         self.step = self._resume()
