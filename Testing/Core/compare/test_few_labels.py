@@ -142,12 +142,14 @@ def test_the_pool_and_the_tests_are_apart() -> None:
         split_cases(config, [*cases, Case("/x.nrrd", "/xl.nrrd", "t")])
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "organs", "sarcoma"])
-def test_bundled_comparisons_are_whole(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shots"), [("hippocampus", (1, 3, 5, 10)), ("organs", (1, 5)), ("sarcoma", (5,))]
+)
+def test_bundled_comparisons_are_whole(name: str, shots: tuple[int, ...]) -> None:
     assert is_few_labels(name)
     assert not is_few_labels("ct")
     config = load_few_labels(name)
-    assert config.shots == ((1, 3, 5, 10) if name == "hippocampus" else (1, 5))
+    assert config.shots == shots
     assert len(config.seeds) == 3
 
 

@@ -19,7 +19,12 @@ from MAESILCore.downstream.segmentation.data import LabelledCrops, LabelledScan,
 from MAESILCore.downstream.segmentation.evaluate import interval
 from MAESILCore.downstream.segmentation.learner import Schedule
 from MAESILCore.downstream.segmentation.losses import SegmentationLoss, merged
-from MAESILCore.downstream.segmentation.network import SegmentationNetwork, halvings, usual_levels
+from MAESILCore.downstream.segmentation.network import (
+    SegmentationNetwork,
+    halvings,
+    placed,
+    usual_levels,
+)
 from MAESILCore.downstream.segmentation.scores import mean_dice, structure_scores
 from MAESILCore.downstream.segmentation.start import Start
 from MAESILCore.errors import ConfigError
@@ -215,6 +220,18 @@ def test_absolute_values_are_kept_where_they_mean_something(is_hu: bool, norm: s
     assert network.norm == norm
     kinds = {type(module).__name__ for module in network.ups.modules()}
     assert {"batch": "BatchNorm3d", "instance": "InstanceNorm3d"}[norm] in kinds
+
+
+def test_channels_come_last_on_a_cpu_and_change_no_logits() -> None:
+    method = create("mae", {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, "tiny")
+    network = SegmentationNetwork(method, usual_levels(method), 3, 4)
+    voxels = torch.rand(2, 1, 16, 16, 16)
+    before = network(voxels)
+    assert placed(network, torch.device("cpu")) is network
+    weight = network.downs[0].layer.conv1.conv.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not weight.is_contiguous()
+    torch.testing.assert_close(network(voxels), before, rtol=1e-4, atol=1e-5)
 
 
 def test_levels_that_do_not_fit_are_refused() -> None:
