@@ -142,11 +142,12 @@ class SegmentationNetwork(Segmenter):
 def placed(network: Segmenter, device: torch.device) -> Segmenter:
     """The network on a device, in the memory layout in which it trains fastest there.
 
-    On a CPU the channels come last: PyTorch's gradients of convolutions with few channels are faster so.
+    On a CPU the channels come last: PyTorch's gradients of convolutions with few channels are faster so
+    (`make bench BENCH_ARGS="--only learning"`).
     """
-    network = network.to(device)
-    layout = torch.channels_last_3d if device.type == "cpu" else torch.preserve_format
-    return network.to(memory_format=layout)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.to(device)
 
 
 def halvings(method: Method) -> list[Triple]:

@@ -234,6 +234,12 @@ def test_channels_come_last_on_a_cpu_and_change_no_logits() -> None:
     torch.testing.assert_close(network(voxels), before, rtol=1e-4, atol=1e-5)
 
 
+def test_the_layout_stays_on_other_devices() -> None:
+    method = create("mae", {"superpatch_size": (16, 16, 16), "patch_size": (4, 4, 4)}, "tiny")
+    network = placed(SegmentationNetwork(method, usual_levels(method), 3, 4), torch.device("meta"))
+    assert network.downs[0].layer.conv1.conv.weight.is_contiguous()
+
+
 def test_levels_that_do_not_fit_are_refused() -> None:
     method = create("mae", {"superpatch_size": (16, 16, 16)}, "tiny")
     with pytest.raises(ConfigError, match="3 resolutions, but 2 levels"):
