@@ -16,6 +16,8 @@ from MAESILCore.training.config import PretrainConfig, load_config, read_recipe
 
 #: Fields of a row that are no fields of a segmentation recipe.
 _OWN = ("pretrained", "untrained", "equal")
+#: The control without a network: where the structures lie in the labelled scans.
+PLACE = "place"
 
 Shots = Annotated[int, Field(ge=1)]
 
@@ -71,6 +73,7 @@ class FewLabelsConfig(BaseModel):
         rows: fields of the segmentation recipe by the name of a row. `pretrained: NAME` takes the encoder of that
             pre-training, `untrained: NAME` the same encoder with fresh weights, and `encoder` another checkpoint, such
             as a bundled one. `equal: flops` gives the row as many steps as cost the operations of `reference`.
+            `control: place` stands alone: it trains nothing and takes the mean label map of the labelled cases.
         reference: the row whose operations are the budget.
         baseline: the row from which the differences are given, case by case.
         tolerance: of the surface Dice, in mm.
@@ -101,21 +104,29 @@ class FewLabelsConfig(BaseModel):
                     )
             if fields.get("equal", "flops") != "flops":
                 raise ValueError(f"rows: {row}: equal must be flops")
+            if "control" in fields and fields != {"control": PLACE}:
+                raise ValueError(f"rows: {row}: a control must be {PLACE} and has no other field")
         for field, row in (("reference", self.reference), ("baseline", self.baseline)):
             if row and row not in self.rows:
                 raise ValueError(f"{field}: there is no row {row!r}")
         if any("equal" in fields for fields in self.rows.values()) and not self.reference:
             raise ValueError("reference: equal needs the row whose operations are the budget")
+        if self.is_control(self.reference):
+            raise ValueError("reference: a control has no operations")
         for field, values in (("seeds", self.seeds), ("shots", self.shots)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{field}: each must be given once")
         return self
 
+    def is_control(self, row: str) -> bool:
+        """Whether a row trains nothing."""
+        return "control" in self.rows.get(row, {})
+
     def recipe(self, row: str, seed: int, encoder: str | None = None) -> SegmentationConfig:
         """The recipe of one training, without the steps that `equal` gives.
 
         Args:
-            row: a key of `rows`.
+            row: a key of `rows` that is no control.
             seed: seed of the training.
             encoder: run folder of the pre-training of the row; None for fresh weights.
 
@@ -165,7 +176,8 @@ def load_few_labels(
     for name in config.pretraining.methods:
         config.pretraining.recipe(name)
     for row in config.rows:
-        config.recipe(row, config.seeds[0])
+        if not config.is_control(row):
+            config.recipe(row, config.seeds[0])
     return config
 
 

@@ -35,13 +35,17 @@ def draw_few_labels(config: FewLabelsConfig, scored: Scored, path: Path) -> Path
     axes = figure.subplots(2 if config.baseline else 1, sharex=True, squeeze=False)[:, 0]
     for number, row in enumerate(rows):
         offset = _SPREAD * ((number + 0.5) / len(rows) - 0.5)
-        style = {"fmt": MARKERS[number % len(MARKERS)], "color": f"C{number}", "capsize": 2, "markersize": 5}
+        is_control = config.is_control(row)
+        marker, colour = ("x", "black") if is_control else (MARKERS[number % len(MARKERS)], f"C{number}")
+        style = {"fmt": marker, "color": colour, "capsize": 2, "markersize": 5}
+        # A control is far from the networks, whose small differences would be lost in one panel with its own.
+        shows_gap = config.baseline and row != config.baseline and not is_control
         for place, shots in enumerate(config.shots):
             dice = by_seed(scored, row, shots, "dice")
             if dice:
                 spread = statistics.stdev(dice) if len(dice) > 1 else 0.0
                 axes[0].errorbar(place + offset, statistics.fmean(dice), spread, label=row, **style)
-            gap = gap_of(config, scored, row, shots) if config.baseline and row != config.baseline else None
+            gap = gap_of(config, scored, row, shots) if shows_gap else None
             if gap is not None:
                 mean, low, high = (100 * value for value in (gap.mean, gap.low, gap.high))
                 axes[1].errorbar(place + offset, mean, [[mean - low], [high - mean]], **style)

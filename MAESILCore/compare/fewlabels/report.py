@@ -71,7 +71,9 @@ def _page(
     hardware: str,
 ) -> str:
     lines = [f"# {config.title}", "", f"Made by `{command}` on {hardware}.", ""]
-    lines.append(f"{len(scored)} of {count} trainings are done and scored.")
+    lines.append(
+        f"{len(scored)} of {count} results are there, one for each row, seed and number of labelled scans."
+    )
     if config.data:
         lines += ["", config.data]
     if scored:

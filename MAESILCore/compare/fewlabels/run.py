@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,18 +22,20 @@ from MAESILCore.compare.fewlabels.cells import (
     split_cases,
 )
 from MAESILCore.compare.fewlabels.config import FewLabelsConfig
+from MAESILCore.compare.fewlabels.place import PlaceControl
 from MAESILCore.compare.run import Progress, claim
 from MAESILCore.compare.sharing import held, rest
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.downstream.segmentation.classes import Classes
 from MAESILCore.downstream.segmentation.config import SegmentationConfig
-from MAESILCore.downstream.segmentation.evaluate import evaluate_segmentation
+from MAESILCore.downstream.segmentation.evaluate import evaluate_segmentation, score_cases
 from MAESILCore.downstream.segmentation.losses import SegmentationLoss
 from MAESILCore.downstream.segmentation.model import load_segmentation_model
-from MAESILCore.downstream.segmentation.opening import read_case
+from MAESILCore.downstream.segmentation.opening import ReadCase, read_case
 from MAESILCore.downstream.segmentation.run import SegmentationRun
 from MAESILCore.downstream.segmentation.start import Start
 from MAESILCore.downstream.segmentation.trainer import train_segmentation
+from MAESILCore.errors import Cancelled
 from MAESILCore.files import write_json
 from MAESILCore.jobfolder import JobFolder
 from MAESILCore.models.catalogue import FINAL
@@ -104,6 +107,8 @@ class _Work:
         """Train and score a cell, with its pre-training; False if this must wait for other processes."""
         if cell.is_done:
             return True
+        if self.config.is_control(cell.row):
+            return held(cell.folder, partial(self._place, cell))
         method = self.config.rows[cell.row].get("pretrained")
         encoder = None if method is None else self.out / PRETRAINING / str(method)
         if encoder is not None and not (encoder / FINAL).is_file():
@@ -123,6 +128,35 @@ class _Work:
             ),
             cancelled=self.cancelled,
         )
+
+    def _place(self, cell: ShotCell, job: JobFolder) -> None:
+        if cell.is_done:
+            return
+        chosen = chosen_cases(self.pool, cell.seed, cell.shots)
+        control = PlaceControl.of([read_case(case) for case in chosen])
+
+        def predict(read: ReadCase) -> np.ndarray:
+            if self.cancelled():
+                raise Cancelled("Stopped.")
+            return control.predict(read)
+
+        metrics = score_cases(
+            predict,
+            control.classes,
+            self.tests,
+            tolerance=self.config.tolerance,
+            progress=partial(self._say_test, cell),
+        )
+        facts = {
+            "steps": 0,
+            "labelled": [case.name for case in chosen],
+            "parameters": 0,
+            "seconds_per_step": None,
+        }
+        write_json(job.path / SCORES, {"facts": facts, **metrics})
+
+    def _say_test(self, cell: ShotCell, done: int, total: int, name: str) -> None:
+        self.say(cell.name, f"test scan {done + 1} of {total}, {name}")
 
     def _learn(self, cell: ShotCell, encoder: Path | None, job: JobFolder) -> None:
         if cell.is_done:
@@ -147,9 +181,7 @@ class _Work:
             self.tests,
             device=self.device,
             tolerance=self.config.tolerance,
-            progress=lambda done, total, name: self.say(
-                cell.name, f"test scan {done + 1} of {total}, {name}"
-            ),
+            progress=partial(self._say_test, cell),
             cancelled=self.cancelled,
         )
         facts = {

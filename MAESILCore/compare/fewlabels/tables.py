@@ -75,7 +75,10 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _effort(found: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    """Steps, seconds of a step and weights; nothing for a control."""
     facts = [one["facts"] for one in found]
+    if not facts[0]["parameters"]:
+        return _NONE, _NONE, _NONE
     seconds = [one["seconds_per_step"] for one in facts if one["seconds_per_step"] is not None]
     steps = sorted({int(one["steps"]) for one in facts})
     shown = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"

@@ -16,7 +16,7 @@ from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.downstream.segmentation.classes import CaseLabels, Classes
 from MAESILCore.downstream.segmentation.inference import segment
 from MAESILCore.downstream.segmentation.model import SegmentationModel
-from MAESILCore.downstream.segmentation.opening import read_case
+from MAESILCore.downstream.segmentation.opening import ReadCase, read_case
 from MAESILCore.downstream.segmentation.scores import StructureScores, structure_scores
 from MAESILCore.errors import ConfigError
 from MAESILCore.files import write_json, write_whole
@@ -60,6 +60,43 @@ def evaluate_segmentation(
         ConfigError: no case is given.
         VolumeError: a scan or its labels cannot be read.
     """
+
+    def predict(read: ReadCase) -> np.ndarray:
+        return segment(read.volume, model, device=device, cancelled=cancelled).segmentation.labels
+
+    scores = score_cases(predict, model.classes, cases, tolerance=tolerance, progress=progress)
+    return {
+        "model": model.name,
+        "step": model.card.step,
+        "encoder": model.card.training.get("encoder", ""),
+        **scores,
+    }
+
+
+def score_cases(
+    predict: Callable[[ReadCase], np.ndarray],
+    classes: Classes,
+    cases: Sequence[Case],
+    *,
+    tolerance: float = 2.0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Score predictions on labelled cases, of a model or of a control without a network.
+
+    Args:
+        predict: gives the indices of classes, (k, j, i) on the grid of a case's scan.
+        classes: the classes.
+        cases: the cases.
+        tolerance: of the surface Dice, in mm.
+        progress: see `evaluate_segmentation`.
+
+    Returns:
+        The content of `metrics.json` without what names the model.
+
+    Raises:
+        ConfigError: no case is given.
+        VolumeError: a scan or its labels cannot be read.
+    """
     if not cases:
         raise ConfigError("There is no case to evaluate on.")
     rows: list[dict[str, Any]] = []
@@ -68,19 +105,16 @@ def evaluate_segmentation(
         if progress is not None:
             progress(number, len(cases), case.name)
         read = read_case(case)
-        result = segment(read.volume, model, device=device, cancelled=cancelled)
-        truth = CaseLabels.of(read.segmentation, model.classes)
+        predicted = predict(read)
+        truth = CaseLabels.of(read.segmentation, classes)
         notes += [f"{case.name}: {note}" for note in read.segmentation.notes]
         spacing = read.volume.spacing[::-1]
-        for one in model.classes.structures:
-            scores = structure_scores(result.segmentation.labels, truth, one.value, spacing, tolerance)
+        for one in classes.structures:
+            scores = structure_scores(predicted, truth, one.value, spacing, tolerance)
             rows.append({"case": case.name, "structure": one.name, **scores._asdict()})
     return {
-        "model": model.name,
-        "step": model.card.step,
-        "encoder": model.card.training.get("encoder", ""),
         "cases": [{name: _plain(value) for name, value in row.items()} for row in rows],
-        "structures": summarise(rows, model.classes),
+        "structures": summarise(rows, classes),
         "tolerance_mm": tolerance,
         "bootstrap": {"draws": _DRAWS, "seed": _SEED, "over": "cases"},
         "notes": notes,

@@ -41,6 +41,7 @@ CONTENT: dict[str, Any] = {
         "from scratch": {"untrained": "mae"},
         "mae": {"pretrained": "mae"},
         "UNet": {"network": "monai-unet", "width": 4, "equal": "flops"},
+        "place": {"control": "place"},
     },
     "reference": "mae",
     "baseline": "from scratch",
@@ -70,13 +71,13 @@ def test_the_command_trains_scores_and_goes_on(
     words = ["compare", str(comparison()), "--scans", str(folder), "--labels", str(folder), "--out", str(out)]
     assert cli.main([*words, "--device", "cpu"]) == 0
     page = (out / "comparison.md").read_text()
-    assert "6 of 6 trainings are done and scored." in page
+    assert "8 of 8 results are there" in page
     assert "1 test cases: scan2." in page
     assert "Difference in Dice points (hundredths) to 'from scratch'" in page
     assert "](dice.png)" in page
     assert (out / "dice.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
-    assert len(rows) == 6 * 2
+    assert len(rows) == 8 * 2
     assert {row["case"] for row in rows} == {"scan2"}
     budget = json.loads((out / "budget.json").read_text())
     scores = json.loads((out / "shots-1" / "UNet-seed0" / "scores.json").read_text())
@@ -109,6 +110,12 @@ def test_the_command_trains_scores_and_goes_on(
         ),
         ({"rows": {"a": {"equal": "hours"}}}, "equal must be flops"),
         ({"rows": {"a": {"colour": 1}}, "reference": "", "baseline": ""}, "The row a of the comparison"),
+        ({"rows": {"a": {"control": "time"}}, "reference": "", "baseline": ""}, "a control must be place"),
+        (
+            {"rows": {"a": {"control": "place", "steps": 9}}, "reference": "", "baseline": ""},
+            "no other field",
+        ),
+        ({"reference": "place"}, "a control has no operations"),
         (
             {"rows": {"a": {"network": "monai-unet", "encoder": "x"}}, "reference": "", "baseline": ""},
             "no encoder",
