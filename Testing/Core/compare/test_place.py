@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from MAESILCore.compare.fewlabels.config import FewLabelsConfig
 from MAESILCore.compare.fewlabels.place import PlaceControl
+from MAESILCore.compare.fewlabels.run import compare_few_labels
 from MAESILCore.data.segmentation import UNLABELLED, Segment, Segmentation
 from MAESILCore.data.volume import Volume
 from MAESILCore.downstream.segmentation.cases import Case
 from MAESILCore.downstream.segmentation.opening import ReadCase
-from Testing.Core.downstream.conftest import BRIGHT, DARK, labelled_volume
+from MAESILCore.errors import Cancelled
+from Testing.Core.downstream.conftest import BRIGHT, DARK, labelled_cases, labelled_volume
+
+__all__ = ["labelled_cases"]
 
 
 def read(volume: Volume, segmentation: Segmentation) -> ReadCase:
@@ -94,3 +101,21 @@ def test_a_scan_of_any_size_has_a_prediction(edge: int) -> None:
     found = PlaceControl.of([boxes((4, 8, 8))]).predict(boxes((edge, edge, edge)))
     assert found.shape == (edge, edge, edge)
     assert found.dtype == np.uint8
+
+
+def test_a_stopped_control_leaves_nothing(labelled_cases: list[Case], tmp_path: Path) -> None:
+    config = FewLabelsConfig.model_validate(
+        {
+            "task": "segmentation",
+            "tests": ["scan2"],
+            "shots": [1],
+            "rows": {"place in the scan": {"control": "place"}},
+        }
+    )
+    with pytest.raises(Cancelled):
+        compare_few_labels(config, labelled_cases, tmp_path, cancelled=lambda: True)
+    assert not list(tmp_path.rglob("scores.json"))
+    (cell,) = compare_few_labels(config, labelled_cases, tmp_path)
+    scores = cell.scores()
+    assert scores is not None
+    assert {one["case"] for one in scores["cases"]} == {"scan2"}
