@@ -22,8 +22,8 @@ class PlaceControl:
     """The mean of the labelled scans' label maps, stretched over the grid of another scan.
 
     Nothing but the place in the scan is used, in fractions of its extent along the voxel axes, which are brought into
-    the order and directions nearest to right, anterior and superior. What a network scores above this it has from the
-    image.
+    the order and directions nearest to right, anterior and superior. A network that does not beat this shows nothing
+    that it has learned from the image.
 
     Attributes:
         classes: the structures of the labelled scans.
